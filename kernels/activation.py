@@ -1,0 +1,274 @@
+"""Activations, dropout and the sum of a residual block: element by element, and softmax by rows.
+
+Arrays are C-contiguous, float32 or float64, all of one dtype; unless said otherwise they have any
+shape, the same for all. The last array is overwritten with the result and may be one of the others
+(`relu(x, x)`). Nothing is checked, which is the layers' work.
+"""
+
+import numpy as np
+from numba import prange
+
+from kernels import jit, mathematics
+from kernels.shares import CHUNKS, is_small, share
+from kernels.simd import (
+    first_lanes,
+    fma,
+    lanes,
+    largest,
+    load_part,
+    splat,
+    store_part,
+    total,
+    where,
+)
+
+# Operations of one or two arrays that share a compiled loop: another loop for threads would cost
+# every first start half a second per operation.
+_RELU, _RELU_BACKWARD, _LEAKY_RELU, _LEAKY_RELU_BACKWARD, _ADD = range(5)
+_SIGMOID, _SIGMOID_BACKWARD, _TANH, _TANH_BACKWARD = range(5, 9)
+
+
+# --- rectifiers and sums ------------------------------------------------------------------------
+
+
+def relu(x: np.ndarray, y: np.ndarray) -> None:
+    """y = max(x, 0); NaN stays NaN."""
+    _rectify(_RELU, x, x, 0.0, y)
+
+
+def relu_backward(dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
+    """dx = dy where y > 0, else 0; y is the result of `relu`."""
+    _rectify(_RELU_BACKWARD, dy, y, 0.0, dx)
+
+
+def leaky_relu(x: np.ndarray, alpha: float, y: np.ndarray) -> None:
+    """y = x where x > 0, else alpha * x."""
+    _rectify(_LEAKY_RELU, x, x, float(alpha), y)
+
+
+def leaky_relu_backward(dy: np.ndarray, x: np.ndarray, alpha: float, dx: np.ndarray) -> None:
+    """dx = dy where x > 0, else alpha * dy."""
+    _rectify(_LEAKY_RELU_BACKWARD, dy, x, float(alpha), dx)
+
+
+def add(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
+    """y = a + b."""
+    _rectify(_ADD, a, b, 0.0, y)
+
+
+def _rectify(kind: int, a: np.ndarray, b: np.ndarray, alpha: float, y: np.ndarray) -> None:
+    a, b, y = a.reshape(-1), b.reshape(-1), y.reshape(-1)
+    if is_small(y.size):
+        _rectify_share(kind, a, b, alpha, y, 0, y.size)
+    else:
+        _rectify_all(kind, a, b, alpha, y)
+
+
+@jit.parallel
+def _rectify_all(kind, a, b, alpha, y):
+    for chunk in prange(CHUNKS):  # owns a stretch of y
+        start, stop = share(y.size, chunk)
+        _rectify_share(kind, a, b, alpha, y, start, stop)
+
+
+@jit.serial
+def _rectify_share(kind, a, b, alpha, y, start, stop):
+    zero, slope = splat(y, 0.0), splat(y, alpha)
+    for i in range(start, stop, lanes(y)):
+        u = load_part(a, i, stop - i)
+        if kind == _RELU:
+            u = where(u < zero, zero, u)
+        elif kind == _LEAKY_RELU:
+            u = where(u < zero, u * slope, u)
+        else:
+            v = load_part(b, i, stop - i)
+            if kind == _RELU_BACKWARD:
+                u = where(zero >= v, zero, u)
+            elif kind == _LEAKY_RELU_BACKWARD:
+                u = where(zero >= v, u * slope, u)
+            else:
+                u = u + v
+        store_part(y, i, u, stop - i)
+
+
+# --- sigmoid and tanh ---------------------------------------------------------------------------
+
+
+def sigmoid(x: np.ndarray, y: np.ndarray) -> None:
+    """y = 1 / (1 + exp(-x))."""
+    _squash(_SIGMOID, x, x, y)
+
+
+def sigmoid_backward(dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
+    """dx = dy * y * (1 - y); y is the result of `sigmoid`."""
+    _squash(_SIGMOID_BACKWARD, dy, y, dx)
+
+
+def tanh(x: np.ndarray, y: np.ndarray) -> None:
+    """y = tanh(x)."""
+    _squash(_TANH, x, x, y)
+
+
+def tanh_backward(dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
+    """dx = dy * (1 - y**2); y is the result of `tanh`."""
+    _squash(_TANH_BACKWARD, dy, y, dx)
+
+
+def _squash(kind: int, a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
+    a, b, y = a.reshape(-1), b.reshape(-1), y.reshape(-1)
+    if is_small(y.size):
+        _squash_share(kind, a, b, y, 0, y.size)
+    else:
+        _squash_all(kind, a, b, y)
+
+
+@jit.parallel
+def _squash_all(kind, a, b, y):
+    for chunk in prange(CHUNKS):  # owns a stretch of y
+        start, stop = share(y.size, chunk)
+        _squash_share(kind, a, b, y, start, stop)
+
+
+@jit.serial
+def _squash_share(kind, a, b, y, start, stop):
+    one = splat(y, 1.0)
+    for i in range(start, stop, lanes(y)):
+        u = load_part(a, i, stop - i)
+        if kind == _SIGMOID:
+            u = mathematics.sigmoid(u)
+        elif kind == _TANH:
+            u = mathematics.tanh(u)
+        else:
+            v = load_part(b, i, stop - i)
+            u = u * (one - v * v) if kind == _TANH_BACKWARD else u * v * (one - v)
+        store_part(y, i, u, stop - i)
+
+
+# --- dropout ------------------------------------------------------------------------------------
+
+
+def dropout(x: np.ndarray, rate: float, key: int, y: np.ndarray) -> None:
+    """y[i] = x[i] / (1 - rate) if element i is kept, else 0 ("inverted" dropout).
+
+    Element i is kept if a hash of (key, i) says so, which it does with probability 1 - rate. So
+    no mask is stored: the backward pass is ``dropout(dy, rate, key, dx)`` with the same key. The
+    hash runs over 32 bits of i: after 2**32 elements the pattern begins again.
+
+    rate : probability of dropping, 0 <= rate < 1
+    key : 0 <= key < 2**63
+    """
+    x, y = x.reshape(-1), y.reshape(-1)
+    low, high = np.uint32(key & 0xFFFFFFFF), np.uint32(key >> 32)
+    threshold = np.uint32(min(round(rate * 2**32), 2**32 - 1))
+    scale = y.dtype.type(1 / (1 - rate))
+    if is_small(y.size):
+        _dropout_share(x, low, high, threshold, scale, y, 0, y.size)
+    else:
+        _dropout_all(x, low, high, threshold, scale, y)
+
+
+@jit.parallel
+def _dropout_all(x, low, high, threshold, scale, y):
+    for chunk in prange(CHUNKS):  # owns a stretch of y
+        start, stop = share(y.size, chunk)
+        _dropout_share(x, low, high, threshold, scale, y, start, stop)
+
+
+@jit.serial
+def _mix(h):
+    """Scatter the bits of a 32-bit number: a bijection (constants: C. Wellons, "lowbias32")."""
+    h = np.uint32(h ^ (h >> np.uint32(16)))
+    h = np.uint32(h * np.uint32(0x7FEB352D))
+    h = np.uint32(h ^ (h >> np.uint32(15)))
+    h = np.uint32(h * np.uint32(0x846CA68B))
+    return np.uint32(h ^ (h >> np.uint32(16)))
+
+
+@jit.serial
+def _dropout_share(x, low, high, threshold, scale, y, start, stop):
+    zero = scale - scale
+    # Loops over whole numbers become vectors without our help, if only it is plain that no index
+    # is negative, as it is for slices: 0.3 ns an element instead of 1.4.
+    x, y = x[start:stop], y[start:stop]
+    for i in range(y.size):
+        h = _mix(np.uint32(_mix(np.uint32(np.uint32(start + i) + low)) ^ high))
+        y[i] = x[i] * scale if h >= threshold else zero
+
+
+# --- softmax ------------------------------------------------------------------------------------
+
+
+def softmax(x: np.ndarray, y: np.ndarray) -> None:
+    """y[n, k] = exp(x[n, k] - max_n) / sum over j of exp(x[n, j] - max_n);  x, y (N, K).
+
+    The largest value max_n of each row is subtracted, so that nothing overflows.
+    """
+    rows, classes = x.shape
+    x, y = x.reshape(-1), y.reshape(-1)
+    if is_small(y.size):
+        _softmax_share(x, y, classes, 0, rows)
+    else:
+        _softmax_all(x, y, classes, rows)
+
+
+def softmax_backward(dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
+    """dx[n, k] = y[n, k] * (dy[n, k] - sum over j of dy[n, j] * y[n, j]);  arrays (N, K).
+
+    y is the result of `softmax`.
+    """
+    rows, classes = y.shape
+    dy, y, dx = dy.reshape(-1), y.reshape(-1), dx.reshape(-1)
+    _softmax_backward_share(dy, y, dx, classes, 0, rows)
+
+
+@jit.parallel
+def _softmax_all(x, y, classes, rows):
+    chunks = jit.MAX_CHUNKS
+    for chunk in prange(chunks):  # owns a few rows of y
+        _softmax_share(x, y, classes, rows * chunk // chunks, rows * (chunk + 1) // chunks)
+
+
+@jit.serial
+def row_maximum(x, start, stop):
+    """Largest of x[start:stop]."""
+    best = splat(x, x[start])
+    for i in range(start, stop, lanes(x)):
+        v = load_part(x, i, stop - i)
+        best = where(first_lanes(v, stop - i), where(v > best, v, best), best)
+    return largest(best)
+
+
+@jit.serial
+def exponentials(x, start, stop, highest, y):
+    """y[start:stop] = exp(x - highest); returns their sum."""
+    shift, zero = splat(x, highest), splat(x, 0.0)
+    sums = zero
+    for i in range(start, stop, lanes(x)):
+        e = mathematics.exp(load_part(x, i, stop - i) - shift)
+        e = where(first_lanes(e, stop - i), e, zero)
+        sums = sums + e
+        store_part(y, i, e, stop - i)
+    return total(sums)
+
+
+@jit.serial
+def _softmax_share(x, y, classes, first, last):
+    for row in range(first, last):
+        start, stop = row * classes, (row + 1) * classes
+        highest = row_maximum(x, start, stop)
+        inverse = splat(x, 1 / exponentials(x, start, stop, highest, y))
+        for i in range(start, stop, lanes(x)):
+            store_part(y, i, load_part(y, i, stop - i) * inverse, stop - i)
+
+
+@jit.serial
+def _softmax_backward_share(dy, y, dx, classes, first, last):
+    for row in range(first, last):
+        start, stop = row * classes, (row + 1) * classes
+        sums = splat(y, 0.0)
+        for i in range(start, stop, lanes(y)):
+            sums = fma(load_part(dy, i, stop - i), load_part(y, i, stop - i), sums)
+        mean = splat(y, total(sums))
+        for i in range(start, stop, lanes(y)):
+            v = load_part(y, i, stop - i) * (load_part(dy, i, stop - i) - mean)
+            store_part(dx, i, v, stop - i)

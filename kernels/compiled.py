@@ -1,0 +1,23 @@
+"""The "numba" backend: the ten operations that `loop` and `im2col` have too."""
+
+from kernels.conv import conv_backward_input, conv_backward_weight, conv_forward
+from kernels.dense import dense_backward_input, dense_backward_weight, dense_forward
+from kernels.pool import (
+    average_pool_backward,
+    average_pool_forward,
+    max_pool_backward,
+    max_pool_forward,
+)
+
+__all__ = [
+    "average_pool_backward",
+    "average_pool_forward",
+    "conv_backward_input",
+    "conv_backward_weight",
+    "conv_forward",
+    "dense_backward_input",
+    "dense_backward_weight",
+    "dense_forward",
+    "max_pool_backward",
+    "max_pool_forward",
+]

@@ -1,0 +1,197 @@
+"""The one place where Numba's options, the vector width and the threads are decided.
+
+Every kernel is compiled by one of two decorators: ``@serial`` for what one thread does with its
+share of the work, ``@parallel`` for the loop that hands out the shares. Neither uses fast-math:
+where a fused multiply-add is wanted the kernel says so (`simd.fma`), so that a sum has one order
+and one rounding whichever compiler version and whichever fusion of kernels computes it.
+"""
+
+import ctypes
+import functools
+import importlib.metadata
+import os
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding as llvm
+import llvmlite.ir as ir
+import numba
+from numba.core.registry import cpu_target
+
+from kernels.cores import available_cores
+
+# Sums over a batch are formed per chunk and the chunks are added in order; the number of chunks
+# depends on the batch only, so the bits do not depend on the number of threads.
+MAX_CHUNKS = 16
+# Elements of room behind an array into which whole vectors are written: the widest vector's.
+SLACK = 16
+
+_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": False}
+# Only prange is wanted of Numba's automatic parallelism: the rest costs compile time and may
+# reorder sums.
+_PRANGE_ONLY: Any = {
+    "prange": True,
+    "fusion": False,
+    "reduction": False,
+    "comprehension": False,
+    "inplace_binop": False,
+    "setitem": False,
+    "stencil": False,
+    "numpy": False,
+}
+
+serial: Callable[[Callable[..., Any]], Any] = numba.njit(**_OPTIONS)
+parallel: Callable[[Callable[..., Any]], Any] = numba.njit(parallel=_PRANGE_ONLY, **_OPTIONS)
+
+
+def chunks_of(items: int) -> int:
+    """Number of chunks into which a loop over ``items`` is cut: depends on ``items`` only."""
+    return max(1, min(items, MAX_CHUNKS))
+
+
+# --- what Numba compiles for ------------------------------------------------------------------
+
+
+class Target:
+    """Vector registers of the processor that Numba compiles for.
+
+    Attributes
+    ----------
+    register_bytes : int
+        Width of a vector register: 64 (AVX-512), 32 (AVX2) or 16 (NEON, SSE).
+    has_fma : bool
+        Whether a fused multiply-add is one instruction.
+    tile_rows, tile_vectors : int
+        Largest register tile: rows * vectors accumulators, `vectors` operands and one broadcast
+        must fit into the registers.
+    """
+
+    def __init__(self, register_bytes: int, has_fma: bool, registers: int) -> None:
+        self.register_bytes = register_bytes
+        self.has_fma = has_fma
+        self.tile_vectors = 2
+        spare = self.tile_vectors + (1 if has_fma else 2)  # without FMA the product needs one too
+        self.tile_rows = (registers - spare) // self.tile_vectors
+
+
+def _probe_assembly(triple: str, cpu: str, features: str) -> str:
+    """Assembly of one 16-float fused multiply-add on the target."""
+    vector = ir.VectorType(ir.FloatType(), 16)
+    pointer = vector.as_pointer()
+    module = ir.Module()
+    module.triple = triple
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [pointer] * 3), "probe")
+    builder = ir.IRBuilder(function.append_basic_block())
+    a, b, c = (builder.load(argument, align=4) for argument in function.args)
+    fma = ir.Function(module, ir.FunctionType(vector, [vector] * 3), "llvm.fma.v16f32")
+    builder.store(builder.call(fma, [a, b, c]), function.args[2], align=4)
+    builder.ret_void()
+    machine = llvm.Target.from_triple(triple).create_target_machine(
+        cpu=cpu, features=features, opt=2
+    )
+    parsed = llvm.parse_assembly(str(module))
+    return machine.emit_assembly(parsed)
+
+
+def _context() -> Any:
+    return cpu_target.target_context
+
+
+@functools.cache
+def target() -> Target:
+    """Find out what Numba compiles for by looking at what its compiler emits.
+
+    ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` may name another processor than the host, and a
+    processor's name implies features that no interface lists; the compiler's own output is the
+    one reliable answer.
+    """
+    triple, cpu, features = _context().codegen().magic_tuple()
+    assembly = _probe_assembly(triple, cpu, features)
+    is_x86 = triple.startswith(("x86_64", "i686"))
+    if not is_x86:
+        return Target(register_bytes=16, has_fma=True, registers=32)
+    has_fma = "vfmadd" in assembly
+    if "zmm" in assembly:
+        return Target(register_bytes=64, has_fma=has_fma, registers=32)
+    if "ymm" in assembly:
+        return Target(register_bytes=32, has_fma=has_fma, registers=16)
+    return Target(register_bytes=16, has_fma=has_fma, registers=16)
+
+
+# --- threads ----------------------------------------------------------------------------------
+
+
+def _load_tbb() -> bool:
+    """Load the TBB library of the `tbb` wheel, which Numba does not find by itself.
+
+    The wheel puts libtbb.so.12 into the environment's lib folder, outside the loader's path;
+    once it is in the process, Numba's own lookup succeeds.
+    """
+    try:
+        files = importlib.metadata.files("tbb") or []
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    for file in files:
+        if file.name in ("libtbb.so.12", "libtbb.12.dylib", "tbb12.dll"):
+            try:
+                ctypes.CDLL(str(file.locate()), mode=ctypes.RTLD_GLOBAL)
+            except OSError:
+                continue
+            return True
+    return False
+
+
+def _prepare_threads() -> None:
+    """Choose the threading layer and the number of threads before the first parallel call."""
+    if not _load_tbb():
+        # A spinning OpenMP team stalls beside any busy process; a waiting one does not.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
+        numba.config.THREADING_LAYER_PRIORITY = ["tbb", "omp", "workqueue"]  # type: ignore
+    numba.set_num_threads(min(available_cores(), max_threads()))
+
+
+# Inside a prange loop, the number of the thread that runs the iteration: below `max_threads()`.
+thread_id: Callable[[], int] = numba.get_thread_id  # type: ignore
+
+
+def set_threads(threads: int) -> None:
+    """Let this Python thread's kernels use ``threads`` threads.
+
+    Raises
+    ------
+    ValueError
+        If ``threads`` is below 1 or above the largest number Numba was started with.
+    """
+    most = max_threads()
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= most:
+        raise ValueError(
+            f"threads must be a whole number from 1 to {most}, got {threads!r}; start Python "
+            f"with NUMBA_NUM_THREADS set to allow more"
+        )
+    numba.set_num_threads(threads)
+
+
+def max_threads() -> int:
+    """The largest number of threads that `set_threads` accepts."""
+    return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore
+
+
+def get_threads() -> int:
+    """Number of threads that this Python thread's kernels use."""
+    return int(numba.get_num_threads())
+
+
+def threading_layer() -> str:
+    """Name of the threading layer in use: "tbb", "omp" or "workqueue"."""
+    _nothing(1)
+    return numba.threading_layer()  # type: ignore
+
+
+@parallel
+def _nothing(n: int) -> None:
+    for _ in numba.prange(n):
+        pass
+
+
+_prepare_threads()

@@ -1,0 +1,108 @@
+"""Softmax and cross-entropy in one pass: the loss of every row and the gradient of its logits.
+
+    loss[n] = -sum over k of t[n, k] * log p[n, k],    p = softmax(logits)
+            = sum over k of t[n, k] * (max_n + log sum over j of exp(z[n, j] - max_n) - z[n, k])
+
+(Goodfellow, Bengio, Courville, "Deep Learning", section 6.2.2.3; the largest logit max_n is
+subtracted so that nothing overflows). Arrays are C-contiguous, float32 or float64, all of one
+dtype; losses and dlogits are overwritten. Nothing is checked, which is `fastcnn.losses`' work.
+"""
+
+import math
+
+import numpy as np
+from numba import prange
+
+from kernels import jit
+from kernels.activation import exponentials, row_maximum
+from kernels.shares import is_small
+from kernels.simd import fma, lanes, load_part, splat, store_part, total, where
+
+
+def softmax_cross_entropy(
+    logits: np.ndarray, labels: np.ndarray, scale: float, losses: np.ndarray, dlogits: np.ndarray
+) -> None:
+    """Loss for class labels.
+
+    logits : (N, K);  labels : int64 (N,), 0 <= label < K
+    losses : (N,), the loss of every row, not scaled
+    dlogits : (N, K) = (softmax(logits) - one-hot(labels)) * scale;  scale is 1 / N for the
+        gradient of the mean
+    """
+    rows, classes = logits.shape
+    logits, dlogits, scale = logits.reshape(-1), dlogits.reshape(-1), logits.dtype.type(scale)
+    if is_small(logits.size):
+        _labels_share(logits, labels, scale, losses, dlogits, classes, 0, rows)
+    else:
+        _labels_all(logits, labels, scale, losses, dlogits, classes)
+
+
+def softmax_cross_entropy_soft(
+    logits: np.ndarray, targets: np.ndarray, scale: float, losses: np.ndarray, dlogits: np.ndarray
+) -> None:
+    """Loss for targets (N, K), one-hot or any other weights t of the classes.
+
+    dlogits = (softmax(logits) * sum over k of t[n, k] - t) * scale, where that sum is usually 1.
+    A class of weight 0 adds nothing to the loss, even if its logit is -inf.
+    """
+    rows, classes = logits.shape
+    logits, dlogits, targets = logits.reshape(-1), dlogits.reshape(-1), targets.reshape(-1)
+    scale = logits.dtype.type(scale)
+    if is_small(logits.size):
+        _targets_share(logits, targets, scale, losses, dlogits, classes, 0, rows)
+    else:
+        _targets_all(logits, targets, scale, losses, dlogits, classes)
+
+
+@jit.parallel
+def _labels_all(logits, labels, scale, losses, dlogits, classes):
+    chunks = jit.MAX_CHUNKS
+    rows = losses.size
+    for chunk in prange(chunks):  # owns a few rows
+        first, last = rows * chunk // chunks, rows * (chunk + 1) // chunks
+        _labels_share(logits, labels, scale, losses, dlogits, classes, first, last)
+
+
+@jit.parallel
+def _targets_all(logits, targets, scale, losses, dlogits, classes):
+    chunks = jit.MAX_CHUNKS
+    rows = losses.size
+    for chunk in prange(chunks):  # owns a few rows
+        first, last = rows * chunk // chunks, rows * (chunk + 1) // chunks
+        _targets_share(logits, targets, scale, losses, dlogits, classes, first, last)
+
+
+@jit.serial
+def _labels_share(logits, labels, scale, losses, dlogits, classes, first, last):
+    for row in range(first, last):
+        start, stop = row * classes, (row + 1) * classes
+        target = start + labels[row]
+        highest = row_maximum(logits, start, stop)
+        weight_sum = exponentials(logits, start, stop, highest, dlogits)
+        losses[row] = math.log(weight_sum) - (logits[target] - highest)
+        factor = splat(logits, scale / weight_sum)
+        for i in range(start, stop, lanes(logits)):
+            store_part(dlogits, i, load_part(dlogits, i, stop - i) * factor, stop - i)
+        dlogits[target] -= scale
+
+
+@jit.serial
+def _targets_share(logits, targets, scale, losses, dlogits, classes, first, last):
+    zero, step = splat(logits, 0.0), splat(logits, scale)
+    for row in range(first, last):
+        start, stop = row * classes, (row + 1) * classes
+        highest = row_maximum(logits, start, stop)
+        weight_sum = exponentials(logits, start, stop, highest, dlogits)
+        log_sum = splat(logits, highest + math.log(weight_sum))
+        loss, target_sum = zero, zero
+        for i in range(start, stop, lanes(logits)):
+            t = load_part(targets, i, stop - i)
+            surprise = t * (log_sum - load_part(logits, i, stop - i))
+            loss = loss + where(t == zero, zero, surprise)
+            target_sum = target_sum + t
+        losses[row] = total(loss)
+        factor = splat(logits, total(target_sum) / weight_sum)
+        for i in range(start, stop, lanes(logits)):
+            t = load_part(targets, i, stop - i)
+            v = fma(load_part(dlogits, i, stop - i), factor, zero - t) * step
+            store_part(dlogits, i, v, stop - i)

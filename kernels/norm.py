@@ -1,0 +1,377 @@
+"""Batch normalisation over the rows of an array (rows, C): per feature, or per channel of images.
+
+    y = gamma * (x - mean) * inverse_std + beta,    inverse_std = 1 / sqrt(variance + eps)
+
+(Ioffe and Szegedy 2015). An N, H, W, C image batch is (N * H * W, C). Arrays are C-contiguous,
+float32 or float64, all of one dtype, per-channel ones (C,); results are overwritten. Nothing is
+checked, which is the layers' work.
+
+Inside, a few rows are read as one wide row that fills whole vectors: 64 rows of 8 channels are
+8 wide rows of 64 columns, and columns c, c + 8, ... belong to channel c. Sums run over a block of
+wide rows in the arrays' dtype, from block to block in float64, and over the columns of a channel
+at the end.
+"""
+
+import math
+
+import numpy as np
+from numba import prange
+
+from kernels import jit
+from kernels.shares import CHUNKS, is_small
+from kernels.simd import fma, lanes, load, load_part, splat, store, store_part
+from kernels.workspace import Workspace
+
+# A wide row has at least so many columns, and a block about so many numbers: what the first pass
+# over a block reads, the second finds in the nearest cache.
+_LEAST_COLUMNS = 64
+_BLOCK = 1 << 12
+_LEAST_BLOCK_ROWS = 8
+_LEAST_CHUNK_ROWS = 16
+
+
+def _fold(channels: int, dtype: np.dtype) -> int:
+    """Rows in a wide row: as many as fill whole vectors of any processor, and are worth a loop."""
+    vector = 64 // dtype.itemsize
+    rows = vector // math.gcd(channels, vector)
+    while rows * channels < _LEAST_COLUMNS:
+        rows *= 2
+    return rows
+
+
+def _chunks(numbers: int, width: int) -> int:
+    """Number of chunks that have sums of their own: depends on the array's shape only."""
+    if is_small(numbers):
+        return 1
+    return jit.chunks_of(numbers // (width * _LEAST_CHUNK_ROWS))
+
+
+def batch_norm_training(
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    eps: float,
+    y: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    inverse_std: np.ndarray,
+    workspace: Workspace,
+) -> None:
+    """Normalise by the statistics of the batch.
+
+    x, y : (rows, C), may be the same array
+    mean, variance, inverse_std : (C,), filled in; the variance is the biased one (divisor rows)
+    """
+    channels = x.shape[1]
+    x, y = x.reshape(-1), y.reshape(-1)
+    width, chunks, sums, scratch, wide = _room(x, channels, workspace)
+    _repeat(x[:channels], wide, 0, width)
+    run = _statistics_share if chunks == 1 else _statistics
+    run(x, channels, wide, width, scratch, sums, chunks, 0, chunks)
+    _finish_statistics(
+        x, gamma, beta, float(eps), sums, chunks, width, mean, variance, inverse_std, wide
+    )
+    _normalise(x, wide, width, y)
+
+
+def batch_norm_inference(
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    running_mean: np.ndarray,
+    running_var: np.ndarray,
+    eps: float,
+    y: np.ndarray,
+) -> None:
+    """Normalise by given statistics (C,);  x, y (rows, C), may be the same array."""
+    fold = _fold(x.shape[1], x.dtype)
+    scale = gamma / np.sqrt(running_var + x.dtype.type(eps))
+    wide = np.concatenate([np.tile(part, fold) for part in (running_mean, scale, beta)])
+    _normalise(x.reshape(-1), wide, fold * x.shape[1], y.reshape(-1))
+
+
+def batch_norm_backward(
+    dy: np.ndarray,
+    x: np.ndarray,
+    gamma: np.ndarray,
+    mean: np.ndarray,
+    inverse_std: np.ndarray,
+    dx: np.ndarray,
+    dgamma: np.ndarray,
+    dbeta: np.ndarray,
+    workspace: Workspace,
+) -> None:
+    """Gradients, through the batch's mean and variance too. With z = (x - mean) * inverse_std:
+
+        dbeta = sum of dy,    dgamma = sum of dy * z
+        dx = gamma * inverse_std * (dy - dbeta / rows - z * dgamma / rows)
+
+    dy, x, dx : (rows, C); dx may be dy
+    mean, inverse_std : (C,), as `batch_norm_training` filled them in
+    """
+    channels = x.shape[1]
+    dy, x, dx = dy.reshape(-1), x.reshape(-1), dx.reshape(-1)
+    width, chunks, sums, scratch, wide = _room(x, channels, workspace)
+    _repeat(mean, wide, 0, width)
+    run = _gradient_sums_share if chunks == 1 else _gradient_sums
+    run(dy, x, wide, width, scratch, sums, chunks, 0, chunks)
+    rows = x.size // channels
+    _finish_gradient(gamma, inverse_std, sums, chunks, rows, width, dgamma, dbeta, wide)
+    run = _gradient_share if is_small(x.size) else _gradient
+    run(dy, x, wide, width, dx, 0, CHUNKS)
+
+
+def _room(x: np.ndarray, channels: int, workspace: Workspace):
+    """Width of a wide row, number of chunks, and scratch: their sums, a block's, four wide rows."""
+    width = _fold(channels, x.dtype) * channels
+    chunks = _chunks(x.size, width)
+    sums = workspace.array("norm_sums", (2 * chunks * width,), np.float64)
+    scratch = workspace.array("norm_scratch", (2 * chunks * width,), x.dtype)
+    return width, chunks, sums, scratch, workspace.array("norm_wide", (4 * width,), x.dtype)
+
+
+def _normalise(x: np.ndarray, wide: np.ndarray, width: int, y: np.ndarray) -> None:
+    run = _normalise_share if is_small(x.size) else _normalise_all
+    run(x, wide, width, y, 0, CHUNKS)
+
+
+# --- shares of wide rows ------------------------------------------------------------------------
+
+
+@jit.serial
+def _repeat(values, wide, start, width):
+    """Write the values of the channels again and again: wide[start:start + width]."""
+    for begin in range(start, start + width, values.size):
+        wide[begin : begin + values.size] = values
+
+
+@jit.serial
+def _whole_rows(numbers, width, chunk, chunks):
+    """First wide row of a chunk, and the one after its last; an incomplete one is in none."""
+    rows = numbers // width
+    return rows * chunk // chunks, rows * (chunk + 1) // chunks
+
+
+@jit.serial
+def _block_rows(width):
+    return max(_LEAST_BLOCK_ROWS, _BLOCK // width)
+
+
+@jit.serial
+def _add_up(scratch, start, width, factor, sums):
+    """Add a block's two rows of sums to those of the chunk, in float64.
+
+    The second is that of squares about the block's own mean, and becomes that about the shift by
+    adding (first sum)**2 * factor.
+    """
+    first, second = scratch[start : start + width], scratch[start + width : start + 2 * width]
+    totals, squares = sums[start : start + width], sums[start + width : start + 2 * width]
+    for j in range(width):
+        value = np.float64(first[j])
+        totals[j] += value
+        squares[j] += np.float64(second[j]) + value * value * factor
+
+
+# --- statistics ---------------------------------------------------------------------------------
+
+
+@jit.parallel
+def _statistics(x, channels, wide, width, scratch, sums, chunks, first_chunk, last_chunk):
+    for chunk in prange(first_chunk, last_chunk):  # owns its rows of sums and scratch
+        _statistics_share(x, channels, wide, width, scratch, sums, chunks, chunk, chunk + 1)
+
+
+@jit.serial
+def _statistics_share(x, channels, wide, width, scratch, sums, chunks, first_chunk, last_chunk):
+    """Sums of x - shift and of its squares, for every column and chunk; the shift is x's first row.
+
+    Two passes over each block, the second about the block's mean, are as exact as two passes over
+    the batch, for one reading of the memory. The shift keeps a large common mean out of the sums.
+    """
+    for chunk in range(first_chunk, last_chunk):
+        start = 2 * chunk * width
+        sums[start : start + 2 * width] = 0
+        first, last = _whole_rows(x.size, width, chunk, chunks)
+        for row in range(first, last, _block_rows(width)):
+            rows = min(_block_rows(width), last - row)
+            for c in range(0, width, lanes(x)):
+                place = row * width + c
+                shift = load(wide, c)
+                total = _sum_rows(x, place, rows, width, shift)
+                mean = fma(total, splat(x, 1 / rows), shift)
+                store(scratch, start + c, total)
+                store(scratch, start + width + c, _sum_squares(x, place, rows, width, mean))
+            _add_up(scratch, start, width, 1 / rows, sums)
+    if last_chunk == chunks:
+        start, end = 2 * (chunks - 1) * width, x.size // width * width
+        for j in range(x.size - end):
+            value = np.float64(x[end + j]) - wide[j]
+            sums[start + j] += value
+            sums[start + width + j] += value * value
+
+
+@jit.serial
+def _sum_rows(x, place, rows, width, shift):
+    """Sum of x - shift down a block; two sums, for an addition waits for the one before it."""
+    even, odd = shift - shift, shift - shift
+    for _ in range(rows // 2):
+        even = even + (load(x, place) - shift)
+        odd = odd + (load(x, place + width) - shift)
+        place += 2 * width
+    if rows % 2:
+        even = even + (load(x, place) - shift)
+    return even + odd
+
+
+@jit.serial
+def _sum_squares(x, place, rows, width, mean):
+    """Sum of (x - mean)**2 down a block."""
+    even, odd = mean - mean, mean - mean
+    for _ in range(rows // 2):
+        a, b = load(x, place) - mean, load(x, place + width) - mean
+        even, odd = fma(a, a, even), fma(b, b, odd)
+        place += 2 * width
+    if rows % 2:
+        a = load(x, place) - mean
+        even = fma(a, a, even)
+    return even + odd
+
+
+@jit.serial
+def _add_chunks(sums, chunks, width, channels):
+    """Add the sums of all chunks, and of a channel's columns, into sums[c] and sums[width + c]."""
+    for chunk in range(1, chunks):
+        other = sums[2 * chunk * width : 2 * (chunk + 1) * width]
+        for j in range(other.size):
+            sums[j] += other[j]
+    for column in range(channels, width, channels):
+        for c in range(channels):
+            sums[c] += sums[column + c]
+            sums[width + c] += sums[width + column + c]
+
+
+@jit.serial
+def _finish_statistics(x, gamma, beta, eps, sums, chunks, width, mean, variance, inverse_std, wide):
+    """Statistics from the sums; wide rows of mean, gamma * inverse_std and beta."""
+    channels = mean.size
+    rows = x.size // channels
+    _add_chunks(sums, chunks, width, channels)
+    for c in range(channels):
+        offset = sums[c] / rows
+        spread = max(sums[width + c] / rows - offset * offset, 0.0)
+        mean[c] = np.float64(x[c]) + offset
+        variance[c] = spread
+        inverse_std[c] = 1 / math.sqrt(spread + eps)
+        wide[width + c] = gamma[c] * inverse_std[c]
+    _repeat(mean, wide, 0, width)
+    _repeat(wide[width : width + channels], wide, width, width)
+    _repeat(beta, wide, 2 * width, width)
+
+
+@jit.parallel
+def _normalise_all(x, wide, width, y, first_chunk, last_chunk):
+    for chunk in prange(first_chunk, last_chunk):  # owns a stretch of y
+        _normalise_share(x, wide, width, y, chunk, chunk + 1)
+
+
+@jit.serial
+def _normalise_share(x, wide, width, y, first_chunk, last_chunk):
+    """y = (x - wide[0]) * wide[1] + wide[2] for the wide rows of some chunks."""
+    first = _whole_rows(x.size, width, first_chunk, CHUNKS)[0]
+    last = _whole_rows(x.size, width, last_chunk - 1, CHUNKS)[1]
+    for place in range(first * width, last * width, width):
+        for c in range(0, width, lanes(x)):
+            v = load(x, place + c) - load(wide, c)
+            v = fma(v, load(wide, width + c), load(wide, 2 * width + c))
+            store(y, place + c, v)
+    if last_chunk == CHUNKS:
+        end = last * width
+        for c in range(0, x.size - end, lanes(x)):
+            left = x.size - end - c
+            v = load_part(x, end + c, left) - load(wide, c)
+            v = fma(v, load(wide, width + c), load(wide, 2 * width + c))
+            store_part(y, end + c, v, left)
+
+
+# --- gradient -----------------------------------------------------------------------------------
+
+
+@jit.parallel
+def _gradient_sums(dy, x, wide, width, scratch, sums, chunks, first_chunk, last_chunk):
+    for chunk in prange(first_chunk, last_chunk):  # owns its rows of sums and scratch
+        _gradient_sums_share(dy, x, wide, width, scratch, sums, chunks, chunk, chunk + 1)
+
+
+@jit.serial
+def _gradient_sums_share(dy, x, wide, width, scratch, sums, chunks, first_chunk, last_chunk):
+    """Sums of dy and of dy * (x - mean), for every column and chunk."""
+    for chunk in range(first_chunk, last_chunk):
+        start = 2 * chunk * width
+        sums[start : start + 2 * width] = 0
+        first, last = _whole_rows(x.size, width, chunk, chunks)
+        for row in range(first, last, _block_rows(width)):
+            rows = min(_block_rows(width), last - row)
+            for c in range(0, width, lanes(x)):
+                mean = load(wide, c)
+                total, product = splat(x, 0.0), splat(x, 0.0)
+                place = row * width + c
+                for _ in range(rows):
+                    v = load(dy, place)
+                    total = total + v
+                    product = fma(v, load(x, place) - mean, product)
+                    place += width
+                store(scratch, start + c, total)
+                store(scratch, start + width + c, product)
+            _add_up(scratch, start, width, 0.0, sums)
+    if last_chunk == chunks:
+        start, end = 2 * (chunks - 1) * width, x.size // width * width
+        for j in range(x.size - end):
+            value = np.float64(dy[end + j])
+            sums[start + j] += value
+            sums[start + width + j] += value * (np.float64(x[end + j]) - wide[j])
+
+
+@jit.serial
+def _finish_gradient(gamma, inverse_std, sums, chunks, rows, width, dgamma, dbeta, wide):
+    """Gradients from the sums; wide rows of the mean (there already) and of the factors of dx.
+
+    dx = dy * wide[1] + (x - mean) * wide[2] + wide[3]
+    """
+    channels = gamma.size
+    _add_chunks(sums, chunks, width, channels)
+    for c in range(channels):
+        total, product, inverse = sums[c], sums[width + c], np.float64(inverse_std[c])
+        dbeta[c] = total
+        dgamma[c] = product * inverse
+        scale = gamma[c] * inverse
+        wide[width + c] = scale
+        wide[2 * width + c] = -scale * inverse * inverse * product / rows
+        wide[3 * width + c] = -scale * total / rows
+    for k in range(1, 4):
+        _repeat(wide[k * width : k * width + channels], wide, k * width, width)
+
+
+@jit.parallel
+def _gradient(dy, x, wide, width, dx, first_chunk, last_chunk):
+    for chunk in prange(first_chunk, last_chunk):  # owns a stretch of dx
+        _gradient_share(dy, x, wide, width, dx, chunk, chunk + 1)
+
+
+@jit.serial
+def _gradient_share(dy, x, wide, width, dx, first_chunk, last_chunk):
+    first = _whole_rows(x.size, width, first_chunk, CHUNKS)[0]
+    last = _whole_rows(x.size, width, last_chunk - 1, CHUNKS)[1]
+    for place in range(first * width, last * width, width):
+        for c in range(0, width, lanes(x)):
+            v = load(x, place + c) - load(wide, c)
+            v = fma(v, load(wide, 2 * width + c), load(wide, 3 * width + c))
+            v = fma(load(dy, place + c), load(wide, width + c), v)
+            store(dx, place + c, v)
+    if last_chunk == CHUNKS:
+        end = last * width
+        for c in range(0, x.size - end, lanes(x)):
+            left = x.size - end - c
+            v = load_part(x, end + c, left) - load(wide, c)
+            v = fma(v, load(wide, 2 * width + c), load(wide, 3 * width + c))
+            v = fma(load_part(dy, end + c, left), load(wide, width + c), v)
+            store_part(dx, end + c, v, left)

@@ -1,0 +1,154 @@
+"""Bringing operands into the order in which the register tile reads them.
+
+Weights are packed into panels of up to `TILE_VECTORS` vectors of output channels,
+``[panel][outer][middle][inner][channel in panel]``, with zeros past the last channel, so that the
+tile reads them as one stream. Images whose columns need padding are copied into a thread's own
+scratch, one at a time: no padded copy of a whole batch ever exists.
+"""
+
+from kernels import jit
+from kernels.simd import lanes, load_part, splat, store_part
+from kernels.tile import TILE_VECTORS, transpose_block
+
+
+@jit.serial
+def use_half(array, channels):
+    """Whether half-width vectors hold all ``channels`` of arrays like ``array``."""
+    return lanes(array) > 1 and channels <= lanes(array) // 2
+
+
+@jit.serial
+def vector_width(array, channels):
+    """Lanes of the vectors that the tile uses for ``channels`` output channels."""
+    return lanes(array) // 2 if use_half(array, channels) else lanes(array)
+
+
+@jit.serial
+def whole_vectors(array, channels):
+    """``channels`` rounded up to whole vectors."""
+    width = vector_width(array, channels)
+    return (channels + width - 1) // width * width
+
+
+@jit.serial
+def panel_width(array, channels):
+    """Channels in one panel of packed weights, padding included."""
+    width = vector_width(array, channels)
+    most = width if use_half(array, channels) else width * TILE_VECTORS
+    return min(most, whole_vectors(array, channels))
+
+
+@jit.serial
+def padded_channels(array, channels):
+    """``channels`` rounded up to whole panels."""
+    width = panel_width(array, channels)
+    return (channels + width - 1) // width * width
+
+
+@jit.serial
+def pack(source, first, strides, counts, channel_stride, channels, packed, packed0):
+    """Pack ``source[first + sum of index * stride]`` (three nested indices) into panels.
+
+    strides, counts : tuples of three ints, from the outermost index to the innermost.
+    """
+    width = panel_width(packed, channels)
+    place = packed0
+    for panel in range(0, channels, width):
+        for i in range(counts[0]):
+            for j in range(counts[1]):
+                start = first + i * strides[0] + j * strides[1] + panel * channel_stride
+                for k in range(counts[2]):
+                    for c in range(width):
+                        inside = panel + c < channels
+                        packed[place + c] = (
+                            source[start + k * strides[2] + c * channel_stride] if inside else 0
+                        )
+                    place += width
+
+
+@jit.serial
+def copy_row(source, source0, target, target0, count):
+    """target[target0:][:count] = source[source0:][:count]"""
+    for i in range(0, count, lanes(source)):
+        store_part(target, target0 + i, load_part(source, source0 + i, count - i), count - i)
+
+
+@jit.serial
+def add_row(source, source0, target, target0, count):
+    """target[target0:][:count] += source[source0:][:count]"""
+    for i in range(0, count, lanes(source)):
+        here = load_part(target, target0 + i, count - i)
+        store_part(target, target0 + i, here + load_part(source, source0 + i, count - i), count - i)
+
+
+@jit.serial
+def fill_row(target, target0, count):
+    """target[target0:][:count] = 0"""
+    zero = splat(target, 0.0)
+    for i in range(0, count, lanes(target)):
+        store_part(target, target0 + i, zero, count - i)
+
+
+@jit.serial
+def pack_panel(source, rows, columns, column, width, panel, panel0):
+    """panel[i, k] = source[i, column + k], 0 past the last column."""
+    count = min(width, columns - column)
+    for i in range(rows):
+        copy_row(source, i * columns + column, panel, panel0 + i * width, count)
+        if count < width:
+            fill_row(panel, panel0 + i * width + count, width - count)
+
+
+@jit.serial
+def pack_transposed(source, source0, rows, columns, row, width, panel):
+    """panel[i, k] = source[row + k, i] for the ``width`` rows from ``row`` on.
+
+    source is (rows, columns) and begins at source0. Past the last row the panel holds whatever
+    numbers; the panel must have room for a full vector past its end.
+    """
+    step = lanes(source)
+    first = source0 + row * columns
+    count = min(width, rows - row)
+    for k in range(0, count, step):
+        for i in range(0, columns, step):
+            transpose_block(
+                source, first + k * columns + i, columns, min(step, count - k),
+                min(step, columns - i), panel, i * width + k, width,
+            )  # fmt: skip
+
+
+@jit.serial
+def pad_columns(image, image0, height, width, channels, left, target, padded_w):
+    """Copy the rows of one (height, width, channels) image into rows of ``padded_w`` columns.
+
+    The first ``left`` columns and those past the image are 0. Rows need no padding: the loops
+    over kernel rows skip what lies above and below the image.
+    """
+    before = min(left, padded_w) * channels
+    copied = max(0, min(width, padded_w - left)) * channels
+    after = padded_w * channels - before - copied
+    for row in range(height):
+        place = row * padded_w * channels
+        fill_row(target, place, before)
+        copy_row(image, image0 + row * width * channels, target, place + before, copied)
+        fill_row(target, place + before + copied, after)
+
+
+@jit.serial
+def sum_rows(source, source0, rows, columns, sums, sums0):
+    """sums[c] += sum over rows of source[row, c], four running sums at a time."""
+    for c in range(0, columns, lanes(source)):
+        left = columns - c
+        first, second = splat(source, 0.0), splat(source, 0.0)
+        third, fourth = splat(source, 0.0), splat(source, 0.0)
+        whole = rows // 4 * 4
+        for row in range(0, whole, 4):
+            place = source0 + row * columns + c
+            first = first + load_part(source, place, left)
+            second = second + load_part(source, place + columns, left)
+            third = third + load_part(source, place + 2 * columns, left)
+            fourth = fourth + load_part(source, place + 3 * columns, left)
+        for row in range(whole, rows):
+            first = first + load_part(source, source0 + row * columns + c, left)
+        here = load_part(sums, sums0 + c, left)
+        store_part(sums, sums0 + c, here + ((first + second) + (third + fourth)), left)

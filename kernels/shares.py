@@ -1,0 +1,40 @@
+"""How a loop over the elements of a flat array is cut into shares for the threads.
+
+    @jit.serial
+    def _double_share(x, y, start, stop): ...
+
+    @jit.parallel
+    def _double(x, y):
+        for chunk in prange(CHUNKS):                       # owns y[start:stop]
+            start, stop = share(x.size, chunk)
+            _double_share(x, y, start, stop)
+
+    def double(x, y):
+        if is_small(x.size):
+            _double_share(x, y, 0, x.size)
+        else:
+            _double(x, y)
+
+Every element is computed by itself, so the bits are the same either way.
+"""
+
+from kernels import jit
+
+CHUNKS = jit.MAX_CHUNKS
+# A parallel region costs 2 us, in which one thread does a simple operation on this many elements.
+_SMALL = 1 << 15
+# Shares begin at multiples of this: whole cache lines, and no vector across two of them.
+_GRAIN = 64
+
+
+def is_small(elements: int) -> bool:
+    """Whether an elementwise loop over so many elements is done sooner by one thread."""
+    return elements < _SMALL
+
+
+@jit.serial
+def share(elements, chunk):
+    """First element of a chunk, and the first one after it."""
+    start = elements * chunk // CHUNKS // _GRAIN * _GRAIN
+    stop = elements * (chunk + 1) // CHUNKS // _GRAIN * _GRAIN
+    return start, elements if chunk == CHUNKS - 1 else stop

@@ -1,0 +1,154 @@
+"""Optimizer steps against the formulas in float64, on parameters with and without decay."""
+
+import numpy as np
+import pytest
+from numpy.typing import DTypeLike
+
+from kernels import jit, optim
+from kernels.workspace import Workspace
+
+every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f4", "f8"])
+# Tails, all or no parameters decayed, and enough for threads.
+SIZES = [(1, 1), (17, 0), (1000, 700), (40_001, 33_333)]
+every_size = pytest.mark.parametrize(("size", "decayed"), SIZES)
+DECAY = 0.1
+
+
+class Problem:
+    """Parameters and gradients for some steps, and the same in float64 for the twin."""
+
+    def __init__(self, size: int, decayed: int, dtype: DTypeLike) -> None:
+        rng = np.random.default_rng(1)
+        self.p = rng.standard_normal(size).astype(dtype)
+        self.gradients = rng.standard_normal((4, size)).astype(dtype)
+        self.decayed = decayed
+        self.twin = self.p.astype(np.float64)
+        self.mask = np.arange(size) < decayed
+
+    def zeros(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros_like(self.p), np.zeros_like(self.twin)
+
+    def penalised(self, g: np.ndarray) -> np.ndarray:
+        """The gradient with that of the L2 penalty, for the twin."""
+        return g + DECAY * self.mask * self.twin
+
+    def check(self) -> None:
+        # The gradients are of order 1, and so are the parameters.
+        tolerance = 64 * np.finfo(self.p.dtype).eps
+        np.testing.assert_allclose(self.p, self.twin, rtol=tolerance, atol=tolerance)
+
+
+@every_dtype
+@every_size
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_sgd(size: int, decayed: int, dtype: DTypeLike, momentum: float, nesterov: bool):
+    problem = Problem(size, decayed, dtype)
+    velocity, v = problem.zeros()
+    if momentum == 0:
+        velocity = velocity[:0]
+    for g in problem.gradients:
+        optim.sgd(problem.p, g, velocity, 0.1, momentum, nesterov, DECAY, decayed)
+        change = problem.penalised(g)
+        v[:] = momentum * v + change
+        problem.twin -= 0.1 * (change + momentum * v if nesterov else v)
+    problem.check()
+
+
+@every_dtype
+@every_size
+@pytest.mark.parametrize("decoupled", [False, True], ids=["adam", "adamw"])
+def test_adam(size: int, decayed: int, dtype: DTypeLike, decoupled: bool):
+    problem = Problem(size, decayed, dtype)
+    (m, twin_m), (v, twin_v) = problem.zeros(), problem.zeros()
+    for step, g in enumerate(problem.gradients, start=1):
+        optim.adam(
+            problem.p, g, m, v, step, 0.01, 0.9, 0.999, 1e-8, DECAY, decayed, decoupled
+        )  # fmt: skip
+        if decoupled:
+            problem.twin *= 1 - 0.01 * DECAY * problem.mask
+            change = g.astype(np.float64)
+        else:
+            change = problem.penalised(g)
+        twin_m[:] = 0.9 * twin_m + 0.1 * change
+        twin_v[:] = 0.999 * twin_v + 0.001 * change**2
+        mean, square = twin_m / (1 - 0.9**step), twin_v / (1 - 0.999**step)
+        problem.twin -= 0.01 * mean / (np.sqrt(square) + 1e-8)
+    problem.check()
+
+
+@every_dtype
+@every_size
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_rmsprop(size: int, decayed: int, dtype: DTypeLike, momentum: float):
+    problem = Problem(size, decayed, dtype)
+    (square, twin_square), (buffer, twin_buffer) = problem.zeros(), problem.zeros()
+    if momentum == 0:
+        buffer = buffer[:0]
+    for g in problem.gradients:
+        optim.rmsprop(
+            problem.p, g, square, 0.01, 0.99, 1e-8, momentum, buffer, DECAY, decayed
+        )  # fmt: skip
+        change = problem.penalised(g)
+        twin_square[:] = 0.99 * twin_square + 0.01 * change**2
+        twin_buffer[:] = momentum * twin_buffer + change / (np.sqrt(twin_square) + 1e-8)
+        problem.twin -= 0.01 * twin_buffer
+    problem.check()
+
+
+@every_dtype
+@every_size
+def test_adagrad(size: int, decayed: int, dtype: DTypeLike):
+    problem = Problem(size, decayed, dtype)
+    square, twin_square = problem.zeros()
+    for g in problem.gradients:
+        optim.adagrad(problem.p, g, square, 0.1, 1e-10, DECAY, decayed)
+        change = problem.penalised(g)
+        twin_square += change**2
+        problem.twin -= 0.1 * change / (np.sqrt(twin_square) + 1e-10)
+    problem.check()
+
+
+def test_an_adam_step_by_hand():
+    # The first step is lr in the direction of the gradient, whatever the gradient's size.
+    p, g = np.array([1.0, 1.0, 1.0]), np.array([1e-3, -5.0, 0.0])
+    m, v = np.zeros(3), np.zeros(3)
+    optim.adam(p, g, m, v, 1, 0.1, 0.9, 0.999, 1e-8, 0.0, 0, False)
+    np.testing.assert_allclose(p, [0.9, 1.1, 1.0], rtol=1e-5)
+    np.testing.assert_array_equal(g, [1e-3, -5.0, 0.0])
+
+
+@every_dtype
+@pytest.mark.parametrize("size", [0, 1, 17, 1000, 40_001])
+def test_squared_norm_and_scaling(size: int, dtype: DTypeLike):
+    g = np.random.default_rng(2).standard_normal(size).astype(dtype)
+    expected = float(np.sum(g.astype(np.longdouble) ** 2))
+    np.testing.assert_allclose(optim.squared_norm(g, Workspace()), expected, rtol=1e-13)
+    halved = g / 2
+    optim.scale_in_place(g, 0.5)
+    np.testing.assert_array_equal(g, halved)
+
+
+def test_the_norm_of_huge_gradients_does_not_overflow():
+    g = np.full(1000, 1e30, np.float32)
+    np.testing.assert_allclose(optim.squared_norm(g, Workspace()), 1e63, rtol=1e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_any_number_of_threads_gives_the_same_bits(threads: int):
+    def run() -> tuple[float, np.ndarray]:
+        problem = Problem(40_001, 33_333, np.float32)
+        (m, _), (v, _) = problem.zeros(), problem.zeros()
+        g = problem.gradients[0]
+        optim.adam(problem.p, g, m, v, 1, 0.01, 0.9, 0.999, 1e-8, DECAY, 33_333, False)
+        return optim.squared_norm(g, Workspace()), problem.p
+
+    expected_norm, expected = run()
+    before = jit.get_threads()
+    jit.set_threads(threads)
+    try:
+        norm, p = run()
+    finally:
+        jit.set_threads(before)
+    assert norm == expected_norm
+    np.testing.assert_array_equal(p, expected)
