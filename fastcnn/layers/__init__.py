@@ -1,0 +1,41 @@
+"""Layers: each checks its input, calls a kernel and returns.
+
+Example:
+    >>> import numpy as np
+    >>> from fastcnn.layers import Conv2D
+    >>> layer = Conv2D(3, 16, kernel_size=3, padding="same")
+    >>> x = np.zeros((8, 3, 32, 32), np.float32)
+    >>> y = layer.forward(x, training=True)
+    >>> dx = layer.backward(np.ones_like(y))
+    >>> layer.grads["weight"].shape
+    (16, 3, 3, 3)
+"""
+
+from .activation import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from .base import Layer, from_spec
+from .containers import Residual
+from .conv import Conv2D
+from .dense import Dense
+from .dropout import Dropout
+from .norm import BatchNorm
+from .pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
+from .shape import Flatten
+
+__all__ = [
+    "AveragePool2D",
+    "BatchNorm",
+    "Conv2D",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "GlobalAveragePool2D",
+    "Layer",
+    "LeakyReLU",
+    "MaxPool2D",
+    "ReLU",
+    "Residual",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "from_spec",
+]

@@ -1,0 +1,175 @@
+"""Activation functions: one number in, one number out (softmax: one row in, one row out)."""
+
+from typing import Any
+
+import numpy as np
+
+from kernels import activation as kernels
+
+from . import checks
+from .base import Layer, Shape, memory_of, seen
+
+
+class ReLU(Layer):
+    """max(x, 0), elementwise; the gradient at 0 is 0.
+
+    x (N, ...) -> y of the same shape, float32 or float64.
+
+    Example:
+        >>> ReLU().forward(np.float32([[-1, 0, 2]]))
+        array([[0., 0., 2.]], dtype=float32)
+    """
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        self.check_input(x)
+        x = memory_of(x)
+        y = self.result(x.shape, x.dtype, training)
+        kernels.relu(x, y)
+        if training:
+            self.remember(seen(y), y)
+        return seen(y)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        (y,) = self.recall(dy)
+        dx = self.workspace.array("dx", y.shape, y.dtype)
+        kernels.relu_backward(memory_of(dy), y, dx)
+        return seen(dx)
+
+
+class LeakyReLU(Layer):
+    """x where x > 0, else alpha * x, elementwise; the gradient at 0 is alpha.
+
+    x (N, ...) -> y of the same shape, float32 or float64. Maas, Hannun, Ng, "Rectifier
+    Nonlinearities Improve Neural Network Acoustic Models" (2013).
+
+    Args:
+        alpha: slope for negative numbers, at least 0.
+
+    Raises:
+        ValueError: if alpha is negative or not a number.
+
+    Example:
+        >>> LeakyReLU(0.5).forward(np.float32([[-1, 0, 2]]))
+        array([[-0.5,  0. ,  2. ]], dtype=float32)
+    """
+
+    positional = 1
+
+    def __init__(self, alpha: float = 0.01) -> None:
+        super().__init__()
+        self.alpha = checks.number(
+            "LeakyReLU", "alpha", alpha, 0, np.inf, "a finite number of at least 0"
+        )
+
+    def arguments(self) -> dict[str, Any]:
+        return {"alpha": self.alpha}
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        self.check_input(x)
+        x = memory_of(x)
+        y = self.result(x.shape, x.dtype, training)
+        kernels.leaky_relu(x, self.alpha, y)
+        if training:
+            self.remember(seen(y), x)
+        return seen(y)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        (x,) = self.recall(dy)
+        dx = self.workspace.array("dx", x.shape, x.dtype)
+        kernels.leaky_relu_backward(memory_of(dy), x, self.alpha, dx)
+        return seen(dx)
+
+
+class Sigmoid(Layer):
+    """1 / (1 + exp(-x)), elementwise.
+
+    x (N, ...) -> y of the same shape, float32 or float64, from 0 to 1.
+
+    Example:
+        >>> Sigmoid().forward(np.float32([[0]]))
+        array([[0.5]], dtype=float32)
+    """
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        self.check_input(x)
+        x = memory_of(x)
+        y = self.result(x.shape, x.dtype, training)
+        kernels.sigmoid(x, y)
+        if training:
+            self.remember(seen(y), y)
+        return seen(y)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        (y,) = self.recall(dy)
+        dx = self.workspace.array("dx", y.shape, y.dtype)
+        kernels.sigmoid_backward(memory_of(dy), y, dx)
+        return seen(dx)
+
+
+class Tanh(Layer):
+    """The hyperbolic tangent, elementwise.
+
+    x (N, ...) -> y of the same shape, float32 or float64, from -1 to 1.
+
+    Example:
+        >>> Tanh().forward(np.float32([[0]]))
+        array([[0.]], dtype=float32)
+    """
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        self.check_input(x)
+        x = memory_of(x)
+        y = self.result(x.shape, x.dtype, training)
+        kernels.tanh(x, y)
+        if training:
+            self.remember(seen(y), y)
+        return seen(y)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        (y,) = self.recall(dy)
+        dx = self.workspace.array("dx", y.shape, y.dtype)
+        kernels.tanh_backward(memory_of(dy), y, dx)
+        return seen(dx)
+
+
+class Softmax(Layer):
+    """exp(x) divided by its sum over the classes: numbers become probabilities.
+
+        x (N, K) -> y (N, K), float32 or float64; for images, (N, C, H, W), over the C channels
+
+    The largest number of each row is subtracted first, which changes nothing but keeps exp from
+    overflowing. `CrossEntropyLoss` contains a softmax: a model that is trained needs none at its
+    end, and `Sequential` leaves one that stands there out of training and evaluation.
+
+    Raises:
+        ValueError: if an input is neither (N, K) nor (N, C, H, W).
+
+    Example:
+        >>> Softmax().forward(np.float32([[0, 0]]))
+        array([[0.5, 0.5]], dtype=float32)
+    """
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) not in (2, 4):
+            raise ValueError(
+                f"{self.name}: expected input as (N, K) or (N, C, H, W), got shape {input_shape}"
+            )
+        return input_shape
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        self.check_input(x)
+        x = memory_of(x)
+        y = self.result(x.shape, x.dtype, training)
+        kernels.softmax(x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1]))
+        if training:
+            self.remember(seen(y), y)
+        return seen(y)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        (y,) = self.recall(dy)
+        dx = self.workspace.array("dx", y.shape, y.dtype)
+        classes = y.shape[-1]
+        kernels.softmax_backward(
+            memory_of(dy).reshape(-1, classes), y.reshape(-1, classes), dx.reshape(-1, classes)
+        )
+        return seen(dx)

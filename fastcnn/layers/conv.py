@@ -1,0 +1,127 @@
+"""Convolution."""
+
+from typing import Any
+
+import numpy as np
+
+from .. import backends
+from . import checks, initialization
+from .base import NO_GRADIENT, Layer, Shape, memory_of, seen
+from .checks import Pair
+from .window import check_images, check_padding, output_size, padding_before, plain
+
+
+class Conv2D(Layer):
+    """Slides `out_channels` small filters over the images.
+
+        x (N, in_channels, H, W) -> y (N, out_channels, H_out, W_out), float32 or float64
+
+        y[n, o, h, w] = bias[o] + sum over c, i, j of
+                        weight[o, c, i, j] * x[n, c, h * stride + i - pad, w * stride + j - pad]
+        H_out = floor((H + 2 * pad - kernel) / stride) + 1
+
+    (cross-correlation; Goodfellow, Bengio, Courville, "Deep Learning", equation 9.6). Places on
+    the padding count as zeros.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: filters, and so channels of the output.
+        kernel_size: height and width of the filters, one number or a pair.
+        stride: pixels between neighbouring places of a filter, one number or a pair.
+        padding: pixels of zeros around the image, one number or a pair; "valid" for none;
+            "same" for as many as make H_out = ceil(H / stride), the odd one at the bottom right.
+        bias: whether a number per filter is added.
+        init: how the weights start, "he" or "xavier" (`initialization.draw_weight`); the bias
+            starts at 0.
+        seed: key of the starting weights of a layer that stands alone. A model draws them anew
+            unless a seed was given here or the weights were written.
+
+    params: weight (out_channels, in_channels, kernel_h, kernel_w), bias (out_channels,).
+
+    Raises:
+        ValueError: if an argument or the shape of an input does not fit.
+        TypeError: if an input is not a float array of the layer's dtype.
+
+    Example:
+        >>> x = np.zeros((8, 3, 32, 32), np.float32)
+        >>> Conv2D(3, 16, kernel_size=3, padding=1).forward(x).shape
+        (8, 16, 32, 32)
+    """
+
+    positional = 2
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair | str = 0,
+        bias: bool = True,
+        init: str = "he",
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(checks.seed("Conv2D", seed))
+        self.in_channels = checks.whole("Conv2D", "in_channels", in_channels)
+        self.out_channels = checks.whole("Conv2D", "out_channels", out_channels)
+        self.kernel_size = checks.pair("Conv2D", "kernel_size", kernel_size)
+        self.stride = checks.pair("Conv2D", "stride", stride)
+        self.padding = check_padding("Conv2D", padding)
+        self.bias = checks.flag("Conv2D", "bias", bias)
+        self.init = initialization.check_scheme("Conv2D", init)
+
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "in_channels": self.in_channels,
+            "out_channels": self.out_channels,
+            "kernel_size": plain(self.kernel_size),
+            "stride": plain(self.stride),
+            "padding": plain(self.padding),
+            "bias": self.bias,
+            "init": self.init,
+        }
+
+    def parameter_shapes(self) -> dict[str, Shape]:
+        weight = (self.out_channels, self.in_channels, *self.kernel_size)
+        return {"weight": weight} | ({"bias": (self.out_channels,)} if self.bias else {})
+
+    def initial_values(self, generator: np.random.Generator) -> dict[str, np.ndarray]:
+        area = self.kernel_size[0] * self.kernel_size[1]
+        shape = self.parameter_shapes()["weight"]
+        fans = self.in_channels * area, self.out_channels * area
+        return {"weight": initialization.draw_weight(generator, shape, *fans, self.init)}
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        check_images(self.name, input_shape, self.in_channels)
+        size = output_size(self.name, input_shape, self.kernel_size, self.stride, self.padding)
+        return (input_shape[0], self.out_channels, *size)
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        batch, channels, height, width = self.check_input(x)
+        image = memory_of(x)
+        start = padding_before(x.shape, self.kernel_size, self.stride, self.padding)
+        y = self.result((batch, height, width, channels), x.dtype, training)
+        backends.current().conv_forward(
+            image, self.params["weight"], self.params.get("bias", self._no_bias()),
+            self.stride, start, y, self.scratch,
+        )  # fmt: skip
+        y = seen(y)
+        if training:
+            self.remember(y, image, start)
+        return y
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        image, start = self.recall(dy)
+        dy, kernels = memory_of(dy), backends.current()
+        kernels.conv_backward_weight(
+            image, dy, self.stride, start,
+            self.grads["weight"], self.grads.get("bias", self._no_bias()), self.scratch,
+        )  # fmt: skip
+        if not self.needs_input_gradient:
+            return NO_GRADIENT
+        dx = self.workspace.array("dx", image.shape, dy.dtype)
+        kernels.conv_backward_input(dy, self.params["weight"], self.stride, start, dx, self.scratch)
+        return seen(dx)
+
+    def _no_bias(self) -> np.ndarray:
+        return np.empty(0, self.dtype)

@@ -1,0 +1,71 @@
+"""Dropout."""
+
+from typing import Any
+
+import numpy as np
+
+from kernels import activation as kernels
+
+from .. import random
+from . import checks
+from .base import Clock, Layer, memory_of, seen
+
+
+class Dropout(Layer):
+    """Sets numbers to 0 at random in training, so that no unit relies on another.
+
+        x (N, ...) -> y of the same shape, float32 or float64
+
+        in training   y = x / (1 - rate) with probability 1 - rate, else 0
+        otherwise     y = x
+
+    (inverted dropout; Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from
+    Overfitting", 2014). Which numbers are dropped follows from a seed, the epoch and the step:
+    in a model the model's, see `Sequential.set_clock`; in a layer that stands alone from its own
+    seed and the number of training passes so far.
+
+    Args:
+        rate: probability of dropping a number, from 0 up to but not including 1.
+        seed: key of the random choices of a layer that stands alone.
+
+    Raises:
+        ValueError: if the rate is out of range.
+
+    Example:
+        >>> Dropout(0.5).forward(np.float32([[1, 2]]))
+        array([[1., 2.]], dtype=float32)
+    """
+
+    positional = 1
+    passes_through = True
+
+    def __init__(self, rate: float, seed: int | None = None) -> None:
+        super().__init__(checks.seed("Dropout", seed))
+        self.rate = checks.number(
+            "Dropout", "rate", rate, 0, 1, "a probability of dropping, at least 0 and below 1"
+        )
+        self._own_clock = Clock(self._seed_and_path[0])
+
+    def arguments(self) -> dict[str, Any]:
+        return {"rate": self.rate}
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        self.check_input(x)
+        x = memory_of(x)
+        if not training:
+            return seen(x) if self.scratch.keep else seen(x.copy())
+        clock = self.clock or self._own_clock
+        key = random.key(clock.seed, "dropout", self.path, clock.epoch, clock.step)
+        if self.clock is None:
+            self._own_clock.step += 1
+        y = self.result(x.shape, x.dtype, training)
+        kernels.dropout(x, self.rate, key, y)
+        self.remember(seen(y), key)
+        return seen(y)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        (key,) = self.recall(dy)
+        dy = memory_of(dy)
+        dx = self.workspace.array("dx", dy.shape, dy.dtype)
+        kernels.dropout(dy, self.rate, key, dx)
+        return seen(dx)

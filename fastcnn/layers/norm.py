@@ -1,0 +1,110 @@
+"""Normalisation."""
+
+from typing import Any
+
+import numpy as np
+
+from kernels import norm as kernels
+
+from . import checks
+from .base import Layer, Shape, memory_of, seen
+
+
+class BatchNorm(Layer):
+    """Gives each channel mean 0 and variance 1 over the batch, then a learned scale and shift.
+
+        x (N, num_features) or (N, num_features, H, W) -> y of the same shape, float32 or float64
+
+        y = gamma * (x - mean) / sqrt(variance + eps) + beta
+
+    Ioffe and Szegedy, "Batch Normalization" (2015), algorithm 1. In training, mean and variance
+    are those of the batch, per channel over N (and H, W), and the running ones follow them:
+
+        running = momentum * running + (1 - momentum) * batch
+
+    Otherwise the running ones are used. Both variances are the biased ones (divided by the count);
+    PyTorch puts the unbiased one into its running variance, and its momentum is 1 minus ours.
+
+    Args:
+        num_features: channels of images, or features of vectors.
+        momentum: how much the running statistics keep of what they were, from 0 to 1.
+        eps: added to the variance, above 0.
+
+    params: gamma (num_features,), starts at 1; beta (num_features,), starts at 0.
+    state: running_mean (num_features,), starts at 0; running_var, starts at 1.
+
+    Raises:
+        ValueError: if an argument or the shape of an input does not fit.
+        TypeError: if an input is not a float array of the layer's dtype.
+
+    Example:
+        >>> BatchNorm(1).forward(np.float32([[1], [3]]), training=True).round(2)
+        array([[-1.],
+               [ 1.]], dtype=float32)
+    """
+
+    positional = 1
+
+    def __init__(self, num_features: int, momentum: float = 0.9, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.num_features = checks.whole("BatchNorm", "num_features", num_features)
+        self.momentum = checks.number(
+            "BatchNorm", "momentum", momentum, 0, np.nextafter(1, 2), "a number from 0 to 1"
+        )
+        self.eps = checks.number(
+            "BatchNorm", "eps", eps, np.nextafter(0, 1), np.inf, "a finite number above 0"
+        )
+
+    def arguments(self) -> dict[str, Any]:
+        return {"num_features": self.num_features, "momentum": self.momentum, "eps": self.eps}
+
+    def parameter_shapes(self) -> dict[str, Shape]:
+        return {"gamma": (self.num_features,), "beta": (self.num_features,)}
+
+    def state_shapes(self) -> dict[str, Shape]:
+        return {"running_mean": (self.num_features,), "running_var": (self.num_features,)}
+
+    def initial_values(self, generator: np.random.Generator) -> dict[str, np.ndarray]:
+        return {"gamma": np.ones(self.num_features), "running_var": np.ones(self.num_features)}
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) not in (2, 4) or input_shape[1] != self.num_features:
+            raise ValueError(
+                f"{self.name}: expected input with {self.num_features} channels as "
+                f"(N, {self.num_features}) or (N, {self.num_features}, H, W), got shape "
+                f"{input_shape}"
+            )
+        return input_shape
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        self.check_input(x)
+        x = memory_of(x)
+        y = self.result(x.shape, x.dtype, training)
+        rows, rows_y = x.reshape(-1, self.num_features), y.reshape(-1, self.num_features)
+        gamma, beta = self.params["gamma"], self.params["beta"]
+        running_mean, running_var = self.state["running_mean"], self.state["running_var"]
+        if not training:
+            kernels.batch_norm_inference(
+                rows, gamma, beta, running_mean, running_var, self.eps, rows_y
+            )
+            return seen(y)
+        statistics = self.workspace.array("statistics", (3, self.num_features), x.dtype)
+        mean, variance, inverse_std = statistics
+        kernels.batch_norm_training(
+            rows, gamma, beta, self.eps, rows_y, mean, variance, inverse_std, self.scratch
+        )
+        for running, batch in ((running_mean, mean), (running_var, variance)):
+            running *= self.momentum
+            running += (1 - self.momentum) * batch
+        self.remember(seen(y), x, mean, inverse_std)
+        return seen(y)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        x, mean, inverse_std = self.recall(dy)
+        dx = self.workspace.array("dx", x.shape, x.dtype)
+        kernels.batch_norm_backward(
+            memory_of(dy).reshape(-1, self.num_features), x.reshape(-1, self.num_features),
+            self.params["gamma"], mean, inverse_std, dx.reshape(-1, self.num_features),
+            self.grads["gamma"], self.grads["beta"], self.scratch,
+        )  # fmt: skip
+        return seen(dx)

@@ -1,0 +1,42 @@
+"""Layers that only arrange numbers."""
+
+import math
+
+import numpy as np
+
+from .base import Layer, Shape, seen
+
+
+class Flatten(Layer):
+    """Puts all numbers of a sample into one row.
+
+        x (N, C, H, W) -> y (N, C * H * W), float32 or float64
+
+    The order is channel by channel, row by row within a channel, as in PyTorch, whatever the
+    order in memory. Any other (N, ...) becomes (N, features) as well.
+
+    Example:
+        >>> Flatten().forward(np.zeros((8, 3, 4, 4), np.float32)).shape
+        (8, 48)
+    """
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return (input_shape[0], math.prod(input_shape[1:]))
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        y = self.result(self.check_input(x), x.dtype, training)
+        y.reshape(x.shape)[...] = x
+        if training:
+            self.remember(y, x.shape)
+        return y
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        (x_shape,) = self.recall(dy)
+        if len(x_shape) == 4:
+            batch, channels, height, width = x_shape
+            memory = self.workspace.array("dx", (batch, height, width, channels), dy.dtype)
+        else:
+            memory = self.workspace.array("dx", x_shape, dy.dtype)
+        dx = seen(memory)
+        dx[...] = dy.reshape(x_shape)
+        return dx

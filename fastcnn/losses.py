@@ -1,0 +1,148 @@
+"""What training makes small."""
+
+import numpy as np
+
+from kernels import activation as activation_kernels
+from kernels import loss as kernels
+
+_REDUCTIONS = ("mean", "sum")
+
+
+class CrossEntropyLoss:
+    """Softmax and cross-entropy in one: how surprised the model is by the right classes.
+
+        logits (N, K), float32 or float64; labels int (N,), or one-hot or soft rows (N, K)
+
+        p[n, k]  = exp(logits[n, k]) / sum over j of exp(logits[n, j])
+        loss[n]  = - sum over k of target[n, k] * log p[n, k]      (in nats)
+        dlogits  = p - target, divided by N for reduction "mean"
+
+    The largest logit of each row is subtracted first, so nothing overflows. Bishop, "Pattern
+    Recognition and Machine Learning", equations 4.108 and 4.109.
+
+    Args:
+        reduction: "mean" or "sum" over the batch.
+
+    Attributes:
+        correct: how many rows of the last `forward` have their largest logit at the right class.
+
+    Raises:
+        ValueError: if shapes do not fit, a label is out of range, or a row of targets is not
+            made of probabilities.
+        TypeError: if the logits are not floats, or the labels neither whole numbers nor rows.
+
+    Example:
+        >>> loss = CrossEntropyLoss()
+        >>> round(loss.forward(np.zeros((4, 10), np.float32), np.array([0, 1, 2, 3])), 4)
+        2.3026
+        >>> loss.backward().shape
+        (4, 10)
+    """
+
+    def __init__(self, reduction: str = "mean") -> None:
+        if reduction not in _REDUCTIONS:
+            raise ValueError(
+                f"CrossEntropyLoss: reduction must be 'mean' or 'sum', got {reduction!r}"
+            )
+        self.reduction = reduction
+        self.correct = 0
+        self._logits: np.ndarray | None = None
+        self._gradient: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        return "CrossEntropyLoss()" if self.reduction == "mean" else 'CrossEntropyLoss("sum")'
+
+    def forward(self, logits: np.ndarray, labels: np.ndarray) -> float:
+        """The loss of a batch, over all its rows as `reduction` says."""
+        logits = _checked_logits(logits)
+        labels = np.asarray(labels)
+        rows, classes = logits.shape
+        losses, self._gradient = np.empty(rows, logits.dtype), np.empty_like(logits)
+        scale = 1 / rows if self.reduction == "mean" else 1.0
+        if labels.ndim == 2 and (labels.shape[1] == classes or labels.shape[1] > 1):
+            targets = _checked_targets(labels, logits)
+            kernels.softmax_cross_entropy_soft(logits, targets, scale, losses, self._gradient)
+            right = targets.argmax(axis=1)
+        else:
+            right = _checked_labels(labels, rows, classes)
+            kernels.softmax_cross_entropy(logits, right, scale, losses, self._gradient)
+        self.correct = int(np.count_nonzero(logits.argmax(axis=1) == right))
+        self._logits = logits
+        return float(losses.sum(dtype=np.float64) * scale)
+
+    def backward(self) -> np.ndarray:
+        """dLoss/dlogits (N, K) for the last `forward`.
+
+        Raises:
+            RuntimeError: if there was no `forward` before.
+        """
+        if self._gradient is None:
+            raise RuntimeError("CrossEntropyLoss: backward needs a forward(logits, labels) before")
+        return self._gradient
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """softmax(logits) of the last `forward`, (N, K).
+
+        Of logits from a model it must be asked for before the model runs again.
+
+        Raises:
+            RuntimeError: if there was no `forward` before.
+        """
+        if self._logits is None:
+            raise RuntimeError(
+                "CrossEntropyLoss: probabilities needs a forward(logits, labels) before"
+            )
+        probabilities = np.empty_like(self._logits)
+        activation_kernels.softmax(self._logits, probabilities)
+        return probabilities
+
+
+def _checked_logits(logits: np.ndarray) -> np.ndarray:
+    if not isinstance(logits, np.ndarray) or logits.dtype not in (np.float32, np.float64):
+        kind = f"{logits.dtype} array" if isinstance(logits, np.ndarray) else type(logits).__name__
+        raise TypeError(
+            f"CrossEntropyLoss: expected logits as a float32 or float64 NumPy array, got {kind}"
+        )
+    if logits.ndim != 2 or 0 in logits.shape:
+        raise ValueError(
+            f"CrossEntropyLoss: expected logits as (N, classes), got shape {logits.shape}"
+        )
+    return np.ascontiguousarray(logits)
+
+
+def _checked_labels(labels: np.ndarray, rows: int, classes: int) -> np.ndarray:
+    if labels.shape != (rows,):
+        raise ValueError(
+            f"CrossEntropyLoss: expected {rows} labels as ({rows},) or one-hot as "
+            f"({rows}, {classes}), got shape {labels.shape}"
+        )
+    if labels.dtype.kind not in "iu":
+        raise TypeError(
+            f"CrossEntropyLoss: labels must be whole numbers or one-hot rows, got {labels.dtype}; "
+            f"convert them with labels.astype(np.int64)"
+        )
+    low, high = labels.min(), labels.max()
+    if low < 0 or high >= classes:
+        raise ValueError(
+            f"CrossEntropyLoss: labels must lie between 0 and {classes - 1}, as there are "
+            f"{classes} logits per row, got {low if low < 0 else high}"
+        )
+    return np.ascontiguousarray(labels, np.int64)
+
+
+def _checked_targets(targets: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    if targets.shape != logits.shape:
+        raise ValueError(
+            f"CrossEntropyLoss: expected one-hot labels of shape {logits.shape}, like the logits, "
+            f"got {targets.shape}"
+        )
+    if targets.dtype.kind not in "fiub":
+        raise TypeError(f"CrossEntropyLoss: one-hot labels must be numbers, got {targets.dtype}")
+    targets = np.ascontiguousarray(targets, logits.dtype)
+    if not (targets.min() >= 0 and np.abs(targets.sum(axis=1) - 1).max() < 1e-3):
+        raise ValueError(
+            "CrossEntropyLoss: each row of one-hot or soft labels must hold probabilities, at "
+            "least 0 and with the sum 1"
+        )
+    return targets

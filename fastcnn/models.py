@@ -1,0 +1,211 @@
+"""The named networks, each with the settings it is trained with.
+
+Example:
+    >>> from fastcnn import models
+    >>> models.build("cifar-cnn", filters=(32, 64)).output_shape((8, 3, 32, 32))
+    (8, 10)
+    >>> models.preset("lenet5")["batch_size"]
+    64
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .backends import unknown
+from .layers import (
+    AveragePool2D,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    MaxPool2D,
+    ReLU,
+    Sigmoid,
+)
+from .layers.checks import whole
+from .model import Sequential
+
+Shape = tuple[int, ...]
+
+_MNIST = (1, 28, 28)
+_CIFAR = (3, 32, 32)
+
+
+def _features(layers: Sequence[Layer], input_shape: Shape) -> int:
+    """Numbers per sample after `layers`."""
+    shape = (1, *input_shape)
+    for layer in layers:
+        shape = layer.output_shape(shape)
+    return shape[1]
+
+
+def _mnist_baseline(input_shape: Shape, classes: int) -> list[Layer]:
+    """S1a: two convolutions and two dense layers."""
+    front: list[Layer] = [
+        Conv2D(input_shape[0], 8, 3, padding=1), ReLU(), MaxPool2D(2),
+        Conv2D(8, 16, 3, padding=1), ReLU(), MaxPool2D(2), Flatten(),
+    ]  # fmt: skip
+    return [*front, Dense(_features(front, input_shape), 128), ReLU(), Dense(128, classes)]
+
+
+def _mnist_optimized(input_shape: Shape, classes: int, dropout: float = 0.5) -> list[Layer]:
+    """S1b: wider, with batch normalisation and dropout."""
+    front: list[Layer] = [
+        Conv2D(input_shape[0], 16, 3, padding=1), BatchNorm(16), ReLU(), MaxPool2D(2),
+        Conv2D(16, 32, 3, padding=1), BatchNorm(32), ReLU(), MaxPool2D(2), Flatten(),
+    ]  # fmt: skip
+    return [
+        *front, Dense(_features(front, input_shape), 256), ReLU(), Dropout(dropout),
+        Dense(256, 128), ReLU(), Dropout(dropout), Dense(128, classes),
+    ]  # fmt: skip
+
+
+def _lab_cnn(input_shape: Shape, classes: int) -> list[Layer]:
+    """S2: one convolution, the network of a laboratory exercise."""
+    front: list[Layer] = [Conv2D(input_shape[0], 8, 3), ReLU(), MaxPool2D(2), Flatten()]
+    return [*front, Dense(_features(front, input_shape), 128), ReLU(), Dense(128, classes)]
+
+
+def _cifar_cnn(
+    input_shape: Shape, classes: int, filters: Sequence[int] = (32, 32), dropout: float = 0.3
+) -> list[Layer]:
+    """S3: two convolutions with batch normalisation, one dense layer."""
+    if not isinstance(filters, (tuple, list)) or len(filters) != 2:
+        raise ValueError(f"cifar-cnn: filters must be two numbers, such as (32, 64), got {filters}")
+    first, second = filters
+    front: list[Layer] = [
+        Conv2D(input_shape[0], first, 3, padding=2), BatchNorm(first), ReLU(), MaxPool2D(2),
+        Conv2D(first, second, 3, padding=2), BatchNorm(second), ReLU(), MaxPool2D(2),
+        Flatten(), Dropout(dropout),
+    ]  # fmt: skip
+    return [*front, Dense(_features(front, input_shape), classes)]
+
+
+def _lenet5(input_shape: Shape, classes: int) -> list[Layer]:
+    """S4: LeCun et al., "Gradient-Based Learning Applied to Document Recognition" (1998)."""
+    front: list[Layer] = [
+        Conv2D(input_shape[0], 6, 5, padding=2, init="xavier"), Sigmoid(), AveragePool2D(2),
+        Conv2D(6, 16, 5, init="xavier"), Sigmoid(), AveragePool2D(2), Flatten(),
+    ]  # fmt: skip
+    return [
+        *front, Dense(_features(front, input_shape), 120, init="xavier"), Sigmoid(),
+        Dense(120, 84, init="xavier"), Sigmoid(), Dense(84, classes, init="xavier"),
+    ]  # fmt: skip
+
+
+def _cifar_mlp(
+    input_shape: Shape, classes: int, hidden: int = 1024, dropout: float = 0.5
+) -> list[Layer]:
+    """S5: one hidden layer."""
+    front: list[Layer] = [Flatten()]
+    return [
+        *front, Dense(_features(front, input_shape), hidden), BatchNorm(hidden), ReLU(),
+        Dropout(dropout), Dense(hidden, classes),
+    ]  # fmt: skip
+
+
+_BUILDERS: dict[str, tuple[Callable[..., list[Layer]], Shape]] = {
+    "mnist-baseline": (_mnist_baseline, _MNIST),
+    "mnist-optimized": (_mnist_optimized, _MNIST),
+    "lab-cnn": (_lab_cnn, _MNIST),
+    "cifar-cnn": (_cifar_cnn, _CIFAR),
+    "lenet5": (_lenet5, _MNIST),
+    "cifar-mlp": (_cifar_mlp, _CIFAR),
+}
+
+# Settings of `fastcnn.config`, where they differ from its defaults.
+_PRESETS: dict[str, dict[str, Any]] = {
+    "mnist-baseline": {
+        "dataset": "mnist", "normalization": "standardize",
+        "optimizer": "sgd", "lr": 0.01, "batch_size": 32, "epochs": 20,
+    },
+    "mnist-optimized": {
+        "dataset": "mnist", "normalization": "standardize", "validation": 0.1,
+        "optimizer": "adam", "lr": 1e-3, "weight_decay": 1e-4, "schedule": "cosine",
+        "lr_min": 0.0, "batch_size": 64, "epochs": 20, "patience": 5, "monitor": "val_loss",
+        "clip_norm": 5.0,
+    },
+    "lab-cnn": {
+        "dataset": "mnist", "limit_train": 1000, "limit_test": 100,
+        "optimizer": "sgd", "lr": 0.01, "batch_size": 32, "epochs": 2,
+    },
+    "cifar-cnn": {
+        "dataset": "cifar10", "validation": 0.2, "loss_reduction": "sum",
+        "optimizer": "sgd", "lr": 0.01, "weight_decay": 5e-3,
+        "schedule": "exponential", "lr_decay": 0.995, "batch_size": 128, "epochs": 20,
+        "patience": 5, "monitor": "val_accuracy", "clip_norm": 5.0, "clip_mode": "array",
+    },
+    "lenet5": {
+        "dataset": "mnist", "normalization": "scale256", "loss_reduction": "sum",
+        "optimizer": "sgd", "lr": 0.0015, "batch_size": 64, "epochs": 10,
+    },
+    "cifar-mlp": {
+        "dataset": "cifar10", "validation": 0.1, "flip": True,
+        "optimizer": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.01,
+        "schedule": "s5", "lr_decay": 0.95, "batch_size": 128, "epochs": 40,
+        "patience": 5, "monitor": "val_accuracy",
+    },
+}  # fmt: skip
+
+
+def names() -> tuple[str, ...]:
+    """The networks there are."""
+    return tuple(_BUILDERS)
+
+
+def build(
+    name: str,
+    *,
+    seed: int = 42,
+    input_shape: Sequence[int] | None = None,
+    classes: int = 10,
+    **changes: Any,
+) -> Sequential:
+    """A new model.
+
+    Args:
+        name: one of `names()`.
+        seed: key of its starting weights.
+        input_shape: (channels, height, width) of the images; default: those it was made for.
+        classes: how many classes it tells apart.
+        changes: what else the network lets be chosen: `filters`, `hidden`, `dropout`.
+
+    Raises:
+        ValueError: if there is no such network, it does not let that be chosen, or the images
+            are too small for it.
+    """
+    _check_name(name)
+    builder, usual_shape = _BUILDERS[name]
+    known = tuple(inspect.signature(builder).parameters)[2:]
+    for change in changes:
+        if change not in known:
+            choices = ("seed", "input_shape", "classes", *known)
+            raise ValueError(unknown(f"choice for {name}:", change, choices))
+    shape = usual_shape if input_shape is None else tuple(input_shape)
+    if len(shape) != 3:
+        raise ValueError(
+            f"{name}: input_shape must be (channels, height, width), got {input_shape!r}"
+        )
+    whole(name, "classes", classes)
+    layers = builder(shape, classes, **changes)
+    return Sequential(*layers, seed=seed, name=name, input_shape=shape)
+
+
+def preset(name: str) -> dict[str, Any]:
+    """The settings of a network's author, by their names in `fastcnn.config`.
+
+    Where the author left something open, the choice is ours.
+
+    Raises:
+        ValueError: if there is no such network.
+    """
+    _check_name(name)
+    return dict(_PRESETS[name])
+
+
+def _check_name(name: str) -> None:
+    if name not in _BUILDERS:
+        raise ValueError(unknown("model", name, names()))

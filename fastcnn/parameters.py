@@ -1,0 +1,152 @@
+"""The parameters of a model in one flat array, its gradients in another.
+
+Layers keep their arrays by name, in the shapes that people expect (`layer.params["weight"]`), but
+the memory of those arrays belongs to one `FlatParameters`. An optimizer then updates a whole model
+with one pass over one array, and clipping or comparing gradients is one operation as well.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kernels.workspace import Workspace
+
+if TYPE_CHECKING:
+    from .layers.base import Layer
+
+# Every array starts on a 64-byte border: a cache line, and the widest vector register.
+_BORDER_BYTES = 64
+
+
+class ParameterDict(dict[str, np.ndarray]):
+    """Arrays by name whose memory stays where it is: assigning copies INTO the array.
+
+    So `layer.params["weight"] = new` takes effect although the memory belongs to a model.
+
+    Raises:
+        ValueError: if a name does not exist, or the new value has another shape or is not
+            real numbers; or on an attempt to remove an array.
+
+    Example:
+        >>> from fastcnn.layers import Dense
+        >>> layer = Dense(2, 3)
+        >>> layer.params["bias"] = [1, 2, 3]
+        >>> layer.params["bias"]
+        array([1., 2., 3.], dtype=float32)
+    """
+
+    def __init__(self, label: str) -> None:
+        super().__init__()
+        self.label = label
+
+    def bind(self, name: str, array: np.ndarray) -> None:
+        """Make `array` itself the one called `name`, without copying."""
+        super().__setitem__(name, array)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name not in self:
+            known = ", ".join(self) or "none"
+            raise ValueError(f"{self.label}: there is no array {name!r}; known are: {known}")
+        array, value = self[name], np.asarray(value)
+        if value.dtype.kind not in "fiub" or value.shape != array.shape:
+            raise ValueError(
+                f"{self.label}[{name!r}]: expected real numbers of shape {array.shape}, got "
+                f"{value.dtype} of shape {value.shape}"
+            )
+        array[...] = value
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Assign several arrays, as `__setitem__` does."""
+        for name, value in dict(*args, **kwargs).items():
+            self[name] = value
+
+    def __ior__(self, other: Any) -> "ParameterDict":  # type: ignore[override]
+        self.update(other)
+        return self
+
+    def _refuse(self, *_: Any) -> Any:
+        raise ValueError(f"{self.label}: arrays can be written, but not added or removed")
+
+    __delitem__ = pop = popitem = clear = setdefault = _refuse  # type: ignore[assignment]
+
+    def __reduce__(self) -> Any:
+        return dict, (dict(self),)  # a copy is a plain dict
+
+
+class FlatParameters:
+    """One array for the parameters of some layers, one for their gradients.
+
+    The arrays called "weight" come first: they are what weight decay applies to. Between two
+    arrays lies what brings the next one to a 64-byte border; it holds zeros, which every
+    optimizer leaves at zero.
+
+    A layer may be part of two models. Its memory then belongs to the one that asked last, and
+    `bind` asks for it back; the values never differ.
+
+    Attributes:
+        values: float32 or float64 (size,), the parameters.
+        gradients: the same for dLoss/dparameter, as the last backward pass left them.
+        decayed: `values[:decayed]` are the weights.
+        slices: array name ("0.weight", "3.main.1.gamma") -> its place in `values`.
+
+    Raises:
+        ValueError: if the layers do not all have the same dtype, or one of them comes twice.
+    """
+
+    def __init__(self, layers: "Iterable[tuple[str, Layer]]") -> None:
+        leaves = [leaf for path, layer in layers for leaf in layer.leaves(path)]
+        self._layers = [leaf for _, leaf in leaves if leaf.params]
+        if len({id(leaf) for _, leaf in leaves}) < len(leaves):
+            raise ValueError(
+                "the same layer object stands in two places; make a layer of its own for each"
+            )
+        places = [(path, leaf, name) for path, leaf in leaves for name in leaf.params]
+        places.sort(key=lambda place: place[2] != "weight")  # stable: weights first
+        dtypes = {leaf.dtype for _, leaf, _ in places} or {np.dtype(np.float32)}
+        if len(dtypes) > 1:
+            raise ValueError(
+                "some layers have float32 and some float64 parameters; call astype on all of them"
+            )
+        self.dtype = dtypes.pop()
+        border = _BORDER_BYTES // self.dtype.itemsize
+        self.slices: dict[str, slice] = {}
+        self._places: list[tuple[Layer, str, slice]] = []
+        self.decayed = size = 0
+        for path, leaf, name in places:
+            start = -(-size // border) * border
+            size = start + leaf.params[name].size
+            self.slices[f"{path}.{name}" if path else name] = slice(start, size)
+            self._places.append((leaf, name, slice(start, size)))
+            if name == "weight":
+                self.decayed = size
+        aligned = Workspace(keep=False)
+        self.values = aligned.array("values", (size,), self.dtype, zeroed=True)
+        self.gradients = aligned.array("gradients", (size,), self.dtype, zeroed=True)
+        self.bind()
+
+    @property
+    def count(self) -> int:
+        """Number of parameters."""
+        return sum(place.stop - place.start for place in self.slices.values())
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether every layer's arrays are views of `values` and `gradients`."""
+        return all(layer.owner is self for layer in self._layers)
+
+    def bind(self) -> None:
+        """Copy the layers' values here and make the layers' arrays views of this memory."""
+        for layer, name, place in self._places:
+            if layer.dtype != self.dtype:
+                raise ValueError(
+                    f"{layer.name} was turned into {layer.dtype} while its model is {self.dtype}; "
+                    f"call the model's astype instead"
+                )
+            for flat, arrays in ((self.values, layer.params), (self.gradients, layer.grads)):
+                view = flat[place].reshape(arrays[name].shape)
+                if view is not arrays[name]:
+                    view[...] = arrays[name]
+                arrays.bind(name, view)
+        for layer in self._layers:
+            layer.owner = self

@@ -1,0 +1,182 @@
+"""Every sentence that a layer answers a mistake with."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastcnn.layers import (
+    AveragePool2D,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePool2D,
+    Layer,
+    LeakyReLU,
+    MaxPool2D,
+    ReLU,
+    Residual,
+    Softmax,
+    from_spec,
+)
+
+
+def zeros(*shape: int) -> np.ndarray:
+    return np.zeros(shape, np.float32)
+
+
+def any_of(value: Any) -> Any:
+    """`value` for arguments whose type says that it is wrong."""
+    return value
+
+
+CONSTRUCTORS: list[tuple[Callable[[], Any], str]] = [
+    (lambda: Conv2D(0, 4, 3), "Conv2D: in_channels must be a whole number above 0, got 0"),
+    (lambda: Conv2D(3, any_of(4.0), 3), "Conv2D: out_channels must be a whole number"),
+    (lambda: Conv2D(3, any_of(True), 3), "Conv2D: out_channels must be a whole number"),
+    (lambda: Conv2D(3, 4, 0), "Conv2D: kernel_size must be a whole number above 0, got 0"),
+    (lambda: Conv2D(3, 4, any_of((3, 3, 3))), "kernel_size must be a whole number or a pair"),
+    (lambda: Conv2D(3, 4, 3, stride=0), "Conv2D: stride must be a whole number above 0, got 0"),
+    (lambda: Conv2D(3, 4, 3, padding=-1), "padding must be a whole number of at least 0, got -1"),
+    (lambda: Conv2D(3, 4, 3, padding="full"), "'same' or 'valid', got 'full'"),
+    (lambda: Conv2D(3, 4, 3, bias=any_of(1)), "Conv2D: bias must be True or False, got 1"),
+    (lambda: Conv2D(3, 4, 3, init="hee"), "Conv2D: there is no initialization 'hee'; did you"),
+    (lambda: Conv2D(3, 4, 3, seed=-1), "Conv2D: seed must be a whole number of at least 0"),
+    (lambda: Dense(any_of("784"), 10), "Dense: in_features must be a whole number above 0"),
+    (lambda: MaxPool2D(0), "MaxPool2D: pool_size must be a whole number above 0, got 0"),
+    (lambda: MaxPool2D(2, padding=2), "MaxPool2D: padding may be at most half of pool_size (2, 2)"),
+    (lambda: AveragePool2D(3, padding=(0, 2)), "AveragePool2D: padding may be at most half"),
+    (lambda: AveragePool2D(2, count_include_pad=any_of("no")), "count_include_pad must be True or"),
+    (lambda: BatchNorm(3, momentum=1.5), "BatchNorm: momentum must be a number from 0 to 1, got"),
+    (lambda: BatchNorm(3, eps=0), "BatchNorm: eps must be a finite number above 0, got 0"),
+    (lambda: Dropout(1), "Dropout: rate must be a probability of dropping, at least 0 and below 1"),
+    (lambda: Dropout(float("nan")), "Dropout: rate must be a probability of dropping"),
+    (lambda: LeakyReLU(-1), "LeakyReLU: alpha must be a finite number of at least 0, got -1"),
+    (lambda: Residual(any_of(ReLU())), "Residual: main must be a list of at least one layer"),
+    (lambda: Residual([]), "Residual: main must be a list of at least one layer, got []"),
+    (lambda: Residual([ReLU()], any_of([1])), "Residual: shortcut must be a list of at least one"),
+    (lambda: Residual([ReLU()], activation=any_of("relu")), "activation must be a layer such as"),
+    (lambda: from_spec({"type": "Conv3D"}), "there is no layer 'Conv3D'; did you mean 'Conv2D'?"),
+    (lambda: from_spec({"type": "Dense", "size": 3}), "Dense cannot be made from {'size': 3}"),
+    (lambda: from_spec([1]), "a layer is described by a dict with a 'type', got [1]"),
+]
+
+INPUTS: list[tuple[Layer, tuple[int, ...], str]] = [
+    (
+        Conv2D(3, 16, kernel_size=3),
+        (8, 1, 28, 28),
+        "Conv2D(3, 16, kernel_size=3): expected input with 3 channels as (N, 3, H, W), got shape "
+        "(8, 1, 28, 28)",
+    ),
+    (Conv2D(1, 2, 3), (8, 28, 28), "expected input with 1 channel as (N, 1, H, W), got shape (8,"),
+    (Conv2D(3, 2, 3), (8, 28, 28, 3), "it looks like N, H, W, C: use x.transpose(0, 3, 1, 2)"),
+    (
+        Conv2D(1, 2, 5, padding=(1, 0)),
+        (2, 1, 2, 8),
+        "Conv2D(1, 2, kernel_size=5, padding=[1, 0]): the 5x5 window does not fit into the input "
+        "of shape (2, 1, 2, 8), which is 4x8 with its padding",
+    ),
+    (MaxPool2D(3), (2, 1, 2, 8), "MaxPool2D(3): the 3x3 window does not fit"),
+    (
+        AveragePool2D(2),
+        (2, 6),
+        "AveragePool2D(2): expected input as (N, C, H, W), got shape (2, 6)",
+    ),
+    (GlobalAveragePool2D(), (2, 6), "GlobalAveragePool2D(): expected input as (N, C, H, W)"),
+    (
+        Dense(4, 2),
+        (3, 5),
+        "Dense(4, 2): expected input with 4 features as (N, 4), got shape (3, 5)",
+    ),
+    (Dense(4, 2), (3, 1, 2, 2), "put a Flatten() before it"),
+    (
+        BatchNorm(3),
+        (4, 2),
+        "BatchNorm(3): expected input with 3 channels as (N, 3) or (N, 3, H, W)",
+    ),
+    (Softmax(), (2, 3, 4), "Softmax(): expected input as (N, K) or (N, C, H, W), got shape (2, 3"),
+    (ReLU(), (0, 4), "ReLU(): expected a batch of at least one sample"),
+    (Flatten(), (7,), "one image is passed as x[None]"),
+    (
+        Residual([Conv2D(1, 2, 1)]),
+        (1, 1, 3, 3),
+        "main gives shape (1, 2, 3, 3) and the shortcut (1, 1, 3, 3), which cannot be added; give",
+    ),
+    (Residual([ReLU()], [MaxPool2D(2)]), (1, 1, 4, 4), "cannot be added; change its layers"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), CONSTRUCTORS, ids=[m for _, m in CONSTRUCTORS])
+def test_arguments(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make()
+
+
+@pytest.mark.parametrize(("layer", "shape", "message"), INPUTS, ids=[m for _, _, m in INPUTS])
+def test_inputs(layer: Layer, shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        layer.forward(zeros(*shape))
+
+
+def test_input_dtypes() -> None:
+    with pytest.raises(
+        TypeError, match=re.escape("Dense(2, 3): expected a float32 or float64 Num")
+    ):
+        Dense(2, 3).forward(np.zeros((1, 2), np.uint8))
+    with pytest.raises(TypeError, match="NumPy array, got list"):
+        ReLU().forward(any_of([[1.0]]))
+    with pytest.raises(TypeError, match="its parameters are float32 but the input is float64"):
+        Dense(2, 3).forward(np.zeros((1, 2)))
+    with pytest.raises(ValueError, match="the dtype must be float32 or float64, got 'float16'"):
+        Dense(2, 3).astype("float16")
+
+
+ONE_OF_EACH: list[Layer] = [
+    Conv2D(2, 2, 1), MaxPool2D(1), AveragePool2D(1), BatchNorm(2), Dropout(0.5), Flatten(),
+    GlobalAveragePool2D(), ReLU(), LeakyReLU(), Softmax(), Residual([ReLU()]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("layer", ONE_OF_EACH, ids=repr)
+def test_backward_needs_a_training_pass(layer: Layer) -> None:
+    y = layer.forward(zeros(3, 2, 4, 4))
+    message = f"{layer!r}: backward needs a forward(x, training=True) before it"
+    with pytest.raises(RuntimeError, match=re.escape(message)):
+        layer.backward(y)
+    y = layer.forward(zeros(3, 2, 4, 4), training=True)
+    with pytest.raises(ValueError, match=re.escape(f"gradient of shape {y.shape}")):
+        layer.backward(zeros(1, 2))
+    with pytest.raises(ValueError, match="got float64 of shape"):
+        layer.backward(y.astype(np.float64))
+    with pytest.raises(ValueError, match="got float"):
+        layer.backward(any_of(1.0))
+
+
+def test_parameters_can_be_written_but_not_replaced() -> None:
+    layer = Dense(2, 3)
+    weight = layer.params["weight"]
+    layer.params["weight"] = np.ones((2, 3))
+    layer.params.update(bias=[1, 2, 3])
+    params = layer.params
+    params |= {"bias": [4, 5, 6]}
+    assert layer.params["weight"] is weight
+    assert weight.all()
+    np.testing.assert_array_equal(layer.forward(zeros(1, 2)), [[4, 5, 6]])
+    mistakes: list[tuple[Callable[[], Any], str]] = [
+        (lambda: layer.params.__setitem__("w", 1), "Dense(2, 3).params: there is no array 'w'"),
+        (
+            lambda: layer.params.__setitem__("weight", np.ones((3, 2))),
+            "Dense(2, 3).params['weight']: expected real numbers of shape (2, 3), got float64 of "
+            "shape (3, 2)",
+        ),
+        (lambda: layer.params.__setitem__("bias", ["a", "b", "c"]), "expected real numbers"),
+        (lambda: layer.params.pop("bias"), "arrays can be written, but not added or removed"),
+        (lambda: layer.params.clear(), "arrays can be written, but not added or removed"),
+    ]
+    for make, message in mistakes:
+        with pytest.raises(ValueError, match=re.escape(message)):
+            make()

@@ -1,0 +1,140 @@
+"""Numerical gradients of every layer, by input and by parameters, in random configurations."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from fastcnn import backend
+from fastcnn.layers import (
+    AveragePool2D,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePool2D,
+    Layer,
+    LeakyReLU,
+    MaxPool2D,
+    ReLU,
+    Residual,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
+from fastcnn.layers.base import Clock
+from tests.gradient_check import check_gradient
+
+CONFIGURATIONS = 30
+
+Shape = tuple[int, ...]
+Draw = Callable[[int, int], int]
+
+
+def _images(draw: Draw, channels: int, least: int = 1) -> Shape:
+    return (draw(1, 3), channels, draw(least, least + 3), draw(least, least + 3))
+
+
+def _any(draw: Draw) -> Shape:
+    return _images(draw, draw(1, 4)) if draw(0, 1) else (draw(1, 4), draw(1, 6))
+
+
+def conv(draw: Draw) -> tuple[Layer, Shape]:
+    channels, kernel = draw(1, 3), (draw(1, 3), draw(1, 3))
+    padding = ["same", "valid", draw(0, 2), (draw(0, 2), draw(0, 2))][draw(0, 3)]
+    stride = (draw(1, 2), draw(1, 2))
+    layer = Conv2D(channels, draw(1, 4), kernel, stride, padding, bool(draw(0, 1)))
+    return layer, _images(draw, channels, 3)
+
+
+def pool(kind: type[MaxPool2D] | type[AveragePool2D]) -> Callable[[Draw], tuple[Layer, Shape]]:
+    def make(draw: Draw) -> tuple[Layer, Shape]:
+        window = (draw(1, 3), draw(1, 3))
+        padding = ["same", (draw(0, window[0] // 2), draw(0, window[1] // 2))][draw(0, 1)]
+        stride = [None, draw(1, 3)][draw(0, 1)]
+        options = {} if kind is MaxPool2D else {"count_include_pad": bool(draw(0, 1))}
+        return kind(window, stride, padding, **options), _images(draw, draw(1, 4), 3)
+
+    return make
+
+
+def dense(draw: Draw) -> tuple[Layer, Shape]:
+    layer = Dense(draw(1, 7), draw(1, 6), bool(draw(0, 1)))
+    return layer, (draw(1, 4), layer.in_features)
+
+
+def batch_norm(draw: Draw) -> tuple[Layer, Shape]:
+    channels = draw(1, 4)
+    shape = (draw(3, 6), channels) if draw(0, 1) else (draw(2, 3), channels, 3, draw(1, 3))
+    return BatchNorm(channels, eps=1e-2), shape
+
+
+def residual(draw: Draw) -> tuple[Layer, Shape]:
+    channels = draw(1, 3)
+    if draw(0, 1):
+        main = [Conv2D(channels, 2, 3, padding=1), BatchNorm(2, eps=1e-2), Tanh()]
+        block = Residual(main, [Conv2D(channels, 2, 1, bias=False)], Sigmoid())
+    else:
+        inner = Residual([Conv2D(channels, channels, 3, padding="same")])
+        block = Residual([Tanh(), inner])
+    return block, (3, channels, draw(2, 4), draw(2, 4))
+
+
+MAKERS: dict[str, Callable[[Draw], tuple[Layer, Shape]]] = {
+    "Conv2D": conv,
+    "MaxPool2D": pool(MaxPool2D),
+    "AveragePool2D": pool(AveragePool2D),
+    "GlobalAveragePool2D": lambda draw: (GlobalAveragePool2D(), _images(draw, draw(1, 5))),
+    "Dense": dense,
+    "BatchNorm": batch_norm,
+    "Dropout": lambda draw: (Dropout(draw(0, 9) / 10), _any(draw)),
+    "Flatten": lambda draw: (Flatten(), _any(draw)),
+    "ReLU": lambda draw: (ReLU(), _any(draw)),
+    "LeakyReLU": lambda draw: (LeakyReLU(draw(0, 5) / 10), _any(draw)),
+    "Sigmoid": lambda draw: (Sigmoid(), _any(draw)),
+    "Tanh": lambda draw: (Tanh(), _any(draw)),
+    "Softmax": lambda draw: (Softmax(), _any(draw)),
+    "Residual": residual,
+}
+
+
+def check_layer(layer: Layer, shape: Shape, generator: np.random.Generator) -> None:
+    layer.astype(np.float64)
+    layer.clock = Clock(7)  # which stands still: dropout drops the same numbers every time
+    # All numbers differ by more than eps, so that no maximum and no sign changes within it.
+    x = generator.permutation(np.linspace(-2, 2, int(np.prod(shape)))).reshape(shape) + 0.003
+    for name in layer.params:
+        layer.params[name] = generator.normal(size=layer.params[name].shape)
+    y = layer.forward(x, training=True)
+    upstream = generator.normal(size=y.shape)
+    dx = layer.backward(upstream)
+    gradients = {"x": dx.copy()} | {name: grad.copy() for name, grad in layer.grads.items()}
+    arrays = {"x": x} | dict(layer.params)
+    check_gradient(lambda: layer.forward(x, training=True), arrays, upstream, gradients)
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_gradients(kind: str) -> None:
+    generator = np.random.default_rng(sorted(MAKERS).index(kind))
+
+    def draw(low: int, high: int) -> int:
+        return int(generator.integers(low, high + 1))
+
+    for _ in range(CONFIGURATIONS):
+        layer, shape = MAKERS[kind](draw)
+        check_layer(layer, shape, generator)
+
+
+@pytest.mark.parametrize("kind", ["Conv2D", "MaxPool2D", "AveragePool2D", "Dense"])
+@pytest.mark.parametrize("name", ["im2col", "loop"])
+def test_gradients_of_other_backends(kind: str, name: str) -> None:
+    generator = np.random.default_rng(5)
+
+    def draw(low: int, high: int) -> int:
+        return int(generator.integers(low, high + 1))
+
+    with backend(name):
+        for _ in range(3):
+            layer, shape = MAKERS[kind](draw)
+            check_layer(layer, shape, generator)

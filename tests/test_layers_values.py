@@ -1,0 +1,334 @@
+"""What layers return, in values to check by hand and against NumPy, and how it lies in memory."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+from fastcnn import backend
+from fastcnn.layers import (
+    AveragePool2D,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePool2D,
+    Layer,
+    LeakyReLU,
+    MaxPool2D,
+    ReLU,
+    Residual,
+    Sigmoid,
+    Softmax,
+    Tanh,
+    from_spec,
+)
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(-8, 8, (2, 3, 6, 5)).astype(np.float32)
+ROWS = RNG.integers(-8, 8, (4, 6)).astype(np.float32)
+ONE = np.array([[[[1, 2, 3], [4, 5, 6], [7, 8, 9]]]], np.float32)
+
+LAYERS: list[tuple[Layer, np.ndarray]] = [
+    (Conv2D(3, 4, 3, padding=1), IMAGES),
+    (MaxPool2D(2), IMAGES),
+    (AveragePool2D(2), IMAGES),
+    (GlobalAveragePool2D(), IMAGES),
+    (Dense(6, 5), ROWS),
+    (BatchNorm(3), IMAGES),
+    (BatchNorm(6), ROWS),
+    (Dropout(0.5), IMAGES),
+    (Flatten(), IMAGES),
+    (Flatten(), ROWS),
+    (ReLU(), IMAGES),
+    (LeakyReLU(), ROWS),
+    (Sigmoid(), IMAGES),
+    (Tanh(), IMAGES),
+    (Softmax(), ROWS),
+    (Residual([Conv2D(3, 3, 1)], activation=ReLU()), IMAGES),
+]
+every_layer = pytest.mark.parametrize(("layer", "x"), LAYERS, ids=lambda v: str(v)[:40])
+every_backend = pytest.mark.parametrize("name", ["loop", "im2col", "numba"])
+
+
+def ones_like_weights(layer: Layer) -> Layer:
+    for name in layer.params:
+        layer.params[name] = np.ones_like(layer.params[name])
+    return layer
+
+
+# --- memory, for all layers alike ---------------------------------------------------------------
+
+
+@every_layer
+@pytest.mark.parametrize("training", [False, True])
+def test_every_call_returns_a_new_array(layer: Layer, x: np.ndarray, training: bool) -> None:
+    y = layer.forward(x, training)
+    assert not np.shares_memory(y, layer.forward(x, training))
+    assert not np.shares_memory(y, x)
+
+
+@every_layer
+def test_images_are_views_of_channels_last_memory(layer: Layer, x: np.ndarray) -> None:
+    y = layer.forward(x, training=True)
+    dx = layer.backward(np.ones_like(y))
+    assert dx.shape == x.shape
+    for array in (y, dx):
+        if array.ndim == 4:
+            assert array.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+@every_layer
+def test_layout_of_the_input_does_not_matter(layer: Layer, x: np.ndarray) -> None:
+    expected = layer.forward(x)
+    if x.ndim == 4:
+        others = [np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)]
+    else:
+        others = [np.asfortranarray(x)]
+    others.append(np.repeat(x, 2, axis=0)[::2])
+    for other in others:
+        np.testing.assert_array_equal(layer.forward(other), expected)
+
+
+@every_layer
+def test_input_and_gradient_stay_as_they_were(layer: Layer, x: np.ndarray) -> None:
+    before = x.copy()
+    y = layer.forward(x, training=True)
+    dy = np.ones_like(y)
+    layer.backward(dy)
+    np.testing.assert_array_equal(x, before)
+    assert (dy == 1).all()
+
+
+@every_layer
+def test_backward_belongs_to_the_last_training_pass(layer: Layer, x: np.ndarray) -> None:
+    y = layer.forward(x, training=True)
+    dx = layer.backward(np.ones_like(y))
+    layer.forward(x + 3)
+    np.testing.assert_array_equal(layer.backward(np.ones_like(y)), dx)
+
+
+@every_layer
+def test_float64_throughout(layer: Layer, x: np.ndarray) -> None:
+    layer = copy.deepcopy(layer).astype(np.float64)
+    y = layer.forward(x.astype(np.float64), training=True)
+    dx = layer.backward(np.ones_like(y))
+    arrays = (y, dx, *layer.params.values(), *layer.grads.values(), *layer.state.values())
+    assert all(array.dtype == np.float64 for array in arrays)
+
+
+@every_layer
+def test_specification_makes_the_same_layer(layer: Layer, x: np.ndarray) -> None:
+    twin = from_spec(layer.spec())
+    assert repr(twin) == repr(layer)
+    assert twin.output_shape(x.shape) == layer.forward(x).shape
+
+
+@every_layer
+def test_copies_have_their_own_arrays(layer: Layer, x: np.ndarray) -> None:
+    expected = layer.forward(x)
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        np.testing.assert_array_equal(twin.forward(x), expected)
+        for name in twin.params:
+            assert not np.shares_memory(twin.params[name], layer.params[name])
+
+
+# --- values -------------------------------------------------------------------------------------
+
+
+@every_backend
+def test_convolution_by_hand(name: str) -> None:
+    layer = Conv2D(1, 1, 2)
+    layer.params["weight"] = [[[[1, 2], [3, 4]]]]
+    layer.params["bias"] = [10]
+    with backend(name):
+        y = layer.forward(ONE, training=True)
+        np.testing.assert_array_equal(y, [[[[47, 57], [77, 87]]]])
+        dx = layer.backward(np.ones_like(y))
+    np.testing.assert_array_equal(dx, [[[[1, 3, 2], [4, 10, 6], [3, 7, 4]]]])
+    np.testing.assert_array_equal(layer.grads["weight"], [[[[12, 16], [24, 28]]]])
+    np.testing.assert_array_equal(layer.grads["bias"], [4])
+
+
+@every_backend
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "expected"),
+    [
+        ((5, 5), 3, 1, (5, 5)),
+        ((5, 6), 2, 2, (3, 3)),
+        ((6, 7), 3, 3, (2, 3)),
+        ((4, 4), 4, 1, (4, 4)),
+    ],
+)
+def test_same_padding(
+    name: str, size: tuple[int, int], kernel: int, stride: int, expected: tuple[int, int]
+) -> None:
+    """ceil(size / stride) outputs; an odd row of zeros goes to the bottom right."""
+    x = RNG.integers(-4, 5, (2, 2, *size)).astype(np.float32)
+    total = [max((expected[a] - 1) * stride + kernel - size[a], 0) for a in (0, 1)]
+    padded = np.pad(x, [(0, 0), (0, 0)] + [(t // 2, t - t // 2) for t in total])
+    layer = ones_like_weights(Conv2D(2, 3, kernel, stride, padding="same", seed=1))
+    plain = ones_like_weights(Conv2D(2, 3, kernel, stride))
+    with backend(name):
+        y = layer.forward(x)
+        assert y.shape == (2, 3, *expected)
+        np.testing.assert_array_equal(y, plain.forward(padded)[:, :, : expected[0], : expected[1]])
+
+
+def test_output_shape_of_another_size_does_not_disturb_a_layer() -> None:
+    layer = Conv2D(1, 1, 3, stride=2, padding="same")
+    x = np.float32(RNG.normal(size=(1, 1, 5, 5)))
+    expected = layer.forward(x)
+    layer.output_shape((1, 1, 6, 6))
+    np.testing.assert_array_equal(layer.forward(x), expected)
+
+
+@every_backend
+def test_maximum_and_its_gradient(name: str) -> None:
+    layer = MaxPool2D(2, stride=1)
+    with backend(name):
+        y = layer.forward(ONE, training=True)
+        np.testing.assert_array_equal(y, [[[[5, 6], [8, 9]]]])
+        np.testing.assert_array_equal(layer.backward(y), [[[[0, 0, 0], [0, 5, 6], [0, 8, 9]]]])
+        ties = MaxPool2D(3)
+        y = ties.forward(np.zeros((1, 1, 3, 3), np.float32), training=True)
+        assert ties.backward(y + 1).ravel().tolist() == [1] + 8 * [0]
+
+
+@every_backend
+def test_padding_never_wins_a_maximum(name: str) -> None:
+    with backend(name):
+        y = MaxPool2D(2, padding=1).forward(-ONE)
+    np.testing.assert_array_equal(y, [[[[-1, -2], [-4, -5]]]])
+
+
+@every_backend
+def test_average_with_and_without_padding(name: str) -> None:
+    with backend(name):
+        y = AveragePool2D(2, padding=1).forward(ONE)
+        np.testing.assert_array_equal(y, [[[[0.25, 1.25], [2.75, 7]]]])
+        y = AveragePool2D(2, padding=1, count_include_pad=False).forward(ONE)
+        np.testing.assert_array_equal(y, [[[[1, 2.5], [5.5, 7]]]])
+        np.testing.assert_array_equal(GlobalAveragePool2D().forward(ONE), [[5]])
+
+
+@every_backend
+def test_dense(name: str) -> None:
+    layer = Dense(6, 5)
+    layer.params["weight"] = weight = RNG.integers(-3, 4, (6, 5))
+    layer.params["bias"] = bias = np.arange(5)
+    with backend(name):
+        y = layer.forward(ROWS, training=True)
+        np.testing.assert_array_equal(y, ROWS @ weight + bias)
+        np.testing.assert_array_equal(layer.backward(y), y @ weight.T)
+    np.testing.assert_array_equal(layer.grads["weight"], ROWS.T @ y)
+    np.testing.assert_array_equal(layer.grads["bias"], y.sum(axis=0))
+
+
+def test_layers_without_bias_have_none() -> None:
+    for layer, x in ((Conv2D(3, 4, 3, bias=False), IMAGES), (Dense(6, 5, bias=False), ROWS)):
+        layer.backward(layer.forward(x, training=True))
+        assert list(layer.params) == list(layer.grads) == ["weight"]
+        np.testing.assert_array_equal(layer.forward(0 * x), 0)
+
+
+def test_flatten_goes_channel_by_channel() -> None:
+    flatten = Flatten()
+    y = flatten.forward(IMAGES, training=True)
+    np.testing.assert_array_equal(y, IMAGES.reshape(2, -1))
+    np.testing.assert_array_equal(flatten.backward(y), IMAGES)
+
+
+def test_activations() -> None:
+    x = np.linspace(-6, 6, 41, dtype=np.float32)[None]
+    np.testing.assert_array_equal(ReLU().forward(x), np.maximum(x, 0))
+    np.testing.assert_allclose(LeakyReLU(0.25).forward(x), np.where(x > 0, x, x / 4), rtol=1e-6)
+    np.testing.assert_allclose(Sigmoid().forward(x), 1 / (1 + np.exp(-x)), rtol=1e-5)
+    np.testing.assert_allclose(Tanh().forward(x), np.tanh(x), rtol=1e-5, atol=1e-7)
+    exponential = np.exp(x)
+    np.testing.assert_allclose(Softmax().forward(x), exponential / exponential.sum(), rtol=1e-5)
+
+
+def test_softmax_of_images_is_over_channels() -> None:
+    y = Softmax().forward(IMAGES)
+    np.testing.assert_allclose(y.sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(y[:, :, 2, 3], Softmax().forward(IMAGES[:, :, 2, 3]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("x", [IMAGES, ROWS])
+def test_batch_norm_follows_the_batch(x: np.ndarray) -> None:
+    layer = BatchNorm(x.shape[1], momentum=0.75)
+    axes = (0, 2, 3) if x.ndim == 4 else (0,)
+    mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
+    layer.params["gamma"] = np.arange(1, x.shape[1] + 1)
+    layer.params["beta"] = np.arange(x.shape[1])
+    shape = mean.shape
+    gamma, beta = (layer.params[name].reshape(shape) for name in ("gamma", "beta"))
+    expected = gamma * (x - mean) / np.sqrt(variance + 1e-5) + beta
+    np.testing.assert_allclose(layer.forward(x, training=True), expected, rtol=1e-4, atol=1e-5)
+    running_mean = layer.state["running_mean"].reshape(shape)
+    running_var = layer.state["running_var"].reshape(shape)
+    np.testing.assert_allclose(running_mean, 0.25 * mean, rtol=1e-5)
+    np.testing.assert_allclose(running_var, 0.75 + 0.25 * variance, rtol=1e-5)
+    expected = gamma * (x - running_mean) / np.sqrt(running_var + 1e-5) + beta
+    np.testing.assert_allclose(layer.forward(x), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(layer.state["running_mean"].reshape(shape), 0.25 * mean, rtol=1e-5)
+
+
+def test_dropout_drops_and_scales_in_training_only() -> None:
+    layer, x = Dropout(0.25, seed=3), np.ones((100, 100), np.float32)
+    np.testing.assert_array_equal(layer.forward(x), x)
+    y = layer.forward(x, training=True)
+    kept = y != 0
+    np.testing.assert_allclose(y[kept], 1 / 0.75, rtol=1e-6)
+    assert abs(kept.mean() - 0.75) < 0.02
+    np.testing.assert_array_equal(layer.backward(x), y)
+
+
+def test_dropout_alone_depends_on_its_seed_and_its_steps() -> None:
+    x = np.ones((10, 50), np.float32)
+    first, second = Dropout(0.5, seed=1), Dropout(0.5, seed=1)
+    a, b = first.forward(x, training=True), first.forward(x, training=True)
+    assert (a != b).any()
+    np.testing.assert_array_equal(second.forward(x, training=True), a)
+    np.testing.assert_array_equal(second.forward(x, training=True), b)
+    assert (Dropout(0.5).forward(x, training=True) != Dropout(0.5).forward(x, training=True)).any()
+
+
+def test_residual_adds_what_both_ways_give() -> None:
+    double = ones_like_weights(Conv2D(1, 1, 1, bias=False))
+    np.testing.assert_array_equal(Residual([double]).forward(ONE), 2 * ONE)
+    block = Residual([double], shortcut=[MaxPool2D(1)], activation=ReLU())
+    y = block.forward(-ONE, training=True)
+    np.testing.assert_array_equal(y, 0 * ONE)
+    np.testing.assert_array_equal(block.backward(y + 1), 0 * ONE)
+    assert list(block.params) == ["main.0.weight"]
+    block.params["main.0.weight"] = [[[[5]]]]
+    np.testing.assert_array_equal(block.forward(ONE), 6 * ONE)
+
+
+# --- starting values ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layer", [Conv2D(8, 64, 5), Dense(200, 300)])
+def test_he_initialisation(layer: Layer) -> None:
+    weight = layer.params["weight"]
+    fan_in = 200
+    assert abs(weight.std() / np.sqrt(2 / fan_in) - 1) < 0.05
+    assert abs(weight.mean()) < 0.01
+    assert not layer.params["bias"].any()
+
+
+def test_xavier_initialisation() -> None:
+    limit = np.sqrt(6 / 500)
+    weight = Dense(200, 300, init="xavier").params["weight"]
+    assert 0.99 * limit < weight.max() <= limit
+    assert abs(weight.std() / (limit / np.sqrt(3)) - 1) < 0.05
+
+
+def test_equal_layers_differ_and_equal_seeds_do_not() -> None:
+    assert (Dense(3, 4).params["weight"] != Dense(3, 4).params["weight"]).any()
+    one, two = Dense(3, 4, seed=5), Dense(3, 4, seed=5)
+    np.testing.assert_array_equal(one.params["weight"], two.params["weight"])

@@ -1,0 +1,237 @@
+"""Optimizers step by step against NumPy and, where it is installed, PyTorch."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastcnn import Sequential, optim
+from fastcnn.layers import BatchNorm, Dense, Layer, ReLU, Residual
+from fastcnn.optim import SGD, AdaGrad, Adam, AdamW, Optimizer, RMSprop
+
+STEPS = 7
+
+CASES: dict[str, tuple[Callable[[], Optimizer], str, dict[str, Any]]] = {
+    "sgd": (lambda: SGD(0.1), "SGD", {"lr": 0.1}),
+    "sgd decay": (
+        lambda: SGD(0.1, weight_decay=0.1), "SGD", {"lr": 0.1, "weight_decay": 0.1},
+    ),
+    "momentum": (lambda: SGD(0.1, 0.9), "SGD", {"lr": 0.1, "momentum": 0.9}),
+    "nesterov": (
+        lambda: SGD(0.1, 0.8, nesterov=True, weight_decay=0.02), "SGD",
+        {"lr": 0.1, "momentum": 0.8, "nesterov": True, "weight_decay": 0.02},
+    ),
+    "adam": (lambda: Adam(), "Adam", {}),
+    "adam decay": (
+        lambda: Adam(0.02, (0.8, 0.99), 1e-6, 0.1), "Adam",
+        {"lr": 0.02, "betas": (0.8, 0.99), "eps": 1e-6, "weight_decay": 0.1},
+    ),
+    "adamw": (lambda: AdamW(0.02), "AdamW", {"lr": 0.02}),
+    "rmsprop": (lambda: RMSprop(), "RMSprop", {}),
+    "rmsprop momentum": (
+        lambda: RMSprop(0.02, 0.9, momentum=0.7, weight_decay=0.1), "RMSprop",
+        {"lr": 0.02, "alpha": 0.9, "momentum": 0.7, "weight_decay": 0.1},
+    ),
+    "adagrad": (
+        lambda: AdaGrad(0.05, weight_decay=0.1), "Adagrad", {"lr": 0.05, "weight_decay": 0.1},
+    ),
+}  # fmt: skip
+every_case = pytest.mark.parametrize("case", CASES)
+
+
+def model(dtype: Any = np.float64) -> Sequential:
+    return Sequential(Dense(5, 7), BatchNorm(7), ReLU(), Dense(7, 3)).astype(dtype)
+
+
+def gradients(arrays: dict[str, np.ndarray], steps: int = STEPS) -> list[dict[str, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    return [{n: rng.normal(size=a.shape) for n, a in arrays.items()} for _ in range(steps)]
+
+
+def trained(optimizer: Optimizer, model: Sequential, steps: int = STEPS) -> dict[str, np.ndarray]:
+    """Parameters by name after steps with the gradients of `gradients`."""
+    layers = {str(i): layer for i, layer in enumerate(model.layers)}
+    params = {f"{i}.{n}": a for i, layer in layers.items() for n, a in layer.params.items()}
+    for grads in gradients(params, steps):
+        for name, grad in grads.items():
+            place, _, array = name.partition(".")
+            layers[place].grads[array] = grad
+        optimizer.step(model)
+    return {name: array.copy() for name, array in params.items()}
+
+
+def by_numpy(kind: str, options: dict[str, Any], p: np.ndarray, grads: list[np.ndarray]) -> Any:
+    """The formulas of the docstrings, on one array."""
+    p, zero = p.copy(), np.zeros_like(p)
+    v, m, s, b = zero.copy(), zero.copy(), zero.copy(), zero.copy()
+    lr = options.get("lr", {"Adam": 1e-3, "RMSprop": 1e-2}.get(kind))
+    decay, momentum = options.get("weight_decay", 0.0), options.get("momentum", 0.0)
+    for t, g in enumerate(grads, start=1):
+        if kind == "AdamW":
+            p -= lr * decay * p
+        else:
+            g = g + decay * p
+        if kind == "SGD":
+            v = momentum * v + g
+            p -= lr * (g + momentum * v if options.get("nesterov") else v)
+        elif kind in ("Adam", "AdamW"):
+            beta1, beta2 = options.get("betas", (0.9, 0.999))
+            m, s = beta1 * m + (1 - beta1) * g, beta2 * s + (1 - beta2) * g**2
+            root = np.sqrt(s / (1 - beta2**t)) + options.get("eps", 1e-8)
+            p -= lr * m / (1 - beta1**t) / root
+        elif kind == "RMSprop":
+            alpha = options.get("alpha", 0.99)
+            s = alpha * s + (1 - alpha) * g**2
+            b = momentum * b + g / (np.sqrt(s) + 1e-8)
+            p -= lr * b
+        else:
+            s = s + g**2
+            p -= lr * g / (np.sqrt(s) + 1e-10)
+    return p
+
+
+@every_case
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_steps_follow_the_formulas(case: str, dtype: Any) -> None:
+    make, kind, options = CASES[case]
+    start = dict(model(dtype).named_arrays())
+    after = trained(make(), model(dtype))
+    for name, array in after.items():
+        plain = dict(options)
+        if kind == "AdamW":
+            plain.setdefault("weight_decay", 1e-2)
+        if not name.endswith("weight"):
+            plain["weight_decay"] = 0.0
+        grads = [g[name] for g in gradients(after)]
+        expected = by_numpy(kind, plain, start[name].astype(np.float64), grads)
+        rtol, atol = (1e-12, 1e-13) if dtype == np.float64 else (2e-5, 2e-6)
+        np.testing.assert_allclose(array, expected, rtol=rtol, atol=atol, err_msg=name)
+
+
+@every_case
+def test_steps_are_those_of_pytorch(case: str) -> None:
+    torch = pytest.importorskip("torch")
+    make, kind, options = CASES[case]
+    start = dict(model().named_arrays())
+    after = trained(make(), model())
+    tensors = {n: torch.tensor(start[n], requires_grad=True) for n in after}
+    options = {"lr": 1e-3, **options} if kind == "Adam" else dict(options)
+    decay = options.pop("weight_decay", 1e-2 if kind == "AdamW" else 0.0)
+    groups = [
+        {"params": [t for n, t in tensors.items() if n.endswith("weight") == is_weight],
+         "weight_decay": decay if is_weight else 0.0}
+        for is_weight in (True, False)
+    ]  # fmt: skip
+    theirs = getattr(torch.optim, kind)(groups, **options)
+    for grads in gradients(after):
+        for name, tensor in tensors.items():
+            tensor.grad = torch.tensor(grads[name])
+        theirs.step()
+    for name, array in after.items():
+        np.testing.assert_allclose(array, tensors[name].detach().numpy(), rtol=1e-10, atol=1e-12)
+
+
+@every_case
+def test_step_does_not_change_gradients(case: str) -> None:
+    net = model()
+    net.parameters.gradients[:] = 1
+    CASES[case][0]().step(net)
+    assert (net.parameters.gradients == 1).all()
+
+
+@every_case
+def test_continuing_with_saved_state(case: str) -> None:
+    make = CASES[case][0]
+    whole, parts = model(), model()
+    optimizer, first, second = make(), make(), make()
+    for net, steps in ((whole, (optimizer,) * 6), (parts, (first,) * 3 + (second,) * 3)):
+        for number, each in enumerate(steps):
+            if each is second and number == 3:
+                second.load_state_arrays(first.state_arrays())
+            net.parameters.gradients[:] = np.sin(number + np.arange(net.parameters.values.size))
+            each.step(net)
+    np.testing.assert_array_equal(whole.parameters.values, parts.parameters.values)
+
+
+def test_learning_rate_may_change() -> None:
+    net, optimizer = model(), SGD(0.5)
+    net.parameters.gradients[:] = 1
+    before = net.parameters.values.copy()
+    optimizer.lr = 0.25
+    optimizer.step(net)
+    np.testing.assert_allclose(before - net.parameters.values, 0.25, rtol=1e-12)
+
+
+def test_layers_without_a_model() -> None:
+    layers: list[Layer] = [Dense(2, 3), Residual([Dense(3, 3)])]
+    optimizer = SGD(1.0)
+    for target in (layers[0], layers[1], layers):
+        before = [a.copy() for layer in layers for a in layer.params.values()]
+        for layer in layers:
+            for name, grad in layer.grads.items():
+                layer.grads[name] = np.ones(grad.shape)
+        optimizer.step(target)
+        changed = [target is layers or layer is target for layer in layers for _ in layer.params]
+        after = [a for layer in layers for a in layer.params.values()]
+        for old, new, moved in zip(before, after, changed, strict=True):
+            np.testing.assert_allclose(old - new, float(moved), rtol=1e-5, atol=1e-6)
+
+
+def test_one_model_per_optimizer() -> None:
+    optimizer = Adam()
+    optimizer.step(model())
+    with pytest.raises(ValueError, match="Adam: this optimizer holds the state of another model"):
+        optimizer.step(model())
+    other = Adam()
+    other.load_state_arrays({"steps": np.array(1), "m": np.zeros(3), "v": np.zeros(3)})
+    with pytest.raises(ValueError, match="make a new one for each model"):
+        other.step(model())
+    plain = SGD(0.1)
+    plain.step(model())
+    plain.step(model())  # nothing is kept, so nothing can be mixed up
+
+
+def test_names_and_specifications() -> None:
+    for name in optim.names():
+        optimizer = optim.from_name(name, lr=0.3)
+        spec = optimizer.spec()
+        assert spec.pop("type").lower() == name
+        assert type(optimizer)(**spec).spec() == optimizer.spec()
+        assert optimizer.lr == 0.3
+    assert optim.from_name("SGD", momentum=0.5).spec()["momentum"] == 0.5
+    assert repr(AdaGrad()) == "AdaGrad(lr=0.01, weight_decay=0.0, eps=1e-10)"
+
+
+def anything(value: Any) -> Any:
+    return value
+
+
+MISTAKES: list[tuple[Callable[[], Any], str]] = [
+    (lambda: SGD(-1), "SGD: lr must be a finite number, at least 0, got -1"),
+    (lambda: SGD(float("nan")), "SGD: lr must be a finite number"),
+    (lambda: setattr(SGD(), "lr", float("inf")), "SGD: lr must be a finite number"),
+    (lambda: SGD(momentum=1), "SGD: momentum must be a finite number, at least 0 and below 1"),
+    (lambda: SGD(nesterov=True), "SGD: nesterov needs a momentum above 0"),
+    (lambda: Adam(betas=(0.9, 1)), "Adam: each of betas must be a finite number"),
+    (lambda: AdamW(betas=anything(0.9)), "AdamW: betas must be a pair, got 0.9"),
+    (lambda: AdamW(weight_decay=-1), "AdamW: weight_decay must be a finite number, at least 0"),
+    (lambda: RMSprop(alpha=anything("x")), "RMSprop: alpha must be a finite number"),
+    (lambda: AdaGrad(eps=-1), "AdaGrad: eps must be a finite number, at least 0, got -1"),
+    (lambda: optim.from_name("adan"), "there is no optimizer 'adan'; did you mean 'adam'?"),
+    (lambda: optim.from_name("sgd", momentun=1), "no argument of sgd 'momentun'; did you mean"),
+    (lambda: Adam().load_state_arrays({"m": np.zeros(1)}), "Adam: its state is m, steps, v, got m"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), MISTAKES, ids=[m for _, m in MISTAKES])
+def test_mistakes(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make()
+
+
+@pytest.mark.parametrize("target", [None, [], "model", [1], {}])
+def test_step_takes_models_and_layers(target: Any) -> None:
+    with pytest.raises(TypeError, match="SGD: step takes a model, a layer or a list of layers"):
+        SGD().step(target)
