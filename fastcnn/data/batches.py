@@ -1,0 +1,94 @@
+"""Batches for training: rows of a dataset, normalised and augmented into one reused buffer."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels import batch as batch_kernels
+
+from ..random import generator
+from .augment import Augment
+
+_NO_AFFINE = np.empty((0, 6), np.float32)
+
+
+class Batches:
+    """Gathers batches of a training set.
+
+    Parameters
+    ----------
+    x : uint8 (N, C, H, W), or float32 or float64 of any shape (N, ...)
+        uint8 images are normalised (and augmented) while they are gathered; other arrays are
+        taken as they are.
+    batch_size : int
+        Rows of the largest batch; the buffer has as many.
+    normalization : (scale, offset), each float (C,)
+        The network is given ``pixel * scale + offset``.
+    augment : Augment, optional
+        Random changes to the images.
+    channels_last : bool
+        Whether uint8 images are, and batches shall be, N, H, W, C.
+    dtype : float32 or float64
+        Of the batches made of uint8 images.
+    seed : int
+        Key of the augmentation's random numbers.
+
+    Raises
+    ------
+    ValueError
+        If the array is of another type or is to be augmented without being images.
+    """
+
+    def __init__(
+        self,
+        x: NDArray[Any],
+        batch_size: int,
+        normalization: tuple[NDArray[np.floating], NDArray[np.floating]],
+        augment: Augment | None = None,
+        channels_last: bool = False,
+        dtype: Any = np.float32,
+        seed: int = 0,
+    ) -> None:
+        self._augment = augment if augment else None
+        self._channels_last = channels_last
+        self._dtype = np.dtype(dtype)
+        self._seed = seed
+        rows = min(batch_size, len(x))
+        self._images = x.dtype == np.uint8 and x.ndim == 4
+        if not self._images:
+            if x.dtype not in (np.float32, np.float64):
+                raise ValueError(
+                    f"training data must be uint8 images (N, C, H, W) or float32 or float64, got "
+                    f"{x.dtype} of shape {x.shape}"
+                )
+            if self._augment is not None:
+                raise ValueError(
+                    f"augment needs uint8 images (N, C, H, W), got {x.dtype} of shape {x.shape}"
+                )
+            self._x = x
+            self._buffer = np.empty((rows, *x.shape[1:]), x.dtype)
+            return
+        self._x = np.ascontiguousarray(x.transpose(0, 3, 1, 2) if channels_last else x)
+        channels, height, width = self._x.shape[1:]
+        self._scale, self._offset = normalization
+        self._buffer = np.empty((rows, height, width, channels), np.float32)
+
+    def load(self, indices: NDArray[np.int64], epoch: int, step: int) -> NDArray[Any]:
+        """The batch of the rows ``indices``.
+
+        The array is a view of the buffer: the next call overwrites it. Images come as
+        N, C, H, W views of N, H, W, C memory (or N, H, W, C with ``channels_last``).
+        ``epoch`` and ``step`` key the augmentation.
+        """
+        out = self._buffer[: len(indices)]
+        if not self._images:
+            return np.take(self._x, indices, axis=0, out=out, mode="clip")
+        affine = _NO_AFFINE
+        if self._augment is not None:
+            height, width = self._x.shape[2:]
+            numbers = generator(self._seed, "augment", epoch, step)
+            affine = self._augment.matrices(len(indices), (height, width), numbers)
+        batch_kernels.gather(self._x, indices, self._scale, self._offset, affine, out)
+        batch = out.astype(self._dtype, copy=False)
+        return batch if self._channels_last else batch.transpose(0, 3, 1, 2)

@@ -1,0 +1,106 @@
+"""What every dataset looks like once it is loaded, and the errors of loading one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+
+class DataError(ValueError):
+    """A dataset cannot be used: a file is damaged, is not what its name says, or is missing.
+
+    The message is meant for the person at the terminal: it names the file, says what is
+    wrong with it and what can be done.
+    """
+
+
+class MissingDataError(DataError):
+    """Files are not in the data folder and could not be, or were not to be, downloaded.
+
+    `reason` is the first half of the message, without the advice: what is missing and why.
+    """
+
+    def __init__(self, reason: str, advice: str):
+        super().__init__(f"{reason}. {advice}")
+        self.reason = reason
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images and labels of one dataset, in memory.
+
+    Attributes:
+        name: "mnist", "fashion-mnist", "cifar10" or "digits" (never "auto").
+        x_train: uint8 (train images, channels, height, width), values 0 to 255.
+        y_train: int64 (train images,), values 0 to len(class_names) - 1.
+        x_test: uint8 (test images, channels, height, width).
+        y_test: int64 (test images,).
+        class_names: the name of each class, in the order of the labels.
+        source: a sentence saying where the data came from and, when the dataset was chosen
+            by "auto", why it is this one.
+        notes: sentences a reader of results should know, for example that the files are
+            not the official ones. Empty for the official data.
+
+    Example:
+        >>> from fastcnn import datasets
+        >>> digits = datasets.load("digits")
+        >>> digits.x_train.shape, digits.x_test.shape
+        ((1501, 1, 28, 28), (296, 1, 28, 28))
+    """
+
+    name: str
+    x_train: np.ndarray = field(repr=False)
+    y_train: np.ndarray = field(repr=False)
+    x_test: np.ndarray = field(repr=False)
+    y_test: np.ndarray = field(repr=False)
+    class_names: tuple[str, ...]
+    source: str
+    notes: tuple[str, ...] = ()
+
+    def limit(self, train: int | None = None, test: int | None = None) -> "Dataset":
+        """Return the dataset with only the first `train` and `test` images.
+
+        None keeps them all, and so does a number beyond what there is. The arrays are views
+        of the same memory; a note says what was left out.
+
+        Raises:
+            TypeError: a limit is not an integer.
+            ValueError: a limit is below 1.
+
+        Example:
+            >>> from fastcnn import datasets
+            >>> len(datasets.load("digits").limit(train=100).x_train)
+            100
+        """
+        changes: dict[str, object] = {}
+        notes = list(self.notes)
+        for part, count in (("train", train), ("test", test)):
+            if count is None:
+                continue
+            _check_limit(part, count)
+            images = getattr(self, f"x_{part}")
+            if count < len(images):
+                changes[f"x_{part}"] = images[:count]
+                changes[f"y_{part}"] = getattr(self, f"y_{part}")[:count]
+                notes.append(f"Only the first {count:,} of {len(images):,} {part} images are used.")
+        return replace(self, **changes, notes=tuple(notes)) if changes else self
+
+
+def _check_limit(part: str, count: object) -> None:
+    if isinstance(count, bool) or not isinstance(count, int | np.integer):
+        raise TypeError(f"the limit of {part} images must be a whole number or None, got {count!r}")
+    if count < 1:
+        raise ValueError(f"the limit of {part} images must be at least 1, got {count}")
+
+
+def listing(items: Sequence[object]) -> str:
+    """Join names for a sentence: "a", "a and b", "a, b and c".
+
+    Example:
+        >>> listing(["a", "b", "c"])
+        'a, b and c'
+    """
+    words = [str(item) for item in items]
+    if len(words) < 2:
+        return "".join(words)
+    return ", ".join(words[:-1]) + " and " + words[-1]
