@@ -1,0 +1,134 @@
+"""What training records: a row of numbers per epoch, and which epoch was best.
+
+Example:
+    >>> history = History()
+    >>> history.add({"epoch": 1, "loss": 0.5})
+    >>> history.add({"epoch": 2, "loss": 0.25})
+    >>> history["loss"]
+    [0.5, 0.25]
+    >>> history.row(1)
+    {'epoch': 2, 'loss': 0.25}
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+# The order of the columns in history.csv.
+COLUMNS = (
+    "epoch",
+    "lr",
+    "loss",
+    "accuracy",
+    "val_loss",
+    "val_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "seconds",
+    "seconds_training",
+)
+
+
+class History(dict[str, list[float]]):
+    """Numbers per epoch: a dict of lists, one entry for each finished epoch.
+
+    Keys: ``epoch`` (from 1), ``lr``, ``loss`` and ``accuracy`` (means over the epoch's batches,
+    each measured just before the batch's step; loss in nats per image, accuracy 0 to 1),
+    ``val_loss`` and ``val_accuracy``, ``test_loss`` and ``test_accuracy`` (measured after the
+    epoch, where there are such images), ``seconds`` (the whole epoch) and ``seconds_training``
+    (without the measuring).
+
+    Attributes
+    ----------
+    best_epoch : int
+        The epoch that was best on the validation images; without them, the last; 0 before the
+        first is finished.
+    stopped_because : str
+        "all epochs done", "early stopping" or "interrupted"; "" while training.
+    notes : list of str
+        Sentences that a reader of the numbers should know.
+    """
+
+    def __init__(self, columns: Mapping[str, list[float]] | None = None) -> None:
+        super().__init__({name: list(values) for name, values in (columns or {}).items()})
+        self.best_epoch = 0
+        self.stopped_because = ""
+        self.notes: list[str] = []
+
+    @property
+    def epochs(self) -> int:
+        """Number of finished epochs."""
+        return len(self.get("epoch", ()))
+
+    def add(self, row: Mapping[str, float]) -> None:
+        """Append one epoch."""
+        for name, value in row.items():
+            self.setdefault(name, []).append(value)
+
+    def row(self, index: int) -> dict[str, float]:
+        """The numbers of the epoch at that index (from 0)."""
+        return {name: values[index] for name, values in self.items()}
+
+    def rows(self) -> Iterator[dict[str, float]]:
+        """The epochs in order."""
+        return (self.row(index) for index in range(self.epochs))
+
+    def to_csv(self) -> str:
+        """A header and one line per epoch; numbers as Python writes them, without loss."""
+        text = io.StringIO()
+        columns = [name for name in COLUMNS if name in self] or list(COLUMNS)
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows())
+        return text.getvalue()
+
+
+class Best:
+    """Which epoch is best so far by one validated number.
+
+    Parameters
+    ----------
+    monitor : {"val_loss", "val_accuracy"}
+        Which number; a loss should fall, an accuracy rise.
+    min_gain : float
+        An epoch is better only if it gains more than this on the best so far.
+
+    Raises
+    ------
+    ValueError
+        If the monitor is neither, or the gain is negative.
+    """
+
+    def __init__(self, monitor: str = "val_loss", min_gain: float = 0.0) -> None:
+        if monitor not in ("val_loss", "val_accuracy"):
+            raise ValueError(f"monitor must be 'val_loss' or 'val_accuracy', got {monitor!r}")
+        if not min_gain >= 0:
+            raise ValueError(f"min_gain must not be negative, got {min_gain!r}")
+        self.monitor = monitor
+        self.min_gain = min_gain
+        self.epoch = 0
+        self.value: float | None = None
+
+    def update(self, epoch: int, row: Mapping[str, float]) -> bool:
+        """Take note of an epoch's numbers; returns whether it is the best so far."""
+        value = row[self.monitor]
+        if self.value is not None:
+            gain = self.value - value if self.monitor == "val_loss" else value - self.value
+            if not gain > self.min_gain:
+                return False
+        self.epoch, self.value = epoch, value
+        return True
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"monitor": self.monitor, "epoch": self.epoch, "value": self.value}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state`."""
+        if state["monitor"] != self.monitor:
+            raise ValueError(
+                f"the run was started with monitor {state['monitor']!r} and cannot be continued "
+                f"with {self.monitor!r}"
+            )
+        self.epoch, self.value = state["epoch"], state["value"]

@@ -1,0 +1,361 @@
+"""One training run from settings to a folder of results: what `python -m fastcnn.train` does.
+
+`Run.prepare` finds every reason why a run cannot start; `Run.train` then trains and writes
+
+    result.json       the numbers of the best epoch, times, memory
+    history.csv       a row per epoch
+    config.toml       every setting, usable as --config
+    best.npz          the model (best validated epoch; without validation, the last)
+    last.npz          checkpoint that --resume continues from
+    curves.png        loss and accuracy over the epochs
+    predictions.png   ten random test images
+
+Each file appears only once it is complete.
+"""
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels import batch as batch_kernels
+from kernels import jit
+
+from . import backends, checkpoint, datasets, models, optim, results, schedules, training
+from .config import Config, ConfigError, check, replace, to_dict, to_toml
+from .history import History
+from .losses import CrossEntropyLoss
+from .model import Sequential
+from .progress import ConsoleProgress, Progress
+from .training import TrainingDiverged
+
+CHECKPOINT = "last.npz"
+_MEASURED = 256  # images that Sequential.evaluate takes at a time
+
+
+class Run:
+    """One run.
+
+    Parameters
+    ----------
+    config : Config
+        Every setting.
+    out : path, optional
+        Folder for the results, made if missing; default: runs/MODEL-DATASET.
+    resume : bool
+        Continue from the checkpoint in ``out``.
+    quiet : bool
+        Print nothing.
+
+    Examples
+    --------
+    >>> from fastcnn.config import Config, replace
+    >>> run = Run(replace(Config(), {"dataset": "digits", "epochs": 1}), "runs/digits")
+    >>> run.prepare(); result = run.train()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        out: str | Path | None = None,
+        *,
+        resume: bool = False,
+        quiet: bool = False,
+    ) -> None:
+        self.config = config
+        self.out = Path(out) if out is not None else Path()
+        self._name_folder = out is None  # once the dataset's name is known
+        self._resume = resume
+        self._quiet = quiet
+
+    def _say(self, line: str) -> None:
+        if not self._quiet:
+            print(line, flush=True)
+
+    # --- before training ----------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Check the settings and the folder, load the data, build the network, compile.
+
+        Raises
+        ------
+        ValueError
+            Any reason why the run cannot start, in one sentence.
+        """
+        check(self.config)
+        self.config = replace(self.config, {"lr": make_optimizer(self.config).lr})
+        backends.set_backend(self.config.machine.backend)
+        if self.config.machine.threads is not None:
+            jit.set_threads(self.config.machine.threads)
+        if not self._name_folder:  # better refused before data is downloaded than after
+            self._prepare_folder()
+        self._load_data()
+        if self._name_folder:
+            self.out = Path("runs") / f"{self.config.model.model}-{self.config.data.dataset}"
+            self._prepare_folder()
+        self.model = self._build()
+        if self._resume:  # a checkpoint that cannot be used is better refused now
+            optimizer = make_optimizer(self.config)
+            state, _ = checkpoint.load_training(self.out / CHECKPOINT, self.model, optimizer)
+            self._say(f"resuming after epoch {len(state['history'].get('epoch', ()))}")
+        self._warm_up()
+        results.write_text(self.out / "config.toml", to_toml(self.config))
+        # An earlier run's result would be taken for ours if we do not come to an end.
+        (self.out / "result.json").unlink(missing_ok=True)
+
+    def _prepare_folder(self) -> None:
+        """Find out now whether the results can be written, not after hours of training."""
+        if self._resume and not (self.out / CHECKPOINT).is_file():
+            raise ConfigError(f"there is no run to resume in {self.out}: it has no {CHECKPOINT}")
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.out):
+                pass
+        except OSError as error:
+            raise ConfigError(
+                f"the folder {self.out} cannot be written to: {error.strerror or error}"
+            ) from None
+
+    def _load_data(self) -> None:
+        options = self.config.data
+        started = time.perf_counter()
+        data = datasets.load(options.dataset, options.data_dir, options.offline)
+        self._seconds_load = time.perf_counter() - started
+        self._say(f"dataset {data.name} loaded in {self._seconds_load:.2f} s: {data.source}")
+        for part, x, y in (
+            ("train", data.x_train, data.y_train),
+            ("test", data.x_test, data.y_test),
+        ):
+            self._say(f"  {part:5} images {_shape(x)}, labels {_shape(y)}")
+        limited = data.limit(options.limit_train, options.limit_test)
+        for part, whole, limit in (
+            ("train", data.x_train, limited.x_train),
+            ("test", data.x_test, limited.x_test),
+        ):
+            if len(limit) != len(whole):
+                self._say(f"  {part:5} images before limit {len(whole):,}, after {len(limit):,}")
+        if options.validation:
+            rows, held_out = training.split(
+                len(limited.x_train), options.validation, self.config.training.seed
+            )
+            self._say(f"  train images trained on {len(rows):,}, validated on {len(held_out):,}")
+        for note in data.notes:
+            self._say(f"note: {note}")
+        self.data = limited
+        self.config = replace(self.config, {"dataset": data.name})
+
+    def _build(self) -> Sequential:
+        """The network, for this dataset's images and classes."""
+        options = self.config.model
+        changes = {
+            name: value
+            for name, value in to_dict(self.config).items()
+            if name in ("filters", "hidden", "dropout") and value is not None
+        }
+        model = models.build(
+            options.model,
+            seed=self.config.training.seed,
+            input_shape=self.data.x_train.shape[1:],
+            classes=len(self.data.class_names),
+            **changes,
+        )
+        model.normalization = self._normalization()
+        model.class_names = self.data.class_names
+        return model
+
+    def _normalization(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(scale, offset) per channel: the network is given pixel * scale + offset."""
+        images = self.data.x_train
+        channels = images.shape[1]
+        kind = self.config.data.normalization
+        if kind != "standardize":
+            scale = 1 / 256 if kind == "scale256" else 1 / 255
+            return np.full(channels, scale, np.float32), np.zeros(channels, np.float32)
+        if self.config.data.validation:  # images held out must not take part
+            seed = self.config.training.seed
+            images = images[training.split(len(images), self.config.data.validation, seed)[0]]
+        mean, deviation = batch_kernels.channel_moments(images)
+        scale = 1 / (deviation + 1e-8)
+        return (scale / 255).astype(np.float32), (-mean * scale).astype(np.float32)
+
+    def _training_arguments(self) -> dict[str, Any]:
+        """Arguments of `training.fit` that do not depend on data; new objects each time."""
+        config = self.config.training
+        return {
+            "loss": CrossEntropyLoss(reduction=config.loss_reduction),
+            "optimizer": make_optimizer(self.config),
+            "schedule": make_schedule(self.config),
+            "batch_size": config.batch_size,
+            "clip_norm": config.clip_norm,
+            "clip_mode": config.clip_mode,
+            "augment": self.config.augment or None,
+            "shuffle": config.shuffle,
+            "seed": config.seed,
+        }
+
+    def _warm_up(self) -> None:
+        """Train a copy of the network for two steps, so that every kernel is compiled.
+
+        The run itself is then not slowed by compilation, and its numbers are not touched:
+        random numbers are keyed, not drawn from a common stream.
+        """
+        started = time.perf_counter()
+        message = (
+            f"compiling the kernels for {self.config.model.model} "
+            f"(once per machine, they are kept on the disk) ..."
+        )
+        compiles = self.config.machine.backend == "numba"
+        # Kernels may be compiled for a size of batch: a whole and a last batch of training,
+        # and those of measuring. The other backends know no such thing, and are slow.
+        batch_size = self.config.training.batch_size if compiles else 1
+        rows = batch_size + self._images_trained() % batch_size
+        x, y = self.data.x_train[:rows], self.data.y_train[:rows]
+        measured = _MEASURED + len(self.data.x_test) % _MEASURED if compiles else 1
+        test = self.data.x_test[:measured], self.data.y_test[:measured]
+        # What is already on the disk loads in less than the timer's second.
+        timer = threading.Timer(1.0, self._say, (message,))
+        if compiles:
+            timer.start()
+        try:
+            training.fit(self._build(), x, y, test=test, epochs=1, **self._training_arguments())
+        except TrainingDiverged:
+            pass  # of interest only in the run itself
+        finally:
+            timer.cancel()
+        self._seconds_compile = time.perf_counter() - started
+
+    def _images_trained(self) -> int:
+        """Training images without those held out for validation."""
+        count = len(self.data.x_train)
+        return count - round(count * self.config.data.validation)
+
+    # --- training -----------------------------------------------------------------------------
+
+    def train(self, should_stop: Callable[[], bool] | None = None) -> dict[str, Any]:
+        """Train and write the results.
+
+        Parameters
+        ----------
+        should_stop : function, optional
+            Asked after each batch; True ends the run as if the last epoch were its last.
+
+        Returns
+        -------
+        dict
+            What result.json holds.
+
+        Raises
+        ------
+        TrainingDiverged
+            After the results of the finished epochs are written.
+        """
+        config = self.config
+        self._say(
+            f"training {config.model.model}, {self.model.parameters.count:,} parameters, "
+            f"on {self._images_trained():,} images"
+        )
+        path = self.out / CHECKPOINT
+        diverged = None
+        try:
+            history = training.fit(
+                self.model,
+                self.data.x_train,
+                self.data.y_train,
+                test=(self.data.x_test, self.data.y_test),
+                epochs=config.training.epochs,
+                validation=config.data.validation or None,
+                patience=config.training.patience,
+                monitor=config.training.monitor,
+                min_gain=config.training.min_gain,
+                restore_best=config.data.validation > 0,
+                progress=Progress() if self._quiet else ConsoleProgress(),
+                should_stop=should_stop,
+                checkpoint_path=path,
+                resume_from=path if self._resume else None,
+                **self._training_arguments(),
+            )
+        except TrainingDiverged as error:
+            diverged, history = error, error.history
+        result = self._result(history)
+        best = history.best_epoch if config.data.validation else None
+        results.write(self.out, self.model, self.data, history, result, best)
+        self._summarise(history, result)
+        if diverged is not None:
+            raise diverged
+        return result
+
+    def _result(self, history: History) -> dict[str, Any]:
+        best = history.row(history.best_epoch - 1) if history.best_epoch else {}
+        total = sum(history.get("seconds", ()))
+        trained = sum(history.get("seconds_training", ()))
+        images = history.epochs * self._images_trained()
+        return {
+            "dataset": self.config.data.dataset,
+            "model": self.config.model.model,
+            "backend": self.config.machine.backend,
+            "threads": jit.get_threads(),
+            "seed": self.config.training.seed,
+            "epochs_run": history.epochs,
+            "best_epoch": history.best_epoch,
+            "train_loss": best.get("loss"),
+            "train_accuracy": best.get("accuracy"),
+            "test_loss": best.get("test_loss"),
+            "test_accuracy": best.get("test_accuracy"),
+            "seconds_load": self._seconds_load,
+            "seconds_compile": self._seconds_compile,
+            "seconds_total": total,
+            "seconds_per_epoch": total / history.epochs if history.epochs else None,
+            "images_per_second": images / trained if trained else None,
+            "peak_memory_mb": results.peak_memory_mb(),
+            "stopped_because": history.stopped_because,
+        }
+
+    def _summarise(self, history: History, result: dict[str, Any]) -> None:
+        if not history.epochs:
+            return
+        self._say(
+            f"{history.stopped_because}: {history.epochs} epochs in "
+            f"{result['seconds_total']:.2f} s, {result['seconds_per_epoch']:.2f} s per epoch, "
+            f"{result['images_per_second']:,.0f} images/s"
+        )
+        self._say(
+            f"best epoch {history.best_epoch}: test loss {result['test_loss']:.4f}, "
+            f"test accuracy {result['test_accuracy']:.2%}"
+        )
+        self._say(f"results in {self.out}")
+
+
+def make_optimizer(config: Config) -> optim.Optimizer:
+    """The optimizer that the settings describe."""
+    options = config.optimizer
+    arguments: dict[str, Any] = {"weight_decay": options.weight_decay}
+    if options.lr is not None:
+        arguments["lr"] = options.lr
+    if options.optimizer in ("sgd", "rmsprop"):
+        arguments["momentum"] = options.momentum
+    elif options.momentum:
+        raise ConfigError(f"momentum is an option of sgd and rmsprop, not of {options.optimizer}")
+    if options.optimizer == "sgd":
+        arguments["nesterov"] = options.nesterov
+    return optim.from_name(options.optimizer, **arguments)
+
+
+def make_schedule(config: Config) -> schedules.Schedule:
+    """The schedule that the settings describe."""
+    options = config.optimizer
+    arguments: dict[str, dict[str, Any]] = {
+        "step": {"factor": options.lr_factor, "every": options.lr_every},
+        "exponential": {"decay": options.lr_decay},
+        "cosine": {"lr_min": options.lr_min},
+        "s5": {"decay": options.lr_decay},
+    }
+    return schedules.from_name(options.schedule, **arguments.get(options.schedule, {}))
+
+
+def _shape(array: NDArray[Any]) -> str:
+    return f"{array.shape} {array.dtype}"

@@ -1,0 +1,254 @@
+"""Epochs and steps: what `fastcnn.training.fit` runs once it has checked its arguments."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels import optim as optim_kernels
+
+from . import checkpoint
+from .data.augment import Augment
+from .data.batches import Batches
+from .history import Best, History
+from .losses import CrossEntropyLoss
+from .optim import Optimizer
+from .progress import Progress
+from .random import generator
+from .schedules import Schedule
+
+if TYPE_CHECKING:
+    from .model import Sequential
+
+Arrays = tuple[NDArray[Any], NDArray[Any]]
+
+# Guessing among K classes costs ln K nats. A loss this near to it (relatively) has learned
+# nothing; one of so many times it comes from weights that a step far too long has thrown away.
+_STUCK_WITHIN = 0.01
+_LOST_ABOVE = 2
+
+
+class TrainingDiverged(ArithmeticError):
+    """The loss, the gradients or the parameters became infinite or not a number.
+
+    The model then has the parameters of the end of the best or the last finished epoch (the
+    initial ones if there is none).
+
+    Attributes
+    ----------
+    epoch, batch : int
+        Where it happened, both from 1.
+    history : History
+        The finished epochs.
+    """
+
+    def __init__(
+        self, what: str, epoch: int, batch: int, lr: float, kept: int, history: History
+    ) -> None:
+        source = f"the end of epoch {kept}" if kept else "before training"
+        super().__init__(
+            f"{what} in epoch {epoch}, batch {batch}: the learning rate {lr:g} is probably too "
+            f"high, try {lr / 10:g}; the model keeps its parameters from {source}"
+        )
+        self.epoch = epoch
+        self.batch = batch
+        self.history = history
+
+
+class _Interrupted(Exception):
+    """`should_stop` said so between two batches."""
+
+
+@dataclass
+class TrainingLoop:
+    """One run of training; `fastcnn.training.fit` documents the fields."""
+
+    model: "Sequential"
+    loss: CrossEntropyLoss
+    optimizer: Optimizer
+    schedule: Schedule
+    x: NDArray[Any]
+    y: NDArray[Any]
+    rows: NDArray[np.int64]  # of x and y that are trained on
+    batch_size: int
+    validation: Arrays | None
+    test: Arrays | None
+    best: Best
+    clip_norm: float | None
+    clip_mode: str
+    augment: Augment | None
+    shuffle: bool
+    seed: int
+    progress: Progress
+    should_stop: Callable[[], bool]
+    keep_best: bool  # end with the parameters of the best epoch, not of the last
+    history: History = field(default_factory=History)
+
+    def __post_init__(self) -> None:
+        self._lr = self.optimizer.lr
+        self._best_arrays: dict[str, NDArray[Any]] = {}
+        channels_last = self.model.data_format == "channels_last"
+        normalization = self.model.normalization
+        if self.x.ndim == 4:
+            normalization = self.model.normalization_of(self.x.shape[3 if channels_last else 1])
+        self._batches = Batches(
+            self.x,
+            self.batch_size,
+            normalization,
+            augment=self.augment,
+            channels_last=channels_last,
+            dtype=self.model.dtype,
+            seed=self.seed,
+        )
+
+    # --- checkpoints --------------------------------------------------------------------------
+
+    def save(self, path: Path) -> None:
+        """Write everything that the rest of the run depends on."""
+        state = {
+            "history": dict(self.history),
+            "best": self.best.state(),
+            "stopped_because": self.history.stopped_because,
+        }
+        checkpoint.save_training(path, self.model, self.optimizer, state, self._best_arrays)
+
+    def load(self, path: Path) -> None:
+        """Continue where `save` was called."""
+        state, self._best_arrays = checkpoint.load_training(path, self.model, self.optimizer)
+        self.history = History(state["history"])
+        self.best.load_state(state["best"])
+        self.history.stopped_because = state["stopped_because"]
+
+    # --- the run ------------------------------------------------------------------------------
+
+    def run(self, epochs: int, patience: int | None, path: Path | None) -> History:
+        """Train until ``epochs`` are done or something stops it."""
+        history = self.history
+        if path is not None and history.epochs == 0:
+            self.save(path)
+        good = self.model.copy_arrays()
+        try:
+            while not self._is_over(epochs, patience):
+                row = self._epoch(history.epochs + 1, epochs)
+                history.add(row)
+                good = self.model.copy_arrays()
+                if self.validation is None or self.best.update(history.epochs, row):
+                    self.best.epoch = history.epochs
+                    self._best_arrays = good if self.keep_best else {}
+                history.best_epoch = self.best.epoch
+                self.progress.on_epoch_end(row)
+                self._note_if_lost(row)
+                if path is not None:
+                    self.save(path)
+        except _Interrupted:
+            history.stopped_because = "interrupted"
+        except TrainingDiverged:
+            history.stopped_because = "diverged"
+            raise
+        finally:
+            self.optimizer.lr = self._lr
+            history.best_epoch = self.best.epoch
+            self.model.load_arrays(self._best_arrays or good)
+        return history
+
+    def _is_over(self, epochs: int, patience: int | None) -> bool:
+        finished = self.history.epochs
+        if patience is not None and finished - self.best.epoch >= patience:
+            self.history.stopped_because = "early stopping"
+        elif finished >= epochs:
+            self.history.stopped_because = "all epochs done"
+        else:
+            return False
+        return True
+
+    def _epoch(self, epoch: int, epochs: int) -> dict[str, float]:
+        """Train one epoch (counted from 1) and measure it."""
+        started = time.perf_counter()
+        lr = self.optimizer.lr = self.schedule.rate(self._lr, epoch - 1, epochs)
+        rows = self.rows
+        if self.shuffle:
+            rows = rows[generator(self.seed, "shuffle", epoch).permutation(len(rows))]
+        steps = math.ceil(len(rows) / self.batch_size)
+        self.progress.on_epoch_start(epoch, epochs, steps)
+        total_loss, correct = 0.0, 0
+        for step in range(steps):
+            indices = rows[step * self.batch_size : (step + 1) * self.batch_size]
+            value = self._step(indices, epoch, step)
+            total_loss += value if self.loss.reduction == "sum" else value * len(indices)
+            correct += self.loss.correct
+            self.progress.on_step(total_loss / min((step + 1) * self.batch_size, len(rows)))
+            if self.should_stop():
+                raise _Interrupted
+        if not self.model.is_finite():
+            raise self._diverged("the parameters became infinite or NaN", epoch, steps)
+        trained = time.perf_counter()
+        row = {"epoch": epoch, "lr": lr, "loss": total_loss / len(rows)}
+        row["accuracy"] = correct / len(rows)
+        for part, data in (("val", self.validation), ("test", self.test)):
+            if data is not None:
+                row[f"{part}_loss"], row[f"{part}_accuracy"] = self.model.evaluate(*data)
+                if not math.isfinite(row[f"{part}_loss"]):
+                    raise self._diverged(f"the {part} loss became infinite or NaN", epoch, steps)
+        row["seconds"] = time.perf_counter() - started
+        row["seconds_training"] = trained - started
+        return row
+
+    def _step(self, indices: NDArray[np.int64], epoch: int, step: int) -> float:
+        """One batch forward, backward and into the parameters; returns its loss."""
+        self.model.set_clock(epoch, step)
+        batch = self._batches.load(indices, epoch, step)
+        value = self.loss.forward(self.model.forward_training(batch), self.y[indices])
+        if not math.isfinite(value):
+            raise self._diverged(f"the loss became {value:g}", epoch, step + 1)
+        self.model.backward_training(self.loss.backward())
+        if self.clip_norm is not None and not self._clip(self.clip_norm):
+            raise self._diverged("a gradient became infinite or NaN", epoch, step + 1)
+        self.optimizer.step(self.model)
+        return value
+
+    def _clip(self, longest: float) -> bool:
+        """Shorten long gradients; returns whether all are finite."""
+        flat = self.model.parameters
+        pieces = [flat.gradients]
+        if self.clip_mode == "array":
+            pieces = [flat.gradients[place] for place in flat.slices.values()]
+        for gradient in pieces:
+            norm = math.sqrt(optim_kernels.squared_norm(gradient, self.model.workspace))
+            if not math.isfinite(norm):
+                return False
+            if norm > longest:
+                optim_kernels.scale_in_place(gradient, longest / norm)
+        return True
+
+    # --- what a person should know ------------------------------------------------------------
+
+    def _diverged(self, what: str, epoch: int, batch: int) -> TrainingDiverged:
+        kept = self.best.epoch if self.keep_best else self.history.epochs
+        return TrainingDiverged(what, epoch, batch, self.optimizer.lr, kept, self.history)
+
+    def _note_if_lost(self, row: dict[str, float]) -> None:
+        """Say once that the network does no better than guessing, or far worse."""
+        classes = self.loss.backward().shape[1]
+        guessing, value = math.log(classes), row["loss"]
+        if self.history.notes:
+            return
+        if abs(value - guessing) <= _STUCK_WITHIN * guessing:
+            note = (
+                f"the training loss {value:.4f} is still that of guessing, ln {classes} = "
+                f"{guessing:.4f}: if this lasts, try another learning rate, and check that labels "
+                f"and images belong together"
+            )
+        elif value > _LOST_ABOVE * guessing:
+            note = (
+                f"the training loss {value:.4g} is far above that of guessing, ln {classes} = "
+                f"{guessing:.4f}: the learning rate {row['lr']:g} is probably too high"
+            )
+        else:
+            return
+        self.history.notes.append(f"after epoch {row['epoch']:.0f} {note}")
+        self.progress.on_note(self.history.notes[-1])

@@ -1,0 +1,42 @@
+"""What is recorded of a run, and what is shown of it."""
+
+from fastcnn.history import Best, History
+from fastcnn.progress import ConsoleProgress
+
+
+def test_best():
+    best = Best("val_loss", min_gain=0.1)
+    assert best.update(1, {"val_loss": 1.0})
+    assert not best.update(2, {"val_loss": 0.95})
+    assert best.update(3, {"val_loss": 0.8})
+    assert (best.epoch, best.value) == (3, 0.8)
+    rising = Best("val_accuracy")
+    assert rising.update(1, {"val_accuracy": 0.5})
+    assert not rising.update(2, {"val_accuracy": 0.5})
+    assert rising.update(3, {"val_accuracy": 0.6})
+
+
+def test_table(capsys):
+    progress = ConsoleProgress()
+    progress.on_epoch_start(1, 2, 10)
+    progress.on_step(0.5)
+    progress.on_epoch_end({"epoch": 1, "lr": 0.01, "loss": 0.5, "accuracy": 0.75, "seconds": 2.0})
+    progress.on_epoch_end({"epoch": 2, "lr": 1, "loss": 6e25, "accuracy": 0, "seconds": 123456.0})
+    progress.on_note("it is slow")
+    progress.close()
+    captured = capsys.readouterr()
+    head, row, long, note = captured.out.splitlines()
+    assert head.split() == ["epoch", "lr", "train", "loss", "train", "acc", "seconds"]
+    assert row.split() == ["1", "0.01", "0.5000", "75.00%", "2.00"]
+    assert long.split() == ["2", "1", "6.00e+25", "0.00%", "1.23e+05"]
+    assert len(head) == len(row) == len(long)
+    assert note == "note: it is slow"
+    assert captured.err == ""
+
+
+def test_csv():
+    history = History()
+    history.add({"loss": 0.1, "epoch": 1})
+    history.add({"loss": 1 / 3, "epoch": 2})
+    assert history.to_csv() == f"epoch,loss\n1,0.1\n2,{1 / 3!r}\n"
+    assert History(dict(history)).row(1) == {"epoch": 2, "loss": 1 / 3}

@@ -1,0 +1,316 @@
+"""The command line: what it writes, what it prints, how it refuses, how it is stopped."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastcnn import datasets, load_model, models
+from fastcnn.config import ConfigError, names
+from fastcnn.train import main, parse
+
+RESULT = [
+    "dataset", "model", "backend", "threads", "seed", "epochs_run", "best_epoch", "train_loss",
+    "train_accuracy", "test_loss", "test_accuracy", "seconds_load", "seconds_compile",
+    "seconds_total", "seconds_per_epoch", "images_per_second", "peak_memory_mb",
+    "stopped_because",
+]  # fmt: skip
+FILES = [
+    "best.npz", "config.toml", "curves.png", "history.csv", "last.npz", "predictions.png",
+    "result.json",
+]  # fmt: skip
+QUICK = ["--dataset", "digits", "--limit-train", "300", "--limit-test", "50", "--epochs", "2"]
+
+
+def result_of(folder: Path) -> dict:
+    return json.loads((folder / "result.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A short run: (its folder, what it printed)."""
+    folder = tmp_path_factory.mktemp("run") / "new" / "folder"
+    done = subprocess.run(
+        [sys.executable, "-m", "fastcnn.train", *QUICK, "--out", str(folder)],
+        capture_output=True, text=True, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return folder, done.stdout
+
+
+# --- what a run leaves ------------------------------------------------------------------------
+
+
+def test_files(finished):
+    folder, _ = finished
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    for name in ("curves.png", "predictions.png"):
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_result(finished):
+    folder, _ = finished
+    result = result_of(folder)
+    assert list(result) == RESULT
+    assert (result["dataset"], result["model"]) == ("digits", "mnist-baseline")
+    assert (result["backend"], result["seed"]) == ("numba", 42)
+    assert (result["epochs_run"], result["best_epoch"]) == (2, 2)
+    assert result["stopped_because"] == "all epochs done"
+    assert result["seconds_total"] == pytest.approx(2 * result["seconds_per_epoch"])
+    assert result["images_per_second"] > 0
+    assert 20 < result["peak_memory_mb"] < 20_000
+
+
+def test_history_agrees_with_result(finished):
+    folder, _ = finished
+    with open(folder / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    result = result_of(folder)
+    for column, name in (
+        ("loss", "train_loss"),
+        ("accuracy", "train_accuracy"),
+        ("test_loss", "test_loss"),
+        ("test_accuracy", "test_accuracy"),
+    ):
+        assert float(rows[1][column]) == result[name]
+    assert sum(float(row["seconds"]) for row in rows) == pytest.approx(result["seconds_total"])
+
+
+def test_saved_model_has_the_reported_accuracy(finished):
+    folder, _ = finished
+    data = datasets.load("digits").limit(test=50)
+    loss, accuracy = load_model(folder / "best.npz").evaluate(data.x_test, data.y_test)
+    assert accuracy == result_of(folder)["test_accuracy"]
+    assert loss == result_of(folder)["test_loss"]
+
+
+def test_config_repeats_the_run(finished, tmp_path):
+    folder, _ = finished
+    settings = tomllib.loads((folder / "config.toml").read_text())
+    assert {name for table in settings.values() for name in table} == set(names())
+    assert main(["--config", str(folder / "config.toml"), "--out", str(tmp_path), "--quiet"]) == 0
+    first, second = (load_model(place / "best.npz") for place in (folder, tmp_path))
+    for name, array in first.copy_arrays().items():
+        assert array.tobytes() == second.copy_arrays()[name].tobytes()
+
+
+def test_printed_in_order(finished):
+    folder, printed = finished
+    order = [
+        "dataset digits loaded in",
+        "train images (1501, 1, 28, 28) uint8, labels (1501,) int64",
+        "test  images (296, 1, 28, 28)",
+        "train images before limit 1,501, after 300",
+        "test  images before limit 296, after 50",
+        "training mnist-baseline",
+        "train loss",
+        "all epochs done: 2 epochs in",
+        "best epoch 2",
+        f"results in {folder}",
+    ]
+    places = [printed.find(piece) for piece in order]
+    assert -1 not in places, order[places.index(-1)]
+    assert places == sorted(places)
+
+
+def test_quiet(tmp_path, capsys):
+    assert main([*QUICK, "--epochs", "1", "--quiet", "--out", str(tmp_path)]) == 0
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+
+
+# --- where settings come from -----------------------------------------------------------------
+
+
+def test_preset_then_file_then_options(tmp_path):
+    preset = models.preset("mnist-optimized")
+    file = tmp_path / "settings.toml"
+    file.write_text('model = "mnist-optimized"\nepochs = 7\nbatch_size = 16\n')
+    arguments = parse(["--config", str(file), "--batch-size", "8"])
+    assert arguments.model.model == "mnist-optimized"
+    assert arguments.optimizer.optimizer == preset["optimizer"]
+    assert arguments.training.epochs == 7
+    assert arguments.training.batch_size == 8
+
+
+def test_every_preset_is_accepted():
+    for name in models.names():
+        arguments = parse(["--model", name])
+        assert arguments.model.model == name
+
+
+def test_default_model_follows_the_dataset():
+    assert parse(["--dataset=cifar10"]).model.model == "cifar-cnn"
+    assert parse(["--dataset", "digits"]).model.model == "mnist-baseline"
+    assert parse([]).model.model == "mnist-baseline"
+
+
+def test_another_optimizer_brings_its_own_rate():
+    assert parse(["--model", "mnist-baseline"]).optimizer.lr == 0.01
+    assert parse(["--model", "mnist-baseline", "--optimizer", "adam"]).optimizer.lr is None
+    assert parse(["--optimizer", "adam", "--lr", "0.5"]).optimizer.lr == 0.5
+
+
+def test_filters_take_several_numbers():
+    arguments = parse(["--model", "cifar-cnn", "--filters", "32", "64", "--flip"])
+    assert arguments.model.filters == (32, 64)
+    assert arguments.augment.flip
+
+
+# --- refusals ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (["--epochs", "0"], "epochs must be at least 1"),
+        (["--epoch", "3"], "perhaps you meant --epochs"),
+        (["--lr", "fast"], "'fast' does not fit the option --lr"),
+        (["--epochs"], "--epochs"),
+        (["--monitor", "loss"], "invalid choice 'loss'"),
+        (["--model", "mnist-basline"], "mnist-baseline"),
+        (["--dataset", "minst"], "mnist"),
+        (["--crop", "3"], "crop must be"),
+        (["--patience", "3"], "patience needs images to validate on"),
+        (["--threads", "100000"], "threads must be"),
+        (["--optimizer", "adam", "--momentum", "0.9"], "momentum is an option of sgd"),
+        (["--model", "mnist-baseline", "--filters", "3"], "filters"),
+        (["--config", "absent.toml"], "there is no configuration file absent.toml"),
+        (["--resume"], "there is no run to resume"),
+        (["--dataset", "cifar10", "--model", "mnist-baseline", "--offline"], "cifar"),
+    ],
+)
+def test_refused_in_one_sentence(tmp_path, capsys, monkeypatch, argv, sentence):
+    monkeypatch.setenv("FASTCNN_DATA", str(tmp_path / "no data"))
+    assert main(["--dataset", "digits", "--out", str(tmp_path / "out"), *argv]) == 2
+    captured = capsys.readouterr()
+    assert sentence in captured.err
+    assert len(captured.err.splitlines()) == 1
+    assert "Traceback" not in captured.err
+
+
+def test_unknown_key_in_file(tmp_path, capsys):
+    file = tmp_path / "wrong.toml"
+    file.write_text("[training]\nepoch = 3\n")
+    assert main(["--config", str(file)]) == 2
+    assert "no setting 'epoch'; did you mean 'epochs'" in capsys.readouterr().err
+
+
+def test_folder_that_cannot_be_written(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["--dataset", "digits", "--out", str(tmp_path / "file")]) == 2
+    assert "cannot be written to" in capsys.readouterr().err
+    assert main(["--dataset", "digits", "--out", str(tmp_path / "file" / "below")]) == 2
+
+
+def test_help(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    printed = capsys.readouterr().out
+    for name in names():
+        assert f"--{name.replace('_', '-')}" in printed
+
+
+def test_lists(capsys):
+    assert main(["--list-models", "--list-datasets"]) == 0
+    printed = capsys.readouterr().out
+    for name in (*models.names(), *datasets.names()):
+        assert name in printed
+
+
+def test_divergence(tmp_path, capsys):
+    assert main([*QUICK, "--lr", "1e30", "--out", str(tmp_path), "--quiet"]) == 3
+    error = capsys.readouterr().err
+    assert "epoch 1, batch" in error
+    assert len(error.splitlines()) == 1
+    assert result_of(tmp_path)["stopped_because"] == "diverged"
+    saved = load_model(tmp_path / "best.npz").copy_arrays()
+    assert all(np.isfinite(array).all() for array in saved.values())
+
+
+def test_validation_chooses_the_saved_epoch(tmp_path):
+    options = ["--validation", "0.2", "--patience", "1", "--optimizer", "adam", "--shift", "1"]
+    assert main([*QUICK, *options, "--epochs", "9", "--out", str(tmp_path), "--quiet"]) == 0
+    result = result_of(tmp_path)
+    with open(tmp_path / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    losses = [float(row["val_loss"]) for row in rows]
+    assert result["best_epoch"] == losses.index(min(losses)) + 1
+    assert result["test_loss"] == float(rows[result["best_epoch"] - 1]["test_loss"])
+    data = datasets.load("digits").limit(test=50)
+    saved = load_model(tmp_path / "best.npz")
+    assert saved.evaluate(data.x_test, data.y_test)[0] == result["test_loss"]
+    assert saved.class_names == data.class_names
+
+
+def test_checkpoint_that_does_not_fit(tmp_path, capsys):
+    run = ["--out", str(tmp_path), "--quiet"]
+    assert main([*QUICK, "--epochs", "1", *run]) == 0
+    assert main(["--resume", "--model", "lab-cnn", *run]) == 2
+    assert "model with other layers" in capsys.readouterr().err
+    assert main(["--resume", "--epochs", "2", *run]) == 0  # the refusal left the run as it was
+    damaged = bytearray((tmp_path / "last.npz").read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (tmp_path / "last.npz").write_bytes(damaged)
+    assert main(["--resume", *run]) == 2
+    error = capsys.readouterr().err
+    assert "last.npz is damaged" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_wrong_option_is_an_error_of_parse():
+    with pytest.raises(ConfigError):
+        parse(["--no-such-option"])
+
+
+# --- interruption -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_then_resumed(tmp_path, number, code):
+    command = [
+        sys.executable, "-m", "fastcnn.train", "--dataset", "digits", "--epochs", "400",
+        "--limit-test", "20",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        [*command, "--out", str(tmp_path)], text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.split()[:1] == ["2"]:  # the row of the second epoch
+            break
+    process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "--resume" in error
+    assert "Traceback" not in error
+    result = result_of(tmp_path)
+    assert result["stopped_because"] == "interrupted"
+    finished = result["epochs_run"]
+    assert 2 <= finished < 400
+    more = ["--resume", "--out", str(tmp_path), "--epochs", str(finished + 2), "--quiet"]
+    assert main(more) == 0
+    whole = tmp_path / "whole"
+    settings = ["--dataset", "digits", "--limit-test", "20", "--epochs", str(finished + 2)]
+    assert main([*settings, "--out", str(whole), "--quiet"]) == 0
+    resumed = load_model(tmp_path / "best.npz").copy_arrays()
+    for name, array in load_model(whole / "best.npz").copy_arrays().items():
+        assert array.tobytes() == resumed[name].tobytes()
+    assert result_of(tmp_path)["epochs_run"] == finished + 2
+
+
+def test_nothing_heavy_is_imported_at_the_start():
+    code = "import fastcnn.train, sys; sys.exit('matplotlib' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
