@@ -18,13 +18,14 @@ from kernels.packing import (
     add_row,
     copy_row,
     fill_row,
+    mode_of,
     pack,
     pack_transposed,
+    packed_mode,
     pad_columns,
     padded_channels,
     panel_width,
     sum_rows,
-    use_half,
     vector_width,
     whole_vectors,
 )
@@ -48,7 +49,8 @@ def rows_inside(first, step, count, height):
 
 @jit.serial
 def convolve_image(
-    image, image0, extent, steps, packed, packed0, taps, bias, size, y, y0, y_steps, channels
+    image, image0, extent, steps, packed, packed0, taps, bias, size, y, y0, y_steps, channels,
+    mode,
 ):  # fmt: skip
     """Slide packed weights over one image; one call owns that image's share of y.
 
@@ -56,11 +58,11 @@ def convolve_image(
     steps : image rows per output row, image columns per output column as an offset, row length
     taps : (kernel rows, kernel columns * channels) that each output sums over
     size, y_steps : (rows, columns) of the output and their strides in y
+    mode : how the weights were packed, `packed_mode`
     """
     height, first_row = extent
     stride_h, column_step, row_length = steps
     kernel_h, inner = taps
-    half = use_half(packed, channels)
     lane_count = vector_width(packed, channels)
     panel = panel_width(packed, channels)
     tiles = (size[1] + TILE_ROWS - 1) // TILE_ROWS
@@ -75,7 +77,7 @@ def convolve_image(
                 # Even shares: 19 columns are 10 + 9, not 14 + 5.
                 first, last = size[1] * t // tiles, size[1] * (t + 1) // tiles
                 tile(
-                    half, last - first, vectors,
+                    mode, last - first, vectors,
                     image, image0 + (row + i) * row_length + first * column_step,
                     column_step, row_length, 1,
                     packed, weights + i * inner * panel, panel, inner, stop - i, bias, o, 0,
@@ -94,7 +96,7 @@ def accumulate_image(
     height, first_row = extent
     stride_h, column_step, row_length = steps
     kernel_h, inner = taps
-    half = use_half(dy, channels)
+    mode = mode_of(dy, channels)
     lane_count = vector_width(dy, channels)
     panel = panel_width(dy, channels)
     tiles = (inner + TILE_ROWS - 1) // TILE_ROWS
@@ -107,7 +109,7 @@ def accumulate_image(
                 first, last = inner * t // tiles, inner * (t + 1) // tiles
                 place = partial0 + (i * inner + first) * channels + o
                 tile(
-                    half, last - first, vectors,
+                    mode, last - first, vectors,
                     image, image0 + row * row_length + first, 1, stride_h * row_length,
                     column_step, dy, dy0 + h * size[1] * channels + o, channels, size[1],
                     stop - h, partial, place, channels, partial, place, channels, lane_count,
@@ -136,6 +138,7 @@ def _forward(x, weight, bias, y, shapes, stride, padding, packed, bias_padded, p
     )  # fmt: skip
     fill_row(bias_padded, 0, bias_padded.size)
     copy_row(bias, 0, bias_padded, 0, bias.size)
+    mode = packed_mode(packed, out_channels, channels)
     columns = columns_read(kernel_w, y_shape[2], stride[1])
     direct = padding[1] == 0 and columns <= width
     row_length = (width if direct else columns) * channels
@@ -151,7 +154,7 @@ def _forward(x, weight, bias, y, shapes, stride, padding, packed, bias_padded, p
         convolve_image(
             image, image0, (height, -padding[0]), (stride[0], stride[1] * channels, row_length),
             packed, 0, (kernel_h, kernel_w * channels), bias_padded, (y_shape[1], y_shape[2]),
-            y, n * y_shape[1] * y_row, (y_row, out_channels), out_channels,
+            y, n * y_shape[1] * y_row, (y_row, out_channels), out_channels, mode,
         )  # fmt: skip
 
 
@@ -236,6 +239,7 @@ def _input_gradient(dy, weight, dx, shapes, stride, phases, padding, packed, zer
     fill_row(zeros, 0, zeros.size)
     row, image = dx_shape[2] * channels, dx_shape[1] * dx_shape[2] * channels
     direct = columns == dy_w
+    mode = packed_mode(packed, channels, out_channels)
     for n in prange(images):
         source, source0 = dy, n * dy_h * dy_w * out_channels
         if not direct:
@@ -254,7 +258,7 @@ def _input_gradient(dy, weight, dx, shapes, stride, phases, padding, packed, zer
                     (dy_h, base_h - taps_h + 1), (1, out_channels, columns * out_channels),
                     packed, packed0, (taps_h, taps_w * out_channels), zeros, (count_h, count_w),
                     dx, n * image + r_h * row + r_w * channels,
-                    (stride[0] * row, stride[1] * channels), channels,
+                    (stride[0] * row, stride[1] * channels), channels, mode,
                 )  # fmt: skip
 
 
@@ -291,7 +295,7 @@ def _input_gradient_few(dy, weight, dx, shapes, stride, padding, zeros, turned, 
     _, height, width, _ = dx_shape
     window = kernel_h * kernel_w * channels
     panel = panel_width(dx, dy_w)
-    half, lane_count = use_half(dx, dy_w), vector_width(dx, dy_w)
+    mode, lane_count = mode_of(dx, dy_w), vector_width(dx, dy_w)
     row_width = padded_channels(dx, dy_w)
     fill_row(zeros, 0, zeros.size)
     columns = planes.shape[1] // (height * channels)
@@ -308,7 +312,7 @@ def _input_gradient_few(dy, weight, dx, shapes, stride, padding, zeros, turned, 
                 for t in range(tiles):
                     first, last = window * t // tiles, window * (t + 1) // tiles
                     tile(
-                        half, last - first, vectors, weight, first, 1, 0, window,
+                        mode, last - first, vectors, weight, first, 1, 0, window,
                         turned[me], 0, panel, out_channels, 1, zeros, 0, 0,
                         products[me], first * row_width + w, row_width, lane_count,
                     )  # fmt: skip

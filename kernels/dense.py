@@ -14,11 +14,11 @@ from kernels.jit import thread_id
 from kernels.packing import (
     copy_row,
     fill_row,
+    mode_of,
     pack_panel,
     pack_transposed,
     panel_width,
     sum_rows,
-    use_half,
     vector_width,
 )
 from kernels.tile import TILE_ROWS, prepare, tile
@@ -38,7 +38,7 @@ def multiply_block(a, a_row, a_step, rows, inner, panel, panel0, panel_of, start
     first, last = rows
     column, columns = panel_of
     width = panel_width(panel, columns)
-    half = use_half(panel, columns)
+    mode = mode_of(panel, columns)
     lane_count = vector_width(panel, columns)
     vectors = (min(width, columns - column) + lane_count - 1) // lane_count
     tail = columns - column - (vectors - 1) * lane_count
@@ -46,7 +46,7 @@ def multiply_block(a, a_row, a_step, rows, inner, panel, panel0, panel_of, start
     for t in range(tiles):
         m, end = first + (last - first) * t // tiles, first + (last - first) * (t + 1) // tiles
         tile(
-            half, end - m, vectors, a, m * a_row, a_row, 0, a_step, panel, panel0, width, inner,
+            mode, end - m, vectors, a, m * a_row, a_row, 0, a_step, panel, panel0, width, inner,
             1, start, column, 0, y, m * columns + column, columns, tail,
         )  # fmt: skip
 

@@ -6,8 +6,8 @@
 float32 or float64, all of one dtype, per-channel ones (C,); results are overwritten. Nothing is
 checked, which is the layers' work.
 
-Inside, a few rows are read as one wide row that fills whole vectors: 64 rows of 8 channels are
-8 wide rows of 64 columns, and columns c, c + 8, ... belong to channel c. Sums run over a block of
+Inside, a few rows are read as one wide row that fills whole vectors: 8 rows of 8 channels are a
+wide row of 64 columns, of which c, c + 8, ... belong to channel c. Sums run over a block of
 wide rows in the arrays' dtype, from block to block in float64, and over the columns of a channel
 at the end.
 """
@@ -22,21 +22,17 @@ from kernels.shares import CHUNKS, is_small
 from kernels.simd import fma, lanes, load, load_part, splat, store, store_part
 from kernels.workspace import Workspace
 
-# A wide row has at least so many columns, and a block about so many numbers: what the first pass
-# over a block reads, the second finds in the nearest cache.
-_LEAST_COLUMNS = 64
+# The columns of a wide row are a multiple of four vectors of any processor; a block has about so
+# many numbers: what the first pass over a block reads, the second finds in the nearest cache.
+_COLUMNS = 64
 _BLOCK = 1 << 12
 _LEAST_BLOCK_ROWS = 8
 _LEAST_CHUNK_ROWS = 16
 
 
-def _fold(channels: int, dtype: np.dtype) -> int:
-    """Rows in a wide row: as many as fill whole vectors of any processor, and are worth a loop."""
-    vector = 64 // dtype.itemsize
-    rows = vector // math.gcd(channels, vector)
-    while rows * channels < _LEAST_COLUMNS:
-        rows *= 2
-    return rows
+def _fold(channels: int) -> int:
+    """Rows in a wide row."""
+    return _COLUMNS // math.gcd(channels, _COLUMNS)
 
 
 def _chunks(numbers: int, width: int) -> int:
@@ -84,7 +80,7 @@ def batch_norm_inference(
     y: np.ndarray,
 ) -> None:
     """Normalise by given statistics (C,);  x, y (rows, C), may be the same array."""
-    fold = _fold(x.shape[1], x.dtype)
+    fold = _fold(x.shape[1])
     scale = gamma / np.sqrt(running_var + x.dtype.type(eps))
     wide = np.concatenate([np.tile(part, fold) for part in (running_mean, scale, beta)])
     _normalise(x.reshape(-1), wide, fold * x.shape[1], y.reshape(-1))
@@ -123,7 +119,7 @@ def batch_norm_backward(
 
 def _room(x: np.ndarray, channels: int, workspace: Workspace):
     """Width of a wide row, number of chunks, and scratch: their sums, a block's, four wide rows."""
-    width = _fold(channels, x.dtype) * channels
+    width = _fold(channels) * channels
     chunks = _chunks(x.size, width)
     sums = workspace.array("norm_sums", (2 * chunks * width,), np.float64)
     scratch = workspace.array("norm_scratch", (2 * chunks * width,), x.dtype)
@@ -155,6 +151,27 @@ def _whole_rows(numbers, width, chunk, chunks):
 @jit.serial
 def _block_rows(width):
     return max(_LEAST_BLOCK_ROWS, _BLOCK // width)
+
+
+@jit.serial
+def _load_four(array, place):
+    """Four vectors in a row."""
+    n = lanes(array)
+    return (
+        load(array, place),
+        load(array, place + n),
+        load(array, place + 2 * n),
+        load(array, place + 3 * n),
+    )
+
+
+@jit.serial
+def _store_four(array, place, v0, v1, v2, v3):
+    n = lanes(array)
+    store(array, place, v0)
+    store(array, place + n, v1)
+    store(array, place + 2 * n, v2)
+    store(array, place + 3 * n, v3)
 
 
 @jit.serial
@@ -194,13 +211,8 @@ def _statistics_share(x, channels, wide, width, scratch, sums, chunks, first_chu
         first, last = _whole_rows(x.size, width, chunk, chunks)
         for row in range(first, last, _block_rows(width)):
             rows = min(_block_rows(width), last - row)
-            for c in range(0, width, lanes(x)):
-                place = row * width + c
-                shift = load(wide, c)
-                total = _sum_rows(x, place, rows, width, shift)
-                mean = fma(total, splat(x, 1 / rows), shift)
-                store(scratch, start + c, total)
-                store(scratch, start + width + c, _sum_squares(x, place, rows, width, mean))
+            for c in range(0, width, 4 * lanes(x)):
+                _block_statistics(x, row * width + c, rows, width, wide, c, scratch, start + c)
             _add_up(scratch, start, width, 1 / rows, sums)
     if last_chunk == chunks:
         start, end = 2 * (chunks - 1) * width, x.size // width * width
@@ -211,30 +223,26 @@ def _statistics_share(x, channels, wide, width, scratch, sums, chunks, first_chu
 
 
 @jit.serial
-def _sum_rows(x, place, rows, width, shift):
-    """Sum of x - shift down a block; two sums, for an addition waits for the one before it."""
-    even, odd = shift - shift, shift - shift
-    for _ in range(rows // 2):
-        even = even + (load(x, place) - shift)
-        odd = odd + (load(x, place + width) - shift)
-        place += 2 * width
-    if rows % 2:
-        even = even + (load(x, place) - shift)
-    return even + odd
+def _block_statistics(x, place, rows, width, wide, c, scratch, target):
+    """Four vectors of columns of a block: sums of x - shift, and of squares about the mean.
 
-
-@jit.serial
-def _sum_squares(x, place, rows, width, mean):
-    """Sum of (x - mean)**2 down a block."""
-    even, odd = mean - mean, mean - mean
-    for _ in range(rows // 2):
-        a, b = load(x, place) - mean, load(x, place + width) - mean
-        even, odd = fma(a, a, even), fma(b, b, odd)
-        place += 2 * width
-    if rows % 2:
-        a = load(x, place) - mean
-        even = fma(a, a, even)
-    return even + odd
+    Four at a time, for then the memory is read in order, and an addition need not wait for the
+    one before it.
+    """
+    s0, s1, s2, s3 = _load_four(wide, c)
+    zero, share = splat(x, 0.0), splat(x, 1 / rows)
+    t0, t1, t2, t3 = zero, zero, zero, zero
+    for row in range(rows):
+        v0, v1, v2, v3 = _load_four(x, place + row * width)
+        t0, t1, t2, t3 = t0 + (v0 - s0), t1 + (v1 - s1), t2 + (v2 - s2), t3 + (v3 - s3)
+    m0, m1, m2, m3 = fma(t0, share, s0), fma(t1, share, s1), fma(t2, share, s2), fma(t3, share, s3)
+    q0, q1, q2, q3 = zero, zero, zero, zero
+    for row in range(rows):
+        v0, v1, v2, v3 = _load_four(x, place + row * width)
+        v0, v1, v2, v3 = v0 - m0, v1 - m1, v2 - m2, v3 - m3
+        q0, q1, q2, q3 = fma(v0, v0, q0), fma(v1, v1, q1), fma(v2, v2, q2), fma(v3, v3, q3)
+    _store_four(scratch, target, t0, t1, t2, t3)
+    _store_four(scratch, target + width, q0, q1, q2, q3)
 
 
 @jit.serial
@@ -311,17 +319,8 @@ def _gradient_sums_share(dy, x, wide, width, scratch, sums, chunks, first_chunk,
         first, last = _whole_rows(x.size, width, chunk, chunks)
         for row in range(first, last, _block_rows(width)):
             rows = min(_block_rows(width), last - row)
-            for c in range(0, width, lanes(x)):
-                mean = load(wide, c)
-                total, product = splat(x, 0.0), splat(x, 0.0)
-                place = row * width + c
-                for _ in range(rows):
-                    v = load(dy, place)
-                    total = total + v
-                    product = fma(v, load(x, place) - mean, product)
-                    place += width
-                store(scratch, start + c, total)
-                store(scratch, start + width + c, product)
+            for c in range(0, width, 4 * lanes(x)):
+                _block_products(dy, x, row * width + c, rows, width, wide, c, scratch, start + c)
             _add_up(scratch, start, width, 0.0, sums)
     if last_chunk == chunks:
         start, end = 2 * (chunks - 1) * width, x.size // width * width
@@ -329,6 +328,23 @@ def _gradient_sums_share(dy, x, wide, width, scratch, sums, chunks, first_chunk,
             value = np.float64(dy[end + j])
             sums[start + j] += value
             sums[start + width + j] += value * (np.float64(x[end + j]) - wide[j])
+
+
+@jit.serial
+def _block_products(dy, x, place, rows, width, wide, c, scratch, target):
+    """Four vectors of columns of a block: sums of dy, and of dy * (x - mean)."""
+    m0, m1, m2, m3 = _load_four(wide, c)
+    zero = splat(x, 0.0)
+    t0, t1, t2, t3 = zero, zero, zero, zero
+    p0, p1, p2, p3 = zero, zero, zero, zero
+    for row in range(rows):
+        d0, d1, d2, d3 = _load_four(dy, place + row * width)
+        v0, v1, v2, v3 = _load_four(x, place + row * width)
+        t0, t1, t2, t3 = t0 + d0, t1 + d1, t2 + d2, t3 + d3
+        p0, p1 = fma(d0, v0 - m0, p0), fma(d1, v1 - m1, p1)
+        p2, p3 = fma(d2, v2 - m2, p2), fma(d3, v3 - m3, p3)
+    _store_four(scratch, target, t0, t1, t2, t3)
+    _store_four(scratch, target + width, p0, p1, p2, p3)
 
 
 @jit.serial

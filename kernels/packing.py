@@ -8,13 +8,30 @@ scratch, one at a time: no padded copy of a whole batch ever exists.
 
 from kernels import jit
 from kernels.simd import lanes, load_part, splat, store_part
-from kernels.tile import TILE_VECTORS, transpose_block
+from kernels.tile import FULL, HALF, PAIRED, TILE_VECTORS, transpose_block
 
 
 @jit.serial
 def use_half(array, channels):
     """Whether half-width vectors hold all ``channels`` of arrays like ``array``."""
     return lanes(array) > 1 and channels <= lanes(array) // 2
+
+
+@jit.serial
+def mode_of(array, channels):
+    """How the tile uses its lanes for ``channels`` output channels."""
+    return HALF if use_half(array, channels) else FULL
+
+
+@jit.serial
+def packed_mode(array, channels, depth):
+    """The same for weights packed by `pack`: in pairs where half the lanes would be idle.
+
+    depth : the innermost count of `pack`, which has to be even for that
+    """
+    if use_half(array, channels) and depth % 2 == 0:
+        return PAIRED
+    return mode_of(array, channels)
 
 
 @jit.serial
@@ -50,8 +67,11 @@ def pack(source, first, strides, counts, channel_stride, channels, packed, packe
     """Pack ``source[first + sum of index * stride]`` (three nested indices) into panels.
 
     strides, counts : tuples of three ints, from the outermost index to the innermost.
+
+    In PAIRED mode (`packed_mode`) two neighbours of the innermost index lie side by side.
     """
     width = panel_width(packed, channels)
+    pair = 2 if packed_mode(packed, channels, counts[2]) == PAIRED else 1
     place = packed0
     for panel in range(0, channels, width):
         for i in range(counts[0]):
@@ -60,10 +80,10 @@ def pack(source, first, strides, counts, channel_stride, channels, packed, packe
                 for k in range(counts[2]):
                     for c in range(width):
                         inside = panel + c < channels
-                        packed[place + c] = (
+                        packed[place + k // pair * pair * width + c * pair + k % pair] = (
                             source[start + k * strides[2] + c * channel_stride] if inside else 0
                         )
-                    place += width
+                place += counts[2] * width
 
 
 @jit.serial

@@ -116,6 +116,27 @@ def broadcast(builder: Any, scalar: Any, lanes: int) -> Any:
     return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)
 
 
+def repeat_pair(builder: Any, pointer: Any, kind: Any, size: int) -> Any:
+    """The two numbers at ``pointer``, again and again."""
+    pair = ir.VectorType(kind.element, 2)
+    numbers = builder.load(builder.bitcast(pointer, pair.as_pointer()), align=size)
+    places = ir.Constant(ir.VectorType(I32, kind.count), [lane % 2 for lane in range(kind.count)])
+    return builder.shuffle_vector(numbers, ir.Constant(pair, ir.Undefined), places)
+
+
+def add_pairs(builder: Any, value: Any) -> Any:
+    """Sums of lanes 0 and 1, 2 and 3, and so on: a vector of half the lanes."""
+    half = value.type.count // 2
+    unused = ir.Constant(value.type, ir.Undefined)
+    even, odd = (
+        builder.shuffle_vector(
+            value, unused, ir.Constant(ir.VectorType(I32, half), list(range(first, 2 * half, 2)))
+        )
+        for first in (0, 1)
+    )
+    return builder.fadd(even, odd)
+
+
 def lanes_below(builder: Any, count: Any, lanes: int) -> Any:
     """Mask of the lanes whose number is below ``count``."""
     numbers = ir.Constant(ir.VectorType(I32, lanes), list(range(lanes)))

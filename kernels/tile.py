@@ -35,12 +35,14 @@ from numba.core import cgutils
 from kernels import jit
 from kernels.simd import (
     I64,
+    add_pairs,
     broadcast,
     element_pointer,
     intrinsic,
     lanes_of,
     multiply_add,
     read_part,
+    repeat_pair,
     scalar_ir,
     write_part,
 )
@@ -49,16 +51,24 @@ TILE_ROWS = jit.target().tile_rows
 TILE_VECTORS = jit.target().tile_vectors
 
 
+FULL, HALF, PAIRED = range(3)  # how lanes are used, see `tile`
+
 # Arguments of the compiled tile, in order: sizes, then operands as pointers with their strides.
 _NAMES = (
-    "half", "rows", "vectors", "a", "a_m", "a_o", "a_i", "b", "b_i", "inner", "outer",
+    "mode", "rows", "vectors", "a", "a_m", "a_o", "a_i", "b", "b_i", "inner", "outer",
     "start", "start_m", "c", "c_m", "tail",
 )  # fmt: skip
 _POINTERS = ("a", "b", "start", "c")
 
 
-def _emit(builder: Any, op: Any, rows: int, vectors: int, vector: Any, size: int) -> None:
-    """Code of one tile of fixed size, up to and including its stores."""
+def _emit(
+    builder: Any, op: Any, rows: int, vectors: int, vector: Any, size: int, paired: bool
+) -> None:
+    """Code of one tile of fixed size, up to and including its stores.
+
+    ``paired``: even lanes sum over even i and odd lanes over odd i, and are added at the end.
+    """
+    step = 2 if paired else 1
 
     def each(make):
         return {(m, v): make(m, v) for m in range(rows) for v in range(vectors)}
@@ -70,7 +80,11 @@ def _emit(builder: Any, op: Any, rows: int, vectors: int, vector: Any, size: int
     def load(pointer):
         return builder.load(builder.bitcast(pointer, vector.as_pointer()), align=size)
 
-    sums = each(lambda m, v: load(address(op.start, op.start_m, m, v)))
+    if paired:
+        zero = ir.Constant(vector, None)
+        sums = each(lambda m, v: zero)
+    else:
+        sums = each(lambda m, v: load(address(op.start, op.start_m, m, v)))
     entry = builder.block
     outer_loop, inner_loop, inner_end, done = (builder.append_basic_block() for _ in range(4))
     builder.cbranch(builder.icmp_signed("<", I64(0), op.outer), outer_loop, done)
@@ -86,12 +100,16 @@ def _emit(builder: Any, op: Any, rows: int, vectors: int, vector: Any, size: int
     b_vectors = [load(builder.gep(b_here, [I64(v * vector.count)])) for v in range(vectors)]
     new_sums = {}
     for m in range(rows):
-        number = builder.load(builder.gep(a_here, [builder.mul(op.a_m, I64(m))]))
-        spread = broadcast(builder, number, vector.count)
+        place = builder.gep(a_here, [builder.mul(op.a_m, I64(m))])
+        if paired:
+            spread = repeat_pair(builder, place, vector, size)
+        else:
+            spread = broadcast(builder, builder.load(place), vector.count)
         for v in range(vectors):
             new_sums[m, v] = multiply_add(builder, spread, b_vectors[v], inner_sums[m, v])
-    i_next = builder.add(i, I64(1))
-    a_next, b_next = builder.gep(a_here, [op.a_i]), builder.gep(b_here, [op.b_i])
+    i_next = builder.add(i, I64(step))
+    a_next = builder.gep(a_here, [builder.mul(op.a_i, I64(step))])
+    b_next = builder.gep(b_here, [builder.mul(op.b_i, I64(step))])
     builder.cbranch(builder.icmp_signed("<", i_next, op.inner), inner_loop, inner_end)
 
     builder.position_at_end(inner_end)
@@ -118,6 +136,11 @@ def _emit(builder: Any, op: Any, rows: int, vectors: int, vector: Any, size: int
         wire(final, sums[place], entry, new_sums[place], inner_end)
     for (m, v), value in final_sums.items():
         target = address(op.c, op.c_m, m, v)
+        if paired:
+            value = add_pairs(builder, value)
+            first = builder.gep(op.start, [builder.mul(op.start_m, I64(m))])
+            first = builder.bitcast(first, value.type.as_pointer())
+            value = builder.fadd(builder.load(first, align=size), value)
         if v == vectors - 1:
             write_part(builder, target, value, op.tail, size)
         else:
@@ -135,20 +158,21 @@ def _any_tile(_, arguments):
             **{name: builder.extract_value(values[0], k) for k, name in enumerate(_NAMES)}
         )
         finished = builder.append_basic_block("finished")
-        sizes = [(0, m, v) for m in range(1, TILE_ROWS + 1) for v in range(1, TILE_VECTORS + 1)]
-        sizes += [(1, m, 1) for m in range(1, TILE_ROWS + 1)]
+        sizes = [(FULL, m, v) for m in range(1, TILE_ROWS + 1) for v in range(1, TILE_VECTORS + 1)]
+        sizes += [(mode, m, 1) for mode in (HALF, PAIRED) for m in range(1, TILE_ROWS + 1)]
         weights = (64, TILE_VECTORS + 1, 1)
         number = builder.add(
-            builder.mul(op.half, I64(weights[0])),
+            builder.mul(op.mode, I64(weights[0])),
             builder.add(builder.mul(op.rows, I64(weights[1])), op.vectors),
         )
         switch = builder.switch(number, finished)
-        for half, m, v in sizes:
+        for mode, m, v in sizes:
             block = builder.append_basic_block(f"tile{m}x{v}")
-            switch.add_case(I64(half * weights[0] + m * weights[1] + v), block)
+            switch.add_case(I64(mode * weights[0] + m * weights[1] + v), block)
             builder.position_at_end(block)
-            vector = ir.VectorType(scalar_ir(dtype), max(1, lanes_of(dtype) >> half))
-            _emit(builder, op, m, v, vector, dtype.bitwidth // 8)
+            count = lanes_of(dtype) // 2 if mode == HALF else lanes_of(dtype)
+            vector = ir.VectorType(scalar_ir(dtype), count)
+            _emit(builder, op, m, v, vector, dtype.bitwidth // 8, mode == PAIRED)
             builder.branch(finished)
         builder.position_at_end(finished)
         return context.get_dummy_value()
@@ -184,30 +208,33 @@ _alive: list[Any] = []  # the code behind a symbol must not be freed
 
 
 def _tile_entry(
-    half, rows, vectors, a, a_m, a_o, a_i, b, b_i, inner, outer, start, start_m, c, c_m, tail
+    mode, rows, vectors, a, a_m, a_o, a_i, b, b_i, inner, outer, start, start_m, c, c_m, tail
 ):  # fmt: skip
     _any_tile(
-        (half, rows, vectors, a, a_m, a_o, a_i, b, b_i, inner, outer, start, start_m, c, c_m, tail)
+        (mode, rows, vectors, a, a_m, a_o, a_i, b, b_i, inner, outer, start, start_m, c, c_m, tail)
     )
 
 
 @intrinsic
 def tile(
-    _, half, rows, vectors, a, a0, a_m, a_o, a_i, b, b0, b_i, inner, outer,
+    _, mode, rows, vectors, a, a0, a_m, a_o, a_i, b, b0, b_i, inner, outer,
     start, start0, start_m, c, c0, c_m, tail,
 ):  # fmt: skip
     """One register tile; see the module's docstring. ``inner`` is at least 1.
 
-    half : True for vectors of half width, for few channels; then ``vectors`` is 1.
+    mode : FULL; HALF for vectors of half width, which hold few channels; or PAIRED, which puts
+        two products of each channel into one full vector. It needs a_i = 1, an even ``inner`` and
+        b packed in pairs: b[o, i, v] and b[o, i + 1, v] side by side. In the last two modes
+        ``vectors`` is 1.
     """
     n = types.intp
     signature = types.void(
-        types.boolean, n, n, a, n, n, n, n, b, n, n, n, n, start, n, n, c, n, n, n
+        n, n, n, a, n, n, n, n, b, n, n, n, n, start, n, n, c, n, n, n
     )  # fmt: skip
 
     def codegen(context, builder, signature, values):
         (
-            half_, rows_, vectors_, _, a0_, a_m_, a_o_, a_i_, _, b0_, b_i_, inner_, outer_,
+            mode_, rows_, vectors_, _, a0_, a_m_, a_o_, a_i_, _, b0_, b_i_, inner_, outer_,
             _, start0_, start_m_, _, c0_, c_m_, tail_,
         ) = values  # fmt: skip
 
@@ -216,7 +243,7 @@ def tile(
             return element_pointer(context, builder, array, values[position], offset)
 
         arguments = [
-            builder.zext(half_, I64), rows_, vectors_, pointer(3, a0_), a_m_, a_o_, a_i_,
+            mode_, rows_, vectors_, pointer(3, a0_), a_m_, a_o_, a_i_,
             pointer(8, b0_), b_i_, inner_, outer_, pointer(13, start0_), start_m_,
             pointer(16, c0_), c_m_, tail_,
         ]  # fmt: skip
