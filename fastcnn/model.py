@@ -13,6 +13,7 @@ from kernels.workspace import Workspace
 from .layers import Layer, Softmax
 from .layers.base import Clock, Shape, float_dtype, seen
 from .layers.containers import bind_memory, run_backward, run_forward
+from .layers.fusion import Step, plan
 from .losses import CrossEntropyLoss
 from .parameters import FlatParameters
 
@@ -91,7 +92,8 @@ class Sequential:
         self._all_layers = [inner for layer in layers for inner in layer.family()]
         self._named = [(str(i), layer) for i, layer in enumerate(layers)]
         # The softmax that CrossEntropyLoss contains must not be applied twice.
-        self._trained = layers[:-1] if isinstance(layers[-1], Softmax) else layers
+        self._steps = plan(layers)
+        self._trained = self._steps[:-1] if isinstance(layers[-1], Softmax) else self._steps
         if seed is not None:
             for path, leaf in self._leaves():
                 if not leaf.has_chosen_values():
@@ -113,7 +115,7 @@ class Sequential:
         """
         if all(layer.clock is self._clock for layer in self._all_layers):
             return
-        bind_memory(self.layers, self.workspace, "result")
+        bind_memory(self._steps, self.workspace, "result")
         for layer in self._all_layers:
             layer.clock = self._clock
         for path, leaf in self._leaves():
@@ -192,7 +194,7 @@ class Sequential:
         Raises:
             ValueError, TypeError: if x does not fit the model; the sentence says why.
         """
-        y = self._run(self.layers, self._prepared(x), training)
+        y = self._run(self._steps, self._prepared(x), training)
         return self._given_out(y)
 
     def backward(self, dlogits: np.ndarray) -> np.ndarray:
@@ -204,7 +206,7 @@ class Sequential:
             RuntimeError: if there was no forward(training=True).
         """
         dy = self._as_layers_see(dlogits)
-        return self._given_out(run_backward(self.layers, dy))
+        return self._given_out(run_backward(self._steps, dy))
 
     def forward_training(self, x: np.ndarray) -> np.ndarray:
         """Logits for a batch, for the training loop.
@@ -214,9 +216,9 @@ class Sequential:
         """
         return self._run(self._trained, self._as_layers_see(x), True)
 
-    def _run(self, layers: Sequence[Layer], x: np.ndarray, training: bool) -> np.ndarray:
+    def _run(self, steps: Sequence[Step], x: np.ndarray, training: bool) -> np.ndarray:
         self._claim_layers()
-        y = run_forward(layers, x, training)
+        y = run_forward(steps, x, training)
         if training:
             self._clock.step += 1
         return y

@@ -103,7 +103,7 @@ class FlatParameters:
             )
         places = [(path, leaf, name) for path, leaf in leaves for name in leaf.params]
         places.sort(key=lambda place: place[2] != "weight")  # stable: weights first
-        dtypes = {leaf.dtype for _, leaf, _ in places} or {np.dtype(np.float32)}
+        dtypes = {leaf.dtype for _, leaf, _ in places} or {leaf.dtype for _, leaf in leaves}
         if len(dtypes) > 1:
             raise ValueError(
                 "some layers have float32 and some float64 parameters; call astype on all of them"

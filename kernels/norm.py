@@ -58,8 +58,26 @@ def batch_norm_training(
     x, y : (rows, C), may be the same array
     mean, variance, inverse_std : (C,), filled in; the variance is the biased one (divisor rows)
     """
+    wide, width = batch_statistics(x, gamma, beta, eps, mean, variance, inverse_std, workspace)
+    _normalise(x.reshape(-1), wide, width, y.reshape(-1))
+
+
+def batch_statistics(
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    eps: float,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    inverse_std: np.ndarray,
+    workspace: Workspace,
+) -> tuple[np.ndarray, int]:
+    """Mean, variance and 1 / standard deviation (C,) of each column of x (rows, C).
+
+    Returns rows of the mean, gamma * inverse_std and beta, each repeated to a width, and the width.
+    """
     channels = x.shape[1]
-    x, y = x.reshape(-1), y.reshape(-1)
+    x = x.reshape(-1)
     width, chunks, sums, scratch, wide = _room(x, channels, workspace)
     _repeat(x[:channels], wide, 0, width)
     run = _statistics_share if chunks == 1 else _statistics
@@ -67,7 +85,7 @@ def batch_norm_training(
     _finish_statistics(
         x, gamma, beta, float(eps), sums, chunks, width, mean, variance, inverse_std, wide
     )
-    _normalise(x, wide, width, y)
+    return wide, width
 
 
 def batch_norm_inference(
@@ -112,7 +130,7 @@ def batch_norm_backward(
     run = _gradient_sums_share if chunks == 1 else _gradient_sums
     run(dy, x, wide, width, scratch, sums, chunks, 0, chunks)
     rows = x.size // channels
-    _finish_gradient(gamma, inverse_std, sums, chunks, rows, width, dgamma, dbeta, wide)
+    finish_gradient(gamma, inverse_std, sums, chunks, rows, width, dgamma, dbeta, wide)
     run = _gradient_share if is_small(x.size) else _gradient
     run(dy, x, wide, width, dx, 0, CHUNKS)
 
@@ -348,7 +366,7 @@ def _block_products(dy, x, place, rows, width, wide, c, scratch, target):
 
 
 @jit.serial
-def _finish_gradient(gamma, inverse_std, sums, chunks, rows, width, dgamma, dbeta, wide):
+def finish_gradient(gamma, inverse_std, sums, chunks, rows, width, dgamma, dbeta, wide):
     """Gradients from the sums; wide rows of the mean (there already) and of the factors of dx.
 
     dx = dy * wide[1] + (x - mean) * wide[2] + wide[3]

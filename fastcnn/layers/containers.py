@@ -10,9 +10,10 @@ from kernels.workspace import Workspace
 
 from ..parameters import ParameterDict
 from .base import NO_GRADIENT, Layer, Shape, from_spec, memory_of, seen
+from .fusion import Step, layers_of, plan
 
 
-def run_forward(layers: Sequence[Layer], x: np.ndarray, training: bool) -> np.ndarray:
+def run_forward(layers: Sequence[Step], x: np.ndarray, training: bool) -> np.ndarray:
     """x through all layers."""
     for layer in layers:
         x = layer.forward(x, training)
@@ -20,7 +21,7 @@ def run_forward(layers: Sequence[Layer], x: np.ndarray, training: bool) -> np.nd
 
 
 def run_backward(
-    layers: Sequence[Layer], dy: np.ndarray, needs_input_gradient: bool = True
+    layers: Sequence[Step], dy: np.ndarray, needs_input_gradient: bool = True
 ) -> np.ndarray:
     """dy back through all layers; dx, or an empty array where nobody needs it.
 
@@ -73,6 +74,7 @@ class Residual(Layer):
                 f"Residual: activation must be a layer such as ReLU() or None, got {activation!r}"
             )
         self.activation = activation
+        self.main_steps, self.shortcut_steps = plan(self.main), plan(self.shortcut or ())
 
     @staticmethod
     def _checked_layers(name: str, layers: Any) -> tuple[Layer, ...]:
@@ -149,8 +151,8 @@ class Residual(Layer):
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         self.check_input(x)
-        main = memory_of(run_forward(self.main, x, training))
-        shortcut = memory_of(run_forward(self.shortcut or (), x, training))
+        main = memory_of(run_forward(self.main_steps, x, training))
+        shortcut = memory_of(run_forward(self.shortcut_steps, x, training))
         y = self.result(main.shape, x.dtype, training)
         kernels.add(main, shortcut, y)
         result = self.activation.forward(seen(y), training) if self.activation else seen(y)
@@ -162,8 +164,8 @@ class Residual(Layer):
         self.recall(dy)
         if self.activation:
             dy = self.activation.backward(dy)
-        by_main = run_backward(self.main, dy, self.needs_input_gradient)
-        by_shortcut = run_backward(self.shortcut or (), dy, self.needs_input_gradient)
+        by_main = run_backward(self.main_steps, dy, self.needs_input_gradient)
+        by_shortcut = run_backward(self.shortcut_steps, dy, self.needs_input_gradient)
         if not self.needs_input_gradient:
             return NO_GRADIENT
         by_main, by_shortcut = memory_of(by_main), memory_of(by_shortcut)
@@ -172,21 +174,21 @@ class Residual(Layer):
         return seen(dx)
 
 
-def bind_memory(layers: Sequence[Layer], scratch: Workspace, prefix: str) -> None:
+def bind_memory(steps: Sequence[Step], scratch: Workspace, prefix: str) -> None:
     """Give each layer memory of its own for training, and shared memory for everything else.
 
     Outside training a result is needed only until the next layer has run, so the layers of a row
     take turns with two buffers.
     """
     turn = 0
-    for layer in layers:
+    for layer in layers_of(steps):
         layer.workspace, layer.scratch = Workspace(), scratch
         layer.slot = f"{prefix} {turn}"
         turn = turn if layer.passes_through else 1 - turn
         if isinstance(layer, Residual):
             inner = f"{layer.slot}."
-            bind_memory(layer.main, scratch, f"{inner}main")
-            bind_memory(layer.shortcut or (), scratch, f"{inner}shortcut")
+            bind_memory(layer.main_steps, scratch, f"{inner}main")
+            bind_memory(layer.shortcut_steps, scratch, f"{inner}shortcut")
             if layer.activation is not None:
                 layer.activation.workspace, layer.activation.scratch = Workspace(), scratch
                 layer.activation.slot = layer.slot

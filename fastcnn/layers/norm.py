@@ -93,11 +93,16 @@ class BatchNorm(Layer):
         kernels.batch_norm_training(
             rows, gamma, beta, self.eps, rows_y, mean, variance, inverse_std, self.scratch
         )
-        for running, batch in ((running_mean, mean), (running_var, variance)):
-            running *= self.momentum
-            running += (1 - self.momentum) * batch
+        self.update_running(mean, variance)
         self.remember(seen(y), x, mean, inverse_std)
         return seen(y)
+
+    def update_running(self, mean: np.ndarray, variance: np.ndarray) -> None:
+        """Let the running statistics follow those of a batch."""
+        for name, batch in (("running_mean", mean), ("running_var", variance)):
+            running = self.state[name]
+            running *= self.momentum
+            running += (1 - self.momentum) * batch
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         x, mean, inverse_std = self.recall(dy)

@@ -1,0 +1,209 @@
+"""Batch normalisation and 2 x 2 max pooling in one pass over the images (see `norm`, `pool`).
+
+    x, dx      (N, H, W, C)
+    y, dy      (N, H // 2, W // 2, C), index likewise: uint8, which of the four was the largest
+
+The normalised images are never written: forward reads x twice (statistics, then normalise and
+pool), backward reads x twice and writes dx. Apart from the batch's statistics every image is done
+by itself. Nothing is checked.
+"""
+
+import numpy as np
+from numba import prange
+
+from kernels import jit, norm
+from kernels.pool_image import max_of_four
+from kernels.simd import (
+    fma,
+    lanes,
+    load_index,
+    load_part,
+    splat,
+    store_index,
+    store_part,
+    where,
+)
+from kernels.workspace import Workspace
+
+
+def norm_pool_training(
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    eps: float,
+    y: np.ndarray,
+    index: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    inverse_std: np.ndarray,
+    workspace: Workspace,
+) -> None:
+    """y = the largest of each four of  gamma * (x - mean) * inverse_std + beta.
+
+    mean, variance, inverse_std : (C,), filled in as `norm.batch_norm_training` does
+    """
+    wide, width = norm.batch_statistics(
+        x.reshape(-1, x.shape[3]), gamma, beta, eps, mean, variance, inverse_std, workspace
+    )
+    sizes = (*x.shape[1:3], *y.shape[1:])
+    _pool(x.reshape(-1), wide, width, y.reshape(-1), index.reshape(-1), sizes, len(x))
+
+
+@jit.parallel
+def _pool(x, wide, width, y, index, sizes, images):
+    for n in prange(images):  # owns one image of y and index
+        _pool_image(x, n, wide, width, y, index, sizes)
+
+
+@jit.serial
+def _pool_image(x, n, wide, width, y, index, sizes):
+    """wide : rows of the mean, the factor and the summand, ``width`` apart."""
+    height, columns, out_height, out_width, channels = sizes
+    x0, y0 = n * height * columns * channels, n * out_height * out_width * channels
+    for c in range(0, channels, lanes(x)):
+        rest = channels - c
+        mean, factor = load_part(wide, c, rest), load_part(wide, width + c, rest)
+        summand = load_part(wide, 2 * width + c, rest)
+        for row in range(out_height):
+            upper = x0 + 2 * row * columns * channels + c
+            target = y0 + row * out_width * channels + c
+            for _ in range(out_width):
+                lower = upper + columns * channels
+                best, which = max_of_four(
+                    fma(load_part(x, upper, rest) - mean, factor, summand),
+                    fma(load_part(x, upper + channels, rest) - mean, factor, summand),
+                    fma(load_part(x, lower, rest) - mean, factor, summand),
+                    fma(load_part(x, lower + channels, rest) - mean, factor, summand),
+                )
+                store_part(y, target, best, rest)
+                store_index(index, target, which, rest)
+                upper += 2 * channels
+                target += channels
+
+
+# --- gradient -----------------------------------------------------------------------------------
+
+
+def norm_pool_backward(
+    dy: np.ndarray,
+    index: np.ndarray,
+    x: np.ndarray,
+    gamma: np.ndarray,
+    mean: np.ndarray,
+    inverse_std: np.ndarray,
+    dx: np.ndarray,
+    dgamma: np.ndarray,
+    dbeta: np.ndarray,
+    workspace: Workspace,
+) -> None:
+    """Gradients as in `norm.batch_norm_backward`, of which dy reaches the maxima only."""
+    images, channels = len(x), x.shape[3]
+    sizes = (*x.shape[1:3], *dy.shape[1:])
+    chunks = jit.chunks_of(images)
+    room = channels + jit.SLACK
+    sums = workspace.array("norm_sums", (2 * chunks * channels,), np.float64)
+    scratch = workspace.array("norm_scratch", (chunks, 2 * room), x.dtype)
+    wide = workspace.array("norm_wide", (4 * channels,), x.dtype)
+    wide[:channels] = mean
+    flat_dy, flat_index, flat_x = dy.reshape(-1), index.reshape(-1), x.reshape(-1)
+    _sums(flat_dy, flat_index, flat_x, wide, sizes, images, scratch, sums)
+    rows = flat_x.size // channels
+    norm.finish_gradient(gamma, inverse_std, sums, chunks, rows, channels, dgamma, dbeta, wide)
+    _spread(flat_dy, flat_index, flat_x, wide, sizes, images, dx.reshape(-1))
+
+
+@jit.parallel
+def _sums(dy, index, x, wide, sizes, images, scratch, sums):
+    chunks = scratch.shape[0]
+    for chunk in prange(chunks):  # owns its rows of scratch and sums
+        first, last = images * chunk // chunks, images * (chunk + 1) // chunks
+        _sums_share(dy, index, x, wide, sizes, first, last, scratch[chunk], sums, chunk)
+
+
+@jit.serial
+def _sums_share(dy, index, x, wide, sizes, first, last, scratch, sums, chunk):
+    """Sums of dy, and of dy * (x - mean) at the maxima: in float64 from image to image."""
+    channels = sizes[4]
+    half = scratch.size // 2
+    start = 2 * chunk * channels
+    sums[start : start + 2 * channels] = 0
+    for n in range(first, last):
+        _sum_image(dy, index, x, wide, sizes, n, scratch, half)
+        for c in range(channels):
+            sums[start + c] += np.float64(scratch[c])
+            sums[start + channels + c] += np.float64(scratch[half + c])
+
+
+@jit.serial
+def _sum_image(dy, index, x, wide, sizes, n, scratch, half):
+    height, columns, out_height, out_width, channels = sizes
+    x0, y0 = n * height * columns * channels, n * out_height * out_width * channels
+    one, two, three = splat(x, 1.0), splat(x, 2.0), splat(x, 3.0)
+    for c in range(0, channels, lanes(x)):
+        rest = channels - c
+        mean = load_part(wide, c, rest)
+        total, product = splat(x, 0.0), splat(x, 0.0)
+        for row in range(out_height):
+            upper = x0 + 2 * row * columns * channels + c
+            place = y0 + row * out_width * channels + c
+            for _ in range(out_width):
+                lower = upper + columns * channels
+                which = load_index(index, place, rest, one)
+                largest = load_part(x, upper, rest)
+                largest = where(which == one, load_part(x, upper + channels, rest), largest)
+                largest = where(which == two, load_part(x, lower, rest), largest)
+                largest = where(which == three, load_part(x, lower + channels, rest), largest)
+                gradient = load_part(dy, place, rest)
+                total = total + gradient
+                product = fma(gradient, largest - mean, product)
+                upper += 2 * channels
+                place += channels
+        store_part(scratch, c, total, rest)
+        store_part(scratch, half + c, product, rest)
+
+
+@jit.parallel
+def _spread(dy, index, x, wide, sizes, images, dx):
+    for n in prange(images):  # owns one image of dx
+        _spread_image(dy, index, x, wide, sizes, n, dx)
+
+
+@jit.serial
+def _spread_image(dy, index, x, wide, sizes, n, dx):
+    """dx = (x - mean) * wide[2] + wide[3], and dy * wide[1] on top at the maxima."""
+    height, columns, out_height, out_width, channels = sizes
+    x0, y0 = n * height * columns * channels, n * out_height * out_width * channels
+    zero, one, two, three = splat(x, 0.0), splat(x, 1.0), splat(x, 2.0), splat(x, 3.0)
+    for c in range(0, channels, lanes(x)):
+        rest = channels - c
+        mean, share = load_part(wide, c, rest), load_part(wide, channels + c, rest)
+        slope = load_part(wide, 2 * channels + c, rest)
+        summand = load_part(wide, 3 * channels + c, rest)
+        for row in range(out_height):
+            upper = x0 + 2 * row * columns * channels + c
+            place = y0 + row * out_width * channels + c
+            for _ in range(out_width):
+                lower = upper + columns * channels
+                which = load_index(index, place, rest, one)
+                gradient = load_part(dy, place, rest)
+                v = fma(load_part(x, upper, rest) - mean, slope, summand)
+                v = fma(where(which == zero, gradient, zero), share, v)
+                store_part(dx, upper, v, rest)
+                v = fma(load_part(x, upper + channels, rest) - mean, slope, summand)
+                v = fma(where(which == one, gradient, zero), share, v)
+                store_part(dx, upper + channels, v, rest)
+                v = fma(load_part(x, lower, rest) - mean, slope, summand)
+                v = fma(where(which == two, gradient, zero), share, v)
+                store_part(dx, lower, v, rest)
+                v = fma(load_part(x, lower + channels, rest) - mean, slope, summand)
+                v = fma(where(which == three, gradient, zero), share, v)
+                store_part(dx, lower + channels, v, rest)
+                upper += 2 * channels
+                place += channels
+        # What no window covers: an odd last column, an odd last row.
+        for row in range(height):
+            first = 2 * out_width if row < 2 * out_height else 0
+            for column in range(first, columns):
+                place = x0 + (row * columns + column) * channels + c
+                v = fma(load_part(x, place, rest) - mean, slope, summand)
+                store_part(dx, place, v, rest)

@@ -1,0 +1,109 @@
+"""What a model runs gives what its layers give one by one."""
+
+import numpy as np
+import pytest
+
+from fastcnn import Sequential, backend
+from fastcnn.layers import BatchNorm, Conv2D, Flatten, MaxPool2D, ReLU, Residual
+from fastcnn.layers.fusion import NormalizedMaxPool, layers_of, plan
+
+
+def rows_of_layers(channels):
+    return {
+        "relu, pool": lambda: [ReLU(), MaxPool2D(2)],
+        "relu, padded pool": lambda: [ReLU(), MaxPool2D(3, stride=2, padding=1)],
+        "norm, pool": lambda: [BatchNorm(channels), MaxPool2D(2)],
+        "norm, relu, pool": lambda: [BatchNorm(channels), ReLU(), MaxPool2D(2)],
+        "norm, relu, padded pool": lambda: [BatchNorm(channels), ReLU(), MaxPool2D(3, 2, 1)],
+    }
+
+
+def one_by_one(layers, x, dy_of):
+    """Forward and backward through the layers themselves, in their own order."""
+    for layer in layers:
+        x = layer.forward(x, training=True)
+    y, dy = x.copy(), dy_of(x.shape)
+    for layer in reversed(layers):
+        dy = layer.backward(dy)
+    return y, dy
+
+
+def ones(shape):
+    return np.ones(shape, np.float32)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("channels", [1, 6, 16, 33])
+@pytest.mark.parametrize("size", [(8, 8), (9, 7), (2, 5)])
+@pytest.mark.parametrize("name", list(rows_of_layers(1)))
+def test_same_values_and_gradients(name, size, channels, dtype):
+    rng = np.random.default_rng(0)
+    x = rng.normal(1, 2, (5, channels, *size)).astype(dtype)
+    make = rows_of_layers(channels)[name]
+    alone, model = make(), Sequential(*make()).astype(dtype)
+    for ours, theirs in zip(model.layers, alone, strict=True):
+        theirs.astype(dtype)
+        for part in ours.params:  # gammas of both signs
+            ours.params[part] = rng.normal(0, 1, channels)
+            theirs.params[part] = ours.params[part]
+    gradient = {}
+
+    def dy_of(shape):
+        return gradient.setdefault(shape, rng.normal(0, 1, shape).astype(dtype))
+
+    y, dx = one_by_one(alone, x, dy_of)
+    np.testing.assert_array_equal(model.forward(x, training=True), y)
+    close = {"rtol": 1e-4, "atol": 1e-5} if dtype == "f4" else {"rtol": 1e-10, "atol": 1e-11}
+    np.testing.assert_allclose(model.backward(dy_of(y.shape)), dx, **close)
+    for ours, theirs in zip(model.layers, alone, strict=True):
+        for part in ours.grads:
+            np.testing.assert_allclose(ours.grads[part], theirs.grads[part], **close)
+        for part in ours.state:
+            np.testing.assert_array_equal(ours.state[part], theirs.state[part])
+
+
+def test_ties_and_nan_take_the_same_way():
+    x = np.zeros((1, 1, 4, 4), np.float32)
+    x[0, 0, :2, :2] = [[2, 2], [1, 2]]
+    x[0, 0, 2, 3] = np.nan
+    y, dx = one_by_one([ReLU(), MaxPool2D(2)], x, ones)
+    model = Sequential(ReLU(), MaxPool2D(2))
+    np.testing.assert_array_equal(model.forward(x, training=True), y)
+    np.testing.assert_array_equal(model.backward(np.ones_like(y))[0, 0, :2], dx[0, 0, :2])
+
+
+def test_the_plan():
+    norm, relu, pool, conv = BatchNorm(3), ReLU(), MaxPool2D(2), Conv2D(3, 3, 1)
+    steps = plan([conv, norm, relu, pool])
+    assert isinstance(steps[1], NormalizedMaxPool)
+    assert steps[0] is conv
+    assert steps[2] is relu
+    assert list(layers_of(steps)) == [conv, norm, pool, relu]
+    untouched = [relu, conv, MaxPool2D(2, stride=1), norm, MaxPool2D(2, padding=1)]
+    assert plan(untouched) == untouched
+
+
+def test_other_backends_and_shapes_fall_back():
+    rng = np.random.default_rng(0)
+    model = Sequential(BatchNorm(4), MaxPool2D(2), Flatten())
+    x = rng.normal(0, 1, (3, 4, 6, 6)).astype(np.float32)
+    results = []
+    for name in ("numba", "im2col"):
+        with backend(name):
+            y = model.forward(x, training=True)
+            results.append((y, model.backward(np.ones_like(y))))
+    np.testing.assert_array_equal(results[0][0], results[1][0])
+    np.testing.assert_allclose(results[0][1], results[1][1], rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match=r"BatchNorm\(4\): expected input with 4 channels"):
+        model.forward(x[:, :3], training=True)
+
+
+def test_inside_a_residual():
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 1, (3, 4, 6, 6)).astype(np.float32)
+    block = Residual([BatchNorm(4), ReLU(), MaxPool2D(2)], shortcut=[MaxPool2D(2)])
+    y = block.forward(x, training=True)
+    main, way = one_by_one([BatchNorm(4), ReLU(), MaxPool2D(2)], x, ones)
+    short, shorter = one_by_one([MaxPool2D(2)], x, ones)
+    np.testing.assert_array_equal(y, main + short)
+    np.testing.assert_allclose(block.backward(np.ones_like(y)), way + shorter, rtol=1e-4, atol=1e-5)
