@@ -1,6 +1,7 @@
 """The "numba" backend: the ten operations that `loop` and `im2col` have too."""
 
-from kernels.conv import conv_backward_input, conv_backward_weight, conv_forward
+from kernels.conv import conv_backward_weight, conv_forward
+from kernels.conv_input import conv_backward_input
 from kernels.dense import dense_backward_input, dense_backward_weight, dense_forward
 from kernels.pool import (
     average_pool_backward,

@@ -5,13 +5,20 @@ import pytest
 
 from fastcnn import Sequential, backend
 from fastcnn.layers import BatchNorm, Conv2D, Flatten, MaxPool2D, ReLU, Residual
-from fastcnn.layers.fusion import NormalizedMaxPool, layers_of, plan
+from fastcnn.layers.fusion import ConvMaxPool, NormalizedMaxPool, layers_of, plan
 
 
 def rows_of_layers(channels):
     return {
         "relu, pool": lambda: [ReLU(), MaxPool2D(2)],
         "relu, padded pool": lambda: [ReLU(), MaxPool2D(3, stride=2, padding=1)],
+        "conv, relu, pool": lambda: [Conv2D(channels, 7, 3, padding=1), ReLU(), MaxPool2D(2)],
+        "conv, pool, no bias": lambda: [Conv2D(channels, 16, (1, 2), bias=False), MaxPool2D(2)],
+        "strided conv, relu, pool": lambda: [
+            Conv2D(channels, 9, 2, stride=(1, 2), padding=2),
+            ReLU(),
+            MaxPool2D(2),
+        ],
         "norm, pool": lambda: [BatchNorm(channels), MaxPool2D(2)],
         "norm, relu, pool": lambda: [BatchNorm(channels), ReLU(), MaxPool2D(2)],
         "norm, relu, padded pool": lambda: [BatchNorm(channels), ReLU(), MaxPool2D(3, 2, 1)],
@@ -44,7 +51,7 @@ def test_same_values_and_gradients(name, size, channels, dtype):
     for ours, theirs in zip(model.layers, alone, strict=True):
         theirs.astype(dtype)
         for part in ours.params:  # gammas of both signs
-            ours.params[part] = rng.normal(0, 1, channels)
+            ours.params[part] = rng.normal(0, 1, ours.params[part].shape)
             theirs.params[part] = ours.params[part]
     gradient = {}
 
@@ -79,6 +86,9 @@ def test_the_plan():
     assert steps[0] is conv
     assert steps[2] is relu
     assert list(layers_of(steps)) == [conv, norm, pool, relu]
+    (step,) = plan([conv, relu, pool])
+    assert isinstance(step, ConvMaxPool)
+    assert step.layers == [conv, pool, relu]
     untouched = [relu, conv, MaxPool2D(2, stride=1), norm, MaxPool2D(2, padding=1)]
     assert plan(untouched) == untouched
 

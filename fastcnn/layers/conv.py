@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from .. import backends
+from ..parameters import ParameterDict
 from . import checks, initialization
 from .base import NO_GRADIENT, Layer, Shape, memory_of, seen
 from .checks import Pair
@@ -102,7 +103,7 @@ class Conv2D(Layer):
         start = padding_before(x.shape, self.kernel_size, self.stride, self.padding)
         y = self.result((batch, height, width, channels), x.dtype, training)
         backends.current().conv_forward(
-            image, self.params["weight"], self.params.get("bias", self._no_bias()),
+            image, self.params["weight"], self.bias_or_none(self.params),
             self.stride, start, y, self.scratch,
         )  # fmt: skip
         y = seen(y)
@@ -115,7 +116,7 @@ class Conv2D(Layer):
         dy, kernels = memory_of(dy), backends.current()
         kernels.conv_backward_weight(
             image, dy, self.stride, start,
-            self.grads["weight"], self.grads.get("bias", self._no_bias()), self.scratch,
+            self.grads["weight"], self.bias_or_none(self.grads), self.scratch,
         )  # fmt: skip
         if not self.needs_input_gradient:
             return NO_GRADIENT
@@ -123,5 +124,6 @@ class Conv2D(Layer):
         kernels.conv_backward_input(dy, self.params["weight"], self.stride, start, dx, self.scratch)
         return seen(dx)
 
-    def _no_bias(self) -> np.ndarray:
-        return np.empty(0, self.dtype)
+    def bias_or_none(self, arrays: ParameterDict) -> np.ndarray:
+        """The bias among params or grads; an empty array where the layer has none."""
+        return arrays["bias"] if self.bias else np.empty(0, self.dtype)

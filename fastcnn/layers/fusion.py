@@ -6,24 +6,29 @@ they are: nothing here can be seen by someone who reads or writes a layer.
 - ReLU before max pooling runs after it. The largest value of a window, if positive, is the same
   before and after ReLU; if not, both orders give 0 and no gradient. Pooling leaves a quarter of
   the values to rectify.
+- A convolution before 2 x 2 max pooling, and ReLU after that, are one step (`ConvMaxPool`): each
+  image is pooled while it is in the cache, and the large image is never stored.
 - BatchNorm before 2 x 2 max pooling is one step (`NormalizedMaxPool`): what is normalised goes
   straight into the pool, and the gradient, which is zero at three places of four, is never
   written out.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from kernels import norm_pool as kernels
+from kernels import conv_pool, norm_pool
+from kernels.conv import Pooled
 
 from .. import backends
 from ..parameters import ParameterDict
 from .activation import ReLU
-from .base import Layer, memory_of, seen
+from .base import NO_GRADIENT, Layer, memory_of, seen
+from .conv import Conv2D
 from .norm import BatchNorm
 from .pool import MaxPool2D
+from .window import padding_before
 
 
 class Step(Protocol):
@@ -39,6 +44,63 @@ class Step(Protocol):
     def backward(self, dy: np.ndarray) -> np.ndarray: ...
 
 
+class ConvMaxPool:
+    """A convolution, 2 x 2 max pooling, and perhaps ReLU, as one step of training.
+
+    The values and the gradients are those of the layers, bit for bit.
+    """
+
+    def __init__(self, conv: Conv2D, pool: MaxPool2D, relu: ReLU | None) -> None:
+        self.conv, self.pool, self.relu = conv, pool, relu
+        self.layers: list[Layer] = [conv, pool] if relu is None else [conv, pool, relu]
+        self.needs_input_gradient = True
+        self._fused = False
+
+    @property
+    def params(self) -> ParameterDict:
+        return self.conv.params
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        self._fused = training and backends.current_name() == "numba"
+        if not self._fused:
+            for layer in self.layers:
+                x = layer.forward(x, training)
+            return x
+        conv, pool = self.conv, self.pool
+        batch, channels, height, width = conv.check_input(x)
+        shape = pool.output_shape((batch, channels, height, width))
+        image, z_shape = memory_of(x), (batch, height, width, channels)
+        start = padding_before(x.shape, conv.kernel_size, conv.stride, conv.padding)
+        y = pool.workspace.array("y", (batch, *shape[2:], channels), x.dtype)
+        index = pool.workspace.array("index", y.shape, np.uint8)
+        conv_pool.conv_pool_forward(
+            image, conv.params["weight"], conv.bias_or_none(conv.params), conv.stride, start,
+            self.relu is not None, z_shape, y, index, conv.scratch,
+        )  # fmt: skip
+        self.pool.remember(seen(y), image, start, z_shape, y, index)
+        return seen(y)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        if not self._fused:
+            self.conv.needs_input_gradient = self.needs_input_gradient
+            for layer in reversed(self.layers):
+                dy = layer.backward(dy)
+            return dy
+        image, start, z_shape, y, index = self.pool.recall(dy)
+        conv, dy, pooled = self.conv, memory_of(dy), Pooled(index, self.relu is not None)
+        conv_pool.conv_pool_backward_weight(
+            image, dy, conv.stride, start, z_shape, y, pooled, conv.grads["weight"],
+            conv.bias_or_none(conv.grads), conv.scratch,
+        )  # fmt: skip
+        if not self.needs_input_gradient:
+            return NO_GRADIENT
+        dx = conv.workspace.array("dx", image.shape, dy.dtype)
+        conv_pool.conv_pool_backward_input(
+            dy, conv.params["weight"], conv.stride, start, z_shape, y, pooled, dx, conv.scratch
+        )
+        return seen(dx)
+
+
 class NormalizedMaxPool:
     """BatchNorm and 2 x 2 max pooling as one step of training.
 
@@ -48,6 +110,7 @@ class NormalizedMaxPool:
 
     def __init__(self, norm: BatchNorm, pool: MaxPool2D) -> None:
         self.norm, self.pool = norm, pool
+        self.layers: list[Layer] = [norm, pool]
         self.needs_input_gradient = True
         self._fused = False
 
@@ -65,7 +128,7 @@ class NormalizedMaxPool:
         mean, variance, inverse_std = norm.workspace.array("statistics", (3, channels), x.dtype)
         y = pool.workspace.array("y", (batch, height, width, channels), x.dtype)
         index = pool.workspace.array("index", y.shape, np.uint8)
-        kernels.norm_pool_training(
+        norm_pool.norm_pool_training(
             image, norm.params["gamma"], norm.params["beta"], norm.eps, y, index,
             mean, variance, inverse_std, norm.scratch,
         )  # fmt: skip
@@ -81,17 +144,16 @@ class NormalizedMaxPool:
         assert self.norm.memory is not None
         image, mean, inverse_std = self.norm.memory
         dx = self.norm.workspace.array("dx", image.shape, image.dtype)
-        kernels.norm_pool_backward(
+        norm_pool.norm_pool_backward(
             memory_of(dy), index, image, self.norm.params["gamma"], mean, inverse_std, dx,
             self.norm.grads["gamma"], self.norm.grads["beta"], self.norm.scratch,
         )  # fmt: skip
         return seen(dx)
 
 
-def _halves(layer: Any) -> bool:
-    """Whether a layer is 2 x 2 max pooling without padding."""
-    is_pool = type(layer) is MaxPool2D
-    return is_pool and layer.arguments() == MaxPool2D(2).arguments()
+def _halves(pool: MaxPool2D) -> bool:
+    """Whether it is 2 x 2 max pooling without padding."""
+    return pool.arguments() == MaxPool2D(2).arguments()
 
 
 def plan(layers: Sequence[Layer]) -> list[Step]:
@@ -102,9 +164,13 @@ def plan(layers: Sequence[Layer]) -> list[Step]:
             order[i], order[i + 1] = order[i + 1], order[i]
     steps: list[Step] = []
     for layer in order:
-        if steps and type(steps[-1]) is BatchNorm and _halves(layer):
-            assert isinstance(layer, MaxPool2D)
-            steps[-1] = NormalizedMaxPool(steps[-1], layer)
+        last = steps[-1] if steps else None
+        if isinstance(layer, MaxPool2D) and _halves(layer) and type(last) is BatchNorm:
+            steps[-1] = NormalizedMaxPool(last, layer)
+        elif isinstance(layer, MaxPool2D) and _halves(layer) and type(last) is Conv2D:
+            steps[-1] = ConvMaxPool(last, layer, None)
+        elif type(layer) is ReLU and isinstance(last, ConvMaxPool) and last.relu is None:
+            steps[-1] = ConvMaxPool(last.conv, last.pool, layer)
         else:
             steps.append(layer)
     return steps
@@ -113,8 +179,8 @@ def plan(layers: Sequence[Layer]) -> list[Step]:
 def layers_of(steps: Sequence[Step]) -> Iterator[Layer]:
     """The layers of a plan in the order in which they run."""
     for step in steps:
-        if isinstance(step, NormalizedMaxPool):
-            yield from (step.norm, step.pool)
+        if isinstance(step, (ConvMaxPool, NormalizedMaxPool)):
+            yield from step.layers
         else:
             assert isinstance(step, Layer)
             yield step

@@ -1,0 +1,135 @@
+"""Convolution of one image: the loop nests around the register tile.
+
+Arrays are flat; image0, y0 and the like say where something begins in them.
+"""
+
+from kernels import jit
+from kernels.packing import mode_of, panel_width, vector_width
+from kernels.pool_image import pool_fours_image, spread_fours_image
+from kernels.simd import lanes, load_part, splat, store_part, where
+from kernels.tile import TILE_ROWS, tile
+
+
+@jit.serial
+def columns_read(kernel_w, out_w, stride_w):
+    """Columns, padding included, that the outputs of one row read."""
+    return (out_w - 1) * stride_w + kernel_w
+
+
+@jit.serial
+def rows_inside(first, step, count, height):
+    """Range of k < count for which row ``first + k * step`` lies within 0 and ``height``."""
+    start = 0 if first >= 0 else (step - 1 - first) // step
+    stop = 0 if first >= height else (height - 1 - first) // step + 1
+    return min(start, count), max(min(start, count), min(stop, count))
+
+
+@jit.serial
+def convolve_image(
+    image, image0, extent, steps, packed, packed0, taps, bias, size, y, y0, y_steps, channels,
+    mode,
+):  # fmt: skip
+    """Slide packed weights over one image; one call owns that image's share of y.
+
+    extent : (rows of the image, image row of the first kernel row at output row 0)
+    steps : image rows per output row, image columns per output column as an offset, row length
+    taps : (kernel rows, kernel columns * channels) that each output sums over
+    size, y_steps : (rows, columns) of the output and their strides in y
+    mode : how the weights were packed, `packed_mode`
+    """
+    height, first_row = extent
+    stride_h, column_step, row_length = steps
+    kernel_h, inner = taps
+    lane_count = vector_width(packed, channels)
+    panel = panel_width(packed, channels)
+    tiles = (size[1] + TILE_ROWS - 1) // TILE_ROWS
+    for o in range(0, channels, panel):
+        vectors = (min(panel, channels - o) + lane_count - 1) // lane_count
+        tail = channels - o - (vectors - 1) * lane_count
+        weights = packed0 + o * kernel_h * inner
+        for h in range(size[0]):
+            row = first_row + h * stride_h
+            i, stop = rows_inside(row, 1, kernel_h, height)
+            for t in range(tiles):
+                # Even shares: 19 columns are 10 + 9, not 14 + 5.
+                first, last = size[1] * t // tiles, size[1] * (t + 1) // tiles
+                tile(
+                    mode, last - first, vectors,
+                    image, image0 + (row + i) * row_length + first * column_step,
+                    column_step, row_length, 1,
+                    packed, weights + i * inner * panel, panel, inner, stop - i, bias, o, 0,
+                    y, y0 + h * y_steps[0] + first * y_steps[1] + o, y_steps[1], tail,
+                )  # fmt: skip
+
+
+@jit.serial
+def accumulate_image(
+    image, image0, extent, steps, taps, dy, dy0, size, channels, partial, partial0
+):  # fmt: skip
+    """Add one image's share of the weight gradient to (kernel row, tap, channel) sums.
+
+    dy has ``channels`` per pixel, whole vectors of the width that `vector_width` names.
+    """
+    height, first_row = extent
+    stride_h, column_step, row_length = steps
+    kernel_h, inner = taps
+    mode = mode_of(dy, channels)
+    lane_count = vector_width(dy, channels)
+    panel = panel_width(dy, channels)
+    tiles = (inner + TILE_ROWS - 1) // TILE_ROWS
+    for o in range(0, channels, panel):
+        vectors = min(panel, channels - o) // lane_count
+        for i in range(kernel_h):
+            h, stop = rows_inside(first_row + i, stride_h, size[0], height)
+            row = first_row + i + h * stride_h
+            for t in range(tiles):
+                first, last = inner * t // tiles, inner * (t + 1) // tiles
+                place = partial0 + (i * inner + first) * channels + o
+                tile(
+                    mode, last - first, vectors,
+                    image, image0 + row * row_length + first, 1, stride_h * row_length,
+                    column_step, dy, dy0 + h * size[1] * channels + o, channels, size[1],
+                    stop - h, partial, place, channels, partial, place, channels, lane_count,
+                )  # fmt: skip
+
+
+@jit.serial
+def combine_chunks(partial, first, count, target, target0, target_step):
+    """target[k * step] = sum over chunks, in order, of partial[chunk, first + k]"""
+    for k in range(count):
+        value = partial[0, first + k]
+        for chunk in range(1, partial.shape[0]):
+            value += partial[chunk, first + k]
+        target[target0 + k * target_step] = value
+
+
+# --- 2 x 2 max pooling of an image while it is in the cache ---------------------------------------
+
+
+@jit.serial
+def pool_and_rectify(image, sizes, relu, y, y0, index):
+    """Pool an image into y[y0:] and index[y0:]; then y = max(y, 0) if ``relu``.
+
+    sizes : (height, width, pooled height, pooled width, channels)
+    """
+    pool_fours_image(image, 0, sizes, True, y, y0, index, y0)
+    if relu:
+        stop, zero = y0 + sizes[2] * sizes[3] * sizes[4], splat(y, 0.0)
+        for i in range(y0, stop, lanes(y)):
+            v = load_part(y, i, stop - i)
+            store_part(y, i, where(v < zero, zero, v), stop - i)
+
+
+@jit.serial
+def spread_gradient(dy, dy0, y, index, sizes, relu, image):
+    """The opposite: the gradient of an image before pooling (and ReLU, which gave y)."""
+    source, source0 = dy, dy0
+    if relu:
+        # Behind the image there is room for a pooled one.
+        source, source0 = image, sizes[0] * sizes[1] * sizes[4]
+        count, zero = sizes[2] * sizes[3] * sizes[4], splat(y, 0.0)
+        for i in range(0, count, lanes(y)):
+            v = load_part(dy, dy0 + i, count - i)
+            v = where(zero >= load_part(y, dy0 + i, count - i), zero, v)
+            store_part(image, source0 + i, v, count - i)
+    spread_fours_image(source, source0, index, dy0, sizes, True, image, 0)
