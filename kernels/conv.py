@@ -33,6 +33,7 @@ from kernels.packing import (
     padded_channels,
     sum_rows,
     whole_vectors,
+    widen_rows,
 )
 from kernels.tile import prepare
 from kernels.workspace import Workspace
@@ -184,10 +185,7 @@ def _weight_gradient(
             if wide != out_channels:
                 narrow, narrow0 = gradient, gradient0
                 gradient, gradient0 = widened[me], 0
-                for p in range(pixels):
-                    place = narrow0 + p * out_channels
-                    copy_row(narrow, place, gradient, p * wide, out_channels)
-                    fill_row(gradient, p * wide + out_channels, wide - out_channels)
+                widen_rows(narrow, narrow0, pixels, out_channels, gradient, wide)
             image, image0 = x, n * height * width * channels
             if not direct:
                 image, image0 = padded[me], 0
@@ -238,8 +236,8 @@ def run_weight_gradient(
     room = dweight[0].size * wide + y_shape[3]
     partial = workspace.array("partial", (jit.chunks_of(len(x)), room), x.dtype)
     padded = padded_images(*shapes, stride, x.dtype, workspace)
-    pixels = y_shape[1] * y_shape[2] if wide != y_shape[3] else 1
-    widened = workspace.array("widened", (jit.max_threads(), pixels * wide), x.dtype)
+    size = y_shape[1] * y_shape[2] * wide + jit.SLACK if wide != y_shape[3] else 1
+    widened = workspace.array("widened", (jit.max_threads(), size), x.dtype)
     _weight_gradient(
         x.reshape(-1), flat, dweight.reshape(-1), dbias, shapes, stride, padding, partial,
         padded, widened, y.reshape(-1), pool_arguments(pooled, y_shape, x.dtype, workspace),

@@ -7,7 +7,7 @@ scratch, one at a time: no padded copy of a whole batch ever exists.
 """
 
 from kernels import jit
-from kernels.simd import lanes, load_part, splat, store_part
+from kernels.simd import lanes, load_part, splat, store, store_part
 from kernels.tile import FULL, HALF, PAIRED, TILE_VECTORS, transpose_block
 
 
@@ -107,6 +107,18 @@ def fill_row(target, target0, count):
     zero = splat(target, 0.0)
     for i in range(0, count, lanes(target)):
         store_part(target, target0 + i, zero, count - i)
+
+
+@jit.serial
+def widen_rows(source, source0, rows, columns, target, width):
+    """target[i, k] = source[i, k], and 0 for columns <= k < width: whole vectors for the tile.
+
+    Whole vectors are written, in order, so the target needs a vector's room behind its end.
+    """
+    for i in range(rows):
+        for k in range(0, width, lanes(source)):
+            v = load_part(source, source0 + i * columns + k, columns - k)
+            store(target, i * width + k, v)
 
 
 @jit.serial
