@@ -1,0 +1,31 @@
+"""One training step of each named model: forward, loss, backward, optimizer.
+
+im2col and numba take the batch of the model's author; loop, which would need minutes for that,
+is compared with both on a single image.
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+import fastcnn
+from bench.side_by_side import BATCH, fastcnn_step
+from kernels import jit
+
+every_model = pytest.mark.parametrize("name", list(BATCH))
+Measure = Callable[..., None]
+
+
+@every_model
+@pytest.mark.parametrize("backend", ["im2col", "numba"], indirect=True)
+def test_batch(name: str, backend: str, measure: Measure):
+    with fastcnn.backend(backend):
+        step = fastcnn_step(name, BATCH[name], jit.available_cores())
+        measure(f"{name}: training step, batch of {BATCH[name]}", step, BATCH[name])
+
+
+@every_model
+def test_one_image(name: str, backend: str, measure: Measure):
+    with fastcnn.backend(backend):
+        step = fastcnn_step(name, 1, jit.available_cores())
+        measure(f"{name}: training step, one image", step, 1)
