@@ -189,6 +189,8 @@ def _plain(value: Any) -> Any:
 def write(path: str | Path, header: dict[str, Any], groups: dict[str, Arrays]) -> None:
     """Write header and arrays to `path`, all or nothing."""
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
     text = json.dumps({"format": FORMAT, "version": VERSION, **header}, default=_plain)
     members = {_HEADER: np.frombuffer(text.encode(), np.uint8)}
     for group, arrays in groups.items():

@@ -1,5 +1,7 @@
 """A model: layers one after the other, with what training and prediction need around them."""
 
+import contextlib
+import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +12,11 @@ from kernels import activation as activation_kernels
 from kernels import batch as batch_kernels
 from kernels.workspace import Workspace
 
+from .backends import unknown
 from .layers import Layer, Softmax
 from .layers.base import Clock, Shape, float_dtype, seen
-from .layers.containers import bind_memory, run_backward, run_forward
-from .layers.fusion import Step, plan
+from .layers.containers import bind_memory
+from .layers.fusion import Step, plan, run_backward, run_forward
 from .losses import CrossEntropyLoss
 from .parameters import FlatParameters
 
@@ -44,7 +47,7 @@ class Sequential:
         layers: the layers, a tuple.
         normalization: (scale, offset), float32 arrays of one number per channel or one for all;
             at first (1/255, 0), which brings pixels to 0 ... 1.
-        workspace: memory that the layers share.
+        workspace: memory for batches and sums.
 
     Raises:
         ValueError: if an argument does not fit, or a layer stands in two places.
@@ -115,7 +118,9 @@ class Sequential:
         """
         if all(layer.clock is self._clock for layer in self._all_layers):
             return
-        bind_memory(self._steps, self.workspace, "result")
+        scratch = Workspace(keep=False)
+        bind_memory(self._steps, scratch, "result")
+        self._memory = [scratch, *(layer.workspace for layer in self._all_layers)]
         for layer in self._all_layers:
             layer.clock = self._clock
         for path, leaf in self._leaves():
@@ -205,8 +210,8 @@ class Sequential:
         Raises:
             RuntimeError: if there was no forward(training=True).
         """
-        dy = self._as_layers_see(dlogits)
-        return self._given_out(run_backward(self._steps, dy))
+        with self._kept_memory():
+            return self._given_out(run_backward(self._steps, self._as_layers_see(dlogits)))
 
     def forward_training(self, x: np.ndarray) -> np.ndarray:
         """Logits for a batch, for the training loop.
@@ -218,14 +223,27 @@ class Sequential:
 
     def _run(self, steps: Sequence[Step], x: np.ndarray, training: bool) -> np.ndarray:
         self._claim_layers()
-        y = run_forward(steps, x, training)
+        with self._kept_memory():
+            y = run_forward(steps, x, training)
         if training:
             self._clock.step += 1
         return y
 
     def backward_training(self, dlogits: np.ndarray) -> None:
         """Fill the layers' gradients after `forward_training`."""
-        run_backward(self._trained, dlogits, needs_input_gradient=False)
+        with self._kept_memory():
+            run_backward(self._trained, dlogits, needs_input_gradient=False)
+
+    @contextlib.contextmanager
+    def _kept_memory(self) -> Iterator[None]:
+        """During the model's own passes its layers use the same memory again and again."""
+        for workspace in self._memory:
+            workspace.keep = True
+        try:
+            yield
+        finally:
+            for workspace in self._memory:
+                workspace.keep = False
 
     def _as_layers_see(self, x: np.ndarray) -> np.ndarray:
         return seen(x) if self.data_format == "channels_last" else x
@@ -293,6 +311,10 @@ class Sequential:
         """Train in place; all options are those of `fastcnn.training.fit`."""
         from .training import fit  # training knows the model, not the other way round
 
+        known = tuple(inspect.signature(fit).parameters)[3:]
+        for option in options:
+            if option not in known:
+                raise TypeError(unknown("option of train", option, known))
         return fit(self, x, y, **options)
 
     def _logits(self, x: np.ndarray, batch_size: int) -> Iterator[tuple[slice, np.ndarray]]:
@@ -313,6 +335,8 @@ class Sequential:
             ValueError: if there are not as many labels as samples, or none.
         """
         y = np.asarray(y)
+        if np.ndim(x) == 0 or y.ndim == 0:
+            raise ValueError("evaluate: needs arrays of samples x and of labels y, got none")
         if len(x) != len(y):
             raise ValueError(f"evaluate: got {len(x)} samples and {len(y)} labels")
         loss, total, correct = CrossEntropyLoss("sum"), 0.0, 0

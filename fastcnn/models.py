@@ -179,11 +179,17 @@ def build(
     """
     _check_name(name)
     builder, usual_shape = _BUILDERS[name]
-    known = tuple(inspect.signature(builder).parameters)[2:]
+    known = _choices(name)
     for change in changes:
         if change not in known:
-            choices = ("seed", "input_shape", "classes", *known)
-            raise ValueError(unknown(f"choice for {name}:", change, choices))
+            others = [other for other in names() if change in _choices(other)]
+            raise ValueError(
+                f"{name} has no choice of {change!r}; those that have are {', '.join(others)}"
+                if others
+                else unknown(
+                    f"choice for {name}:", change, ("seed", "input_shape", "classes", *known)
+                )
+            )
     shape = usual_shape if input_shape is None else tuple(input_shape)
     if len(shape) != 3:
         raise ValueError(
@@ -192,6 +198,11 @@ def build(
     whole(name, "classes", classes)
     layers = builder(shape, classes, **changes)
     return Sequential(*layers, seed=seed, name=name, input_shape=shape)
+
+
+def _choices(name: str) -> tuple[str, ...]:
+    """What a network lets be chosen besides seed, input_shape and classes."""
+    return tuple(inspect.signature(_BUILDERS[name][0]).parameters)[2:]
 
 
 def preset(name: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from .backends import unknown
 from .config import Config, ConfigError, read_toml, replace
 
 _PROGRAM = "python -m fastcnn.train"
@@ -153,6 +154,17 @@ def _sentence(message: str) -> str:
     if wrong:
         usages = [line for line in lines if line.startswith(wrong[1] + " ")]
         return f"{wrong[2]} does not fit the option {(usages or [wrong[1]])[0]}"
+    number = re.search(
+        r"parsing (--\S+): (?:invalid literal for int|could not .* float).*'(.*)'", sentence
+    )
+    if number:
+        return f"{number[1]} takes a number, got {number[2]!r}; see {_PROGRAM} --help"
+    choice = re.search(
+        r"invalid choice '(.*)' for argument '(.*)'. Expected one of \((.*)\)", sentence
+    )
+    if choice:
+        known = tuple(re.findall(r"'([^']*)'", choice[3]))
+        return unknown(f"value of {choice[2]}", choice[1], known)
     near = [
         option.split()[0]
         for title, option in itertools.pairwise(lines)

@@ -20,6 +20,7 @@ from .data.augment import Augment
 from .history import Best, History
 from .losses import CrossEntropyLoss
 from .optim import SGD, Optimizer
+from .optim import from_name as optimizer_from_name
 from .progress import Progress
 from .random import generator
 from .training_loop import Arrays, TrainingDiverged, TrainingLoop
@@ -174,6 +175,22 @@ def fit(
         raise ValueError("early stopping needs validation data: give validation=0.1, for example")
     if isinstance(schedule, str):
         schedule = schedules.from_name(schedule)
+    if isinstance(optimizer, str):
+        optimizer = optimizer_from_name(optimizer)
+    for name, value, kind in (
+        ("loss", loss, CrossEntropyLoss),
+        ("optimizer", optimizer, Optimizer),
+        ("schedule", schedule, schedules.Schedule),
+        ("augment", augment, Augment),
+    ):
+        if value is not None and not isinstance(value, kind):
+            raise ValueError(
+                f"{name} must be a fastcnn {kind.__name__} object, such as {_EXAMPLES[name]}, "
+                f"got {value!r}"
+            )
+    _check_pair("test", test)
+    if not isinstance(validation, (int, float)):
+        _check_pair("validation", validation)
     seed = model.seed if seed is None else seed
     x, y, rows, validation = _training_data(x, y, validation, seed)
     loop = TrainingLoop(
@@ -203,6 +220,19 @@ def fit(
         return loop.run(epochs, patience, Path(checkpoint_path) if checkpoint_path else None)
 
 
+_EXAMPLES = {
+    "loss": "CrossEntropyLoss()",
+    "optimizer": "SGD(0.01)",
+    "schedule": "schedules.Cosine()",
+    "augment": "Augment(flip=True)",
+}
+
+
+def _check_pair(name: str, value: object) -> None:
+    if value is not None and not (isinstance(value, (tuple, list)) and len(value) == 2):
+        raise ValueError(f"{name} must be a pair (x, y) of images and labels")
+
+
 def _check_whole(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise ValueError(f"{name} must be a whole number above 0, got {value!r}")
@@ -213,6 +243,8 @@ def _training_data(
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64], Arrays | None]:
     """x, y, the rows of them to train on, and the validation data."""
     x, y = np.asarray(x), np.asarray(y)
+    if x.ndim == 0 or y.ndim == 0:
+        raise ValueError("training needs arrays of images x and of labels y, got none")
     if len(x) != len(y) or len(x) == 0:
         raise ValueError(
             f"training needs as many labels as images and at least one, got {len(x)} images "

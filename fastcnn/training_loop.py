@@ -48,12 +48,12 @@ class TrainingDiverged(ArithmeticError):
     """
 
     def __init__(
-        self, what: str, epoch: int, batch: int, lr: float, kept: int, history: History
+        self, what: str, epoch: int, batch: int, advice: str, kept: int, history: History
     ) -> None:
         source = f"the end of epoch {kept}" if kept else "before training"
         super().__init__(
-            f"{what} in epoch {epoch}, batch {batch}: the learning rate {lr:g} is probably too "
-            f"high, try {lr / 10:g}; the model keeps its parameters from {source}"
+            f"{what} in epoch {epoch}, batch {batch}: {advice}; the model keeps its parameters "
+            f"from {source}"
         )
         self.epoch = epoch
         self.batch = batch
@@ -204,7 +204,10 @@ class TrainingLoop:
         batch = self._batches.load(indices, epoch, step)
         value = self.loss.forward(self.model.forward_training(batch), self.y[indices])
         if not math.isfinite(value):
-            raise self._diverged(f"the loss became {value:g}", epoch, step + 1)
+            advice = None
+            if not np.isfinite(batch).all():
+                advice = "this batch of the data holds NaN or infinite numbers: repair the data"
+            raise self._diverged(f"the loss became {value:g}", epoch, step + 1, advice)
         self.model.backward_training(self.loss.backward())
         if self.clip_norm is not None and not self._clip(self.clip_norm):
             raise self._diverged("a gradient became infinite or NaN", epoch, step + 1)
@@ -227,9 +230,13 @@ class TrainingLoop:
 
     # --- what a person should know ------------------------------------------------------------
 
-    def _diverged(self, what: str, epoch: int, batch: int) -> TrainingDiverged:
+    def _diverged(
+        self, what: str, epoch: int, batch: int, advice: str | None = None
+    ) -> TrainingDiverged:
         kept = self.best.epoch if self.keep_best else self.history.epochs
-        return TrainingDiverged(what, epoch, batch, self.optimizer.lr, kept, self.history)
+        lr = self.optimizer.lr
+        advice = advice or f"the learning rate {lr:g} is probably too high, try {lr / 10:g}"
+        return TrainingDiverged(what, epoch, batch, advice, kept, self.history)
 
     def _note_if_lost(self, row: dict[str, float]) -> None:
         """Say once that the network does no better than guessing, or far worse."""

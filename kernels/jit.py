@@ -10,7 +10,9 @@ import ctypes
 import functools
 import importlib.metadata
 import os
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -40,8 +42,37 @@ _PRANGE_ONLY: Any = {
     "numpy": False,
 }
 
-serial: Callable[[Callable[..., Any]], Any] = numba.njit(**_OPTIONS)
-parallel: Callable[[Callable[..., Any]], Any] = numba.njit(parallel=_PRANGE_ONLY, **_OPTIONS)
+
+def _source_checksum() -> int:
+    """Checksum of all of this package's source files."""
+    checksum = 0
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        checksum = zlib.crc32(file.read_bytes(), checksum)
+    return checksum
+
+
+_CHECKSUM = _source_checksum()
+
+
+def stamp(compiled: Any) -> Any:
+    """Let Numba's cache forget a function when any file of this package has changed.
+
+    By itself it looks at the file of the function, not at the files whose functions are compiled
+    into it, and would go on using yesterday's code after an upgrade.
+    """
+    file = compiled._cache._cache_file
+    file._source_stamp = (file._source_stamp, _CHECKSUM)
+    return compiled
+
+
+def serial(function: Callable[..., Any]) -> Any:
+    """Compile what one thread does."""
+    return stamp(numba.njit(**_OPTIONS)(function))
+
+
+def parallel(function: Callable[..., Any]) -> Any:
+    """Compile a loop with `prange`."""
+    return stamp(numba.njit(parallel=_PRANGE_ONLY, **_OPTIONS)(function))
 
 
 def chunks_of(items: int) -> int:

@@ -176,7 +176,7 @@ def test_filters_take_several_numbers():
         (["--epoch", "3"], "perhaps you meant --epochs"),
         (["--lr", "fast"], "'fast' does not fit the option --lr"),
         (["--epochs"], "--epochs"),
-        (["--monitor", "loss"], "invalid choice 'loss'"),
+        (["--monitor", "loss"], "did you mean 'val_loss'?"),
         (["--model", "mnist-basline"], "mnist-baseline"),
         (["--dataset", "minst"], "mnist"),
         (["--crop", "3"], "crop must be"),

@@ -10,30 +10,7 @@ from kernels.workspace import Workspace
 
 from ..parameters import ParameterDict
 from .base import NO_GRADIENT, Layer, Shape, from_spec, memory_of, seen
-from .fusion import Step, layers_of, plan
-
-
-def run_forward(layers: Sequence[Step], x: np.ndarray, training: bool) -> np.ndarray:
-    """x through all layers."""
-    for layer in layers:
-        x = layer.forward(x, training)
-    return x
-
-
-def run_backward(
-    layers: Sequence[Step], dy: np.ndarray, needs_input_gradient: bool = True
-) -> np.ndarray:
-    """dy back through all layers; dx, or an empty array where nobody needs it.
-
-    Without the input's gradient, the way back ends at the first layer that has parameters.
-    """
-    first = 0
-    if not needs_input_gradient:
-        first = next((i for i, layer in enumerate(layers) if layer.params), len(layers))
-    for i in range(len(layers) - 1, first - 1, -1):
-        layers[i].needs_input_gradient = needs_input_gradient or i > first
-        dy = layers[i].backward(dy)
-    return dy if needs_input_gradient else NO_GRADIENT
+from .fusion import Step, layers_of, plan, run_backward, run_forward
 
 
 class Residual(Layer):
@@ -178,11 +155,12 @@ def bind_memory(steps: Sequence[Step], scratch: Workspace, prefix: str) -> None:
     """Give each layer memory of its own for training, and shared memory for everything else.
 
     Outside training a result is needed only until the next layer has run, so the layers of a row
-    take turns with two buffers.
+    take turns with two buffers. The memory is kept during the model's own passes only (`keep` is
+    theirs to set): a layer that someone calls by itself gives a new array every time.
     """
     turn = 0
     for layer in layers_of(steps):
-        layer.workspace, layer.scratch = Workspace(), scratch
+        layer.workspace, layer.scratch = Workspace(keep=False), scratch
         layer.slot = f"{prefix} {turn}"
         turn = turn if layer.passes_through else 1 - turn
         if isinstance(layer, Residual):
@@ -190,6 +168,7 @@ def bind_memory(steps: Sequence[Step], scratch: Workspace, prefix: str) -> None:
             bind_memory(layer.main_steps, scratch, f"{inner}main")
             bind_memory(layer.shortcut_steps, scratch, f"{inner}shortcut")
             if layer.activation is not None:
-                layer.activation.workspace, layer.activation.scratch = Workspace(), scratch
+                layer.activation.workspace = Workspace(keep=False)
+                layer.activation.scratch = scratch
                 layer.activation.slot = layer.slot
                 layer.slot = f"{inner}sum"

@@ -44,6 +44,30 @@ class Step(Protocol):
     def backward(self, dy: np.ndarray) -> np.ndarray: ...
 
 
+def run_forward(layers: Sequence[Step], x: np.ndarray, training: bool) -> np.ndarray:
+    """x through all layers."""
+    for layer in layers:
+        x = layer.forward(x, training)
+    return x
+
+
+def run_backward(
+    layers: Sequence[Step], dy: np.ndarray, needs_input_gradient: bool = True
+) -> np.ndarray:
+    """dy back through all layers; dx, or an empty array where nobody needs it.
+
+    Without the input's gradient, the way back ends at the first layer that has parameters.
+    """
+    first = 0
+    if not needs_input_gradient:
+        first = next((i for i, layer in enumerate(layers) if layer.params), len(layers))
+    for i in range(len(layers) - 1, first - 1, -1):
+        layers[i].needs_input_gradient = needs_input_gradient or i > first
+        dy = layers[i].backward(dy)
+        layers[i].needs_input_gradient = True
+    return dy if needs_input_gradient else NO_GRADIENT
+
+
 class ConvMaxPool:
     """A convolution, 2 x 2 max pooling, and perhaps ReLU, as one step of training.
 
@@ -61,8 +85,9 @@ class ConvMaxPool:
         return self.conv.params
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        self._fused = training and backends.current_name() == "numba"
-        if not self._fused:
+        if training:
+            self._fused = backends.current_name() == "numba"
+        if not (training and self._fused):
             for layer in self.layers:
                 x = layer.forward(x, training)
             return x
@@ -82,10 +107,7 @@ class ConvMaxPool:
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         if not self._fused:
-            self.conv.needs_input_gradient = self.needs_input_gradient
-            for layer in reversed(self.layers):
-                dy = layer.backward(dy)
-            return dy
+            return run_backward(self.layers, dy, self.needs_input_gradient)
         image, start, z_shape, y, index = self.pool.recall(dy)
         conv, dy, pooled = self.conv, memory_of(dy), Pooled(index, self.relu is not None)
         conv_pool.conv_pool_backward_weight(
@@ -119,8 +141,9 @@ class NormalizedMaxPool:
         return self.norm.params
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        self._fused = training and x.ndim == 4 and backends.current_name() == "numba"
-        if not self._fused:
+        if training:
+            self._fused = x.ndim == 4 and backends.current_name() == "numba"
+        if not (training and self._fused):
             return self.pool.forward(self.norm.forward(x, training), training)
         self.norm.check_input(x)
         batch, channels, height, width = self.pool.check_input(x)
