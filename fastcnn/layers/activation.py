@@ -10,7 +10,34 @@ from . import checks
 from .base import Layer, Shape, memory_of, seen
 
 
-class ReLU(Layer):
+class _Activation(Layer):
+    """An activation whose gradient follows from its result."""
+
+    def apply(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Fill y; both lie channels-last."""
+        raise NotImplementedError
+
+    def spread(self, dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
+        """Fill dx from dy and the result y."""
+        raise NotImplementedError
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        self.check_input(x)
+        x = memory_of(x)
+        y = self.result(x.shape, x.dtype, training)
+        self.apply(x, y)
+        if training:
+            self.remember(seen(y), y)
+        return seen(y)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        (y,) = self.recall(dy)
+        dx = self.workspace.array("dx", y.shape, y.dtype)
+        self.spread(memory_of(dy), y, dx)
+        return seen(dx)
+
+
+class ReLU(_Activation):
     """max(x, 0), elementwise; the gradient at 0 is 0.
 
     x (N, ...) -> y of the same shape, float32 or float64.
@@ -20,20 +47,11 @@ class ReLU(Layer):
         array([[0., 0., 2.]], dtype=float32)
     """
 
-    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        self.check_input(x)
-        x = memory_of(x)
-        y = self.result(x.shape, x.dtype, training)
+    def apply(self, x: np.ndarray, y: np.ndarray) -> None:
         kernels.relu(x, y)
-        if training:
-            self.remember(seen(y), y)
-        return seen(y)
 
-    def backward(self, dy: np.ndarray) -> np.ndarray:
-        (y,) = self.recall(dy)
-        dx = self.workspace.array("dx", y.shape, y.dtype)
-        kernels.relu_backward(memory_of(dy), y, dx)
-        return seen(dx)
+    def spread(self, dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
+        kernels.relu_backward(dy, y, dx)
 
 
 class LeakyReLU(Layer):
@@ -80,7 +98,7 @@ class LeakyReLU(Layer):
         return seen(dx)
 
 
-class Sigmoid(Layer):
+class Sigmoid(_Activation):
     """1 / (1 + exp(-x)), elementwise.
 
     x (N, ...) -> y of the same shape, float32 or float64, from 0 to 1.
@@ -90,23 +108,14 @@ class Sigmoid(Layer):
         array([[0.5]], dtype=float32)
     """
 
-    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        self.check_input(x)
-        x = memory_of(x)
-        y = self.result(x.shape, x.dtype, training)
+    def apply(self, x: np.ndarray, y: np.ndarray) -> None:
         kernels.sigmoid(x, y)
-        if training:
-            self.remember(seen(y), y)
-        return seen(y)
 
-    def backward(self, dy: np.ndarray) -> np.ndarray:
-        (y,) = self.recall(dy)
-        dx = self.workspace.array("dx", y.shape, y.dtype)
-        kernels.sigmoid_backward(memory_of(dy), y, dx)
-        return seen(dx)
+    def spread(self, dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
+        kernels.sigmoid_backward(dy, y, dx)
 
 
-class Tanh(Layer):
+class Tanh(_Activation):
     """The hyperbolic tangent, elementwise.
 
     x (N, ...) -> y of the same shape, float32 or float64, from -1 to 1.
@@ -116,23 +125,14 @@ class Tanh(Layer):
         array([[0.]], dtype=float32)
     """
 
-    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        self.check_input(x)
-        x = memory_of(x)
-        y = self.result(x.shape, x.dtype, training)
+    def apply(self, x: np.ndarray, y: np.ndarray) -> None:
         kernels.tanh(x, y)
-        if training:
-            self.remember(seen(y), y)
-        return seen(y)
 
-    def backward(self, dy: np.ndarray) -> np.ndarray:
-        (y,) = self.recall(dy)
-        dx = self.workspace.array("dx", y.shape, y.dtype)
-        kernels.tanh_backward(memory_of(dy), y, dx)
-        return seen(dx)
+    def spread(self, dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
+        kernels.tanh_backward(dy, y, dx)
 
 
-class Softmax(Layer):
+class Softmax(_Activation):
     """exp(x) divided by its sum over the classes: numbers become probabilities.
 
         x (N, K) -> y (N, K), float32 or float64; for images, (N, C, H, W), over the C channels
@@ -156,20 +156,9 @@ class Softmax(Layer):
             )
         return input_shape
 
-    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        self.check_input(x)
-        x = memory_of(x)
-        y = self.result(x.shape, x.dtype, training)
+    def apply(self, x: np.ndarray, y: np.ndarray) -> None:
         kernels.softmax(x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1]))
-        if training:
-            self.remember(seen(y), y)
-        return seen(y)
 
-    def backward(self, dy: np.ndarray) -> np.ndarray:
-        (y,) = self.recall(dy)
-        dx = self.workspace.array("dx", y.shape, y.dtype)
-        classes = y.shape[-1]
-        kernels.softmax_backward(
-            memory_of(dy).reshape(-1, classes), y.reshape(-1, classes), dx.reshape(-1, classes)
-        )
-        return seen(dx)
+    def spread(self, dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
+        rows = (-1, y.shape[-1])
+        kernels.softmax_backward(dy.reshape(rows), y.reshape(rows), dx.reshape(rows))

@@ -84,7 +84,8 @@ class Layer:
     passes_through = False  # whether forward(training=False) returns its argument
 
     def __init_subclass__(cls) -> None:
-        _classes[cls.__name__] = cls
+        if not cls.__name__.startswith("_"):
+            _classes[cls.__name__] = cls
 
     def __init__(self, seed: int | None = None) -> None:
         self.chosen_seed = seed
