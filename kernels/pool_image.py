@@ -8,6 +8,7 @@ are `pool`'s inner part, and that of kernels that pool an image while it is in t
 """
 
 from kernels import jit
+from kernels.packing import fill_row
 from kernels.simd import (
     lanes,
     load_index,
@@ -32,13 +33,6 @@ def _span(position, step, before, window, size):
     """The part of a window that lies on the image: first place, and the one after the last."""
     start = position * step - before
     return max(0, -start), min(window, size - start)
-
-
-@jit.serial
-def _fill(dx, start, stop):
-    zero = splat(dx, 0.0)
-    for i in range(start, stop, lanes(dx)):
-        store_part(dx, i, zero, stop - i)
 
 
 # --- forward ------------------------------------------------------------------------------------
@@ -159,8 +153,9 @@ def spread_fours_image(dy, dy0, index, index0, sizes, maximum, dx, dx0):
                     store_part(dx, upper + step + channels, v, rest)
         for line in range(2 * row, 2 * row + 2):
             end = dx0 + (line + 1) * step
-            _fill(dx, end - (width - 2 * out_width) * channels, end)
-    _fill(dx, dx0 + 2 * out_height * step, dx0 + height * step)
+            rest = (width - 2 * out_width) * channels
+            fill_row(dx, end - rest, rest)
+    fill_row(dx, dx0 + 2 * out_height * step, (height - 2 * out_height) * step)
 
 
 # --- backward -----------------------------------------------------------------------------------
@@ -189,7 +184,7 @@ def max_spread_image(dy, dy0, index, index0, sizes, geometry, dx, dx0):
         first, last = _windows_over(row, stride_h, top, window_h, out_height)
         start = dx0 + row * width * channels
         if first == last or not whole:
-            _fill(dx, start, start + width * channels)
+            fill_row(dx, start, width * channels)
         for out_row in range(first, last):
             place_row = (row + top - out_row * stride_h) * window_w
             add = not apart or out_row > first
@@ -221,7 +216,7 @@ def average_spread_image(dy, dy0, sizes, geometry, count_padding, dx, dx0):
         first, last = _windows_over(row, stride_h, top, window_h, out_height)
         start = dx0 + row * width * channels
         if first == last or not whole:
-            _fill(dx, start, start + width * channels)
+            fill_row(dx, start, width * channels)
         for out_row in range(first, last):
             i_start, i_stop = _span(out_row, stride_h, top, window_h, height)
             add = not apart or out_row > first

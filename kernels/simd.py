@@ -395,16 +395,6 @@ def first_lanes(_, like, count):
     return Mask(like.lanes)(like, types.intp), codegen
 
 
-@intrinsic
-def either(_, a, b):
-    """Mask of the lanes where at least one of two masks holds."""
-
-    def codegen(context, builder, sig, args):
-        return builder.or_(*args)
-
-    return a(a, b), codegen
-
-
 def _fold(builder: Any, vector: Any, combine: Any) -> Any:
     """Reduce a vector to one number, its halves combined again and again."""
     count = vector.type.count

@@ -88,9 +88,7 @@ class ConvMaxPool:
         if training:
             self._fused = backends.current_name() == "numba"
         if not (training and self._fused):
-            for layer in self.layers:
-                x = layer.forward(x, training)
-            return x
+            return run_forward(self.layers, x, training)
         conv, pool = self.conv, self.pool
         batch, channels, height, width = conv.check_input(x)
         shape = pool.output_shape((batch, channels, height, width))
@@ -144,7 +142,7 @@ class NormalizedMaxPool:
         if training:
             self._fused = x.ndim == 4 and backends.current_name() == "numba"
         if not (training and self._fused):
-            return self.pool.forward(self.norm.forward(x, training), training)
+            return run_forward(self.layers, x, training)
         self.norm.check_input(x)
         batch, channels, height, width = self.pool.check_input(x)
         image, norm, pool = memory_of(x), self.norm, self.pool
@@ -162,7 +160,7 @@ class NormalizedMaxPool:
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         if not self._fused:
-            return self.norm.backward(self.pool.backward(dy))
+            return run_backward(self.layers, dy)
         (index,) = self.pool.recall(dy)
         assert self.norm.memory is not None
         image, mean, inverse_std = self.norm.memory
