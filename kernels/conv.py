@@ -6,7 +6,8 @@
 (the cross-correlation that deep learning calls convolution; Goodfellow et al. 2016, eq. 9.6).
 Arrays are N, H, W, C; weights are (out, in, kernel_h, kernel_w). Padding at the bottom and right is
 whatever the output size asks for. All three directions are loop nests around the register tile
-(`conv_image`) over differently packed operands; the input gradient is in `conv_input`.
+(`conv_image`) over differently packed operands; the input gradient is in `conv_input`. Where that
+is sooner done, 3 x 3 convolutions are computed by `winograd` instead.
 """
 
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from kernels import jit
+from kernels import jit, winograd
 from kernels.conv_image import (
     accumulate_image,
     columns_read,
@@ -117,6 +118,12 @@ def pool_arguments(pooled, y_shape, dtype, workspace):
     return index.reshape(-1), sizes, pooled.relu, unpooled
 
 
+def spread_arguments(pooled, y, y_shape, dtype, workspace):
+    """The same in the order in which `winograd` takes them."""
+    index, sizes, relu, unpooled = pool_arguments(pooled, y_shape, dtype, workspace)
+    return index, sizes, relu, y.reshape(-1), unpooled
+
+
 def conv_forward(
     x: np.ndarray,
     weight: np.ndarray,
@@ -136,6 +143,10 @@ def conv_forward(
 def run_forward(x, weight, bias, stride, padding, y_shape, y, pooled, workspace):
     """Convolve into y, of shape y_shape; or pool that and write the pooled images to y."""
     prepare(x.dtype)
+    if winograd.suits(weight.shape, stride, y_shape[1:3], x.reshape(-1)):
+        pool = pooled.index.reshape(-1), pooled.relu
+        winograd.forward(x, weight, bias, padding, y_shape[1:3], y, pool, workspace)
+        return
     shapes = (x.shape, weight.shape, y_shape)
     out_channels = int(padded_channels(y.reshape(-1), weight.shape[0]))
     packed = workspace.array("packed", (out_channels * weight[0].size,), x.dtype)
@@ -230,6 +241,10 @@ def run_weight_gradient(
 ):  # fmt: skip
     """The weight gradient for an unpooled output of shape y_shape; dy and y are pooled or not."""
     prepare(x.dtype)
+    if winograd.suits(dweight.shape, stride, y_shape[1:3], x.reshape(-1)):
+        spread = spread_arguments(pooled, y, y_shape, x.dtype, workspace)
+        winograd.weight_gradient(x, dy, padding, y_shape[1:], dweight, dbias, spread, workspace)
+        return
     shapes = (x.shape, dweight.shape, y_shape)
     flat = dy.reshape(-1)
     wide = int(whole_vectors(flat, y_shape[3]))

@@ -7,8 +7,8 @@ of a first layer, the products of every window place, added to where they belong
 import numpy as np
 from numba import prange
 
-from kernels import jit
-from kernels.conv import NOT_POOLED, Pair, pool_arguments
+from kernels import jit, winograd
+from kernels.conv import NOT_POOLED, Pair, pool_arguments, spread_arguments
 from kernels.conv_image import convolve_image, spread_gradient
 from kernels.jit import thread_id
 from kernels.packing import (
@@ -236,6 +236,10 @@ def conv_backward_input(
 def run_input_gradient(dy, weight, stride, padding, y_shape, dx, y, pooled, workspace):
     """The input gradient for an unpooled output of shape y_shape; dy and y are pooled or not."""
     prepare(dy.dtype)
+    if winograd.suits(weight.shape, stride, dx.shape[1:3], dy.reshape(-1)):
+        spread = spread_arguments(pooled, y, y_shape, dy.dtype, workspace)
+        winograd.input_gradient(dy, weight, padding, y_shape, dx, spread, workspace)
+        return
     _, channels, kernel_h, kernel_w = weight.shape
     _, height, width, out_channels = y_shape
     rows = _phases(dx.shape[1], kernel_h, stride[0], padding[0])

@@ -48,6 +48,18 @@ def whole_vectors(array, channels):
 
 
 @jit.serial
+def full_vectors(array, channels):
+    """``channels`` rounded up to whole vectors of full width."""
+    return (channels + lanes(array) - 1) // lanes(array) * lanes(array)
+
+
+@jit.serial
+def full_panel(array, channels):
+    """Channels in one panel of full vectors, padding included."""
+    return min(lanes(array) * TILE_VECTORS, full_vectors(array, channels))
+
+
+@jit.serial
 def panel_width(array, channels):
     """Channels in one panel of packed weights, padding included."""
     width = vector_width(array, channels)

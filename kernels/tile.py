@@ -11,7 +11,9 @@ rows x vectors fused multiply-adds. Where those numbers lie is given by strides 
     start      = start[start0 + m * start_m + v * lanes ...]        (bias, or c itself)
     c[m, v]    = c[c0 + m * c_m + v * lanes ...]                    (`tail` lanes of the last one)
 
-so the same tile serves (x and dy are N, H, W, C; packed weights put output channels last)
+All of this ``repeats`` times, each a_r, b_r, start_r and c_r further on in its array: a row of
+equal tiles for the price of one call. The same tile serves (x and dy are N, H, W, C; packed
+weights put output channels last)
 
     forward          m = output column, o = kernel row, i = (kernel column, input channel)
     input gradient   the forward on the output's gradient with flipped, transposed weights
@@ -56,7 +58,7 @@ FULL, HALF, PAIRED = range(3)  # how lanes are used, see `tile`
 # Arguments of the compiled tile, in order: sizes, then operands as pointers with their strides.
 _NAMES = (
     "mode", "rows", "vectors", "a", "a_m", "a_o", "a_i", "b", "b_i", "inner", "outer",
-    "start", "start_m", "c", "c_m", "tail",
+    "start", "start_m", "c", "c_m", "tail", "repeats", "a_r", "b_r", "start_r", "c_r",
 )  # fmt: skip
 _POINTERS = ("a", "b", "start", "c")
 
@@ -80,11 +82,19 @@ def _emit(
     def load(pointer):
         return builder.load(builder.bitcast(pointer, vector.as_pointer()), align=size)
 
+    before = builder.block
+    repeat_loop = builder.append_basic_block()
+    builder.branch(repeat_loop)
+    builder.position_at_end(repeat_loop)
+    r = builder.phi(I64)
+    a_first, b_first, start, c = (
+        builder.phi(pointer.type) for pointer in (op.a, op.b, op.start, op.c)
+    )
     if paired:
         zero = ir.Constant(vector, None)
         sums = each(lambda m, v: zero)
     else:
-        sums = each(lambda m, v: load(address(op.start, op.start_m, m, v)))
+        sums = each(lambda m, v: load(address(start, op.start_m, m, v)))
     entry = builder.block
     outer_loop, inner_loop, inner_end, done = (builder.append_basic_block() for _ in range(4))
     builder.cbranch(builder.icmp_signed("<", I64(0), op.outer), outer_loop, done)
@@ -121,8 +131,8 @@ def _emit(
         phi.add_incoming(again, again_block)
 
     wire(o, I64(0), entry, o_next, inner_end)
-    wire(a_row, op.a, entry, a_row_next, inner_end)
-    wire(b_row, op.b, entry, b_next, inner_end)
+    wire(a_row, a_first, entry, a_row_next, inner_end)
+    wire(b_row, b_first, entry, b_next, inner_end)
     wire(i, I64(0), outer_loop, i_next, inner_loop)
     wire(a_here, a_row, outer_loop, a_next, inner_loop)
     wire(b_here, b_row, outer_loop, b_next, inner_loop)
@@ -135,16 +145,26 @@ def _emit(
     for place, final in final_sums.items():
         wire(final, sums[place], entry, new_sums[place], inner_end)
     for (m, v), value in final_sums.items():
-        target = address(op.c, op.c_m, m, v)
+        target = address(c, op.c_m, m, v)
         if paired:
             value = add_pairs(builder, value)
-            first = builder.gep(op.start, [builder.mul(op.start_m, I64(m))])
+            first = builder.gep(start, [builder.mul(op.start_m, I64(m))])
             first = builder.bitcast(first, value.type.as_pointer())
             value = builder.fadd(builder.load(first, align=size), value)
         if v == vectors - 1:
             write_part(builder, target, value, op.tail, size)
         else:
             builder.store(value, builder.bitcast(target, vector.as_pointer()), align=size)
+    finished = builder.append_basic_block()
+    r_next = builder.add(r, I64(1))
+    wire(r, I64(0), before, r_next, builder.block)
+    for pointer, first, step in (
+        (a_first, op.a, op.a_r), (b_first, op.b, op.b_r), (start, op.start, op.start_r),
+        (c, op.c, op.c_r),
+    ):  # fmt: skip
+        wire(pointer, first, before, builder.gep(pointer, [step]), builder.block)
+    builder.cbranch(builder.icmp_signed("<", r_next, op.repeats), repeat_loop, finished)
+    builder.position_at_end(finished)
 
 
 @intrinsic
@@ -212,19 +232,21 @@ _alive: list[Any] = []  # the code behind a symbol must not be freed
 
 
 def _tile_entry(
-    mode, rows, vectors, a, a_m, a_o, a_i, b, b_i, inner, outer, start, start_m, c, c_m, tail
+    mode, rows, vectors, a, a_m, a_o, a_i, b, b_i, inner, outer, start, start_m, c, c_m, tail,
+    repeats, a_r, b_r, start_r, c_r,
 ):  # fmt: skip
-    _any_tile(
-        (mode, rows, vectors, a, a_m, a_o, a_i, b, b_i, inner, outer, start, start_m, c, c_m, tail)
-    )
+    _any_tile((
+        mode, rows, vectors, a, a_m, a_o, a_i, b, b_i, inner, outer, start, start_m, c, c_m, tail,
+        repeats, a_r, b_r, start_r, c_r,
+    ))  # fmt: skip
 
 
 @intrinsic
-def tile(
+def tiles(
     _, mode, rows, vectors, a, a0, a_m, a_o, a_i, b, b0, b_i, inner, outer,
-    start, start0, start_m, c, c0, c_m, tail,
+    start, start0, start_m, c, c0, c_m, tail, repeats, a_r, b_r, start_r, c_r,
 ):  # fmt: skip
-    """One register tile; see the module's docstring. ``inner`` is at least 1.
+    """A row of register tiles; see the module's docstring. ``inner``, ``repeats`` >= 1.
 
     mode : FULL; HALF for vectors of half width, which hold few channels; or PAIRED, which puts
         two products of each channel into one full vector. It needs a_i = 1, an even ``inner`` and
@@ -233,13 +255,13 @@ def tile(
     """
     n = types.intp
     signature = types.void(
-        n, n, n, a, n, n, n, n, b, n, n, n, n, start, n, n, c, n, n, n
+        n, n, n, a, n, n, n, n, b, n, n, n, n, start, n, n, c, n, n, n, n, n, n, n, n
     )  # fmt: skip
 
     def codegen(context, builder, signature, values):
         (
             mode_, rows_, vectors_, _, a0_, a_m_, a_o_, a_i_, _, b0_, b_i_, inner_, outer_,
-            _, start0_, start_m_, _, c0_, c_m_, tail_,
+            _, start0_, start_m_, _, c0_, c_m_, tail_, *repeat,
         ) = values  # fmt: skip
 
         def pointer(position, offset):
@@ -249,7 +271,7 @@ def tile(
         arguments = [
             mode_, rows_, vectors_, pointer(3, a0_), a_m_, a_o_, a_i_,
             pointer(8, b0_), b_i_, inner_, outer_, pointer(13, start0_), start_m_,
-            pointer(16, c0_), c_m_, tail_,
+            pointer(16, c0_), c_m_, tail_, *repeat,
         ]  # fmt: skip
         kind = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments])
         function = cgutils.get_or_insert_function(builder.module, kind, _symbol(b.dtype))
@@ -257,6 +279,18 @@ def tile(
         return context.get_dummy_value()
 
     return signature, codegen
+
+
+@jit.serial
+def tile(
+    mode, rows, vectors, a, a0, a_m, a_o, a_i, b, b0, b_i, inner, outer,
+    start, start0, start_m, c, c0, c_m, tail,
+):  # fmt: skip
+    """One register tile: `tiles` without repetition."""
+    tiles(
+        mode, rows, vectors, a, a0, a_m, a_o, a_i, b, b0, b_i, inner, outer,
+        start, start0, start_m, c, c0, c_m, tail, 1, 0, 0, 0, 0,
+    )  # fmt: skip
 
 
 @intrinsic

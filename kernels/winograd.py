@@ -1,0 +1,341 @@
+"""3 x 3 convolution with stride 1 by Winograd's F(2x2, 3x3): all three directions.
+
+What is computed, and the transforms, are in `winograd_image`. Whole numbers give the same results
+as the direct method, bit for bit; other numbers differ in the last places, as sums in another order
+do. A thread takes a group of images through all transforms, a block of windows at a time, so that
+a block stays in its nearest caches.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from kernels import jit
+from kernels.conv_image import spread_gradient
+from kernels.jit import thread_id
+from kernels.packing import copy_row, fill_row, full_panel, full_vectors, sum_rows
+from kernels.simd import lanes, load, store
+from kernels.winograd_image import (
+    PLANES,
+    accumulate_planes,
+    equal_tiles,
+    multiply_planes,
+    pad_image,
+    pool_products,
+    transform_filters,
+    transform_gradient,
+    transform_products,
+    transform_sums,
+    transform_windows,
+)
+
+Shape = tuple[int, ...]
+
+# Numbers in one plane of a block, of inputs and outputs together.
+_PLANE = 8192
+_LEAST_CHANNELS = 8
+# What a product costs here, transforms included, against one of the direct method.
+_COST = 1.35
+
+
+class Blocks(NamedTuple):
+    """How the windows of a batch are cut up: depends on shapes only."""
+
+    grid: tuple[int, int]  # rows and columns of windows in an image
+    group: int  # images that a thread takes at a time
+    rows: int  # rows of windows in a block
+
+    @property
+    def windows(self) -> int:
+        """Most windows in a block."""
+        return self.rows * self.grid[1]
+
+    @property
+    def padded_size(self) -> tuple[int, int]:
+        """Rows and columns of a padded image."""
+        return 2 * self.grid[0] + 2, 2 * self.grid[1] + 2
+
+
+def blocks_of(images: int, out_size: tuple[int, int], numbers: int) -> Blocks:
+    """Blocks for images of an output size, with so many numbers per window and plane."""
+    grid = (out_size[0] + 1) // 2, (out_size[1] + 1) // 2
+    rows = max(1, _PLANE // (numbers * grid[1]))
+    if rows < grid[0]:
+        return Blocks(grid, 1, -(-grid[0] // -(-grid[0] // rows)))
+    group = max(1, min(rows // grid[0], images // jit.MAX_CHUNKS))
+    return Blocks(grid, group, group * grid[0])
+
+
+def suits(
+    weight_shape: Shape, stride: tuple[int, int], out_size: tuple[int, int], flat: np.ndarray
+) -> bool:
+    """Whether an output of that size is sooner computed so than by the direct method.
+
+    With few channels the vectors of the transforms would be half empty; at odd sizes the last
+    windows are.
+    """
+    filters, channels, *kernel = weight_shape
+    least = max(_LEAST_CHANNELS, int(lanes_of(flat)) // 2 + 1)
+    if kernel != [3, 3] or tuple(stride) != (1, 1) or min(filters, channels) < least:
+        return False
+    windows = ((out_size[0] + 1) // 2) * ((out_size[1] + 1) // 2)
+    return _COST * PLANES * windows < 9 * out_size[0] * out_size[1]
+
+
+@jit.serial
+def lanes_of(array):
+    """Numbers in a vector of an array's kind."""
+    return lanes(array)
+
+
+@jit.serial
+def plane_step(windows, width, array):
+    """Distance between planes of windows of whole vectors: an odd number of vectors."""
+    rows, repeats = equal_tiles(windows)
+    return (rows * repeats * width // lanes(array) | 1) * lanes(array)
+
+
+# --- forward and input gradient -----------------------------------------------------------------
+
+
+@jit.parallel
+def _convolve(
+    x, weight, bias, y, x_shape, y_size, before, strides, blocks, scratch, spread, pool
+):  # fmt: skip
+    """One iteration owns one group of images of y.
+
+    before : zeros above and left of an image of x
+    strides : those of `transform_filters`
+    blocks : (grid, group, rows of a block, size of a padded image)
+    scratch : filters, padded bias, zeros; padded images, windows and products for each thread
+    spread : (index, sizes, relu, pooled images, room): x is the gradient of those images
+    pool : (index, relu): y is to be pooled, and its size is that after pooling
+    """
+    images, height, width, channels = x_shape
+    grid, group, block_rows, padded_size = blocks
+    filters, bias_padded, zeros, padded, windows, products, taps = scratch
+    spread_index, spread_sizes, spread_relu, pooled, room = spread
+    index, relu = pool
+    out_channels = y_size[2]
+    whole, wide = full_vectors(x, channels), full_vectors(x, out_channels)
+    windows_most = block_rows * grid[1]
+    planes = plane_step(windows_most, whole, x), plane_step(windows_most, wide, x)
+    for c in prange(channels):
+        transform_filters(weight, c, strides, channels, out_channels, filters, taps[thread_id()])
+    fill_row(bias_padded, 0, bias_padded.size)
+    copy_row(bias, 0, bias_padded, 0, bias.size)
+    fill_row(zeros, 0, zeros.size)
+    image_size = height * width * channels
+    spread_size = spread_sizes[2] * spread_sizes[3] * spread_sizes[4]
+    padded_image = padded_size[0] * padded_size[1] * whole
+    y_image = y_size[0] * y_size[1] * out_channels
+    for g in prange((images + group - 1) // group):
+        me = thread_id()
+        first_image, last_image = g * group, min(images, (g + 1) * group)
+        for n in range(first_image, last_image):
+            image, image0 = x, n * image_size
+            if spread_index.size:
+                image, image0 = room[me], 0
+                spread_gradient(
+                    x, n * spread_size, pooled, spread_index, spread_sizes, spread_relu, image
+                )
+            pad_image(
+                image, image0, (height, width, channels), before,
+                padded[me], (n - first_image) * padded_image,
+                (padded_size[0], padded_size[1], whole),
+            )  # fmt: skip
+        all_rows = (last_image - first_image) * grid[0]
+        for first in range(0, all_rows, block_rows):
+            last = min(all_rows, first + block_rows)
+            transform_windows(padded[me], grid, whole, first, last, windows[me], planes[0])
+            multiply_planes(
+                windows[me], filters, zeros, products[me], (last - first) * grid[1], planes,
+                (channels, whole, out_channels, wide),
+            )  # fmt: skip
+            if index.size:
+                pool_products(
+                    products[me], planes[1], grid, wide, first, last, bias_padded, relu,
+                    y, index, first_image * y_image, y_size,
+                )  # fmt: skip
+            else:
+                transform_products(
+                    products[me], planes[1], grid, wide, first, last, bias_padded,
+                    y, first_image * y_image, y_size,
+                )  # fmt: skip
+
+
+def _scratch(blocks, depth, channels, dtype, workspace, prefix):
+    """What `_convolve` calls scratch."""
+    like = np.empty(0, dtype)
+    whole, wide = int(full_vectors(like, depth)), int(full_vectors(like, channels))
+    panel = int(full_panel(like, channels))
+    panels = -(-channels // panel) * panel
+    threads = jit.max_threads()
+    rows, columns = blocks.padded_size
+    return tuple(
+        workspace.array(f"winograd_{prefix}{name}", shape, dtype)
+        for name, shape in (
+            ("filters", (PLANES * depth * panels,)),
+            ("bias", (panels,)),
+            ("zeros", (panels,)),
+            ("padded", (threads, blocks.group * rows * columns * whole)),
+            ("windows", (threads, PLANES * int(plane_step(blocks.windows, whole, like)))),
+            ("products", (threads, PLANES * int(plane_step(blocks.windows, wide, like)))),
+            ("taps", (threads, 9 * int(lanes_of(like)))),
+        )
+    )
+
+
+def forward(x, weight, bias, padding, y_size, y, pool, workspace):
+    """y (N, H_out, W_out, O), or what is left of it after pooling; see `conv.run_forward`.
+
+    y_size : (H_out, W_out)
+    pool : (flat index, relu); an empty index for no pooling
+    """
+    filters, channels = weight.shape[:2]
+    blocks = blocks_of(len(x), y_size, channels + filters)
+    scratch = _scratch(blocks, channels, filters, x.dtype, workspace, "")
+    nothing = np.empty(0, x.dtype)
+    spread = (pool[0][:0], (0, 0, 0, 0, 0), False, nothing, nothing.reshape(0, 0))
+    _convolve(
+        x.reshape(-1), weight.reshape(-1), bias, y.reshape(-1), x.shape, y.shape[1:], padding,
+        (9, 9 * channels, False), (*blocks, blocks.padded_size), scratch, spread, pool,
+    )  # fmt: skip
+
+
+def input_gradient(dy, weight, padding, dy_shape, dx, spread, workspace):
+    """dx (N, H, W, C): the convolution of dy with turned filters; see `conv.run_input_gradient`.
+
+    dy_shape : (N, H_out, W_out, O), before pooling
+    spread : (flat index, sizes, relu, flat pooled images, each thread's room for an image)
+    """
+    filters, channels = weight.shape[:2]
+    blocks = blocks_of(len(dx), dx.shape[1:3], channels + filters)
+    scratch = _scratch(blocks, filters, channels, dy.dtype, workspace, "back_")
+    nothing = np.empty(0, dy.dtype)
+    before = (2 - padding[0], 2 - padding[1])
+    _convolve(
+        dy.reshape(-1), weight.reshape(-1), nothing, dx.reshape(-1), dy_shape, dx.shape[1:], before,
+        (9 * channels, 9, True), (*blocks, blocks.padded_size), scratch, spread,
+        (spread[0][:0], False),
+    )  # fmt: skip
+
+
+# --- weight gradient ----------------------------------------------------------------------------
+
+
+@jit.parallel
+def _weight_gradient(
+    x, dy, dweight, dbias, x_shape, dy_size, before, blocks, partial, scratch, spread
+):  # fmt: skip
+    """One iteration owns one chunk of images and that chunk's partial sums.
+
+    partial : (chunks, 16 planes of (channels, whole vectors of filters), then the bias's)
+    Other arguments as in `_convolve`.
+    """
+    images, height, width, channels = x_shape
+    grid, group, block_rows, padded_size = blocks
+    padded, windows, gradients, taps = scratch
+    index, spread_sizes, relu, pooled, room = spread
+    filters = dy_size[2]
+    whole, wide = full_vectors(x, channels), full_vectors(x, filters)
+    windows_most = block_rows * grid[1]
+    planes = plane_step(windows_most, whole, x), plane_step(windows_most, wide, x)
+    all_sums = PLANES * channels * wide
+    image_size = height * width * channels
+    spread_size = spread_sizes[2] * spread_sizes[3] * spread_sizes[4]
+    padded_image = padded_size[0] * padded_size[1] * whole
+    pixels = dy_size[0] * dy_size[1]
+    chunks = partial.shape[0]
+    for chunk in prange(chunks):
+        me = thread_id()
+        sums = partial[chunk]
+        fill_row(sums, 0, sums.size)
+        stop = images * (chunk + 1) // chunks
+        for first_image in range(images * chunk // chunks, stop, group):
+            last_image = min(stop, first_image + group)
+            gradient, gradient0 = dy, first_image * pixels * filters
+            if index.size:
+                gradient, gradient0 = room[me], 0
+                spread_gradient(
+                    dy, first_image * spread_size, pooled, index, spread_sizes, relu, gradient
+                )
+            if dbias.size:
+                sum_rows(
+                    gradient, gradient0, (last_image - first_image) * pixels, filters, sums,
+                    all_sums,
+                )  # fmt: skip
+            for n in range(first_image, last_image):
+                pad_image(
+                    x, n * image_size, (height, width, channels), before,
+                    padded[me], (n - first_image) * padded_image,
+                    (padded_size[0], padded_size[1], whole),
+                )  # fmt: skip
+            all_rows = (last_image - first_image) * grid[0]
+            for first in range(0, all_rows, block_rows):
+                last = min(all_rows, first + block_rows)
+                transform_windows(padded[me], grid, whole, first, last, windows[me], planes[0])
+                transform_gradient(
+                    gradient, gradient0, dy_size, grid, wide, first, last, gradients[me],
+                    planes[1],
+                )  # fmt: skip
+                accumulate_planes(
+                    windows[me], gradients[me], sums, (last - first) * grid[1], planes,
+                    (channels, whole, wide),
+                )  # fmt: skip
+    # Chunks are added in order: the same bits for any number of threads.
+    for c in prange(channels):
+        me = thread_id()
+        for k in range(PLANES):
+            first = (k * channels + c) * wide
+            _add_chunks(partial, first, wide)
+        for o in range(0, filters, lanes(x)):
+            transform_sums(partial[0], c * wide + o, channels * wide, taps[me])
+            for v in range(min(lanes(x), filters - o)):
+                for tap in range(9):
+                    dweight[((o + v) * channels + c) * 9 + tap] = taps[me, tap * lanes(x) + v]
+    if dbias.size:
+        _add_chunks(partial, all_sums, wide)
+        copy_row(partial[0], all_sums, dbias, 0, filters)
+
+
+@jit.serial
+def _add_chunks(partial, first, count):
+    """partial[0, first:][:count] = sum over chunks, in order; count is whole vectors."""
+    for i in range(first, first + count, lanes(partial)):
+        total = load(partial[0], i)
+        for chunk in range(1, partial.shape[0]):
+            total = total + load(partial[chunk], i)
+        store(partial[0], i, total)
+
+
+def weight_gradient(x, dy, padding, dy_size, dweight, dbias, spread, workspace):
+    """dweight (O, C, 3, 3) and dbias (O,) or size 0; see `conv.run_weight_gradient`.
+
+    dy_size : (H_out, W_out, O), before pooling
+    spread : as in `input_gradient`; an image is pooled by itself
+    """
+    filters, channels = dweight.shape[:2]
+    blocks = blocks_of(len(x), dy_size[:2], channels + filters)
+    if spread[0].size:
+        blocks = blocks._replace(group=1, rows=min(blocks.rows, blocks.grid[0]))
+    flat = x.reshape(-1)
+    whole, wide = int(full_vectors(flat, channels)), int(full_vectors(flat, filters))
+    rows, columns = blocks.padded_size
+    threads = jit.max_threads()
+    room = PLANES * channels * wide + wide
+    partial = workspace.array("partial", (jit.chunks_of(len(x)), room), x.dtype)
+    scratch = tuple(
+        workspace.array(f"winograd_{name}", (threads, size), x.dtype)
+        for name, size in (
+            ("padded", blocks.group * rows * columns * whole),
+            ("windows", PLANES * int(plane_step(blocks.windows, whole, flat))),
+            ("gradients", PLANES * int(plane_step(blocks.windows, wide, flat))),
+            ("taps", 9 * int(lanes_of(flat))),
+        )
+    )
+    _weight_gradient(
+        flat, dy.reshape(-1), dweight.reshape(-1), dbias, x.shape, dy_size, padding,
+        (*blocks, blocks.padded_size), partial, scratch, spread,
+    )  # fmt: skip

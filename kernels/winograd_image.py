@@ -1,0 +1,353 @@
+"""Winograd's F(2x2, 3x3): four outputs of a 3 x 3 convolution for 16 products instead of 36.
+
+Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016), section 4.1:
+
+    Y = A^T [(G g G^T) * (B^T d B)] A      g: 3 x 3 filter, d: 4 x 4 window, Y: 2 x 2 outputs
+
+          | 1  0 -1  0 |          | 1    0    0  |
+    B^T = | 0  1  1  0 |      G = | 1/2  1/2 1/2 |      A^T = | 1 1  1  0 |
+          | 0 -1  1  0 |          | 1/2 -1/2 1/2 |            | 0 1 -1 -1 |
+          | 0  1  0 -1 |          | 0    0    1  |
+
+The products, summed over the input channels, are 16 matrix products of (windows x channels) by
+(channels x filters): the register tile's work. What the matrices contain are 0, 1 and 1/2, so whole
+numbers stay exact. The gradient by g follows by reading the formula backwards:
+
+    dg = G^T [(B^T d B) * (A dY A^T)] G
+
+Here are the transforms, and the products, for a block of windows. Windows are numbered row by row
+of windows, through the padded images of a group; each is two pixels right of, or below, its
+neighbour. A transformed block is 16 planes of (windows, width), width being channels rounded up to
+whole vectors. Planes lie an odd number of vectors apart: at a power of two all 16 would compete for
+the same places in the cache, which made the transforms three times as slow.
+"""
+
+from kernels import jit
+from kernels.packing import copy_row, fill_row, full_panel
+from kernels.pool_image import max_of_four
+from kernels.simd import lanes, load, load_part, splat, store, store_index, store_part, where
+from kernels.tile import FULL, TILE_ROWS, tile, tiles, transpose_block
+
+PLANES = 16
+
+
+@jit.serial
+def pad_image(image, image0, size, before, target, target0, padded_size):
+    """Copy (height, width, channels) into (rows, columns, whole vectors), zeros around it.
+
+    before : (rows, columns) of zeros above and left of the image; below 0: what is left out
+    """
+    height, width, channels = size
+    rows, columns, wide = padded_size
+    first, last = max(0, before[1]), max(max(0, before[1]), min(columns, width + before[1]))
+    for row in range(rows):
+        place = target0 + row * columns * wide
+        source_row = row - before[0]
+        if source_row < 0 or source_row >= height:
+            fill_row(target, place, columns * wide)
+            continue
+        fill_row(target, place, first * wide)
+        source = image0 + (source_row * width + first - before[1]) * channels
+        if wide == channels:
+            copy_row(image, source, target, place + first * wide, (last - first) * wide)
+        else:
+            for column in range(last - first):
+                for c in range(0, wide, lanes(image)):
+                    v = load_part(image, source + column * channels + c, channels - c)
+                    store(target, place + (first + column) * wide + c, v)
+        fill_row(target, place + last * wide, (columns - last) * wide)
+
+
+@jit.serial
+def _window_column(padded, place, row):
+    """B^T times one column of a window."""
+    d0, d1 = load(padded, place), load(padded, place + row)
+    d2, d3 = load(padded, place + 2 * row), load(padded, place + 3 * row)
+    return d0 - d2, d1 + d2, d2 - d1, d1 - d3
+
+
+@jit.serial
+def _store_window_row(windows, place, plane, v0, v1, v2, v3):
+    """One row of B^T d times B."""
+    store(windows, place, v0 - v2)
+    store(windows, place + plane, v1 + v2)
+    store(windows, place + 2 * plane, v2 - v1)
+    store(windows, place + 3 * plane, v1 - v3)
+
+
+@jit.serial
+def transform_windows(padded, grid, width, first, last, windows, plane):
+    """B^T d B for the windows in rows first to last of the padded images of a group.
+
+    grid : (rows, columns) of windows in an image
+    """
+    row_length = (2 * grid[1] + 2) * width
+    image = (2 * grid[0] + 2) * row_length
+    for row in range(first, last):
+        corner = row // grid[0] * image + row % grid[0] * 2 * row_length
+        for column in range(grid[1]):
+            target = ((row - first) * grid[1] + column) * width
+            for source in range(
+                corner + 2 * column * width, corner + (2 * column + 1) * width, lanes(padded)
+            ):
+                a0, a1, a2, a3 = _window_column(padded, source, row_length)
+                b0, b1, b2, b3 = _window_column(padded, source + width, row_length)
+                c0, c1, c2, c3 = _window_column(padded, source + 2 * width, row_length)
+                d0, d1, d2, d3 = _window_column(padded, source + 3 * width, row_length)
+                _store_window_row(windows, target, plane, a0, b0, c0, d0)
+                _store_window_row(windows, target + 4 * plane, plane, a1, b1, c1, d1)
+                _store_window_row(windows, target + 8 * plane, plane, a2, b2, c2, d2)
+                _store_window_row(windows, target + 12 * plane, plane, a3, b3, c3, d3)
+                target += lanes(padded)
+
+
+@jit.serial
+def _filter_line(g0, g1, g2):
+    """G times one column of a filter."""
+    half = splat(g0, 0.5)
+    return g0, half * (g0 + g1 + g2), half * (g0 - g1 + g2), g2
+
+
+@jit.serial
+def transform_filters(weight, channel, strides, depth, channels, filters, taps):
+    """G g G^T of the filters that read one input channel, into 16 planes of packed panels.
+
+    strides : (to the next input channel, to the next filter) in weight
+    depth, channels : number of input channels and of filters
+    taps : room for nine vectors
+    """
+    inner, outer, turned = strides
+    width = full_panel(filters, channels)
+    plane = depth * ((channels + width - 1) // width * width)
+    n = lanes(filters)
+    for o in range(0, channels, n):
+        for tap in range(0, 9, n):
+            transpose_block(
+                weight, channel * inner + o * outer + tap, outer, min(n, channels - o),
+                min(n, 9 - tap), taps, tap * n, n,
+            )  # fmt: skip
+        first, step = (8 * n, -n) if turned else (0, n)
+        a0, a1, a2, a3 = _filter_line(
+            load(taps, first), load(taps, first + 3 * step), load(taps, first + 6 * step)
+        )
+        b0, b1, b2, b3 = _filter_line(
+            load(taps, first + step), load(taps, first + 4 * step), load(taps, first + 7 * step)
+        )
+        c0, c1, c2, c3 = _filter_line(
+            load(taps, first + 2 * step), load(taps, first + 5 * step), load(taps, first + 8 * step)
+        )
+        target = o // width * width * depth + channel * width + o % width
+        _store_filter_row(filters, target, plane, a0, b0, c0)
+        _store_filter_row(filters, target + 4 * plane, plane, a1, b1, c1)
+        _store_filter_row(filters, target + 8 * plane, plane, a2, b2, c2)
+        _store_filter_row(filters, target + 12 * plane, plane, a3, b3, c3)
+
+
+@jit.serial
+def _store_filter_row(filters, place, plane, g0, g1, g2):
+    """One row of G g times G^T."""
+    u0, u1, u2, u3 = _filter_line(g0, g1, g2)
+    store(filters, place, u0)
+    store(filters, place + plane, u1)
+    store(filters, place + 2 * plane, u2)
+    store(filters, place + 3 * plane, u3)
+
+
+@jit.serial
+def equal_tiles(windows):
+    """Rows of a register tile and number of such tiles for at least so many windows.
+
+    What lies in the windows past the last one has no meaning, and nobody reads its products.
+    """
+    repeats = (windows + TILE_ROWS - 1) // TILE_ROWS
+    return (windows + repeats - 1) // repeats, repeats
+
+
+@jit.serial
+def multiply_planes(windows, filters, zeros, products, count, planes, sizes):
+    """products[k] = windows[k] @ filters[k] for the first ``count`` windows of each plane k.
+
+    planes : distance between planes of windows and of products
+    sizes : (input channels, their whole vectors, filters, their whole vectors)
+    """
+    depth, width, channels, wide = sizes
+    panel = full_panel(filters, channels)
+    panels = (channels + panel - 1) // panel * panel
+    rows, repeats = equal_tiles(count)
+    for k in range(PLANES):
+        for o in range(0, channels, panel):
+            tiles(
+                FULL, rows, min(panel, wide - o) // lanes(windows),
+                windows, k * planes[0], width, 0, 1,
+                filters, (k * panels + o) * depth, panel, depth, 1, zeros, 0, 0,
+                products, k * planes[1] + o, wide, lanes(windows),
+                repeats, rows * width, 0, 0, rows * wide,
+            )  # fmt: skip
+
+
+@jit.serial
+def _output_row(products, place, plane):
+    """One row of the products times A."""
+    m0, m1 = load(products, place), load(products, place + plane)
+    m2, m3 = load(products, place + 2 * plane), load(products, place + 3 * plane)
+    return m0 + m1 + m2, m1 - m2 - m3
+
+
+@jit.serial
+def _outputs(products, place, plane, bias):
+    """The four outputs of a window: upper left, upper right, lower left, lower right."""
+    a0, a1 = _output_row(products, place, plane)
+    b0, b1 = _output_row(products, place + 4 * plane, plane)
+    c0, c1 = _output_row(products, place + 8 * plane, plane)
+    d0, d1 = _output_row(products, place + 12 * plane, plane)
+    return a0 + b0 + c0 + bias, a1 + b1 + c1 + bias, b0 - c0 - d0 + bias, b1 - c1 - d1 + bias
+
+
+@jit.serial
+def transform_products(products, plane, grid, wide, first, last, bias, y, y0, size):
+    """A^T M A + bias for the windows in rows first to last of a group of images beginning at y0.
+
+    size : (height, width, channels) of an image of y
+    """
+    height, width, channels = size
+    for row in range(first, last):
+        upper = 2 * (row % grid[0])
+        corner = y0 + (row // grid[0] * height + upper) * width * channels
+        for column in range(grid[1]):
+            right = 2 * column + 1 < width
+            for c in range(0, channels, lanes(y)):
+                rest = channels - c
+                source = ((row - first) * grid[1] + column) * wide + c
+                v00, v01, v10, v11 = _outputs(products, source, plane, load(bias, c))
+                place = corner + 2 * column * channels + c
+                store_part(y, place, v00, rest)
+                if right:
+                    store_part(y, place + channels, v01, rest)
+                if upper + 1 < height:
+                    place += width * channels
+                    store_part(y, place, v10, rest)
+                    if right:
+                        store_part(y, place + channels, v11, rest)
+
+
+@jit.serial
+def pool_products(products, plane, grid, wide, first, last, bias, relu, y, index, y0, size):
+    """The same, 2 x 2 max pooled: a window's four outputs are the window of the pool.
+
+    size : (height, width, channels) of a pooled image; index is like y
+    """
+    height, width, channels = size
+    zero = splat(y, 0.0)
+    for row in range(first, last):
+        upper = row % grid[0]
+        if upper >= height:
+            continue
+        corner = y0 + (row // grid[0] * height + upper) * width * channels
+        for column in range(width):
+            for c in range(0, channels, lanes(y)):
+                rest = channels - c
+                source = ((row - first) * grid[1] + column) * wide + c
+                v00, v01, v10, v11 = _outputs(products, source, plane, load(bias, c))
+                best, which = max_of_four(v00, v01, v10, v11)
+                if relu:
+                    best = where(best < zero, zero, best)
+                place = corner + column * channels + c
+                store_part(y, place, best, rest)
+                store_index(index, place, which, rest)
+
+
+# --- the gradient by the filters ----------------------------------------------------------------
+
+
+@jit.serial
+def _store_gradient_row(spread, place, plane, v0, v1):
+    """One row of A dY times A^T."""
+    store(spread, place, v0)
+    store(spread, place + plane, v0 + v1)
+    store(spread, place + 2 * plane, v0 - v1)
+    store(spread, place + 3 * plane, splat(v1, 0.0) - v1)
+
+
+@jit.serial
+def transform_gradient(dy, dy0, size, grid, wide, first, last, spread, plane):
+    """A dY A^T for the windows in rows first to last of a group of images beginning at dy0.
+
+    size : (height, width, channels) of an image of dy
+    """
+    height, width, channels = size
+    zero = splat(dy, 0.0)
+    for row in range(first, last):
+        upper = 2 * (row % grid[0])
+        corner = dy0 + (row // grid[0] * height + upper) * width * channels
+        lower = width * channels
+        for column in range(grid[1]):
+            right = 2 * column + 1 < width
+            for c in range(0, wide, lanes(dy)):
+                place = corner + 2 * column * channels + c
+                rest = channels - c
+                rest_right = rest if right else 0
+                rest_below = rest if upper + 1 < height else 0
+                v00, v01 = (
+                    load_part(dy, place, rest), load_part(dy, place + channels, rest_right)
+                )  # fmt: skip
+                v10 = load_part(dy, place + lower, rest_below)
+                v11 = load_part(dy, place + lower + channels, min(rest_below, rest_right))
+                target = ((row - first) * grid[1] + column) * wide + c
+                _store_gradient_row(spread, target, plane, v00, v01)
+                _store_gradient_row(spread, target + 4 * plane, plane, v00 + v10, v01 + v11)
+                _store_gradient_row(spread, target + 8 * plane, plane, v00 - v10, v01 - v11)
+                _store_gradient_row(spread, target + 12 * plane, plane, zero - v10, zero - v11)
+
+
+@jit.serial
+def accumulate_planes(windows, spread, sums, count, planes, sizes):
+    """sums[k] += windows[k]^T @ spread[k] over the first ``count`` windows of each plane k.
+
+    planes : distance between planes of windows and of spread
+    sizes : (input channels, their whole vectors, filters' whole vectors)
+    """
+    depth, width, wide = sizes
+    panel = full_panel(spread, wide)
+    count_tiles = (depth + TILE_ROWS - 1) // TILE_ROWS
+    for k in range(PLANES):
+        for o in range(0, wide, panel):
+            vectors = min(panel, wide - o) // lanes(windows)
+            for t in range(count_tiles):
+                first, last = depth * t // count_tiles, depth * (t + 1) // count_tiles
+                place = (k * depth + first) * wide + o
+                tile(
+                    FULL, last - first, vectors, windows, k * planes[0] + first, 1, 0, width,
+                    spread, k * planes[1] + o, wide, count, 1, sums, place, wide,
+                    sums, place, wide, lanes(windows),
+                )  # fmt: skip
+
+
+@jit.serial
+def _gradient_line(s0, s1, s2, s3, half):
+    """G^T times one column of the sums."""
+    both = half * (s1 + s2)
+    return s0 + both, half * (s1 - s2), both + s3
+
+
+@jit.serial
+def transform_sums(sums, place, plane, taps):
+    """G^T S G of one vector of filters: nine taps, into taps[tap * lanes]."""
+    n = lanes(sums)
+    half = splat(sums, 0.5)
+    for i in range(4):
+        # Rows first; the first three planes of a row are free for the result.
+        row = place + 4 * i * plane
+        s0, s1 = load(sums, row), load(sums, row + plane)
+        s2, s3 = load(sums, row + 2 * plane), load(sums, row + 3 * plane)
+        g0, g1, g2 = _gradient_line(s0, s1, s2, s3, half)
+        store(sums, row, g0)
+        store(sums, row + plane, g1)
+        store(sums, row + 2 * plane, g2)
+    for j in range(3):
+        column = place + j * plane
+        s0, s1 = load(sums, column), load(sums, column + 4 * plane)
+        s2, s3 = load(sums, column + 8 * plane), load(sums, column + 12 * plane)
+        g0, g1, g2 = _gradient_line(s0, s1, s2, s3, half)
+        store(taps, j * n, g0)
+        store(taps, (3 + j) * n, g1)
+        store(taps, (6 + j) * n, g2)

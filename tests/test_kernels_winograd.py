@@ -1,0 +1,100 @@
+"""Winograd's F(2x2, 3x3) gives what the direct method gives."""
+
+import numpy as np
+import pytest
+
+from kernels import compiled, im2col, winograd
+from kernels.winograd import blocks_of, suits
+from kernels.workspace import Workspace
+
+Pair = tuple[int, int]
+
+SHAPES = [
+    # batch, (height, width), channels, filters, (top, left), (bottom, right)
+    pytest.param(1, (8, 8), 16, 16, (1, 1), (1, 1), id="one image"),
+    pytest.param(3, (14, 13), 17, 33, (1, 1), (1, 1), id="odd width, odd channels"),
+    pytest.param(5, (6, 9), 33, 16, (0, 0), (0, 0), id="no padding"),
+    pytest.param(2, (17, 17), 32, 64, (2, 2), (2, 2), id="wide padding"),
+    pytest.param(2, (9, 7), 18, 17, (3, 0), (0, 3), id="padding on one side"),
+    pytest.param(40, (8, 8), 24, 40, (1, 1), (1, 1), id="groups of images"),
+    pytest.param(2, (40, 64), 64, 32, (1, 1), (1, 1), id="blocks of rows"),
+]
+
+
+def results(module, x, weight, bias, dy, padding):
+    """y, dx, dweight, dbias of a backend."""
+    y, dx, dweight, dbias = (np.full_like(array, np.nan) for array in (dy, x, weight, bias))
+    workspace = Workspace()
+    module.conv_forward(x, weight, bias, (1, 1), padding, y, workspace)
+    module.conv_backward_input(dy, weight, (1, 1), padding, dx, workspace)
+    module.conv_backward_weight(x, dy, (1, 1), padding, dweight, dbias, workspace)
+    return {"y": y, "dx": dx, "dweight": dweight, "dbias": dbias}
+
+
+def operands(draw, batch, size, channels, filters, before, after):
+    height, width = (size[axis] + before[axis] + after[axis] - 2 for axis in (0, 1))
+    shapes = (
+        (batch, *size, channels), (filters, channels, 3, 3), (filters,),
+        (batch, height, width, filters),
+    )  # fmt: skip
+    return [draw(shape) for shape in shapes]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize(("batch", "size", "channels", "filters", "before", "after"), SHAPES)
+def test_whole_numbers_are_exact(batch, size, channels, filters, before, after, dtype):
+    rng = np.random.default_rng(0)
+
+    def draw(shape):
+        return rng.integers(-4, 5, shape).astype(dtype)
+
+    x, weight, bias, dy = operands(draw, batch, size, channels, filters, before, after)
+    assert suits(weight.shape, (1, 1), dy.shape[1:3], x.reshape(-1))
+    assert suits(weight.shape, (1, 1), x.shape[1:3], x.reshape(-1))
+    ours = results(compiled, x, weight, bias, dy, before)
+    theirs = results(im2col, x, weight, bias, dy, before)
+    for name, array in ours.items():
+        np.testing.assert_array_equal(array, theirs[name], err_msg=name)
+
+
+def test_rounding_is_about_that_of_the_direct_method():
+    """Root mean square error against float64, on numbers such as networks contain."""
+    rng = np.random.default_rng(1)
+
+    def draw(shape):
+        scale = 0.1 if shape[-1] == 3 else 1
+        return rng.normal(0, scale, shape).astype(np.float32)
+
+    x, weight, bias, dy = operands(draw, 16, (16, 16), 32, 64, (1, 1), (1, 1))
+    exact = results(im2col, *(a.astype(np.float64) for a in (x, weight, bias, dy)), (1, 1))
+    direct = results(im2col, x, weight, bias, dy, (1, 1))
+    ours = results(compiled, x, weight, bias, dy, (1, 1))
+
+    def error(results, name):
+        return np.sqrt(np.mean((results[name] - exact[name]) ** 2)) / exact[name].std()
+
+    for name in ("y", "dx", "dweight"):
+        assert error(ours, name) < 1e-6
+        assert error(ours, name) < 6 * error(direct, name)
+
+
+@pytest.mark.parametrize(
+    ("weight_shape", "stride", "out_size"),
+    [
+        ((32, 3, 3, 3), (1, 1), (32, 32)),
+        ((32, 32, 3, 3), (2, 1), (32, 32)),
+        ((32, 32, 1, 3), (1, 1), (32, 32)),
+        ((32, 32, 3, 3), (1, 1), (1, 32)),
+    ],
+    ids=["few channels", "stride", "kernel", "mostly empty windows"],
+)
+def test_what_is_left_to_the_direct_method(weight_shape, stride, out_size):
+    assert not suits(weight_shape, stride, out_size, np.empty(0, np.float32))
+
+
+@pytest.mark.parametrize(("images", "size"), [(128, (32, 32)), (128, (3, 3)), (1, (200, 7))])
+def test_blocks_cover_images_and_stay_small(images, size):
+    blocks = blocks_of(images, size, 32)
+    assert blocks.grid == ((size[0] + 1) // 2, (size[1] + 1) // 2)
+    assert blocks.group == 1 or blocks.rows == blocks.group * blocks.grid[0]
+    assert blocks.windows * 32 <= max(winograd._PLANE, 32 * blocks.grid[1])
