@@ -384,6 +384,8 @@ class Sequential:
     def summary(self, input_shape: Sequence[int] | None = None) -> str:
         """A table of layers, their output for one sample (channels first), and their parameters.
 
+        Layers inside a layer stand below it, indented, each with the name that it has there.
+
         Args:
             input_shape: shape of one sample; default: the model's `input_shape`. Without either,
                 outputs are left out.
@@ -396,10 +398,11 @@ class Sequential:
             shape = (1, *sample)
         rows = [("layer", "output", "parameters")]
         for layer in self.layers:
-            shape = None if shape is None else layer.output_shape(shape)
-            output = "" if shape is None else " x ".join(map(str, shape[1:]))
-            count = sum(array.size for array in layer.params.values())
-            rows.append((repr(layer), output, f"{count:,}" if count else ""))
+            inside = layer.summary_rows(shape)
+            shape = inside[0][1]
+            for text, output, count in inside:
+                size = "" if output is None else " x ".join(map(str, output[1:]))
+                rows.append((text, size, f"{count:,}" if count else ""))
         rows.append(("total", "", f"{self._parameters.count:,}"))
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
         return "\n".join(

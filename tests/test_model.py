@@ -346,6 +346,14 @@ def test_summary() -> None:
     assert lines[1].split() == [
         "Conv2D(2,", "4,", "kernel_size=3,", "padding='same')", "4", "x", "6", "x", "6", "76"
     ]  # fmt: skip
+    assert [line.split()[0] for line in lines[5:16]] == [
+        "Residual", "main.0:", "main.1:", "main.2:", "main.3:", "main.0:", "shortcut.0:",
+        "shortcut.1:", "activation:", "Residual", "main.0:",
+    ]  # fmt: skip
+    assert lines[9].split() == ["main.3:", "Residual", "6", "x", "6", "x", "6"]
+    assert lines[10].startswith("    main.0: Conv2D(6, 6, kernel_size=1)")
+    assert lines[10].split()[-6:] == ["6", "x", "6", "x", "6", "42"]
+    assert lines[11].startswith("  shortcut.0: Conv2D(4, 6, kernel_size=1)")
     assert lines[-1].split() == ["total", f"{build().parameters.count:,}"]
     assert "6 x" not in build().summary()
     last = Sequential(Conv2D(1, 2, 3), data_format="channels_last", input_shape=(5, 4, 1))

@@ -295,6 +295,15 @@ class Layer:
 
     # --- how it is written down -----------------------------------------------------------------
 
+    def summary_rows(self, input_shape: Shape | None) -> list[tuple[str, Shape | None, int]]:
+        """(what it is, shape of its output, how many parameters), for `Sequential.summary`.
+
+        Without an input shape there are no output shapes. A layer made of layers gives a row for
+        itself, which counts no parameters, and rows for those inside.
+        """
+        output = None if input_shape is None else self.output_shape(input_shape)
+        return [(repr(self), output, sum(array.size for array in self.params.values()))]
+
     @property
     def name(self) -> str:
         """The layer as it would be written in Python: what errors call it."""

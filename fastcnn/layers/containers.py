@@ -87,6 +87,18 @@ class Residual(Layer):
             parts.append(f"activation={self.activation!r}")
         return f"Residual({', '.join(parts)})"
 
+    def summary_rows(self, input_shape: Shape | None) -> list[tuple[str, Shape | None, int]]:
+        output = None if input_shape is None else self.output_shape(input_shape)
+        rows: list[tuple[str, Shape | None, int]] = [("Residual", output, 0)]
+        shape = input_shape
+        for name, layer in self.children():
+            if name in ("main.0", "shortcut.0"):
+                shape = input_shape
+            (text, shape, count), *inside = layer.summary_rows(shape)
+            rows.append((f"  {name}: {text}", shape, count))
+            rows += [(f"  {text}", output, count) for text, output, count in inside]
+        return rows
+
     def children(self) -> list[tuple[str, Layer]]:
         children = [(f"main.{i}", layer) for i, layer in enumerate(self.main)]
         children += [(f"shortcut.{i}", layer) for i, layer in enumerate(self.shortcut or ())]
