@@ -318,8 +318,9 @@ class Run:
     def _summarise(self, history: History, result: dict[str, Any]) -> None:
         if not history.epochs:
             return
+        epochs = "1 epoch" if history.epochs == 1 else f"{history.epochs} epochs"
         self._say(
-            f"{history.stopped_because}: {history.epochs} epochs in "
+            f"{history.stopped_because}: {epochs} in "
             f"{result['seconds_total']:.2f} s, {result['seconds_per_epoch']:.2f} s per epoch, "
             f"{result['images_per_second']:,.0f} images/s"
         )
