@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastcnn import backend
+from fastcnn import backend, models
 from fastcnn.layers import AveragePool2D, BatchNorm, Conv2D, Dense, MaxPool2D
 
 torch = pytest.importorskip("torch")
@@ -105,3 +105,65 @@ def test_batch_norm(shape):
     np.testing.assert_allclose(
         layer.state["running_mean"], twin.running_mean.numpy(), atol=2e-5, rtol=1e-5
     )
+
+
+class Block(torch.nn.Module):
+    """A residual block of ResNet-20 as PyTorch's users write it."""
+
+    def __init__(self, channels, filters, stride):
+        super().__init__()
+        nn = torch.nn
+        self.conv1 = nn.Conv2d(channels, filters, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(filters)
+        self.conv2 = nn.Conv2d(filters, filters, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(filters)
+        self.shortcut = nn.Sequential()
+        if stride > 1:
+            projection = nn.Conv2d(channels, filters, 1, stride, bias=False)
+            self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(filters))
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+        return torch.relu(y + self.shortcut(x))
+
+
+def resnet20_twin():
+    nn = torch.nn
+    layers = [nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
+    for channels, filters, stride in [(16, 16, 1), (16, 32, 2), (32, 64, 2)]:
+        layers += [Block(channels, filters, stride), Block(filters, filters, 1)]
+        layers += [Block(filters, filters, 1)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+
+
+def in_order(model, kind):
+    """Parameters or gradients of our model, shaped as those of the twin."""
+    values = [v for layer in model.layers for v in getattr(layer, kind).items()]
+    is_dense = [name == "weight" and value.ndim == 2 for name, value in values]
+    return [value.T if dense else value for (_, value), dense in zip(values, is_dense, strict=True)]
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_resnet20(dtype, name):
+    rng = np.random.default_rng(0)
+    model, twin = models.build("resnet20").astype(dtype), resnet20_twin().double()
+    for ours, theirs in zip(in_order(model, "params"), twin.parameters(), strict=True):
+        if ours.ndim == 1:  # gammas of 1 and betas of 0 would hide much
+            ours[:] = rng.uniform(0.5, 1.5, ours.shape)
+        theirs.data[:] = torch.tensor(np.array(ours, np.float64))
+    x = rng.normal(size=(8, 3, 32, 32)).astype(np.float32)
+    dy = rng.normal(size=(8, 10)).astype(np.float32)
+    x_twin = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+    y_twin = twin(x_twin)
+    y_twin.backward(torch.tensor(dy, dtype=torch.float64))
+    with backend(name):
+        y = model.forward(x.astype(dtype), training=True)
+        dx = model.backward(dy.astype(dtype))
+    ours = [y, dx, *in_order(model, "grads")]
+    theirs = [y_twin.detach(), x_twin.grad, *(value.grad for value in twin.parameters())]
+    # In float32, one ReLU in a million stands so near 0 that rounding decides on its gradient.
+    bound = 0.05 if dtype == "float32" else 1e-11
+    for place, (value, expected) in enumerate(zip(ours, theirs, strict=True)):
+        difference = np.linalg.norm(value - expected.numpy())
+        assert difference < bound * np.linalg.norm(expected.numpy()), place

@@ -1,9 +1,28 @@
 """The named networks."""
 
+import copy
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
-from fastcnn import config, models
+from fastcnn import Sequential, backend, config, datasets, load_model, models
+from fastcnn.layers import Conv2D, Residual
+from fastcnn.losses import CrossEntropyLoss
+from fastcnn.optim import SGD
+from kernels import jit
+
+# Weights of ResNet-20's 3 x 3 convolutions, weights of its 1 x 1 convolutions, gamma and beta of
+# its BatchNorms (two per block, one at the start, one per projection), the dense layer.
+RESNET20 = (
+    (9 * 3 * 16 + 6 * 9 * 16 * 16)
+    + (9 * 16 * 32 + 5 * 9 * 32 * 32)
+    + (9 * 32 * 64 + 5 * 9 * 64 * 64)
+    + (16 * 32 + 32 * 64)
+    + 2 * (7 * 16 + 7 * 32 + 7 * 64)
+    + (64 * 10 + 10)
+)
 
 # Parameters counted by hand from the descriptions.
 COUNTS = {
@@ -13,6 +32,7 @@ COUNTS = {
     "cifar-cnn": 896 + 64 + 9248 + 64 + 25930,
     "lenet5": 61_706,
     "cifar-mlp": 3072 * 1024 + 1024 + 2048 + 10_250,
+    "resnet20": RESNET20,
 }
 every_model = pytest.mark.parametrize("name", models.names())
 
@@ -56,6 +76,107 @@ def test_choices() -> None:
 def test_sums_for_sigmoid_start_smaller() -> None:
     weight = models.build("lenet5").layers[0].params["weight"]
     assert np.abs(weight).max() <= np.sqrt(6 / (25 + 150))
+
+
+# --- resnet20 -----------------------------------------------------------------------------------
+
+RNG = np.random.default_rng(4)
+IMAGES = RNG.integers(0, 256, (8, 3, 32, 32), dtype=np.uint8)
+LABELS = np.arange(8)
+
+
+def train_steps(model: Sequential, steps: int) -> list[float]:
+    """The loss of each step."""
+    x = IMAGES.astype(model.dtype) / 128 - 1
+    loss, optimizer, losses = CrossEntropyLoss(), SGD(0.1, momentum=0.9, weight_decay=1e-4), []
+    for _ in range(steps):
+        losses.append(loss.forward(model.forward_training(x), LABELS))
+        model.backward_training(loss.backward())
+        optimizer.step(model)
+    return losses
+
+
+def test_resnet20_has_the_size_of_the_paper() -> None:
+    """Table 6: 0.27 million, where the shortcuts have no parameters."""
+    projections = 16 * 32 + 32 * 64 + 2 * (32 + 64)
+    assert (RESNET20, RESNET20 - projections) == (272_474, 269_722)
+    layers = [layer for top in models.build("resnet20").layers for layer in top.family()]
+    convs = [layer for layer in layers if isinstance(layer, Conv2D)]
+    assert [conv.kernel_size for conv in convs].count((3, 3)) == 19  # the 20th layer is dense
+    assert [conv.kernel_size for conv in convs].count((1, 1)) == 2
+    assert not any(conv.bias for conv in convs)
+
+
+def test_resnet20_halves_the_image_where_it_doubles_the_filters() -> None:
+    shape, shapes, projected = (5, 3, 32, 32), [], []
+    for layer in models.build("resnet20").layers:
+        shape = layer.output_shape(shape)
+        if isinstance(layer, Residual):
+            shapes.append(shape[1:])
+            projected.append(layer.shortcut is not None)
+    assert shapes == 3 * [(16, 32, 32)] + 3 * [(32, 16, 16)] + 3 * [(64, 8, 8)]
+    assert projected == 3 * [False] + 2 * [True, False, False]
+    assert shape == (5, 10)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_resnet20_on_both_fast_backends(dtype: Any) -> None:
+    x = IMAGES.astype(dtype) / 128 - 1
+    upstream = RNG.normal(size=(8, 10)).astype(dtype)
+    results = []
+    for name in ("numba", "im2col"):
+        model = models.build("resnet20").astype(dtype)
+        with backend(name):
+            y = model.forward(x, training=True)
+            dx = model.backward(upstream)
+            results.append([y, model.forward(x), dx, model.parameters.gradients])
+    # In float32, one ReLU in a million stands so near 0 that rounding decides on its gradient.
+    bound = 0.02 if dtype == np.float32 else 1e-11
+    for ours, other in zip(*results, strict=True):
+        assert np.linalg.norm(ours - other) < bound * np.linalg.norm(other)
+
+
+def test_resnet20_learns() -> None:
+    data = datasets.load("digits")
+    x, y = data.x_train[:300, :, ::2, ::2].copy(), data.y_train[:300]
+    model = models.build("resnet20", input_shape=(1, 14, 14))
+    history = model.train(x, y, optimizer=SGD(0.1, momentum=0.9), epochs=4, batch_size=50)
+    assert history["loss"][-1] < 0.5 * history["loss"][0]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_resnet20_has_the_same_bits_for_any_number_of_threads(threads: int) -> None:
+    expected = models.build("resnet20")
+    losses = train_steps(expected, 2)
+    model = models.build("resnet20")
+    before = jit.get_threads()
+    jit.set_threads(threads)
+    try:
+        assert train_steps(model, 2) == losses
+    finally:
+        jit.set_threads(before)
+    for name, array in model.copy_arrays().items():
+        assert array.tobytes() == expected.copy_arrays()[name].tobytes(), name
+
+
+def test_resnet20_saved_and_copied(tmp_path: Path) -> None:
+    model = models.build("resnet20", classes=8)
+    train_steps(model, 2)
+    model.save(tmp_path / "resnet20.npz")
+    for twin in (load_model(tmp_path / "resnet20.npz"), copy.deepcopy(model)):
+        assert twin.name == "resnet20"
+        assert twin.predict_proba(IMAGES).tobytes() == model.predict_proba(IMAGES).tobytes()
+        assert twin.evaluate(IMAGES, LABELS) == model.evaluate(IMAGES, LABELS)
+        assert train_steps(twin, 1) == train_steps(copy.deepcopy(model), 1)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (1, 8, 8), (3, 33, 17), (2, 1, 1)])
+def test_resnet20_takes_images_of_any_size(shape: tuple[int, ...]) -> None:
+    model = models.build("resnet20", input_shape=shape, classes=3)
+    x = RNG.normal(size=(4, *shape)).astype(np.float32)
+    assert model.forward(x, training=True).shape == (4, 3)
+    assert model.backward(np.ones((4, 3), np.float32)).shape == x.shape
+    assert model.predict(x).shape == (4,)
 
 
 def test_mistakes() -> None:
