@@ -7,7 +7,7 @@ from kernels import jit
 from kernels.packing import mode_of, panel_width, vector_width
 from kernels.pool_image import pool_fours_image, spread_fours_image
 from kernels.simd import lanes, load_part, splat, store_part, where
-from kernels.tile import TILE_ROWS, tile
+from kernels.tile import TILE_ROWS, tile, tiles
 
 
 @jit.serial
@@ -42,24 +42,30 @@ def convolve_image(
     kernel_h, inner = taps
     lane_count = vector_width(packed, channels)
     panel = panel_width(packed, channels)
-    tiles = (size[1] + TILE_ROWS - 1) // TILE_ROWS
+    count = (size[1] + TILE_ROWS - 1) // TILE_ROWS
+    # Output rows whose windows lie within the image from top to bottom differ in their place only.
+    inside = rows_inside(first_row, stride_h, size[0], height - kernel_h + 1)
     for o in range(0, channels, panel):
         vectors = (min(panel, channels - o) + lane_count - 1) // lane_count
         tail = channels - o - (vectors - 1) * lane_count
         weights = packed0 + o * kernel_h * inner
-        for h in range(size[0]):
-            row = first_row + h * stride_h
-            i, stop = rows_inside(row, 1, kernel_h, height)
-            for t in range(tiles):
-                # Even shares: 19 columns are 10 + 9, not 14 + 5.
-                first, last = size[1] * t // tiles, size[1] * (t + 1) // tiles
-                tile(
+        for t in range(count):
+            # Even shares: 19 columns are 10 + 9, not 14 + 5.
+            first, last = size[1] * t // count, size[1] * (t + 1) // count
+            h = 0
+            while h < size[0]:
+                repeats = inside[1] - h if h == inside[0] and inside[1] > h else 1
+                row = first_row + h * stride_h
+                i, stop = rows_inside(row, 1, kernel_h, height)
+                tiles(
                     mode, last - first, vectors,
                     image, image0 + (row + i) * row_length + first * column_step,
                     column_step, row_length, 1,
                     packed, weights + i * inner * panel, panel, inner, stop - i, bias, o, 0,
                     y, y0 + h * y_steps[0] + first * y_steps[1] + o, y_steps[1], tail,
+                    repeats, stride_h * row_length, 0, 0, y_steps[0],
                 )  # fmt: skip
+                h += repeats
 
 
 @jit.serial
@@ -76,14 +82,14 @@ def accumulate_image(
     mode = mode_of(dy, channels)
     lane_count = vector_width(dy, channels)
     panel = panel_width(dy, channels)
-    tiles = (inner + TILE_ROWS - 1) // TILE_ROWS
+    count = (inner + TILE_ROWS - 1) // TILE_ROWS
     for o in range(0, channels, panel):
         vectors = min(panel, channels - o) // lane_count
         for i in range(kernel_h):
             h, stop = rows_inside(first_row + i, stride_h, size[0], height)
             row = first_row + i + h * stride_h
-            for t in range(tiles):
-                first, last = inner * t // tiles, inner * (t + 1) // tiles
+            for t in range(count):
+                first, last = inner * t // count, inner * (t + 1) // count
                 place = partial0 + (i * inner + first) * channels + o
                 tile(
                     mode, last - first, vectors,
