@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 from pathlib import Path
 
 
@@ -33,6 +34,10 @@ def reserve_threads() -> None:
     """Let Numba have a few more threads than there are cores, so that any number can be tried.
 
     Numba reads its largest number of threads from the environment, when it is imported and at
-    every compilation; a value set otherwise would be undone. An existing value is respected.
+    every compilation; a value set otherwise would be undone. An existing value is respected, and
+    so is the number that Numba has already read where someone imported it first: it would refuse
+    to compile after a change.
     """
+    if "numba" in sys.modules:
+        return
     os.environ.setdefault("NUMBA_NUM_THREADS", str(max(available_cores(), 8)))

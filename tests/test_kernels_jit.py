@@ -61,3 +61,14 @@ def test_available_cores_respects_a_quota(monkeypatch):
     from kernels import cores
 
     assert cores.available_cores() <= 2
+
+
+def test_numba_may_be_imported_first(tmp_path):
+    code = "import numba; from kernels import jit; print(jit.threading_layer(), end='')"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}  # nothing is compiled yet
+    environment.pop("NUMBA_NUM_THREADS", None)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == jit.threading_layer()
