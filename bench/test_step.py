@@ -9,10 +9,11 @@ from collections.abc import Callable
 import pytest
 
 import fastcnn
-from bench.side_by_side import BATCH, fastcnn_step
+from bench.sides import batch_size, fastcnn_step
+from fastcnn import models
 from kernels import jit
 
-every_model = pytest.mark.parametrize("name", list(BATCH))
+every_model = pytest.mark.parametrize("name", models.names())
 Measure = Callable[..., None]
 
 
@@ -20,8 +21,8 @@ Measure = Callable[..., None]
 @pytest.mark.parametrize("backend", ["im2col", "numba"], indirect=True)
 def test_batch(name: str, backend: str, measure: Measure):
     with fastcnn.backend(backend):
-        step = fastcnn_step(name, BATCH[name], jit.available_cores())
-        measure(f"{name}: training step, batch of {BATCH[name]}", step, BATCH[name])
+        step = fastcnn_step(name, batch_size(name), jit.available_cores())
+        measure(f"{name}: training step, batch of {batch_size(name)}", step, batch_size(name))
 
 
 @every_model
