@@ -1,0 +1,354 @@
+"""How near the kernels come to what the processor can do: every layer of the named models.
+
+    python -m bench.peak --out DIR --threads 1
+
+Measures the processor's peak (fused multiply-adds that never leave the registers, as wide as the
+kernels' own vectors) and the memory's bandwidth (a triad over arrays that fit into no cache), and
+between these, in turns, every convolution and dense layer of the models in every direction that
+training needs, and whole training steps. Operations are counted as those of the direct method.
+
+Prints tables, and writes peak.json and peak.png, a roofline (Williams, Waterman, Patterson,
+"Roofline: An Insightful Visual Performance Model", 2009), into --out.
+"""
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+from bench import report, sides
+from bench.roofs import multiply_add_operations, triad_bytes
+from fastcnn import backends, models
+from fastcnn.layers import Conv2D, Dense, Layer, Residual
+from fastcnn.layers.window import padding_before
+from kernels import jit
+from kernels.workspace import Workspace
+
+Shape = tuple[int, ...]
+
+DIRECTIONS = ("forward", "input gradient", "weight gradient")
+
+
+@dataclasses.dataclass
+class Options:
+    """Compare the kernels with the processor's peak and the memory's bandwidth."""
+
+    models: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")] = models.names()
+    """Models whose layers are measured."""
+    threads: int = 1
+    """Threads of the kernels and of the roofs."""
+    rounds: int = 15
+    """Turns that each layer takes."""
+    seconds: float = 0.01
+    """Length of a layer's turn; a training step's is ten times as long."""
+    megabytes: int = 256
+    """Size of each of the three arrays of the triad: several times the last cache."""
+    out: str | None = None
+    """Folder for peak.json and peak.png."""
+
+
+# --- what is measured ---------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A convolution or dense layer where it stands in a model."""
+
+    layer: Conv2D | Dense
+    x_shape: Shape
+    needs_input_gradient: bool
+
+    def __str__(self) -> str:
+        layer = self.layer
+        if isinstance(layer, Dense):
+            return f"dense {layer.in_features}->{layer.out_features}"
+        text = f"{layer.kernel_size[0]}x{layer.kernel_size[1]} "
+        text += f"{layer.in_channels}->{layer.out_channels}"
+        if layer.stride != (1, 1):
+            text += f" stride {layer.stride[0]}"
+        return f"{text}, {self.x_shape[2]}x{self.x_shape[3]}"
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """The directions that training needs."""
+        return DIRECTIONS if self.needs_input_gradient else (DIRECTIONS[0], DIRECTIONS[2])
+
+    @property
+    def operations(self) -> int:
+        """Multiplications and additions of the direct method, the same in every direction."""
+        y_shape = self.layer.output_shape(self.x_shape)
+        places = int(np.prod(y_shape)) // y_shape[1]
+        return 2 * places * self.layer.params["weight"].size
+
+    def bytes(self, direction: str) -> int:
+        """Size of the arrays that must be read or written once."""
+        parameters = sum(array.size for array in self.layer.params.values())
+        if direction == "input gradient":
+            parameters = self.layer.params["weight"].size
+        y_size = int(np.prod(self.layer.output_shape(self.x_shape)))
+        x_size = int(np.prod(self.x_shape))
+        if direction != "input gradient":
+            x_size = x_size * self._pixels_read() // int(np.prod(self.x_shape[2:]))
+        return self.layer.dtype.itemsize * (x_size + y_size + parameters)
+
+    def _pixels_read(self) -> int:
+        """Pixels of an image that any window touches: a 1x1 filter with stride 2 skips most."""
+        layer = self.layer
+        if isinstance(layer, Dense):
+            return 1
+        start = padding_before(self.x_shape, layer.kernel_size, layer.stride, layer.padding)
+        pixels = 1
+        for axis in (0, 1):
+            windows = range(layer.output_shape(self.x_shape)[2 + axis])
+            first = -start[axis]
+            touched = {
+                first + window * layer.stride[axis] + k
+                for window in windows
+                for k in range(layer.kernel_size[axis])
+            }
+            pixels *= len(touched & set(range(self.x_shape[2 + axis])))
+        return pixels
+
+    def kernel(self, direction: str) -> Callable[[], None]:
+        """The kernel of one direction with its arguments."""
+        kernels, workspace, rng = backends.current(), Workspace(), np.random.default_rng(0)
+
+        def numbers(shape: Shape) -> np.ndarray:
+            order = (shape[0], *shape[2:], shape[1])
+            return rng.standard_normal(order, np.float32)
+
+        layer = self.layer
+        x, dy = numbers(self.x_shape), numbers(layer.output_shape(self.x_shape))
+        weight = layer.params["weight"].copy()
+        bias = layer.params["bias"].copy() if layer.bias else np.empty(0, np.float32)
+        if isinstance(layer, Dense):
+            return {
+                "forward": lambda: kernels.dense_forward(x, weight, bias, dy, workspace),
+                "input gradient": lambda: kernels.dense_backward_input(dy, weight, x, workspace),
+                "weight gradient": lambda: kernels.dense_backward_weight(
+                    x, dy, weight, bias, workspace
+                ),
+            }[direction]
+        start = padding_before(self.x_shape, layer.kernel_size, layer.stride, layer.padding)
+        window = layer.stride, start
+        return {
+            "forward": lambda: kernels.conv_forward(x, weight, bias, *window, dy, workspace),
+            "input gradient": lambda: kernels.conv_backward_input(
+                dy, weight, *window, x, workspace
+            ),
+            "weight gradient": lambda: kernels.conv_backward_weight(
+                x, dy, *window, weight, bias, workspace
+            ),
+        }[direction]
+
+
+def places(layers: Sequence[Layer], shape: Shape, needs_gradient: bool = False) -> Iterator[Place]:
+    """All convolutions and dense layers, those inside residual blocks included.
+
+    needs_gradient : whether something before these layers is trained
+    """
+    for layer in layers:
+        if isinstance(layer, Residual):
+            for way in (layer.main, layer.shortcut or ()):
+                yield from places(way, shape, needs_gradient)
+        elif isinstance(layer, (Conv2D, Dense)):
+            yield Place(layer, shape, needs_gradient)
+        needs_gradient = needs_gradient or bool(layer.params)
+        shape = layer.output_shape(shape)
+
+
+class Task:
+    """Something that is timed in turns, and its speed relative to the peak measured next to it."""
+
+    def __init__(self, function: Callable[[], object], operations: int, **facts: Any) -> None:
+        self.function, self.operations, self.facts = function, operations, facts
+        self.speeds: list[float] = []
+        self.shares: list[float] = []
+
+    def take_turn(self, seconds: float, peak: float) -> None:
+        self.speeds.append(self.operations * calls_per_second(self.function, seconds) / 1e9)
+        self.shares.append(self.speeds[-1] / peak)
+
+    def result(self) -> dict[str, Any]:
+        speed, share = report.Spread.of(self.speeds), report.Spread.of(self.shares)
+        return {**self.facts, "gflops": speed, "share_of_peak": share}
+
+
+def calls_per_second(function: Callable[[], object], seconds: float) -> float:
+    """How often a function can be called, over about ``seconds``."""
+    calls, started = 0, time.perf_counter()
+    while (passed := time.perf_counter() - started) < seconds:
+        function()
+        calls += 1
+    return calls / passed
+
+
+def layer_tasks(name: str) -> Iterator[list[Task]]:
+    """The directions of each different layer of a model."""
+    model = sides.build(name)
+    assert model.input_shape is not None
+    alike: dict[tuple[str, bool], list[Place]] = {}
+    for place in places(model.layers, (sides.batch_size(name), *model.input_shape)):
+        key = f"{place.layer.name} {place.x_shape}", place.needs_input_gradient
+        alike.setdefault(key, []).append(place)
+    for group in alike.values():
+        place = group[0]
+        yield [
+            Task(
+                place.kernel(direction),
+                place.operations,
+                model=name,
+                batch=place.x_shape[0],
+                layer=str(place),
+                count=len(group),
+                direction=direction,
+                intensity=place.operations / place.bytes(direction),
+            )
+            for direction in place.directions
+        ]
+
+
+def step_task(name: str, threads: int) -> Task:
+    """A whole training step of a model; only convolutions and dense layers count as operations."""
+    model, batch = sides.build(name), sides.batch_size(name)
+    assert model.input_shape is not None
+    operations = sum(
+        place.operations * len(place.directions)
+        for place in places(model.layers, (batch, *model.input_shape))
+    )
+    step = sides.fastcnn_step(name, batch, threads)
+    return Task(step, operations, model=name, batch=batch)
+
+
+def measure(options: Options) -> dict[str, Any]:
+    """All layers, all steps and the two roofs, in turns."""
+    jit.set_threads(options.threads)
+    layers = [task for name in options.models for task in layer_tasks(name)]
+    steps = [step_task(name, options.threads) for name in options.models]
+    peaks: list[float] = []
+    bandwidths: list[float] = []
+    results = np.empty(options.threads, np.float32)
+    arrays = np.ones((3, options.megabytes * 2**20 // 4), np.float32)
+    loops = 10_000
+    operations = multiply_add_operations(loops, results)
+
+    def peak() -> float:
+        calls = calls_per_second(lambda: multiply_add_operations(loops, results), 0.003)
+        peaks.append(operations * calls / 1e9)
+        return peaks[-1]
+
+    def bandwidth() -> float:
+        moved, started = triad_bytes(*arrays), time.perf_counter()
+        triad_bytes(*arrays)
+        return moved / (time.perf_counter() - started) / 1e9
+
+    for task in [*steps, *(task for tasks in layers for task in tasks)]:
+        task.function()  # compilation
+    for _ in range(options.rounds):
+        bandwidths.append(bandwidth())
+        for tasks in layers:
+            roof = peak()
+            for task in tasks:
+                task.take_turn(options.seconds, roof)
+        for task in steps:
+            task.take_turn(10 * options.seconds, peak())
+    return {
+        "threads": options.threads,
+        "peak_gflops": report.Spread.of(peaks),
+        "bandwidth_gb_per_second": report.Spread.of(bandwidths),
+        "layers": [task.result() for tasks in layers for task in tasks],
+        "steps": [task.result() for task in steps],
+    }
+
+
+# --- what is shown ------------------------------------------------------------------------------
+
+
+def show(results: dict[str, Any]) -> None:
+    """Print the tables."""
+    print(f"threads: {results['threads']}")
+    print(f"peak: {results['peak_gflops']:.0f} GFLOP/s")
+    print(f"memory bandwidth: {results['bandwidth_gb_per_second']:.1f} GB/s\n")
+    report.header(
+        "model", "batch", "layer", "direction", "FLOP/byte", "GFLOP/s", "share of peak (range)"
+    )
+    for task in results["layers"]:
+        times = f" ({task['count']} times)" if task["count"] > 1 else ""
+        report.row(
+            task["model"],
+            f"{task['batch']}",
+            f"{task['layer']}{times}",
+            task["direction"],
+            f"{task['intensity']:.1f}",
+            f"{task['gflops'].median:.1f}",
+            f"{task['share_of_peak']:.0%}",
+        )
+    for direction in DIRECTIONS:
+        shares = [
+            task["share_of_peak"].median
+            for task in results["layers"]
+            if task["direction"] == direction
+        ]
+        if shares:
+            print(f"\n{direction}: median share of peak {statistics.median(shares):.0%}", end="")
+    print("\n")
+    report.header("whole training step", "batch", "GFLOP/s", "share of peak (range)")
+    for task in results["steps"]:
+        speed, share = f"{task['gflops'].median:.1f}", f"{task['share_of_peak']:.0%}"
+        report.row(task["model"], f"{task['batch']}", speed, share)
+
+
+def draw(results: dict[str, Any]) -> Any:
+    """The roofline: speed over arithmetic intensity, below what processor and memory allow."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots()
+    markers = {
+        "forward": ("o", "white"),
+        "input gradient": ("^", "0.6"),
+        "weight gradient": ("s", "black"),
+    }
+    for direction, (marker, face) in markers.items():
+        tasks = [task for task in results["layers"] if task["direction"] == direction]
+        axes.plot(
+            [task["intensity"] for task in tasks],
+            [task["gflops"].median for task in tasks],
+            linestyle="none",
+            marker=marker,
+            markerfacecolor=face,
+            markeredgecolor="black",
+            markersize=5,
+            alpha=0.8,
+            label=direction,
+        )
+    peak = results["peak_gflops"].median
+    bandwidth = results["bandwidth_gb_per_second"].median
+    lowest = min(task["intensity"] for task in results["layers"]) / 2
+    highest = max(task["intensity"] for task in results["layers"]) * 2
+    slope = np.array([min(lowest, peak / bandwidth), peak / bandwidth])
+    axes.plot(slope, bandwidth * slope, "k--", label=f"memory: {bandwidth:.1f} GB/s")
+    axes.plot([peak / bandwidth, highest], [peak, peak], "k-", label=f"peak: {peak:.0f} GFLOP/s")
+    report.log_scale(axes, "x", "y")
+    axes.set_xlabel("arithmetic intensity (FLOP per byte read or written once)")
+    axes.set_ylabel("speed (GFLOP/s, operations of the direct method)")
+    axes.set_title(f"convolutions and dense layers, threads: {results['threads']}")
+    axes.grid(color="0.9", linewidth=0.6)
+    axes.set_axisbelow(True)
+    figure.legend(loc="outside right upper", frameon=False)
+    return figure
+
+
+def main() -> None:
+    options = tyro.cli(Options, description=__doc__)
+    results = measure(options)
+    show(results)
+    report.save(options.out, "peak", results, draw(results))
+
+
+if __name__ == "__main__":
+    main()
