@@ -11,9 +11,11 @@ and the optimizer's update. PyTorch runs eagerly with its defaults.
     python -m bench.sides SIDE MODEL BATCH THREADS     the worker itself
 """
 
+import copy
 import functools
 import importlib.util
 import os
+import pickle
 import resource
 import subprocess
 import sys
@@ -85,16 +87,15 @@ def torch_step(name: str, count: int, threads: int, layouts: Sequence[str]) -> S
     """A training step of PyTorch in the fastest of some memory layouts, all of which are tried."""
     import torch
 
-    from bench.torch_twin import sequence_twin
-    from fastcnn import models
-
     torch.set_num_threads(threads)
-    preset, source = models.preset(name), build(name)
-    x, y = batch_for(source.input_shape, count)
+    # Made by another process: this one is to be as large and as undisturbed as any of PyTorch's.
+    command = [sys.executable, "-m", "bench.torch_twin", name, str(count)]
+    twin, shape, preset = pickle.loads(subprocess.check_output(command))
+    x, y = batch_for(shape, count)
     labels = torch.from_numpy(y)
 
     def prepare(layout: Any) -> Step:
-        model = sequence_twin(source.layers, x.shape).to(memory_format=layout)
+        model = copy.deepcopy(twin).to(memory_format=layout)
         data = torch.from_numpy(x).contiguous(memory_format=layout)
         decay = preset.get("weight_decay", 0.0)
         if preset.get("optimizer", "sgd") == "adam":
@@ -180,12 +181,12 @@ def work(side: str, name: str, count: int, threads: int) -> None:
 class Worker:
     """A process in which one side trains one model; ends with its `with` block.
 
-    Raises:
-        SystemExit: if it cannot; its own message is on standard error.
+    Every method raises SystemExit if the worker has failed; its message is on standard error.
     """
 
     def __init__(self, side: str, name: str, count: int, threads: int, **environment: str) -> None:
         self.count = count
+        self._task = f"{side} with {name}, batch {count}"
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.sides", side, name, str(count), str(threads)],
             stdin=subprocess.PIPE,
@@ -193,9 +194,7 @@ class Worker:
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": str(threads), **environment},
         )
-        if self._answer() != "ready":
-            self.close()
-            raise SystemExit(f"{side} could not train {name}; see above")
+        self._answer()  # ready
 
     def rate(self, seconds: float) -> float:
         """Train for about ``seconds``: images per second."""
@@ -213,7 +212,11 @@ class Worker:
 
     def _answer(self) -> str:
         assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
+        answer = self._process.stdout.readline().strip()
+        if not answer:
+            self.close()
+            raise SystemExit(f"{self._task} failed; see above")
+        return answer
 
     def close(self) -> None:
         self._process.kill()

@@ -1,11 +1,22 @@
-"""PyTorch's twin of a fastcnn model: the same layers with the same starting weights."""
+"""PyTorch's twin of a fastcnn model: the same layers with the same starting weights.
+
+    python -m bench.torch_twin MODEL BATCH
+
+writes the pickled twin of a named model, the shape of its images and its preset to standard
+output, for a process that shall not load fastcnn.
+"""
 
 import functools
+import pickle
+import sys
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
 
+from bench import sides
+from bench.torch_residual import ResidualTwin
+from fastcnn import models
 from fastcnn.layers import (
     AveragePool2D,
     BatchNorm,
@@ -26,17 +37,6 @@ from fastcnn.layers.window import padding_before
 Shape = tuple[int, ...]
 
 _WITHOUT_ARGUMENTS = {ReLU: nn.ReLU, Sigmoid: nn.Sigmoid, Tanh: nn.Tanh, Flatten: nn.Flatten}
-
-
-class ResidualTwin(nn.Module):
-    """activation(main(x) + shortcut(x))"""
-
-    def __init__(self, main: nn.Module, shortcut: nn.Module, activation: nn.Module) -> None:
-        super().__init__()
-        self.main, self.shortcut, self.activation = main, shortcut, activation
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.activation(self.main(x) + self.shortcut(x))
 
 
 def sequence_twin(layers: Sequence[Layer], shape: Shape) -> nn.Sequential:
@@ -120,3 +120,15 @@ def _with_weights(layer: Layer, twin: nn.Module) -> nn.Module:
         values = array.T if isinstance(layer, Dense) else array
         getattr(twin, name).data.copy_(torch.from_numpy(values))
     return twin
+
+
+def main() -> None:
+    name, count = sys.argv[1], int(sys.argv[2])
+    model = sides.build(name)
+    assert model.input_shape is not None
+    twin = sequence_twin(model.layers, (count, *model.input_shape))
+    pickle.dump((twin, model.input_shape, models.preset(name)), sys.stdout.buffer)
+
+
+if __name__ == "__main__":
+    main()

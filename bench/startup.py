@@ -1,0 +1,151 @@
+"""How long it takes until training begins, with and without compiled kernels in Numba's cache.
+
+    python -m bench.startup --out DIR
+
+First, for each model, the seconds from starting Python to the end of the first training step: with
+an empty cache, and again with what that left in it. Then a whole short training run on the digits
+that come with fastcnn, with a warm cache, against nothing but `import torch`, in turns.
+
+Prints two tables, and writes startup.json and startup.png into --out. Needs the extra `compare`.
+"""
+
+import dataclasses
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from bench import report, sides
+from fastcnn import models
+from kernels import jit
+
+
+@dataclasses.dataclass
+class Options:
+    """Measure the time until training begins."""
+
+    models: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")] = models.names()
+    """Models whose first step is timed."""
+    rounds: int = 5
+    """Turns with a warm cache."""
+    cold_rounds: int = 1
+    """Turns with an empty cache."""
+    epochs: int = 1
+    """Epochs of the whole run."""
+    threads: int = jit.available_cores()
+    """Threads."""
+    out: str | None = None
+    """Folder for startup.json and startup.png."""
+
+
+def first_step(name: str, threads: int, cache: Path) -> float:
+    """Seconds from starting a process to the end of its first training step."""
+    started = time.perf_counter()
+    count = sides.batch_size(name)
+    with sides.Worker("fastcnn", name, count, threads, NUMBA_CACHE_DIR=str(cache)) as worker:
+        worker.peak_memory(1)
+        return time.perf_counter() - started
+
+
+def whole_process(arguments: list[str], cache: Path) -> float:
+    """Seconds that a Python process takes."""
+    started = time.perf_counter()
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
+    subprocess.run([sys.executable, *arguments], env=environment, check=True)
+    return time.perf_counter() - started
+
+
+def first_steps(options: Options) -> dict[str, dict[str, report.Spread]]:
+    """Seconds to the end of the first step of each model, with an empty and with a warm cache."""
+    results = {}
+    report.header("model", "empty cache, s (range)", "warm cache, s (range)")
+    for name in options.models:
+        cold, warm = [], []
+        for _ in range(options.cold_rounds):
+            with tempfile.TemporaryDirectory() as folder:
+                cold.append(first_step(name, options.threads, Path(folder)))
+                turns = range(options.rounds)
+                warm += [first_step(name, options.threads, Path(folder)) for _ in turns]
+        results[name] = {"empty": report.Spread.of(cold), "warm": report.Spread.of(warm)}
+        report.row(name, f"{results[name]['empty']:.1f}", f"{results[name]['warm']:.2f}")
+    return results
+
+
+def whole_runs(options: Options) -> dict[str, report.Spread]:
+    """Seconds of a training run and of `import torch`, in turns, and their ratio."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        training = [
+            "-m", "fastcnn.train", "--dataset", "digits", "--limit-train", "1000",
+            "--epochs", str(options.epochs), "--threads", str(options.threads),
+            "--offline", "--quiet", "--out",
+        ]  # fmt: skip
+        commands = {"run": training, "import": ["-c", "import torch"]}
+        seconds: dict[str, list[float]] = {name: [] for name in commands}
+        for turn in range(options.rounds + 1):  # the first turn fills caches
+            for name, arguments in commands.items():
+                out = [str(place / f"run {turn}")] if name == "run" else []
+                seconds[name].append(whole_process([*arguments, *out], place / "cache"))
+    run, torch = (values[1:] for values in seconds.values())
+    print(f"\npython {' '.join(training[:-1])}\n")
+    report.header("that run, s (range)", "import torch, s (range)", "ratio (range)")
+    results = {
+        "run": report.Spread.of(run),
+        "import_torch": report.Spread.of(torch),
+        "ratio": report.ratios(run, torch),
+    }
+    report.row(*(f"{spread:.2f}" for spread in results.values()))
+    return results
+
+
+def draw(steps: dict[str, dict[str, report.Spread]], runs: dict[str, report.Spread]) -> Any:
+    """Bars of the seconds to the first step above, of the whole run and `import torch` below."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 2.2 + 0.45 * len(steps)), layout="constrained")
+    upper, lower = figure.subplots(2, 1, height_ratios=[len(steps), 1.4])
+    styles = {"empty": {"color": "0.5", "hatch": "///"}, "warm": {"color": "0.85"}}
+    for offset, (cache, style) in enumerate(styles.items()):
+        spreads = [results[cache] for results in steps.values()]
+        upper.barh(
+            [place + 0.4 * (offset - 0.5) for place in range(len(steps))],
+            [spread.median for spread in spreads],
+            0.4,
+            xerr=report.error_bars(spreads),
+            capsize=2,
+            edgecolor="black",
+            label=f"{cache} cache",
+            **style,
+        )
+    upper.set_yticks(range(len(steps)), list(steps))
+    upper.set_xlabel("from starting Python to the end of the first training step (s)")
+    names = {"run": "whole run, warm cache", "import_torch": "import torch"}
+    spreads = [runs[key] for key in names]
+    medians = [spread.median for spread in spreads]
+    errors = report.error_bars(spreads)
+    lower.barh(
+        list(names.values()), medians, xerr=errors, color="0.85", edgecolor="black", capsize=2
+    )
+    lower.set_xlabel("whole process (s)")
+    for axes in (upper, lower):
+        axes.invert_yaxis()
+    figure.legend(loc="outside right upper", frameon=False)
+    return figure
+
+
+def main() -> None:
+    options = tyro.cli(Options, description=__doc__)
+    sides.need_torch()
+    steps = first_steps(options)
+    runs = whole_runs(options)
+    data = {**dataclasses.asdict(options), "first_step": steps, "whole_run": runs}
+    report.save(options.out, "startup", data, draw(steps, runs))
+
+
+if __name__ == "__main__":
+    main()
