@@ -57,7 +57,7 @@ def draw(results: dict[str, dict[str, list[float]]], options: Options) -> Any:
 
     columns = min(3, len(results))
     rows = -(-len(results) // columns)
-    figure = Figure(figsize=(3.4 * columns, 2.6 * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(max(7, 3.4 * columns), 2.6 * rows + 0.5), layout="constrained")
     panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
     part = options.growth // PARTS
     steps = [0, options.steps, *(options.steps + part * (k + 1) for k in range(PARTS))]
@@ -70,8 +70,8 @@ def draw(results: dict[str, dict[str, list[float]]], options: Options) -> Any:
         axes.grid(color="0.9", linewidth=0.6)
     for axes in panels[len(results) :]:
         axes.set_visible(False)
-    figure.supxlabel("training steps (right of the dotted line: batches of changing size)")
-    figure.supylabel("peak memory of the process (MiB)")
+    figure.supxlabel("training steps (right of the dotted line: batches of changing size)", size="medium")
+    figure.supylabel("peak memory of the process (MiB)", size="medium")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
     return figure
 

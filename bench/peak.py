@@ -169,8 +169,12 @@ class Task:
         self.speeds: list[float] = []
         self.shares: list[float] = []
 
-    def take_turn(self, seconds: float, peak: float) -> None:
+    def take_turn(self, seconds: float) -> None:
+        """Measure the speed."""
         self.speeds.append(self.operations * calls_per_second(self.function, seconds) / 1e9)
+
+    def compare(self, peak: float) -> None:
+        """Note the last speed's share of the peak."""
         self.shares.append(self.speeds[-1] / peak)
 
     def result(self) -> dict[str, Any]:
@@ -246,16 +250,21 @@ def measure(options: Options) -> dict[str, Any]:
         triad_bytes(*arrays)
         return moved / (time.perf_counter() - started) / 1e9
 
-    for task in [*steps, *(task for tasks in layers for task in tasks)]:
-        task.function()  # compilation
+    turns = [(tasks, options.seconds) for tasks in layers]
+    turns += [([task], 10 * options.seconds) for task in steps]
+    for tasks, _ in turns:
+        for task in tasks:
+            task.function()  # compilation
     for _ in range(options.rounds):
         bandwidths.append(bandwidth())
-        for tasks in layers:
-            roof = peak()
+        before = peak()
+        for tasks, seconds in turns:
             for task in tasks:
-                task.take_turn(options.seconds, roof)
-        for task in steps:
-            task.take_turn(10 * options.seconds, peak())
+                task.take_turn(seconds)
+            after = peak()
+            for task in tasks:
+                task.compare(max(before, after))  # the smaller one may have been disturbed
+            before = after
     return {
         "threads": options.threads,
         "peak_gflops": report.Spread.of(peaks),
