@@ -70,7 +70,9 @@ def draw(results: dict[str, dict[str, list[float]]], options: Options) -> Any:
         axes.grid(color="0.9", linewidth=0.6)
     for axes in panels[len(results) :]:
         axes.set_visible(False)
-    figure.supxlabel("training steps (right of the dotted line: batches of changing size)", size="medium")
+    figure.supxlabel(
+        "training steps (right of the dotted line: batches of changing size)", size="medium"
+    )
     figure.supylabel("peak memory of the process (MiB)", size="medium")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
     return figure
