@@ -16,7 +16,7 @@ from .backends import unknown
 from .layers import Layer, Softmax
 from .layers.base import Clock, Shape, float_dtype, seen
 from .layers.containers import bind_memory
-from .layers.fusion import Step, plan, run_backward, run_forward
+from .layers.fusion import Step, layers_of, plan, run_backward, run_forward
 from .losses import CrossEntropyLoss
 from .parameters import FlatParameters
 
@@ -119,7 +119,7 @@ class Sequential:
         if all(layer.clock is self._clock for layer in self._all_layers):
             return
         scratch = Workspace(keep=False)
-        bind_memory(self._steps, scratch, "result")
+        bind_memory(layers_of(self._steps), scratch, "result")
         self._memory = [scratch, *(layer.workspace for layer in self._all_layers)]
         for layer in self._all_layers:
             layer.clock = self._clock

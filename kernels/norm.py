@@ -19,7 +19,7 @@ from numba import prange
 
 from kernels import jit
 from kernels.shares import CHUNKS, is_small
-from kernels.simd import fma, lanes, load, load_part, splat, store, store_part
+from kernels.simd import fma, lanes, load, load_part, splat, store, store_part, where
 from kernels.workspace import Workspace
 
 # The columns of a wide row are a multiple of four vectors of any processor; a block has about so
@@ -52,14 +52,16 @@ def batch_norm_training(
     variance: np.ndarray,
     inverse_std: np.ndarray,
     workspace: Workspace,
+    shortcut: np.ndarray | None = None,
+    relu: bool = False,
 ) -> None:
-    """Normalise by the statistics of the batch.
+    """Normalise by the statistics of the batch; then add a shortcut, then max(y, 0).
 
-    x, y : (rows, C), may be the same array
+    x, y : (rows, C), may be the same array; shortcut likewise, None for no addition
     mean, variance, inverse_std : (C,), filled in; the variance is the biased one (divisor rows)
     """
     wide, width = batch_statistics(x, gamma, beta, eps, mean, variance, inverse_std, workspace)
-    _normalise(x.reshape(-1), wide, width, y.reshape(-1))
+    _normalise(x.reshape(-1), wide, width, y.reshape(-1), shortcut, relu)
 
 
 def batch_statistics(
@@ -114,6 +116,7 @@ def batch_norm_backward(
     dgamma: np.ndarray,
     dbeta: np.ndarray,
     workspace: Workspace,
+    beta: np.ndarray | None = None,
 ) -> None:
     """Gradients, through the batch's mean and variance too. With z = (x - mean) * inverse_std:
 
@@ -122,31 +125,45 @@ def batch_norm_backward(
 
     dy, x, dx : (rows, C); dx may be dy
     mean, inverse_std : (C,), as `batch_norm_training` filled them in
+    beta : (C,) if max(y, 0) followed the normalisation: then dy reaches the places where y > 0
+        only. They are found by computing y again, which is sooner done than reading it.
     """
     channels = x.shape[1]
     dy, x, dx = dy.reshape(-1), x.reshape(-1), dx.reshape(-1)
     width, chunks, sums, scratch, wide = _room(x, channels, workspace)
+    relu = beta is not None
     _repeat(mean, wide, 0, width)
+    if relu:
+        _repeat(gamma * inverse_std, wide, width, width)
+        _repeat(beta, wide, 4 * width, width)
     run = _gradient_sums_share if chunks == 1 else _gradient_sums
-    run(dy, x, wide, width, scratch, sums, chunks, 0, chunks)
+    run(dy, x, wide, width, relu, scratch, sums, chunks, 0, chunks)
     rows = x.size // channels
     finish_gradient(gamma, inverse_std, sums, chunks, rows, width, dgamma, dbeta, wide)
     run = _gradient_share if is_small(x.size) else _gradient
-    run(dy, x, wide, width, dx, 0, CHUNKS)
+    run(dy, x, wide, width, relu, dx, 0, CHUNKS)
 
 
 def _room(x: np.ndarray, channels: int, workspace: Workspace):
-    """Width of a wide row, number of chunks, and scratch: their sums, a block's, four wide rows."""
+    """Width of a wide row, number of chunks, and scratch: their sums, a block's, five wide rows."""
     width = _fold(channels) * channels
     chunks = _chunks(x.size, width)
     sums = workspace.array("norm_sums", (2 * chunks * width,), np.float64)
     scratch = workspace.array("norm_scratch", (2 * chunks * width,), x.dtype)
-    return width, chunks, sums, scratch, workspace.array("norm_wide", (4 * width,), x.dtype)
+    return width, chunks, sums, scratch, workspace.array("norm_wide", (5 * width,), x.dtype)
 
 
-def _normalise(x: np.ndarray, wide: np.ndarray, width: int, y: np.ndarray) -> None:
+def _normalise(
+    x: np.ndarray,
+    wide: np.ndarray,
+    width: int,
+    y: np.ndarray,
+    shortcut: np.ndarray | None = None,
+    relu: bool = False,
+) -> None:
+    added = x[:0] if shortcut is None else shortcut.reshape(-1)
     run = _normalise_share if is_small(x.size) else _normalise_all
-    run(x, wide, width, y, 0, CHUNKS)
+    run(x, wide, width, added, relu, y, 0, CHUNKS)
 
 
 # --- shares of wide rows ------------------------------------------------------------------------
@@ -156,7 +173,8 @@ def _normalise(x: np.ndarray, wide: np.ndarray, width: int, y: np.ndarray) -> No
 def _repeat(values, wide, start, width):
     """Write the values of the channels again and again: wide[start:start + width]."""
     for begin in range(start, start + width, values.size):
-        wide[begin : begin + values.size] = values
+        for c in range(values.size):  # a slice assignment takes Numba two seconds to compile
+            wide[begin + c] = values[c]
 
 
 @jit.serial
@@ -295,41 +313,62 @@ def _finish_statistics(x, gamma, beta, eps, sums, chunks, width, mean, variance,
 
 
 @jit.parallel
-def _normalise_all(x, wide, width, y, first_chunk, last_chunk):
+def _normalise_all(x, wide, width, added, relu, y, first_chunk, last_chunk):
     for chunk in prange(first_chunk, last_chunk):  # owns a stretch of y
-        _normalise_share(x, wide, width, y, chunk, chunk + 1)
+        _normalise_share(x, wide, width, added, relu, y, chunk, chunk + 1)
 
 
 @jit.serial
-def _normalise_share(x, wide, width, y, first_chunk, last_chunk):
-    """y = (x - wide[0]) * wide[1] + wide[2] for the wide rows of some chunks."""
+def _normalise_share(x, wide, width, added, relu, y, first_chunk, last_chunk):
+    """y = (x - wide[0]) * wide[1] + wide[2] for the wide rows of some chunks; see `_finished`."""
     first = _whole_rows(x.size, width, first_chunk, CHUNKS)[0]
     last = _whole_rows(x.size, width, last_chunk - 1, CHUNKS)[1]
     for place in range(first * width, last * width, width):
         for c in range(0, width, lanes(x)):
             v = load(x, place + c) - load(wide, c)
             v = fma(v, load(wide, width + c), load(wide, 2 * width + c))
-            store(y, place + c, v)
+            store(y, place + c, _finished(v, added, place + c, lanes(x), relu))
     if last_chunk == CHUNKS:
         end = last * width
         for c in range(0, x.size - end, lanes(x)):
             left = x.size - end - c
             v = load_part(x, end + c, left) - load(wide, c)
             v = fma(v, load(wide, width + c), load(wide, 2 * width + c))
-            store_part(y, end + c, v, left)
+            store_part(y, end + c, _finished(v, added, end + c, left, relu), left)
+
+
+@jit.serial
+def _finished(v, added, place, count, relu):
+    """What follows the normalisation: ``added``, unless empty, and max(v, 0) if ``relu``."""
+    if added.size:
+        v = v + load_part(added, place, count)
+    if relu:
+        zero = splat(v, 0.0)
+        v = where(v < zero, zero, v)
+    return v
 
 
 # --- gradient -----------------------------------------------------------------------------------
 
 
+@jit.serial
+def _reaching(d, v, place, wide, width, relu):
+    """The part of the gradient d that gets through ReLU; v = x - mean, at a place of wide rows."""
+    if relu:
+        y = fma(v, load(wide, width + place), load(wide, 4 * width + place))
+        zero = splat(d, 0.0)
+        d = where(zero >= y, zero, d)
+    return d
+
+
 @jit.parallel
-def _gradient_sums(dy, x, wide, width, scratch, sums, chunks, first_chunk, last_chunk):
+def _gradient_sums(dy, x, wide, width, relu, scratch, sums, chunks, first_chunk, last_chunk):
     for chunk in prange(first_chunk, last_chunk):  # owns its rows of sums and scratch
-        _gradient_sums_share(dy, x, wide, width, scratch, sums, chunks, chunk, chunk + 1)
+        _gradient_sums_share(dy, x, wide, width, relu, scratch, sums, chunks, chunk, chunk + 1)
 
 
 @jit.serial
-def _gradient_sums_share(dy, x, wide, width, scratch, sums, chunks, first_chunk, last_chunk):
+def _gradient_sums_share(dy, x, wide, width, relu, scratch, sums, chunks, first_chunk, last_chunk):
     """Sums of dy and of dy * (x - mean), for every column and chunk."""
     for chunk in range(first_chunk, last_chunk):
         start = 2 * chunk * width
@@ -337,32 +376,56 @@ def _gradient_sums_share(dy, x, wide, width, scratch, sums, chunks, first_chunk,
         first, last = _whole_rows(x.size, width, chunk, chunks)
         for row in range(first, last, _block_rows(width)):
             rows = min(_block_rows(width), last - row)
-            for c in range(0, width, 4 * lanes(x)):
-                _block_products(dy, x, row * width + c, rows, width, wide, c, scratch, start + c)
+            for c in range(0, width, 2 * lanes(x)):
+                _block_products(
+                    dy, x, row * width + c, rows, width, wide, c, relu, scratch, start + c
+                )
             _add_up(scratch, start, width, 0.0, sums)
     if last_chunk == chunks:
         start, end = 2 * (chunks - 1) * width, x.size // width * width
+        for j in range(0, x.size - end, lanes(x)):
+            left = x.size - end - j
+            v = load_part(x, end + j, left) - load(wide, j)
+            d = _reaching(load_part(dy, end + j, left), v, j, wide, width, relu)
+            store_part(scratch, start + j, d, left)
+            store_part(scratch, start + width + j, d * v, left)
         for j in range(x.size - end):
-            value = np.float64(dy[end + j])
-            sums[start + j] += value
-            sums[start + width + j] += value * (np.float64(x[end + j]) - wide[j])
+            sums[start + j] += np.float64(scratch[start + j])
+            sums[start + width + j] += np.float64(scratch[start + width + j])
 
 
 @jit.serial
-def _block_products(dy, x, place, rows, width, wide, c, scratch, target):
-    """Four vectors of columns of a block: sums of dy, and of dy * (x - mean)."""
-    m0, m1, m2, m3 = _load_four(wide, c)
+def _block_products(dy, x, place, rows, width, wide, c, relu, scratch, target):
+    """Two vectors of columns of a block: sums of dy, and of dy * (x - mean).
+
+    Two rows at a time, for an addition should not have to wait for the one before it.
+    """
+    n = lanes(x)
+    m0, m1 = load(wide, c), load(wide, c + n)
     zero = splat(x, 0.0)
     t0, t1, t2, t3 = zero, zero, zero, zero
     p0, p1, p2, p3 = zero, zero, zero, zero
-    for row in range(rows):
-        d0, d1, d2, d3 = _load_four(dy, place + row * width)
-        v0, v1, v2, v3 = _load_four(x, place + row * width)
+    for _ in range(rows // 2):
+        v0, v1 = load(x, place) - m0, load(x, place + n) - m1
+        d0 = _reaching(load(dy, place), v0, c, wide, width, relu)
+        d1 = _reaching(load(dy, place + n), v1, c + n, wide, width, relu)
+        place += width
+        v2, v3 = load(x, place) - m0, load(x, place + n) - m1
+        d2 = _reaching(load(dy, place), v2, c, wide, width, relu)
+        d3 = _reaching(load(dy, place + n), v3, c + n, wide, width, relu)
+        place += width
         t0, t1, t2, t3 = t0 + d0, t1 + d1, t2 + d2, t3 + d3
-        p0, p1 = fma(d0, v0 - m0, p0), fma(d1, v1 - m1, p1)
-        p2, p3 = fma(d2, v2 - m2, p2), fma(d3, v3 - m3, p3)
-    _store_four(scratch, target, t0, t1, t2, t3)
-    _store_four(scratch, target + width, p0, p1, p2, p3)
+        p0, p1, p2, p3 = fma(d0, v0, p0), fma(d1, v1, p1), fma(d2, v2, p2), fma(d3, v3, p3)
+    if rows % 2:
+        v0, v1 = load(x, place) - m0, load(x, place + n) - m1
+        d0 = _reaching(load(dy, place), v0, c, wide, width, relu)
+        d1 = _reaching(load(dy, place + n), v1, c + n, wide, width, relu)
+        t0, t1 = t0 + d0, t1 + d1
+        p0, p1 = fma(d0, v0, p0), fma(d1, v1, p1)
+    store(scratch, target, t0 + t2)
+    store(scratch, target + n, t1 + t3)
+    store(scratch, target + width, p0 + p2)
+    store(scratch, target + width + n, p1 + p3)
 
 
 @jit.serial
@@ -386,26 +449,26 @@ def finish_gradient(gamma, inverse_std, sums, chunks, rows, width, dgamma, dbeta
 
 
 @jit.parallel
-def _gradient(dy, x, wide, width, dx, first_chunk, last_chunk):
+def _gradient(dy, x, wide, width, relu, dx, first_chunk, last_chunk):
     for chunk in prange(first_chunk, last_chunk):  # owns a stretch of dx
-        _gradient_share(dy, x, wide, width, dx, chunk, chunk + 1)
+        _gradient_share(dy, x, wide, width, relu, dx, chunk, chunk + 1)
 
 
 @jit.serial
-def _gradient_share(dy, x, wide, width, dx, first_chunk, last_chunk):
+def _gradient_share(dy, x, wide, width, relu, dx, first_chunk, last_chunk):
     first = _whole_rows(x.size, width, first_chunk, CHUNKS)[0]
     last = _whole_rows(x.size, width, last_chunk - 1, CHUNKS)[1]
     for place in range(first * width, last * width, width):
         for c in range(0, width, lanes(x)):
             v = load(x, place + c) - load(wide, c)
+            d = _reaching(load(dy, place + c), v, c, wide, width, relu)
             v = fma(v, load(wide, 2 * width + c), load(wide, 3 * width + c))
-            v = fma(load(dy, place + c), load(wide, width + c), v)
-            store(dx, place + c, v)
+            store(dx, place + c, fma(d, load(wide, width + c), v))
     if last_chunk == CHUNKS:
         end = last * width
         for c in range(0, x.size - end, lanes(x)):
             left = x.size - end - c
             v = load_part(x, end + c, left) - load(wide, c)
+            d = _reaching(load_part(dy, end + c, left), v, c, wide, width, relu)
             v = fma(v, load(wide, 2 * width + c), load(wide, 3 * width + c))
-            v = fma(load_part(dy, end + c, left), load(wide, width + c), v)
-            store_part(dx, end + c, v, left)
+            store_part(dx, end + c, fma(d, load(wide, width + c), v), left)

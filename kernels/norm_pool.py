@@ -46,12 +46,12 @@ def norm_pool_training(
         x.reshape(-1, x.shape[3]), gamma, beta, eps, mean, variance, inverse_std, workspace
     )
     sizes = (*x.shape[1:3], *y.shape[1:])
-    _pool(x.reshape(-1), wide, width, y.reshape(-1), index.reshape(-1), sizes, len(x))
+    _pool(x.reshape(-1), wide, width, y.reshape(-1), index.reshape(-1), sizes, 0, len(x))
 
 
 @jit.parallel
-def _pool(x, wide, width, y, index, sizes, images):
-    for n in prange(images):  # owns one image of y and index
+def _pool(x, wide, width, y, index, sizes, first, last):
+    for n in prange(first, last):  # owns one image of y and index
         _pool_image(x, n, wide, width, y, index, sizes)
 
 
@@ -109,7 +109,7 @@ def norm_pool_backward(
     _sums(flat_dy, flat_index, flat_x, wide, sizes, images, scratch, sums)
     rows = flat_x.size // channels
     norm.finish_gradient(gamma, inverse_std, sums, chunks, rows, channels, dgamma, dbeta, wide)
-    _spread(flat_dy, flat_index, flat_x, wide, sizes, images, dx.reshape(-1))
+    _spread(flat_dy, flat_index, flat_x, wide, sizes, dx.reshape(-1), 0, images)
 
 
 @jit.parallel
@@ -163,8 +163,8 @@ def _sum_image(dy, index, x, wide, sizes, n, scratch, half):
 
 
 @jit.parallel
-def _spread(dy, index, x, wide, sizes, images, dx):
-    for n in prange(images):  # owns one image of dx
+def _spread(dy, index, x, wide, sizes, dx, first, last):
+    for n in prange(first, last):  # owns one image of dx
         _spread_image(dy, index, x, wide, sizes, n, dx)
 
 

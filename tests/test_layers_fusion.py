@@ -5,7 +5,7 @@ import pytest
 
 from fastcnn import Sequential, backend
 from fastcnn.layers import BatchNorm, Conv2D, Flatten, MaxPool2D, ReLU, Residual
-from fastcnn.layers.fusion import ConvMaxPool, NormalizedMaxPool, layers_of, plan
+from fastcnn.layers.fusion import ConvMaxPool, NormalizedMaxPool, NormalizedSum, layers_of, plan
 
 
 def rows_of_layers(channels):
@@ -18,6 +18,13 @@ def rows_of_layers(channels):
             Conv2D(channels, 9, 2, stride=(1, 2), padding=2),
             ReLU(),
             MaxPool2D(2),
+        ],
+        "norm, relu": lambda: [BatchNorm(channels), ReLU()],
+        "conv, norm, relu, conv": lambda: [
+            Conv2D(channels, 17, 3, padding=1, bias=False),
+            BatchNorm(17),
+            ReLU(),
+            Conv2D(17, channels, 1),
         ],
         "norm, pool": lambda: [BatchNorm(channels), MaxPool2D(2)],
         "norm, relu, pool": lambda: [BatchNorm(channels), ReLU(), MaxPool2D(2)],
@@ -117,3 +124,40 @@ def test_inside_a_residual():
     short, shorter = one_by_one([MaxPool2D(2)], x, ones)
     np.testing.assert_array_equal(y, main + short)
     np.testing.assert_allclose(block.backward(np.ones_like(y)), way + shorter, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", [None, ReLU()], ids=["plain", "relu"])
+@pytest.mark.parametrize("shortcut", [None, [Conv2D(5, 5, 1)]], ids=["identity", "projection"])
+@pytest.mark.parametrize("size", [(2, 2), (9, 7), (40, 30)])
+def test_the_end_of_a_residual_block(size, shortcut, activation):
+    """BatchNorm, addition and ReLU in one pass, against the layers one after the other."""
+    rng = np.random.default_rng(0)
+    main = [Conv2D(5, 5, 3, padding=1), BatchNorm(5)]
+    block = Residual(main, shortcut, activation)
+    assert isinstance(block.sum, NormalizedSum)
+    x = rng.normal(1, 2, (6, 5, *size)).astype(np.float32)
+    dy = rng.normal(0, 1, x.shape).astype(np.float32)
+    y, dx = block.forward(x, training=True).copy(), block.backward(dy).copy()
+    gradients = {name: array.copy() for name, array in block.grads.items()}
+
+    through = main[1].forward(main[0].forward(x, training=True), training=True)
+    beside = shortcut[0].forward(x, training=True) if shortcut else x
+    summed = through + beside
+    np.testing.assert_array_equal(y, np.maximum(summed, 0) if activation else summed)
+    reaching = np.where(summed > 0, dy, 0).astype(np.float32) if activation else dy
+    expected = main[0].backward(main[1].backward(reaching))
+    expected = expected + (shortcut[0].backward(reaching) if shortcut else reaching)
+    np.testing.assert_array_equal(dx, expected)
+    for name, layer in (("main.0", main[0]), ("main.1", main[1])):
+        for part, array in layer.grads.items():
+            np.testing.assert_array_equal(gradients[f"{name}.{part}"], array)
+
+
+def test_gradients_of_a_row_take_turns_in_memory():
+    """A deep model holds two gradients at a time, not one per layer."""
+    layers = [layer for _ in range(6) for layer in (Conv2D(8, 8, 3, padding=1), ReLU())]
+    model = Sequential(*layers)
+    x = np.zeros((4, 8, 32, 32), np.float32)
+    model.backward(np.ones_like(model.forward(x, training=True)))
+    held = sum(workspace.nbytes for workspace in model._memory)
+    assert held < 20 * x.nbytes  # 12 results, two gradients, and scratch; 12 more would be too much

@@ -32,7 +32,7 @@ class _Activation(Layer):
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         (y,) = self.recall(dy)
-        dx = self.workspace.array("dx", y.shape, y.dtype)
+        dx = self.gradient(y.shape, y.dtype, dy)
         self.spread(memory_of(dy), y, dx)
         return seen(dx)
 
@@ -93,7 +93,7 @@ class LeakyReLU(Layer):
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         (x,) = self.recall(dy)
-        dx = self.workspace.array("dx", x.shape, x.dtype)
+        dx = self.gradient(x.shape, x.dtype, dy)
         kernels.leaky_relu_backward(memory_of(dy), x, self.alpha, dx)
         return seen(dx)
 

@@ -95,7 +95,7 @@ class Layer:
         self.dtype = np.dtype(np.float32)
         self.owner: FlatParameters | None = None
         self.workspace = self.scratch = Workspace(keep=False)
-        self.slot = "y"
+        self.slot, self.gradient_slot = "y", "gradient"
         self.needs_input_gradient = True
         self.clock: Clock | None = None
         self.path = ""
@@ -292,6 +292,17 @@ class Layer:
         if training:
             return self.workspace.array("y", shape, dtype)
         return self.scratch.array(self.slot, shape, dtype)
+
+    def gradient(self, shape: Shape, dtype: np.dtype, dy: np.ndarray) -> np.ndarray:
+        """Memory for dx, until the layer before has used it; other memory than dy's.
+
+        The layers of a row take turns with two buffers.
+        """
+        for turn in (0, 1):
+            dx = self.scratch.array(f"{self.gradient_slot} {turn}", shape, dtype)
+            if not np.may_share_memory(dx, dy):
+                break
+        return dx
 
     # --- how it is written down -----------------------------------------------------------------
 

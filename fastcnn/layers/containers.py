@@ -1,6 +1,6 @@
 """Layers made of layers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from kernels.workspace import Workspace
 
 from ..parameters import ParameterDict
 from .base import NO_GRADIENT, Layer, Shape, from_spec, memory_of, seen
-from .fusion import Step, layers_of, plan, run_backward, run_forward
+from .fusion import end_of_block, layers_of, plan, run_backward, run_forward
 
 
 class Residual(Layer):
@@ -51,7 +51,8 @@ class Residual(Layer):
                 f"Residual: activation must be a layer such as ReLU() or None, got {activation!r}"
             )
         self.activation = activation
-        self.main_steps, self.shortcut_steps = plan(self.main), plan(self.shortcut or ())
+        self.main_steps, self.sum = end_of_block(self, plan(self.main), activation)
+        self.shortcut_steps = plan(self.shortcut or ())
 
     @staticmethod
     def _checked_layers(name: str, layers: Any) -> tuple[Layer, ...]:
@@ -140,30 +141,27 @@ class Residual(Layer):
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         self.check_input(x)
-        main = memory_of(run_forward(self.main_steps, x, training))
-        shortcut = memory_of(run_forward(self.shortcut_steps, x, training))
-        y = self.result(main.shape, x.dtype, training)
-        kernels.add(main, shortcut, y)
-        result = self.activation.forward(seen(y), training) if self.activation else seen(y)
+        main = run_forward(self.main_steps, x, training)
+        shortcut = run_forward(self.shortcut_steps, x, training)
+        y = self.sum.forward(main, shortcut, training)
         if training:
-            self.remember(result)
-        return result
+            self.remember(y)
+        return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         self.recall(dy)
-        if self.activation:
-            dy = self.activation.backward(dy)
-        by_main = run_backward(self.main_steps, dy, self.needs_input_gradient)
-        by_shortcut = run_backward(self.shortcut_steps, dy, self.needs_input_gradient)
+        by_main, by_shortcut = self.sum.backward(dy)
+        by_main = run_backward(self.main_steps, by_main, self.needs_input_gradient)
+        by_shortcut = run_backward(self.shortcut_steps, by_shortcut, self.needs_input_gradient)
         if not self.needs_input_gradient:
             return NO_GRADIENT
         by_main, by_shortcut = memory_of(by_main), memory_of(by_shortcut)
-        dx = self.workspace.array("dx", by_main.shape, by_main.dtype)
+        dx = self.gradient(by_main.shape, by_main.dtype, dy)
         kernels.add(by_main, by_shortcut, dx)
         return seen(dx)
 
 
-def bind_memory(steps: Sequence[Step], scratch: Workspace, prefix: str) -> None:
+def bind_memory(layers: Iterable[Layer], scratch: Workspace, prefix: str) -> None:
     """Give each layer memory of its own for training, and shared memory for everything else.
 
     Outside training a result is needed only until the next layer has run, so the layers of a row
@@ -171,16 +169,16 @@ def bind_memory(steps: Sequence[Step], scratch: Workspace, prefix: str) -> None:
     theirs to set): a layer that someone calls by itself gives a new array every time.
     """
     turn = 0
-    for layer in layers_of(steps):
+    for layer in layers:
         layer.workspace, layer.scratch = Workspace(keep=False), scratch
-        layer.slot = f"{prefix} {turn}"
+        layer.slot, layer.gradient_slot = f"{prefix} {turn}", f"gradient {prefix}"
         turn = turn if layer.passes_through else 1 - turn
         if isinstance(layer, Residual):
             inner = f"{layer.slot}."
-            bind_memory(layer.main_steps, scratch, f"{inner}main")
-            bind_memory(layer.shortcut_steps, scratch, f"{inner}shortcut")
+            main = [*layers_of(layer.main_steps), *layer.sum.layers]
+            bind_memory(main, scratch, f"{inner}main")
+            bind_memory(layers_of(layer.shortcut_steps), scratch, f"{inner}shortcut")
             if layer.activation is not None:
-                layer.activation.workspace = Workspace(keep=False)
-                layer.activation.scratch = scratch
+                bind_memory([layer.activation], scratch, f"{inner}activation")
                 layer.activation.slot = layer.slot
                 layer.slot = f"{inner}sum"

@@ -120,7 +120,7 @@ class Conv2D(Layer):
         )  # fmt: skip
         if not self.needs_input_gradient:
             return NO_GRADIENT
-        dx = self.workspace.array("dx", image.shape, dy.dtype)
+        dx = self.gradient(image.shape, dy.dtype, dy)
         kernels.conv_backward_input(dy, self.params["weight"], self.stride, start, dx, self.scratch)
         return seen(dx)
 

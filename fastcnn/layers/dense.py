@@ -94,7 +94,7 @@ class Dense(Layer):
         kernels.dense_backward_weight(x, dy, self.grads["weight"], dbias, self.scratch)
         if not self.needs_input_gradient:
             return NO_GRADIENT
-        dx = self.workspace.array("dx", x.shape, dy.dtype)
+        dx = self.gradient(x.shape, dy.dtype, dy)
         kernels.dense_backward_input(dy, self.params["weight"], dx, self.scratch)
         return dx
 

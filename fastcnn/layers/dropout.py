@@ -66,6 +66,6 @@ class Dropout(Layer):
     def backward(self, dy: np.ndarray) -> np.ndarray:
         (key,) = self.recall(dy)
         dy = memory_of(dy)
-        dx = self.workspace.array("dx", dy.shape, dy.dtype)
+        dx = self.gradient(dy.shape, dy.dtype, dy)
         kernels.dropout(dy, self.rate, key, dx)
         return seen(dx)

@@ -11,6 +11,8 @@ they are: nothing here can be seen by someone who reads or writes a layer.
 - BatchNorm before 2 x 2 max pooling is one step (`NormalizedMaxPool`): what is normalised goes
   straight into the pool, and the gradient, which is zero at three places of four, is never
   written out.
+- BatchNorm before ReLU is one step (`NormalizedReLU`), and so is BatchNorm at the end of a residual
+  block with the addition and ReLU that follow it (`end_of_block`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,6 +20,7 @@ from typing import Protocol
 
 import numpy as np
 
+from kernels import activation as activation_kernels
 from kernels import conv_pool, norm_pool
 from kernels.conv import Pooled
 
@@ -114,7 +117,7 @@ class ConvMaxPool:
         )  # fmt: skip
         if not self.needs_input_gradient:
             return NO_GRADIENT
-        dx = conv.workspace.array("dx", image.shape, dy.dtype)
+        dx = conv.gradient(image.shape, dy.dtype, dy)
         conv_pool.conv_pool_backward_input(
             dy, conv.params["weight"], conv.stride, start, z_shape, y, pooled, dx, conv.scratch
         )
@@ -164,12 +167,91 @@ class NormalizedMaxPool:
         (index,) = self.pool.recall(dy)
         assert self.norm.memory is not None
         image, mean, inverse_std = self.norm.memory
-        dx = self.norm.workspace.array("dx", image.shape, image.dtype)
+        dx = self.norm.gradient(image.shape, image.dtype, dy)
         norm_pool.norm_pool_backward(
             memory_of(dy), index, image, self.norm.params["gamma"], mean, inverse_std, dx,
             self.norm.grads["gamma"], self.norm.grads["beta"], self.norm.scratch,
         )  # fmt: skip
         return seen(dx)
+
+
+class NormalizedReLU:
+    """BatchNorm and ReLU as one step of training.
+
+    The values are those of the two layers, bit for bit, and so are the gradients.
+    """
+
+    def __init__(self, norm: BatchNorm, relu: ReLU) -> None:
+        self.norm, self.relu = norm, relu
+        self.layers: list[Layer] = [norm, relu]
+        self.needs_input_gradient = True
+
+    @property
+    def params(self) -> ParameterDict:
+        return self.norm.params
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        if not training:
+            return run_forward(self.layers, x, training)
+        self.norm.check_input(x)
+        return self.norm.normalise(x, self.relu.workspace, relu=True)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        return self.norm.spread(dy, relu=True)
+
+
+class Sum:
+    """The end of a residual block: main + shortcut, and perhaps an activation."""
+
+    def __init__(self, owner: Layer, activation: Layer | None) -> None:
+        self.owner, self.activation = owner, activation
+        self.layers: list[Layer] = []  # those of the main way that this replaces
+
+    def forward(self, main: np.ndarray, shortcut: np.ndarray, training: bool) -> np.ndarray:
+        main, shortcut = memory_of(main), memory_of(shortcut)
+        y = self.owner.result(main.shape, main.dtype, training)
+        activation_kernels.add(main, shortcut, y)
+        return self.activation.forward(seen(y), training) if self.activation else seen(y)
+
+    def backward(self, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The gradients by main and shortcut."""
+        if self.activation:
+            dy = self.activation.backward(dy)
+        return dy, dy
+
+
+class NormalizedSum(Sum):
+    """BatchNorm of main, + shortcut, and perhaps ReLU, in one pass; the same bits."""
+
+    def __init__(self, owner: Layer, norm: BatchNorm, activation: ReLU | None) -> None:
+        super().__init__(owner, activation)
+        self.norm = norm
+        self.layers = [norm]
+
+    def forward(self, main: np.ndarray, shortcut: np.ndarray, training: bool) -> np.ndarray:
+        if not training:
+            return super().forward(self.norm.forward(main), shortcut, training)
+        self.norm.check_input(main)
+        y = self.norm.normalise(
+            main, self.owner.workspace, memory_of(shortcut), self.activation is not None
+        )
+        if self.activation:
+            self.activation.remember(y, memory_of(y))
+        return y
+
+    def backward(self, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        dy, same = super().backward(dy)
+        return self.norm.spread(dy), same
+
+
+def end_of_block(
+    owner: Layer, steps: list[Step], activation: Layer | None
+) -> tuple[list[Step], Sum]:
+    """What is run for a residual block: the steps of its main way, and what follows them."""
+    last = steps[-1]
+    if type(last) is BatchNorm and (activation is None or type(activation) is ReLU):
+        return steps[:-1], NormalizedSum(owner, last, activation)
+    return steps, Sum(owner, activation)
 
 
 def _halves(pool: MaxPool2D) -> bool:
@@ -192,6 +274,8 @@ def plan(layers: Sequence[Layer]) -> list[Step]:
             steps[-1] = ConvMaxPool(last, layer, None)
         elif type(layer) is ReLU and isinstance(last, ConvMaxPool) and last.relu is None:
             steps[-1] = ConvMaxPool(last.conv, last.pool, layer)
+        elif type(layer) is ReLU and type(last) is BatchNorm:
+            steps[-1] = NormalizedReLU(last, layer)
         else:
             steps.append(layer)
     return steps
@@ -200,7 +284,7 @@ def plan(layers: Sequence[Layer]) -> list[Step]:
 def layers_of(steps: Sequence[Step]) -> Iterator[Layer]:
     """The layers of a plan in the order in which they run."""
     for step in steps:
-        if isinstance(step, (ConvMaxPool, NormalizedMaxPool)):
+        if isinstance(step, (ConvMaxPool, NormalizedMaxPool, NormalizedReLU)):
             yield from step.layers
         else:
             assert isinstance(step, Layer)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from kernels import norm as kernels
+from kernels.workspace import Workspace
 
 from . import checks
 from .base import Layer, Shape, memory_of, seen
@@ -78,24 +79,39 @@ class BatchNorm(Layer):
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         self.check_input(x)
+        if training:
+            return self.normalise(x, self.workspace)
         x = memory_of(x)
         y = self.result(x.shape, x.dtype, training)
-        rows, rows_y = x.reshape(-1, self.num_features), y.reshape(-1, self.num_features)
-        gamma, beta = self.params["gamma"], self.params["beta"]
-        running_mean, running_var = self.state["running_mean"], self.state["running_var"]
-        if not training:
-            kernels.batch_norm_inference(
-                rows, gamma, beta, running_mean, running_var, self.eps, rows_y
-            )
-            return seen(y)
-        statistics = self.workspace.array("statistics", (3, self.num_features), x.dtype)
-        mean, variance, inverse_std = statistics
-        kernels.batch_norm_training(
-            rows, gamma, beta, self.eps, rows_y, mean, variance, inverse_std, self.scratch
+        kernels.batch_norm_inference(
+            self._rows(x), self.params["gamma"], self.params["beta"], self.state["running_mean"],
+            self.state["running_var"], self.eps, self._rows(y),
+        )  # fmt: skip
+        return seen(y)
+
+    def normalise(
+        self,
+        x: np.ndarray,
+        workspace: Workspace,
+        shortcut: np.ndarray | None = None,
+        relu: bool = False,
+    ) -> np.ndarray:
+        """y in training, in memory of a workspace; then a shortcut is added, then max(y, 0)."""
+        x = memory_of(x)
+        y = workspace.array("y", x.shape, x.dtype)
+        mean, variance, inverse_std = self.workspace.array(
+            "statistics", (3, self.num_features), x.dtype
         )
+        kernels.batch_norm_training(
+            self._rows(x), self.params["gamma"], self.params["beta"], self.eps, self._rows(y),
+            mean, variance, inverse_std, self.scratch, shortcut, relu,
+        )  # fmt: skip
         self.update_running(mean, variance)
         self.remember(seen(y), x, mean, inverse_std)
         return seen(y)
+
+    def _rows(self, x: np.ndarray) -> np.ndarray:
+        return x.reshape(-1, self.num_features)
 
     def update_running(self, mean: np.ndarray, variance: np.ndarray) -> None:
         """Let the running statistics follow those of a batch."""
@@ -105,11 +121,15 @@ class BatchNorm(Layer):
             running += (1 - self.momentum) * batch
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
+        return self.spread(dy)
+
+    def spread(self, dy: np.ndarray, relu: bool = False) -> np.ndarray:
+        """dx, from the gradient by what `normalise` gave without a shortcut."""
         x, mean, inverse_std = self.recall(dy)
-        dx = self.workspace.array("dx", x.shape, x.dtype)
+        dx = self.gradient(x.shape, x.dtype, dy)
         kernels.batch_norm_backward(
-            memory_of(dy).reshape(-1, self.num_features), x.reshape(-1, self.num_features),
-            self.params["gamma"], mean, inverse_std, dx.reshape(-1, self.num_features),
-            self.grads["gamma"], self.grads["beta"], self.scratch,
+            self._rows(memory_of(dy)), self._rows(x), self.params["gamma"], mean, inverse_std,
+            self._rows(dx), self.grads["gamma"], self.grads["beta"], self.scratch,
+            self.params["beta"] if relu else None,
         )  # fmt: skip
         return seen(dx)

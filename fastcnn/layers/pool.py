@@ -88,7 +88,7 @@ class MaxPool2D(_Pool2D):
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         index, image_shape, start = self.recall(dy)
-        dx = self.workspace.array("dx", image_shape, dy.dtype)
+        dx = self.gradient(image_shape, dy.dtype, dy)
         backends.current().max_pool_backward(
             memory_of(dy), index, self.pool_size, self.stride, start, dx
         )
@@ -147,7 +147,7 @@ class AveragePool2D(_Pool2D):
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         image_shape, start = self.recall(dy)
-        dx = self.workspace.array("dx", image_shape, dy.dtype)
+        dx = self.gradient(image_shape, dy.dtype, dy)
         backends.current().average_pool_backward(
             memory_of(dy), self.pool_size, self.stride, start, self.count_include_pad, dx
         )
@@ -187,7 +187,7 @@ class GlobalAveragePool2D(Layer):
     def backward(self, dy: np.ndarray) -> np.ndarray:
         (image_shape,) = self.recall(dy)
         batch, height, width, channels = image_shape
-        dx = self.workspace.array("dx", image_shape, dy.dtype)
+        dx = self.gradient(image_shape, dy.dtype, dy)
         backends.current().average_pool_backward(
             memory_of(dy).reshape(batch, 1, 1, channels),
             (height, width), (1, 1), (0, 0), True, dx,

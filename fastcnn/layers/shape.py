@@ -34,9 +34,9 @@ class Flatten(Layer):
         (x_shape,) = self.recall(dy)
         if len(x_shape) == 4:
             batch, channels, height, width = x_shape
-            memory = self.workspace.array("dx", (batch, height, width, channels), dy.dtype)
+            memory = self.gradient((batch, height, width, channels), dy.dtype, dy)
         else:
-            memory = self.workspace.array("dx", x_shape, dy.dtype)
+            memory = self.gradient(x_shape, dy.dtype, dy)
         dx = seen(memory)
         dx[...] = dy.reshape(x_shape)
         return dx
