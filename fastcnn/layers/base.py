@@ -8,6 +8,7 @@ copies only what another library made, and `seen` goes back, which never copies.
 import functools
 import inspect
 import itertools
+import math
 import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,9 @@ _next_seed = itertools.count()
 
 # Every class of layers by name, for `from_spec`.
 _classes: "dict[str, type[Layer]]" = {}
+
+# Bytes of a gradient that finds no room in a core's cache.
+_LARGE = 1 << 23
 
 # What `backward` gives where nobody needs the input's gradient.
 NO_GRADIENT = np.empty(0, np.float32)
@@ -296,8 +300,11 @@ class Layer:
     def gradient(self, shape: Shape, dtype: np.dtype, dy: np.ndarray) -> np.ndarray:
         """Memory for dx, until the layer before has used it; other memory than dy's.
 
-        The layers of a row take turns with two buffers.
+        Small arrays have memory of their own, of which each core keeps its part in its cache. With
+        large ones the layers of a row take turns with two buffers.
         """
+        if math.prod(shape) * dtype.itemsize < _LARGE:
+            return self.workspace.array("dx", shape, dtype)
         for turn in (0, 1):
             dx = self.scratch.array(f"{self.gradient_slot} {turn}", shape, dtype)
             if not np.may_share_memory(dx, dy):
