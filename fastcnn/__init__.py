@@ -8,6 +8,9 @@ Example:
     >>> loss, accuracy = model.evaluate(digits.x_test, digits.y_test)
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
 
 
@@ -29,10 +32,11 @@ def _check_kernels() -> None:
 
 _check_kernels()
 
-from . import backends, datasets, layers, losses, models, optim, schedules  # noqa: E402
-from .backends import backend, set_backend  # noqa: E402
-from .checkpoint import load_model  # noqa: E402
-from .model import Sequential  # noqa: E402
+if TYPE_CHECKING:
+    from . import backends, datasets, layers, losses, models, optim, schedules
+    from .backends import backend, set_backend
+    from .checkpoint import load_model
+    from .model import Sequential
 
 __all__ = [
     "Sequential",
@@ -48,3 +52,23 @@ __all__ = [
     "schedules",
     "set_backend",
 ]
+
+# Name -> the module that it comes from; the other names of __all__ are modules themselves.
+_PLACES = {
+    "Sequential": "model",
+    "backend": "backends",
+    "load_model": "checkpoint",
+    "set_backend": "backends",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a part when it is first asked for: `python -m fastcnn.train` must answer at once."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f".{_PLACES.get(name, name)}", __name__)
+    return getattr(module, name) if name in _PLACES else module
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

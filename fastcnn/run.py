@@ -13,8 +13,8 @@
 Each file appears only once it is complete.
 """
 
+import contextlib
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,17 @@ from numpy.typing import NDArray
 from kernels import batch as batch_kernels
 from kernels import jit
 
-from . import backends, checkpoint, datasets, models, optim, results, schedules, training
+from . import (
+    backends,
+    checkpoint,
+    compilation,
+    datasets,
+    models,
+    optim,
+    results,
+    schedules,
+    training,
+)
 from .config import Config, ConfigError, check, replace, to_dict, to_toml
 from .history import History
 from .losses import CrossEntropyLoss
@@ -98,12 +108,18 @@ class Run:
         if self._name_folder:
             self.out = Path("runs") / f"{self.config.model.model}-{self.config.data.dataset}"
             self._prepare_folder()
-        self.model = self._build()
-        if self._resume:  # a checkpoint that cannot be used is better refused now
-            optimizer = make_optimizer(self.config)
-            state, _ = checkpoint.load_training(self.out / CHECKPOINT, self.model, optimizer)
-            self._say(f"resuming after epoch {len(state['history'].get('epoch', ()))}")
-        self._warm_up()
+        started = time.perf_counter()
+        sizes = len(self.data.x_test), len(self.data.class_names)
+        with compilation.shared(
+            self._say_compiling, _train_blank, self.config, self.data.x_train.shape, *sizes
+        ):
+            self.model = self._build()
+            if self._resume:  # a checkpoint that cannot be used is better refused now
+                optimizer = make_optimizer(self.config)
+                state, _ = checkpoint.load_training(self.out / CHECKPOINT, self.model, optimizer)
+                self._say(f"resuming after epoch {len(state['history'].get('epoch', ()))}")
+            self._warm_up()
+        self._seconds_compile = time.perf_counter() - started
         results.write_text(self.out / "config.toml", to_toml(self.config))
         # An earlier run's result would be taken for ours if we do not come to an end.
         (self.out / "result.json").unlink(missing_ok=True)
@@ -204,11 +220,6 @@ class Run:
         The run itself is then not slowed by compilation, and its numbers are not touched:
         random numbers are keyed, not drawn from a common stream.
         """
-        started = time.perf_counter()
-        message = (
-            f"compiling the kernels for {self.config.model.model} "
-            f"(once per machine, they are kept on the disk) ..."
-        )
         compiles = self.config.machine.backend == "numba"
         # Kernels may be compiled for a size of batch: a whole and a last batch of training,
         # and those of measuring. The other backends know no such thing, and are slow.
@@ -217,17 +228,14 @@ class Run:
         x, y = self.data.x_train[:rows], self.data.y_train[:rows]
         measured = _MEASURED + len(self.data.x_test) % _MEASURED if compiles else 1
         test = self.data.x_test[:measured], self.data.y_test[:measured]
-        # What is already on the disk loads in less than the timer's second.
-        timer = threading.Timer(1.0, self._say, (message,))
-        if compiles:
-            timer.start()
-        try:
+        with contextlib.suppress(TrainingDiverged):  # of interest only in the run itself
             training.fit(self._build(), x, y, test=test, epochs=1, **self._training_arguments())
-        except TrainingDiverged:
-            pass  # of interest only in the run itself
-        finally:
-            timer.cancel()
-        self._seconds_compile = time.perf_counter() - started
+
+    def _say_compiling(self) -> None:
+        self._say(
+            f"compiling the kernels for {self.config.model.model}: 10 to 40 s, once per machine "
+            f"(they are kept on the disk) ..."
+        )
 
     def _images_trained(self) -> int:
         """Training images without those held out for validation."""
@@ -329,6 +337,21 @@ class Run:
             f"test accuracy {result['test_accuracy']:.2%}"
         )
         self._say(f"results in {self.out}")
+
+
+def _train_blank(config: Config, shape: tuple[int, ...], tests: int, classes: int) -> None:
+    """Train for two steps on black images, of which only the sizes matter."""
+    run = Run(config, quiet=True)
+    run.data = datasets.Dataset(
+        config.data.dataset,
+        np.zeros(shape, np.uint8),
+        np.zeros(shape[0], np.int64),
+        np.zeros((tests, *shape[1:]), np.uint8),
+        np.zeros(tests, np.int64),
+        tuple(map(str, range(classes))),
+        source="",
+    )
+    run._warm_up()
 
 
 def make_optimizer(config: Config) -> optim.Optimizer:

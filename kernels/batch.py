@@ -54,11 +54,13 @@ def _gather(images, shape, indices, scale, offset, affine, out, first, last):
 def _gather_share(images, shape, indices, scale, offset, affine, out, first, last):
     channels, height, width = shape
     size = channels * height * width
+    moved = affine.size > 0
     for n in range(first, last):
         source, target = indices[n] * size, n * size
-        if affine.size == 0:  # in place, all rows are one
+        if not moved:  # in place, all rows are one
             result = out[target : target + size]
-            _copy_pixels(images, source, height * width, False, scale, offset, result)
+            # `moved`, where False would have the function compiled once more for a constant.
+            _copy_pixels(images, source, height * width, moved, scale, offset, result)
             continue
         a, b, tx = affine[6 * n], affine[6 * n + 1], affine[6 * n + 2]
         c, d, ty = affine[6 * n + 3], affine[6 * n + 4], affine[6 * n + 5]

@@ -10,6 +10,8 @@ import ctypes
 import functools
 import importlib.metadata
 import os
+import threading
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +20,10 @@ from typing import Any
 import llvmlite.binding as llvm
 import llvmlite.ir as ir
 import numba
+import numpy as np
 from numba.core.registry import cpu_target
 
+from kernels import cache, workspace
 from kernels.cores import available_cores
 
 # Sums over a batch are formed per chunk and the chunks are added in order; the number of chunks
@@ -51,7 +55,13 @@ def _source_checksum() -> int:
     return checksum
 
 
-_CHECKSUM = _source_checksum()
+def _context() -> Any:
+    return cpu_target.target_context
+
+
+# What compiled code depends on besides its own source. The processor is the one for which vector
+# widths are chosen, also if someone changes Numba's environment variables later.
+_ORIGIN = (_source_checksum(), _context().codegen().magic_tuple())
 
 
 def stamp(compiled: Any) -> Any:
@@ -60,8 +70,7 @@ def stamp(compiled: Any) -> Any:
     By itself it looks at the file of the function, not at the files whose functions are compiled
     into it, and would go on using yesterday's code after an upgrade.
     """
-    file = compiled._cache._cache_file
-    file._source_stamp = (file._source_stamp, _CHECKSUM)
+    cache.use_own_file(compiled, _ORIGIN)
     return compiled
 
 
@@ -72,7 +81,45 @@ def serial(function: Callable[..., Any]) -> Any:
 
 def parallel(function: Callable[..., Any]) -> Any:
     """Compile a loop with `prange`."""
-    return stamp(numba.njit(parallel=_PRANGE_ONLY, **_OPTIONS)(function))
+    return _launcher(stamp(numba.njit(parallel=_PRANGE_ONLY, **_OPTIONS)(function)))
+
+
+# Under the threading layer "workqueue" Numba ends the process when two Python threads are in
+# parallel kernels at the same time; there they take turns.
+_turn = threading.Lock()
+# While calls are collected: (kernel, argument types) of each, in order.
+_calls: list[tuple[Any, tuple[Any, ...]]] | None = None
+
+
+def _launcher(compiled: Any) -> Any:
+    """What is called to run a parallel kernel: the compiled function itself, if it may be."""
+    if _calls is not None:
+        return functools.partial(_collect, _calls, compiled)
+    if threading_layer() != "workqueue":
+        return compiled
+
+    @functools.wraps(compiled)
+    def take_turns(*arguments: Any) -> None:
+        with _turn:
+            compiled(*arguments)
+
+    return take_turns
+
+
+def _collect(calls: list[Any], compiled: Any, *arguments: Any) -> None:
+    calls.append((compiled, tuple(map(compiled.typeof_pyval, arguments))))
+
+
+def collect_calls() -> list[tuple[Any, tuple[Any, ...]]]:
+    """From now on parallel kernels are not run but listed, with the types of their arguments.
+
+    For a process that compiles on behalf of another; to be called before the modules that define
+    kernels are imported. What the kernels would write is zero.
+    """
+    global _calls
+    _calls = []
+    workspace.allocate = np.zeros
+    return _calls
 
 
 def chunks_of(items: int) -> int:
@@ -124,10 +171,6 @@ def _probe_assembly(triple: str, cpu: str, features: str) -> str:
     return machine.emit_assembly(parsed)
 
 
-def _context() -> Any:
-    return cpu_target.target_context
-
-
 @functools.cache
 def target() -> Target:
     """Find out what Numba compiles for by looking at what its compiler emits.
@@ -136,7 +179,7 @@ def target() -> Target:
     processor's name implies features that no interface lists; the compiler's own output is the
     one reliable answer.
     """
-    triple, cpu, features = _context().codegen().magic_tuple()
+    triple, cpu, features = _ORIGIN[1]
     assembly = _probe_assembly(triple, cpu, features)
     is_x86 = triple.startswith(("x86_64", "i686"))
     if not is_x86:
@@ -180,6 +223,13 @@ def _prepare_threads() -> None:
     if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
         numba.config.THREADING_LAYER_PRIORITY = ["tbb", "omp", "workqueue"]  # type: ignore
     numba.set_num_threads(min(available_cores(), max_threads()))
+    if threading_layer() == "workqueue":
+        warnings.warn(
+            "Numba runs without TBB and OpenMP: small networks train more slowly, and Python "
+            "threads take turns; install TBB with `pip install tbb`, where there is a wheel for it",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 # Inside a prange loop, the number of the thread that runs the iteration: below `max_threads()`.
@@ -215,14 +265,8 @@ def get_threads() -> int:
 
 def threading_layer() -> str:
     """Name of the threading layer in use: "tbb", "omp" or "workqueue"."""
-    _nothing(1)
     return numba.threading_layer()  # type: ignore
 
 
-@parallel
-def _nothing(n: int) -> None:
-    for _ in numba.prange(n):
-        pass
-
-
+cache.provide_folder()
 _prepare_threads()

@@ -13,11 +13,13 @@ from numpy.typing import DTypeLike
 # A cache line, and the width of the widest vector registers (AVX-512): an array that starts on
 # such a border is never loaded in two halves. NumPy itself promises only 16 bytes.
 ALIGNMENT = 64
+# What new memory comes from; whoever does not run the kernels wants zeros (`jit.collect_calls`).
+allocate = np.empty
 
 
 def _aligned_empty(size: int, dtype: np.dtype) -> np.ndarray:
     """A 1-D uninitialised array of `size` elements that starts on an `ALIGNMENT` border."""
-    raw = np.empty(size * dtype.itemsize + ALIGNMENT, np.uint8)
+    raw = allocate(size * dtype.itemsize + ALIGNMENT, np.uint8)
     start = -raw.__array_interface__["data"][0] % ALIGNMENT
     return raw[start : start + size * dtype.itemsize].view(dtype)
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from fastcnn import datasets, load_model, models
+from fastcnn.command_line import parse
 from fastcnn.config import ConfigError, names
-from fastcnn.train import main, parse
+from fastcnn.train import main
 
 RESULT = [
     "dataset", "model", "backend", "threads", "seed", "epochs_run", "best_epoch", "train_loss",
@@ -311,6 +312,19 @@ def test_interrupted_then_resumed(tmp_path, number, code):
     assert result_of(tmp_path)["epochs_run"] == finished + 2
 
 
+@pytest.mark.parametrize("delay", [0.02, 0.1, 0.2])
+def test_interrupted_while_importing(tmp_path, delay):
+    code = (
+        "import os, signal, sys, threading\n"
+        "from fastcnn.train import main\n"
+        f"threading.Timer({delay}, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        f"sys.exit(main(['--dataset', 'digits', '--epochs', '400', '--out', {str(tmp_path)!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr == "interrupted before training began\n"
+
+
 def test_nothing_heavy_is_imported_at_the_start():
-    code = "import fastcnn.train, sys; sys.exit('matplotlib' in sys.modules)"
+    code = "import fastcnn.command_line, sys; sys.exit('matplotlib' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
