@@ -7,15 +7,14 @@ everything else.
 """
 
 import contextlib
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import schedules
+from . import blas, schedules
 from .data.augment import Augment
 from .history import Best, History
 from .losses import CrossEntropyLoss
@@ -216,7 +215,7 @@ def fit(
     )
     if resume_from is not None:
         loop.load(Path(resume_from))
-    with _one_blas_thread(), contextlib.closing(loop.progress):
+    with blas.one_thread(), contextlib.closing(loop.progress):
         return loop.run(epochs, patience, Path(checkpoint_path) if checkpoint_path else None)
 
 
@@ -257,17 +256,3 @@ def _training_data(
     if validation is not None and len(validation[0]) == 0:
         raise ValueError("the validation data is empty")
     return x, y, rows, validation
-
-
-@functools.cache
-def _blas_controller() -> Any:
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
-
-
-@contextlib.contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """Keep BLAS to one thread: its threads and the kernels' would fight for the same cores."""
-    with _blas_controller().limit(limits=1, user_api="blas"):
-        yield

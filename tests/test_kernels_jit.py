@@ -1,5 +1,6 @@
 """The kernels' rules: no upward import, a cache that notices edits, threads within bounds."""
 
+import math
 import os
 import subprocess
 import sys
@@ -63,12 +64,108 @@ def test_available_cores_respects_a_quota(monkeypatch):
     assert cores.available_cores() <= 2
 
 
-def test_numba_may_be_imported_first(tmp_path):
-    code = "import numba; from kernels import jit; print(jit.threading_layer(), end='')"
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}  # nothing is compiled yet
-    environment.pop("NUMBA_NUM_THREADS", None)
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 1.5),
+        ({"cpu.max": "max 100000\n"}, math.inf),
+        ({"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "100000"}, 0.5),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, math.inf),
+        ({}, math.inf),
+    ],
+)
+def test_quota_is_read_from_the_container(tmp_path, files, quota):
+    from kernels import cores
+
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert cores._cgroup_quota(tmp_path) == quota
+
+
+def run(code: str, **variables: str) -> str:
+    """What the code prints in a process of its own, which must not fail or warn."""
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+        [sys.executable, "-W", "error", "-c", code],
+        env={**os.environ, **variables}, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_numba_imported_before(tmp_path):
+    variables = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}  # so that something is compiled
+    variables.pop("NUMBA_NUM_THREADS", None)
+    code = "import numba; from kernels.shares import share; share(9, 0)"
+    subprocess.run([sys.executable, "-c", code], env=variables, check=True)
+
+
+TRAIN_AT_ONCE = """
+import threading, warnings
+warnings.filterwarnings("ignore", "Numba runs without TBB", RuntimeWarning)
+from fastcnn import Sequential, datasets
+from fastcnn.layers import Conv2D, Dense, Flatten, MaxPool2D, ReLU
+from kernels import jit
+
+digits = datasets.load("digits").limit(300, 50)
+
+def train(seed):
+    model = Sequential(
+        Conv2D(1, 8, 3), ReLU(), MaxPool2D(2), Flatten(), Dense(8 * 13 * 13, 10), seed=seed
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == jit.threading_layer()
+    jit.set_threads(2)
+    model.train(digits.x_train, digits.y_train, epochs=3, batch_size=100)
+    return model.parameters.values.tobytes()
+
+alone = [train(seed) for seed in (1, 2, 3)]
+together = [None] * 3
+threads = [
+    threading.Thread(target=lambda seed: together.__setitem__(seed - 1, train(seed)), args=(seed,))
+    for seed in (1, 2, 3)
+]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert together == alone
+print(jit.threading_layer())
+"""
+
+
+@pytest.mark.parametrize("layer", ["workqueue", jit.threading_layer()])
+def test_python_threads_train_at_once(layer):
+    assert run(TRAIN_AT_ONCE, NUMBA_THREADING_LAYER=layer).strip() == layer
+
+
+def test_workqueue_says_what_to_install():
+    code = "import kernels.jit, kernels.activation"
+    environment = {**os.environ, "NUMBA_THREADING_LAYER": "workqueue"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.count("pip install tbb") == 1
+
+
+FORK = """
+import os
+import numpy as np
+from kernels import activation
+
+x = np.linspace(-1, 1, 1 << 17, dtype=np.float32)
+expected = activation.relu(x, y := np.empty_like(x)) or y.copy()
+child = os.fork()
+if child == 0:
+    y[:] = 0
+    activation.relu(x, y)
+    os._exit(0 if (y == expected).all() else 1)
+print(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "fork") or jit.threading_layer() == "omp",
+    reason="OpenMP ends a forked child that runs a kernel",
+)
+def test_forked_child_runs_kernels():
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=100)
+    assert done.stdout.strip() == "0", done.stderr
