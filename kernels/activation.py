@@ -116,7 +116,7 @@ def tanh_backward(dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
 
 def _squash(kind: int, a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
     a, b, y = a.reshape(-1), b.reshape(-1), y.reshape(-1)
-    if is_small(y.size):
+    if is_small(y.size, work=4):
         _squash_share(kind, a, b, y, 0, y.size)
     else:
         _squash_all(kind, a, b, y)
@@ -161,7 +161,7 @@ def dropout(x: np.ndarray, rate: float, key: int, y: np.ndarray) -> None:
     low, high = np.uint32(key & 0xFFFFFFFF), np.uint32(key >> 32)
     threshold = np.uint32(min(round(rate * 2**32), 2**32 - 1))
     scale = y.dtype.type(1 / (1 - rate))
-    if is_small(y.size):
+    if is_small(y.size, work=2):
         _dropout_share(x, low, high, threshold, scale, y, 0, y.size)
     else:
         _dropout_all(x, low, high, threshold, scale, y)
@@ -205,7 +205,7 @@ def softmax(x: np.ndarray, y: np.ndarray) -> None:
     """
     rows, classes = x.shape
     x, y = x.reshape(-1), y.reshape(-1)
-    if is_small(y.size):
+    if is_small(y.size, work=32):
         _softmax_share(x, y, classes, 0, rows)
     else:
         _softmax_all(x, y, classes, rows)

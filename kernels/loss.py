@@ -18,6 +18,8 @@ from kernels.activation import exponentials, row_maximum
 from kernels.shares import is_small
 from kernels.simd import fma, lanes, load_part, splat, store_part, total, where
 
+_WORK = 32  # an exponential, and rows too short to fill a vector
+
 
 def softmax_cross_entropy(
     logits: np.ndarray, labels: np.ndarray, scale: float, losses: np.ndarray, dlogits: np.ndarray
@@ -31,7 +33,7 @@ def softmax_cross_entropy(
     """
     rows, classes = logits.shape
     logits, dlogits, scale = logits.reshape(-1), dlogits.reshape(-1), logits.dtype.type(scale)
-    if is_small(logits.size):
+    if is_small(logits.size, _WORK):
         _labels_share(logits, labels, scale, losses, dlogits, classes, 0, rows)
     else:
         _labels_all(logits, labels, scale, losses, dlogits, classes)
@@ -48,7 +50,7 @@ def softmax_cross_entropy_soft(
     rows, classes = logits.shape
     logits, dlogits, targets = logits.reshape(-1), dlogits.reshape(-1), targets.reshape(-1)
     scale = logits.dtype.type(scale)
-    if is_small(logits.size):
+    if is_small(logits.size, _WORK):
         _targets_share(logits, targets, scale, losses, dlogits, classes, 0, rows)
     else:
         _targets_all(logits, targets, scale, losses, dlogits, classes)

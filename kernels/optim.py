@@ -113,7 +113,7 @@ def adam(
         p.dtype, beta1, 1 - beta1, beta2, 1 - beta2, -lr / correction1, correction2**-0.5, eps
     )
     decay = _as(p.dtype, penalty, shrink)
-    if is_small(p.size):
+    if is_small(p.size, work=2):
         _adam_share(p, g, m, v, numbers, decay, decayed, 0, p.size)
     else:
         _adam_all(p, g, m, v, numbers, decay, decayed)

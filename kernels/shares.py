@@ -21,15 +21,19 @@ Every element is computed by itself, so the bits are the same either way.
 from kernels import jit
 
 CHUNKS = jit.MAX_CHUNKS
-# A parallel region costs 2 us, in which one thread does a simple operation on this many elements.
-_SMALL = 1 << 15
+# Waking a second thread costs about 10 us, in which one thread does a simple operation on this many
+# elements: relu and sgd broke even between 100,000 and 131,072, pooling and gathering likewise.
+_SMALL = 1 << 17
 # Shares begin at multiples of this: whole cache lines, and no vector across two of them.
 _GRAIN = 64
 
 
-def is_small(elements: int) -> bool:
-    """Whether an elementwise loop over so many elements is done sooner by one thread."""
-    return elements < _SMALL
+def is_small(elements: int, work: int = 1) -> bool:
+    """Whether an elementwise loop over so many elements is done sooner by one thread.
+
+    work : how many times longer than a simple operation such as relu an element takes
+    """
+    return elements * work < _SMALL
 
 
 @jit.serial

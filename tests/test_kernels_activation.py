@@ -12,8 +12,8 @@ from tests.gradient_check import check_gradient
 
 every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f4", "f8"])
 # No element, less than a vector, tails, and enough for threads.
-SIZES = [0, 1, 15, 17, 1000, 40_001]
-LARGE = 40_001
+SIZES = [0, 1, 15, 17, 1000, 140_001]
+LARGE = 140_001
 KEY = 0x1234_5678_9ABC_DEF0
 
 
