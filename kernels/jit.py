@@ -32,7 +32,13 @@ MAX_CHUNKS = 16
 # Elements of room behind an array into which whole vectors are written: the widest vector's.
 SLACK = 16
 
-_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": False}
+_OPTIONS = {
+    "cache": True,
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": False,
+    "no_cfunc_wrapper": True,  # an entry for callers in C: none calls, and each is compiled
+}
 # Only prange is wanted of Numba's automatic parallelism: the rest costs compile time and may
 # reorder sums.
 _PRANGE_ONLY: Any = {
