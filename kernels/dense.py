@@ -21,34 +21,50 @@ from kernels.packing import (
     sum_rows,
     vector_width,
 )
-from kernels.tile import TILE_ROWS, prepare, tile
+from kernels.shares import is_small
+from kernels.simd import lanes
+from kernels.tile import TILE_ROWS, prepare, tiles, transpose_block
 from kernels.workspace import Workspace
 
 _SAME_SETS = 2048  # bytes; 14 rows a multiple of this apart do not fit into their L1 sets
+_DEPTH = 512  # rows of a panel that stay in the cache beside as many columns of x
+_FEW_ROWS = 64  # of x, for which the weights are read in place sooner than packed
+_BLOCKS = 16  # into which the columns of y are cut: a block reads x once for all its columns
+_BLOCK_ROWS = 2 * TILE_ROWS  # of dweight
+_BLOCK_COLUMNS = 7 * 16  # of dx in a turned block: whole vectors, and whole tiles
+_FASTER = 16  # multiply-adds in the time of a simple operation on one element
 
 
 @jit.serial
-def multiply_block(a, a_row, a_step, rows, inner, panel, panel0, panel_of, start, y):
+def multiply_block(a, a0, steps, rows, inner, b, b0, b_step, panel_of, start, start_row, y):
     """One panel of y's columns, for some of its rows: start + a times the panel.
 
-    y[m, o + k] = start[o + k] + sum over i < inner of a[m * a_row + i * a_step] * panel[i, k]
+    y[m, o + k] = start[m * start_row + o + k] + sum over i < inner of
+                  a[a0 + m * steps[0] + i * steps[1]] * b[b0 + i * b_step + k]
 
     rows : (first, last); panel_of : (first column o, columns of y)
     """
     first, last = rows
     column, columns = panel_of
-    width = panel_width(panel, columns)
-    mode = mode_of(panel, columns)
-    lane_count = vector_width(panel, columns)
+    width = panel_width(b, columns)
+    lane_count = vector_width(b, columns)
     vectors = (min(width, columns - column) + lane_count - 1) // lane_count
     tail = columns - column - (vectors - 1) * lane_count
-    tiles = (last - first + TILE_ROWS - 1) // TILE_ROWS
-    for t in range(tiles):
-        m, end = first + (last - first) * t // tiles, first + (last - first) * (t + 1) // tiles
-        tile(
-            mode, end - m, vectors, a, m * a_row, a_row, 0, a_step, panel, panel0, width, inner,
-            1, start, column, 0, y, m * columns + column, columns, tail,
-        )  # fmt: skip
+    count = (last - first + TILE_ROWS - 1) // TILE_ROWS
+    height = (last - first) // max(1, count)
+    taller = (last - first) - height * count
+    # Even shares: 32 rows are 11 + 11 + 10.
+    for k in range(2):
+        tile_rows, repeats = (height + 1, taller) if k == 0 else (height, count - taller)
+        if repeats and tile_rows:
+            tiles(
+                mode_of(b, columns), tile_rows, vectors,
+                a, a0 + first * steps[0], steps[0], 0, steps[1], b, b0, b_step, inner, 1,
+                start, first * start_row + column, start_row,
+                y, first * columns + column, columns, tail,
+                repeats, tile_rows * steps[0], 0, tile_rows * start_row, tile_rows * columns,
+            )  # fmt: skip
+        first += tile_rows * repeats
 
 
 @jit.parallel
@@ -73,22 +89,44 @@ def _apart(x: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, int]:
 
 
 @jit.parallel
-def _forward(x, x_row, weight, bias, y, shape, shares, start, panels, held):
-    """One iteration owns one panel of y's columns for one share of its rows."""
+def _forward(x, x_row, weight, y, shape, cut, start, panels, held, first_block, last_block):
+    for block in prange(first_block, last_block):
+        _forward_share(x, x_row, weight, y, shape, cut, start, panels, held, block, block + 1)
+
+
+@jit.serial
+def _forward_share(x, x_row, weight, y, shape, cut, start, panels, held, first_block, last_block):
+    """A block owns some of y's columns for one share of its rows.
+
+    cut : (columns of a block, shares of the rows, depth of a panel, whether panels are packed)
+    held : which panel each thread has packed
+    """
     n, inner, out = shape
-    fill_row(start, 0, start.size)
-    copy_row(bias, 0, start, 0, bias.size)
-    held[:] = -1
+    block_columns, shares, depth, packed = cut
     width = panel_width(weight, out)
-    blocks = (out + width - 1) // width * shares
-    for block in prange(blocks):
-        me = thread_id()
-        column, share = block // shares * width, block % shares
-        if held[me] != column:
-            pack_panel(weight, inner, out, column, width, panels[me], 0)
-            held[me] = column
+    me = thread_id()
+    panel = panels[me]
+    for block in range(first_block, last_block):
+        columns, share = block // shares * block_columns, block % shares
         rows = (n * share // shares, n * (share + 1) // shares)
-        multiply_block(x, x_row, 1, rows, inner, panels[me], 0, (column, out), start, y)
+        for top in range(0, inner, depth):
+            below = min(inner, top + depth)
+            for column in range(columns, min(out, columns + block_columns), width):
+                b, b0, b_step = weight, top * out + column, out
+                if packed:
+                    b, b0, b_step = panel, 0, width
+                    if held[me] != top * out + column:
+                        pack_panel(weight, top, below, out, column, width, panel, 0)
+                        held[me] = top * out + column
+                if top == 0:
+                    multiply_block(
+                        x, 0, (x_row, 1), rows, below, b, b0, b_step, (column, out), start, 0, y
+                    )
+                else:  # goes on with the sums so far
+                    multiply_block(
+                        x, top, (x_row, 1), rows, below - top, b, b0, b_step, (column, out),
+                        y, out, y,
+                    )  # fmt: skip
 
 
 def dense_forward(
@@ -100,63 +138,156 @@ def dense_forward(
     out = weight.shape[1]
     flat = weight.reshape(-1)
     width = int(panel_width(flat, out))
-    shares = 1 if out > 4 * width else max(1, min(4, n // TILE_ROWS))
+    whole = out % width == 0
+    packed = not whole or n > _FEW_ROWS or out * x.itemsize % _SAME_SETS == 0
+    depth = _DEPTH if packed and whole and n > TILE_ROWS else inner
+    panels = -(-out // width)
+    block_panels = max(1, panels // _BLOCKS)
+    shares = 1 if panels > 4 else max(1, min(4, n // TILE_ROWS))
+    blocks = -(-panels // block_panels) * shares
     source, distance = _apart(x, workspace)
-    start = workspace.array("start", (-(-out // width) * width,), x.dtype)
-    panels = workspace.array("panels", (jit.max_threads(), inner * width), x.dtype)
+    start = workspace.array("start", (panels * width,), x.dtype)
+    start[: bias.size] = bias
+    start[bias.size :] = 0
+    room = workspace.array("panels", (jit.max_threads(), depth * width), x.dtype)
+    run = _forward_share if _is_small(weight, n) else _forward
+    cut = (block_panels * width, shares, depth, packed)
     held = workspace.array("held", (jit.max_threads(),), np.int64)
+    held.fill(-1)
     shape = (n, inner, out)
-    _forward(source, distance, flat, bias, y.reshape(-1), shape, shares, start, panels, held)
+    run(source, distance, flat, y.reshape(-1), shape, cut, start, room, held, 0, blocks)
+
+
+def _is_small(weight: np.ndarray, n: int) -> bool:
+    """Whether one thread multiplies n rows and the weights sooner than two."""
+    return is_small(weight.size * n // _FASTER)
 
 
 # --- gradients --------------------------------------------------------------------------------
 
 
 @jit.parallel
-def _input_gradient(dy, dy_row, weight, dx, shape, start, panels):
-    """One iteration owns one panel of dx's columns."""
+def _input_gradient(dy, dy_row, weight, dx, shape, turned, start, room, first_block, last_block):
+    for block in prange(first_block, last_block):
+        _input_gradient_share(dy, dy_row, weight, dx, shape, turned, start, room, block, block + 1)
+
+
+@jit.serial
+def _input_gradient_share(
+    dy, dy_row, weight, dx, shape, turned, start, room, first_block, last_block
+):  # fmt: skip
+    """A block owns some of dx's columns."""
     n, inputs, out = shape
-    fill_row(start, 0, start.size)
-    width = panel_width(dx, inputs)
-    for block in prange((inputs + width - 1) // width):
-        panel, column = panels[thread_id()], block * width
-        pack_transposed(weight, 0, inputs, out, column, width, panel)
-        multiply_block(dy, dy_row, 1, (0, n), out, panel, 0, (column, inputs), start, dx)
+    mine = room[thread_id()]
+    for block in range(first_block, last_block):
+        if turned.size:
+            _turned_block(turned, weight, dx, shape, start, mine, block * _BLOCK_COLUMNS)
+        else:
+            width = panel_width(dx, inputs)
+            column = block * width
+            pack_transposed(weight, 0, inputs, out, column, width, mine)
+            multiply_block(
+                dy, 0, (dy_row, 1), (0, n), out, mine, 0, width, (column, inputs), start, 0, dx
+            )
+
+
+@jit.serial
+def _turned_block(turned, weight, dx, shape, start, block, first):
+    """Columns of dx from ``first`` on, computed as rows of its transpose.
+
+    turned : panels of dy's transpose; block : room for `_BLOCK_COLUMNS` rows of a panel
+    """
+    n, inputs, out = shape
+    width = panel_width(turned, n)
+    count = min(_BLOCK_COLUMNS, inputs - first)
+    step = lanes(dx)
+    for row in range(0, n, width):
+        rows = min(width, n - row)
+        multiply_block(
+            weight, first * out, (out, 1), (0, count), out, turned, row * out, width, (0, width),
+            start, 0, block,
+        )  # fmt: skip
+        for column in range(0, count, step):
+            for k in range(0, rows, step):
+                transpose_block(
+                    block, column * width + k, width, step, min(step, rows - k),
+                    dx, (row + k) * inputs + first + column, inputs,
+                )  # fmt: skip
 
 
 def dense_backward_input(
     dy: np.ndarray, weight: np.ndarray, dx: np.ndarray, workspace: Workspace
 ) -> None:
-    """Fill dx (N, in) with dy (N, out) times the transpose of weight (in, out)."""
+    """Fill dx (N, in) with dy (N, out) times the transpose of weight (in, out).
+
+    Either the weights or, where that is less work, dy and dx are transposed on the way.
+    """
     prepare(dy.dtype)
-    inputs, out = weight.shape
+    n, (inputs, out) = len(dy), weight.shape
     flat = dx.reshape(-1)
-    width = int(panel_width(flat, inputs))
-    source, distance = _apart(dy, workspace)
-    start = workspace.array("zeros", (-(-inputs // width) * width,), dy.dtype)
-    panels = workspace.array(
-        "panels_transposed", (jit.max_threads(), out * width + jit.SLACK), dy.dtype
-    )
-    shape = (len(dy), inputs, out)
-    _input_gradient(source, distance, weight.reshape(-1), flat, shape, start, panels)
+    vector = int(lanes_of(flat))
+    whole_lines = inputs % vector == 0 and out * dy.itemsize % _SAME_SETS != 0
+    if vector // 2 < n < out and whole_lines:
+        width = int(panel_width(flat, n))
+        panels = -(-n // width)
+        turned = workspace.array("turned", (panels * width * out + jit.SLACK,), dy.dtype)
+        _turn(dy.reshape(-1), n, out, width, turned)
+        blocks, room_size = -(-inputs // _BLOCK_COLUMNS), _BLOCK_COLUMNS * width
+        source, distance = dy.reshape(-1), out
+    else:
+        width, turned = int(panel_width(flat, inputs)), flat[:0]
+        blocks, room_size = -(-inputs // width), out * width + jit.SLACK
+        source, distance = _apart(dy, workspace)
+    start = workspace.array("zeros", (max(blocks, 1) * width,), dy.dtype, zeroed=True)
+    room = workspace.array("room", (jit.max_threads(), room_size), dy.dtype)
+    run = _input_gradient_share if _is_small(weight, n) else _input_gradient
+    shape = (n, inputs, out)
+    run(source, distance, weight.reshape(-1), flat, shape, turned, start, room, 0, blocks)
+
+
+@jit.serial
+def _turn(dy, n, out, width, turned):
+    """Panels of the transpose of dy (n, out); 0 past the last row."""
+    for row in range(0, n, width):
+        if n - row < width:
+            fill_row(turned, row * out, width * out)
+        pack_transposed(dy, 0, n, out, row, width, turned[row * out :])
+
+
+@jit.serial
+def lanes_of(array):
+    """Numbers in a vector of an array's kind."""
+    return lanes(array)
 
 
 @jit.parallel
-def _weight_gradient(x, x_row, dy, dweight, dbias, shape, start, panels):
-    """One iteration owns some rows of dweight; each sums over the batch in order."""
+def _weight_gradient(x, x_row, dy, dweight, shape, start, panels, first_block, last_block):
+    for block in prange(first_block, last_block):
+        _weight_gradient_share(x, x_row, dy, dweight, shape, start, panels, block, block + 1)
+
+
+@jit.serial
+def _weight_gradient_share(x, x_row, dy, dweight, shape, start, panels, first_block, last_block):
+    """A block owns some rows of dweight; each number sums over the batch in order."""
     n, inputs, out = shape
     width = panel_width(dy, out)
-    fill_row(start, 0, start.size)
-    for block in prange((out + width - 1) // width):
-        pack_panel(dy, n, out, block * width, width, panels, block * width * n)
+    for block in range(first_block, last_block):
+        rows = (block * _BLOCK_ROWS, min(inputs, (block + 1) * _BLOCK_ROWS))
+        for column in range(0, out, width):
+            multiply_block(
+                x, 0, (1, x_row), rows, n, panels, column * n, width, (column, out), start, 0,
+                dweight,
+            )  # fmt: skip
+
+
+@jit.serial
+def _pack_gradient(dy, n, out, width, panels, dbias):
+    """All panels of dy, and the sum of its rows."""
+    for column in range(0, out, width):
+        pack_panel(dy, 0, n, out, column, width, panels, column * n)
     if dbias.size:
         fill_row(dbias, 0, out)
         sum_rows(dy, 0, n, out, dbias, 0)
-    block_rows = 2 * TILE_ROWS
-    for block in prange((inputs + block_rows - 1) // block_rows):
-        rows = (block * block_rows, min(inputs, (block + 1) * block_rows))
-        for column in range(0, out, width):
-            multiply_block(x, 1, x_row, rows, n, panels, column * n, (column, out), start, dweight)
 
 
 def dense_backward_weight(
@@ -170,7 +301,9 @@ def dense_backward_weight(
     width = int(panel_width(flat, out))
     columns = -(-out // width) * width
     source, distance = _apart(x, workspace)
-    start = workspace.array("zeros", (columns,), x.dtype)
+    start = workspace.array("zeros", (columns,), x.dtype, zeroed=True)
     panels = workspace.array("panels", (columns * n,), x.dtype)
-    shape = (n, inputs, out)
-    _weight_gradient(source, distance, flat, dweight.reshape(-1), dbias, shape, start, panels)
+    _pack_gradient(flat, n, out, width, panels, dbias)
+    run = _weight_gradient_share if _is_small(dweight, n) else _weight_gradient
+    blocks = -(-inputs // _BLOCK_ROWS)
+    run(source, distance, flat, dweight.reshape(-1), (n, inputs, out), start, panels, 0, blocks)

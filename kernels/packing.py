@@ -134,13 +134,14 @@ def widen_rows(source, source0, rows, columns, target, width):
 
 
 @jit.serial
-def pack_panel(source, rows, columns, column, width, panel, panel0):
-    """panel[i, k] = source[i, column + k], 0 past the last column."""
+def pack_panel(source, first, last, columns, column, width, panel, panel0):
+    """panel[i, k] = source[first + i, column + k], 0 past the last column."""
     count = min(width, columns - column)
-    for i in range(rows):
-        copy_row(source, i * columns + column, panel, panel0 + i * width, count)
+    for row in range(first, last):
+        place = panel0 + (row - first) * width
+        copy_row(source, row * columns + column, panel, place, count)
         if count < width:
-            fill_row(panel, panel0 + i * width + count, width - count)
+            fill_row(panel, place + count, width - count)
 
 
 @jit.serial
@@ -148,7 +149,7 @@ def pack_transposed(source, source0, rows, columns, row, width, panel):
     """panel[i, k] = source[row + k, i] for the ``width`` rows from ``row`` on.
 
     source is (rows, columns) and begins at source0. Past the last row the panel holds whatever
-    numbers; the panel must have room for a full vector past its end.
+    numbers.
     """
     step = lanes(source)
     first = source0 + row * columns

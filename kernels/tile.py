@@ -295,11 +295,7 @@ def tile(
 
 @intrinsic
 def transpose_block(_, source, source0, source_row, rows, columns, target, target0, target_row):
-    """Transpose a block of at most lanes x lanes: target[j, i] = source[i, j].
-
-    Whole vectors are written for each of the first ``columns`` rows of the target; what lies in
-    them past lane ``rows`` has no meaning.
-    """
+    """Transpose a block of at most lanes x lanes: target[j, i] = source[i, j]."""
     count = lanes_of(source.dtype)
     vector = ir.VectorType(scalar_ir(source.dtype), count)
     size = source.dtype.bitwidth // 8
@@ -331,7 +327,7 @@ def transpose_block(_, source, source0, source_row, rows, columns, target, targe
         for k, value in enumerate(values):
             with builder.if_then(builder.icmp_signed("<", I64(k), column_count)):
                 place = builder.gep(wrote, [builder.mul(target_step, I64(k))])
-                builder.store(value, builder.bitcast(place, vector.as_pointer()), align=size)
+                write_part(builder, place, value, row_count, size)
         return context.get_dummy_value()
 
     return types.void(source, n, n, n, n, target, n, n), codegen

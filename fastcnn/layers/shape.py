@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 
-from .base import Layer, Shape, seen
+from kernels import layout as kernels
+
+from .base import Layer, Shape, memory_of, seen
 
 
 class Flatten(Layer):
@@ -25,7 +27,13 @@ class Flatten(Layer):
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         y = self.result(self.check_input(x), x.dtype, training)
-        y.reshape(x.shape)[...] = x
+        if x.ndim == 4:
+            image, (batch, channels) = memory_of(x), x.shape[:2]
+            kernels.transpose_images(
+                image.reshape(batch, -1, channels), y.reshape(batch, channels, -1)
+            )
+        else:
+            y.reshape(x.shape)[...] = x
         if training:
             self.remember(y, x.shape)
         return y
@@ -34,9 +42,11 @@ class Flatten(Layer):
         (x_shape,) = self.recall(dy)
         if len(x_shape) == 4:
             batch, channels, height, width = x_shape
-            memory = self.gradient((batch, height, width, channels), dy.dtype, dy)
+            dx = self.gradient((batch, height, width, channels), dy.dtype, dy)
+            kernels.transpose_images(
+                memory_of(dy).reshape(batch, channels, -1), dx.reshape(batch, -1, channels)
+            )
         else:
-            memory = self.gradient(x_shape, dy.dtype, dy)
-        dx = seen(memory)
-        dx[...] = dy.reshape(x_shape)
-        return dx
+            dx = self.gradient(x_shape, dy.dtype, dy)
+            dx[...] = dy.reshape(x_shape)
+        return seen(dx)
