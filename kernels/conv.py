@@ -22,8 +22,8 @@ from kernels.conv_image import (
     combine_chunks,
     convolve_image,
     pool_and_rectify,
-    spread_gradient,
 )
+from kernels.gradient_source import GradientSource, gradient_images
 from kernels.jit import thread_id
 from kernels.packing import (
     copy_row,
@@ -109,19 +109,13 @@ NOT_POOLED = Pooled(np.empty((0, 0, 0, 0), np.uint8), False)
 
 
 def pool_arguments(pooled, y_shape, dtype, workspace):
-    """What the kernels need for pooling: flat index, sizes, relu, room for one unpooled image."""
+    """What the kernel needs for pooling: flat index, sizes, relu, room for one unpooled image."""
     _, height, width, channels = y_shape
     index = pooled.index
-    size = (height * width + index.shape[1] * index.shape[2]) * channels if index.size else 1
+    size = height * width * channels if index.size else 1
     unpooled = workspace.array("unpooled", (jit.max_threads(), size), dtype)
     sizes = (height, width, index.shape[1], index.shape[2], channels)
     return index.reshape(-1), sizes, pooled.relu, unpooled
-
-
-def spread_arguments(pooled, y, y_shape, dtype, workspace):
-    """The same in the order in which `winograd` takes them."""
-    index, sizes, relu, unpooled = pool_arguments(pooled, y_shape, dtype, workspace)
-    return index, sizes, relu, y.reshape(-1), unpooled
 
 
 def conv_forward(
@@ -164,21 +158,16 @@ def run_forward(x, weight, bias, stride, padding, y_shape, y, pooled, workspace)
 
 @jit.parallel
 def _weight_gradient(
-    x, dy, dweight, dbias, shapes, stride, padding, partial, padded, widened, y, pool
+    x, source, dweight, dbias, shapes, stride, padding, partial, padded, widened
 ):  # fmt: skip
-    """One iteration owns one chunk of images and that chunk's partial sums.
-
-    y, pool : where dy is the gradient of pooled images y, as in `_forward`
-    """
-    index, sizes, relu, unpooled = pool
-    pooled_size = sizes[2] * sizes[3] * sizes[4]
+    """One iteration owns one chunk of images and that chunk's partial sums."""
     x_shape, weight_shape, dy_shape = shapes
     images, height, width, channels = x_shape
     out_channels, _, kernel_h, kernel_w = weight_shape
     columns = columns_read(kernel_w, dy_shape[2], stride[1])
     direct = padding[1] == 0 and columns <= width
     row_length = (width if direct else columns) * channels
-    wide = whole_vectors(dy, out_channels)
+    wide = whole_vectors(x, out_channels)
     pixels = dy_shape[1] * dy_shape[2]
     taps_all = kernel_h * kernel_w * channels
     chunks = partial.shape[0]
@@ -187,10 +176,7 @@ def _weight_gradient(
         sums = partial[chunk]
         fill_row(sums, 0, sums.size)
         for n in range(images * chunk // chunks, images * (chunk + 1) // chunks):
-            gradient, gradient0 = dy, n * pixels * out_channels
-            if index.size:
-                gradient, gradient0 = unpooled[me], 0
-                spread_gradient(dy, n * pooled_size, y, index, sizes, relu, gradient)
+            gradient, gradient0 = gradient_images(source, n, n + 1)
             if dbias.size:
                 sum_rows(gradient, gradient0, pixels, out_channels, sums, taps_all * wide)
             if wide != out_channels:
@@ -233,20 +219,18 @@ def conv_backward_weight(
                           dy[n, h, w, o] * x[n, h * stride_h + i - top, w * stride_w + j - left, c]
     dbias[o] = sum over n, h, w of dy[n, h, w, o]
     """
-    run_weight_gradient(x, dy, stride, padding, dy.shape, dweight, dbias, dy, NOT_POOLED, workspace)
+    source = GradientSource(dy)
+    run_weight_gradient(x, source, stride, padding, dy.shape, dweight, dbias, workspace)
 
 
-def run_weight_gradient(
-    x, dy, stride, padding, y_shape, dweight, dbias, y, pooled, workspace
-):  # fmt: skip
-    """The weight gradient for an unpooled output of shape y_shape; dy and y are pooled or not."""
+def run_weight_gradient(x, source, stride, padding, y_shape, dweight, dbias, workspace):
+    """The weight gradient, given where that of the output, of shape y_shape, comes from."""
     prepare(x.dtype)
     if winograd.suits(dweight.shape, stride, y_shape[1:3], x.reshape(-1)):
-        spread = spread_arguments(pooled, y, y_shape, x.dtype, workspace)
-        winograd.weight_gradient(x, dy, padding, y_shape[1:], dweight, dbias, spread, workspace)
+        winograd.weight_gradient(x, source, padding, y_shape, dweight, dbias, workspace)
         return
     shapes = (x.shape, dweight.shape, y_shape)
-    flat = dy.reshape(-1)
+    flat = x.reshape(-1)
     wide = int(whole_vectors(flat, y_shape[3]))
     room = dweight[0].size * wide + y_shape[3]
     partial = workspace.array("partial", (jit.chunks_of(len(x)), room), x.dtype)
@@ -254,6 +238,6 @@ def run_weight_gradient(
     size = y_shape[1] * y_shape[2] * wide + jit.SLACK if wide != y_shape[3] else 1
     widened = workspace.array("widened", (jit.max_threads(), size), x.dtype)
     _weight_gradient(
-        x.reshape(-1), flat, dweight.reshape(-1), dbias, shapes, stride, padding, partial,
-        padded, widened, y.reshape(-1), pool_arguments(pooled, y_shape, x.dtype, workspace),
+        flat, source.arguments(y_shape, 1, workspace), dweight.reshape(-1), dbias, shapes,
+        stride, padding, partial, padded, widened,
     )  # fmt: skip

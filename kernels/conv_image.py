@@ -5,7 +5,7 @@ Arrays are flat; image0, y0 and the like say where something begins in them.
 
 from kernels import jit
 from kernels.packing import mode_of, panel_width, vector_width
-from kernels.pool_image import pool_fours_image, spread_fours_image
+from kernels.pool_image import pool_fours_image
 from kernels.simd import lanes, load_part, splat, store_part, where
 from kernels.tile import TILE_ROWS, tile, tiles
 
@@ -124,18 +124,3 @@ def pool_and_rectify(image, sizes, relu, y, y0, index):
         for i in range(y0, stop, lanes(y)):
             v = load_part(y, i, stop - i)
             store_part(y, i, where(v < zero, zero, v), stop - i)
-
-
-@jit.serial
-def spread_gradient(dy, dy0, y, index, sizes, relu, image):
-    """The opposite: the gradient of an image before pooling (and ReLU, which gave y)."""
-    source, source0 = dy, dy0
-    if relu:
-        # Behind the image there is room for a pooled one.
-        source, source0 = image, sizes[0] * sizes[1] * sizes[4]
-        count, zero = sizes[2] * sizes[3] * sizes[4], splat(y, 0.0)
-        for i in range(0, count, lanes(y)):
-            v = load_part(dy, dy0 + i, count - i)
-            v = where(zero >= load_part(y, dy0 + i, count - i), zero, v)
-            store_part(image, source0 + i, v, count - i)
-    spread_fours_image(source, source0, index, dy0, sizes, True, image, 0)

@@ -8,8 +8,9 @@ import numpy as np
 from numba import prange
 
 from kernels import jit, winograd
-from kernels.conv import NOT_POOLED, Pair, pool_arguments, spread_arguments
-from kernels.conv_image import convolve_image, spread_gradient
+from kernels.conv import Pair
+from kernels.conv_image import convolve_image
+from kernels.gradient_source import GradientSource, gradient_images
 from kernels.jit import thread_id
 from kernels.packing import (
     add_row,
@@ -55,14 +56,9 @@ def _columns_around(phases: list[Phase], dy_width: int) -> Pair:
 
 @jit.parallel
 def _input_gradient(
-    dy, weight, dx, shapes, stride, phases, padding, packed, zeros, padded, y, pool
+    gradient, weight, dx, shapes, stride, phases, padding, packed, zeros, padded
 ):  # fmt: skip
-    """One iteration owns one image of dx. phases: rows of (row phase, column phase, packed0).
-
-    y, pool : where dy is the gradient of pooled images y, as in `conv._forward`
-    """
-    index, sizes, relu, unpooled = pool
-    pooled_size = sizes[2] * sizes[3] * sizes[4]
+    """One iteration owns one image of dx. phases: rows of (row phase, column phase, packed0)."""
     dy_shape, weight_shape, dx_shape = shapes
     images, dy_h, dy_w, out_channels = dy_shape
     _, channels, kernel_h, kernel_w = weight_shape
@@ -85,10 +81,7 @@ def _input_gradient(
     mode = packed_mode(packed, channels, out_channels)
     for n in prange(images):
         me = thread_id()
-        source, source0 = dy, n * dy_h * dy_w * out_channels
-        if index.size:
-            source, source0 = unpooled[me], 0
-            spread_gradient(dy, n * pooled_size, y, index, sizes, relu, source)
+        source, source0 = gradient_images(gradient, n, n + 1)
         if not direct:
             narrow, narrow0 = source, source0
             source, source0 = padded[me], 0
@@ -230,15 +223,15 @@ def conv_backward_input(
     if prefers_products(*shapes, stride, dx.reshape(-1)):
         _gradient_by_products(dy, weight, dx, shapes, stride, padding, workspace)
         return
-    run_input_gradient(dy, weight, stride, padding, dy.shape, dx, dy, NOT_POOLED, workspace)
+    run_input_gradient(GradientSource(dy), weight, stride, padding, dy.shape, dx, workspace)
 
 
-def run_input_gradient(dy, weight, stride, padding, y_shape, dx, y, pooled, workspace):
-    """The input gradient for an unpooled output of shape y_shape; dy and y are pooled or not."""
-    prepare(dy.dtype)
-    if winograd.suits(weight.shape, stride, dx.shape[1:3], dy.reshape(-1)):
-        spread = spread_arguments(pooled, y, y_shape, dy.dtype, workspace)
-        winograd.input_gradient(dy, weight, padding, y_shape, dx, spread, workspace)
+def run_input_gradient(source, weight, stride, padding, y_shape, dx, workspace):
+    """The input gradient, given where that of the output, of shape y_shape, comes from."""
+    dtype = dx.dtype
+    prepare(dtype)
+    if winograd.suits(weight.shape, stride, dx.shape[1:3], dx.reshape(-1)):
+        winograd.input_gradient(source, weight, padding, y_shape, dx, workspace)
         return
     _, channels, kernel_h, kernel_w = weight.shape
     _, height, width, out_channels = y_shape
@@ -251,12 +244,12 @@ def run_input_gradient(dy, weight, stride, padding, y_shape, dx, y, pooled, work
         for column in columns:
             phases.append([*row, *column, packed0])
             packed0 += row[3] * column[3] * out_channels * lanes_width
-    packed = workspace.array("packed_transposed", (max(1, packed0),), dy.dtype)
-    zeros = workspace.array("zeros", (lanes_width,), dy.dtype)
+    packed = workspace.array("packed_transposed", (max(1, packed0),), dtype)
+    zeros = workspace.array("zeros", (lanes_width,), dtype)
     size = height * around[1] * out_channels
-    padded = workspace.array("padded_gradient", (jit.max_threads(), size), dy.dtype)
+    padded = workspace.array("padded_gradient", (jit.max_threads(), size), dtype)
     _input_gradient(
-        dy.reshape(-1), weight.reshape(-1), dx.reshape(-1),
+        source.arguments(y_shape, 1, workspace), weight.reshape(-1), dx.reshape(-1),
         (y_shape, weight.shape, dx.shape), stride, np.array(phases, np.int64), around, packed,
-        zeros, padded, y.reshape(-1), pool_arguments(pooled, y_shape, dy.dtype, workspace),
+        zeros, padded,
     )  # fmt: skip

@@ -1,11 +1,11 @@
-"""Batch normalisation and 2 x 2 max pooling in one pass over the images (see `norm`, `pool`).
+"""Batch normalisation, 2 x 2 max pooling and perhaps ReLU in one pass (see `norm`, `pool`).
 
-    x, dx      (N, H, W, C)
+    x          (N, H, W, C)
     y, dy      (N, H // 2, W // 2, C), index likewise: uint8, which of the four was the largest
 
 The normalised images are never written: forward reads x twice (statistics, then normalise and
-pool), backward reads x twice and writes dx. Apart from the batch's statistics every image is done
-by itself. Nothing is checked.
+pool). Of the gradient only its sums are formed here; `gradient_source` makes it image by image.
+Nothing is checked.
 """
 
 import numpy as np
@@ -36,9 +36,10 @@ def norm_pool_training(
     mean: np.ndarray,
     variance: np.ndarray,
     inverse_std: np.ndarray,
+    relu: bool,
     workspace: Workspace,
 ) -> None:
-    """y = the largest of each four of  gamma * (x - mean) * inverse_std + beta.
+    """y = the largest of each four of  gamma * (x - mean) * inverse_std + beta, 0 at least if relu.
 
     mean, variance, inverse_std : (C,), filled in as `norm.batch_norm_training` does
     """
@@ -46,20 +47,21 @@ def norm_pool_training(
         x.reshape(-1, x.shape[3]), gamma, beta, eps, mean, variance, inverse_std, workspace
     )
     sizes = (*x.shape[1:3], *y.shape[1:])
-    _pool(x.reshape(-1), wide, width, y.reshape(-1), index.reshape(-1), sizes, 0, len(x))
+    _pool(x.reshape(-1), wide, width, relu, y.reshape(-1), index.reshape(-1), sizes, 0, len(x))
 
 
 @jit.parallel
-def _pool(x, wide, width, y, index, sizes, first, last):
+def _pool(x, wide, width, relu, y, index, sizes, first, last):
     for n in prange(first, last):  # owns one image of y and index
-        _pool_image(x, n, wide, width, y, index, sizes)
+        _pool_image(x, n, wide, width, relu, y, index, sizes)
 
 
 @jit.serial
-def _pool_image(x, n, wide, width, y, index, sizes):
+def _pool_image(x, n, wide, width, relu, y, index, sizes):
     """wide : rows of the mean, the factor and the summand, ``width`` apart."""
     height, columns, out_height, out_width, channels = sizes
     x0, y0 = n * height * columns * channels, n * out_height * out_width * channels
+    zero = splat(x, 0.0)
     for c in range(0, channels, lanes(x)):
         rest = channels - c
         mean, factor = load_part(wide, c, rest), load_part(wide, width + c, rest)
@@ -75,6 +77,8 @@ def _pool_image(x, n, wide, width, y, index, sizes):
                     fma(load_part(x, lower, rest) - mean, factor, summand),
                     fma(load_part(x, lower + channels, rest) - mean, factor, summand),
                 )
+                if relu:
+                    best = where(best < zero, zero, best)
                 store_part(y, target, best, rest)
                 store_index(index, target, which, rest)
                 upper += 2 * channels
@@ -84,19 +88,20 @@ def _pool_image(x, n, wide, width, y, index, sizes):
 # --- gradient -----------------------------------------------------------------------------------
 
 
-def norm_pool_backward(
+def norm_pool_factors(
     dy: np.ndarray,
+    y: np.ndarray,
     index: np.ndarray,
     x: np.ndarray,
     gamma: np.ndarray,
     mean: np.ndarray,
     inverse_std: np.ndarray,
-    dx: np.ndarray,
+    relu: bool,
     dgamma: np.ndarray,
     dbeta: np.ndarray,
     workspace: Workspace,
-) -> None:
-    """Gradients as in `norm.batch_norm_backward`, of which dy reaches the maxima only."""
+) -> np.ndarray:
+    """As `norm.gradient_factors`, for a dy that reaches the maxima only; rows of C numbers."""
     images, channels = len(x), x.shape[3]
     sizes = (*x.shape[1:3], *dy.shape[1:])
     chunks = jit.chunks_of(images)
@@ -105,40 +110,40 @@ def norm_pool_backward(
     scratch = workspace.array("norm_scratch", (chunks, 2 * room), x.dtype)
     wide = workspace.array("norm_wide", (4 * channels,), x.dtype)
     wide[:channels] = mean
-    flat_dy, flat_index, flat_x = dy.reshape(-1), index.reshape(-1), x.reshape(-1)
-    _sums(flat_dy, flat_index, flat_x, wide, sizes, images, scratch, sums)
-    rows = flat_x.size // channels
+    flat = dy.reshape(-1), y.reshape(-1), index.reshape(-1), x.reshape(-1)
+    _sums(*flat, wide, sizes, images, relu, scratch, sums)
+    rows = x.size // channels
     norm.finish_gradient(gamma, inverse_std, sums, chunks, rows, channels, dgamma, dbeta, wide)
-    _spread(flat_dy, flat_index, flat_x, wide, sizes, dx.reshape(-1), 0, images)
+    return wide
 
 
 @jit.parallel
-def _sums(dy, index, x, wide, sizes, images, scratch, sums):
+def _sums(dy, y, index, x, wide, sizes, images, relu, scratch, sums):
     chunks = scratch.shape[0]
     for chunk in prange(chunks):  # owns its rows of scratch and sums
         first, last = images * chunk // chunks, images * (chunk + 1) // chunks
-        _sums_share(dy, index, x, wide, sizes, first, last, scratch[chunk], sums, chunk)
+        _sums_share(dy, y, index, x, wide, sizes, first, last, relu, scratch[chunk], sums, chunk)
 
 
 @jit.serial
-def _sums_share(dy, index, x, wide, sizes, first, last, scratch, sums, chunk):
+def _sums_share(dy, y, index, x, wide, sizes, first, last, relu, scratch, sums, chunk):
     """Sums of dy, and of dy * (x - mean) at the maxima: in float64 from image to image."""
     channels = sizes[4]
     half = scratch.size // 2
     start = 2 * chunk * channels
     sums[start : start + 2 * channels] = 0
     for n in range(first, last):
-        _sum_image(dy, index, x, wide, sizes, n, scratch, half)
+        _sum_image(dy, y, index, x, wide, sizes, n, relu, scratch, half)
         for c in range(channels):
             sums[start + c] += np.float64(scratch[c])
             sums[start + channels + c] += np.float64(scratch[half + c])
 
 
 @jit.serial
-def _sum_image(dy, index, x, wide, sizes, n, scratch, half):
+def _sum_image(dy, y, index, x, wide, sizes, n, relu, scratch, half):
     height, columns, out_height, out_width, channels = sizes
     x0, y0 = n * height * columns * channels, n * out_height * out_width * channels
-    one, two, three = splat(x, 1.0), splat(x, 2.0), splat(x, 3.0)
+    zero, one, two, three = splat(x, 0.0), splat(x, 1.0), splat(x, 2.0), splat(x, 3.0)
     for c in range(0, channels, lanes(x)):
         rest = channels - c
         mean = load_part(wide, c, rest)
@@ -154,6 +159,8 @@ def _sum_image(dy, index, x, wide, sizes, n, scratch, half):
                 largest = where(which == two, load_part(x, lower, rest), largest)
                 largest = where(which == three, load_part(x, lower + channels, rest), largest)
                 gradient = load_part(dy, place, rest)
+                if relu:
+                    gradient = where(zero >= load_part(y, place, rest), zero, gradient)
                 total = total + gradient
                 product = fma(gradient, largest - mean, product)
                 upper += 2 * channels
@@ -162,17 +169,14 @@ def _sum_image(dy, index, x, wide, sizes, n, scratch, half):
         store_part(scratch, half + c, product, rest)
 
 
-@jit.parallel
-def _spread(dy, index, x, wide, sizes, dx, first, last):
-    for n in prange(first, last):  # owns one image of dx
-        _spread_image(dy, index, x, wide, sizes, n, dx)
-
-
 @jit.serial
-def _spread_image(dy, index, x, wide, sizes, n, dx):
-    """dx = (x - mean) * wide[2] + wide[3], and dy * wide[1] on top at the maxima."""
+def spread_image(dy, dy0, index, index0, x, x0, wide, sizes, dx, dx0):
+    """dx = (x - mean) * wide[2] + wide[3], and dy * wide[1] on top at the maxima, of one image.
+
+    wide : rows of ``channels`` numbers
+    """
     height, columns, out_height, out_width, channels = sizes
-    x0, y0 = n * height * columns * channels, n * out_height * out_width * channels
+    to, which0 = dx0 - x0, index0 - dy0
     zero, one, two, three = splat(x, 0.0), splat(x, 1.0), splat(x, 2.0), splat(x, 3.0)
     for c in range(0, channels, lanes(x)):
         rest = channels - c
@@ -181,23 +185,23 @@ def _spread_image(dy, index, x, wide, sizes, n, dx):
         summand = load_part(wide, 3 * channels + c, rest)
         for row in range(out_height):
             upper = x0 + 2 * row * columns * channels + c
-            place = y0 + row * out_width * channels + c
+            place = dy0 + row * out_width * channels + c
             for _ in range(out_width):
                 lower = upper + columns * channels
-                which = load_index(index, place, rest, one)
+                which = load_index(index, which0 + place, rest, one)
                 gradient = load_part(dy, place, rest)
                 v = fma(load_part(x, upper, rest) - mean, slope, summand)
                 v = fma(where(which == zero, gradient, zero), share, v)
-                store_part(dx, upper, v, rest)
+                store_part(dx, to + upper, v, rest)
                 v = fma(load_part(x, upper + channels, rest) - mean, slope, summand)
                 v = fma(where(which == one, gradient, zero), share, v)
-                store_part(dx, upper + channels, v, rest)
+                store_part(dx, to + upper + channels, v, rest)
                 v = fma(load_part(x, lower, rest) - mean, slope, summand)
                 v = fma(where(which == two, gradient, zero), share, v)
-                store_part(dx, lower, v, rest)
+                store_part(dx, to + lower, v, rest)
                 v = fma(load_part(x, lower + channels, rest) - mean, slope, summand)
                 v = fma(where(which == three, gradient, zero), share, v)
-                store_part(dx, lower + channels, v, rest)
+                store_part(dx, to + lower + channels, v, rest)
                 upper += 2 * channels
                 place += channels
         # What no window covers: an odd last column, an odd last row.
@@ -206,4 +210,4 @@ def _spread_image(dy, index, x, wide, sizes, n, dx):
             for column in range(first, columns):
                 place = x0 + (row * columns + column) * channels + c
                 v = fma(load_part(x, place, rest) - mean, slope, summand)
-                store_part(dx, place, v, rest)
+                store_part(dx, to + place, v, rest)

@@ -12,7 +12,7 @@ import numpy as np
 from numba import prange
 
 from kernels import jit
-from kernels.conv_image import spread_gradient
+from kernels.gradient_source import GradientSource, gradient_images
 from kernels.jit import thread_id
 from kernels.packing import copy_row, fill_row, full_panel, full_vectors, sum_rows
 from kernels.simd import lanes, load, store
@@ -101,49 +101,41 @@ def plane_step(windows, width, array):
 
 @jit.parallel
 def _convolve(
-    x, weight, bias, y, x_shape, y_size, before, strides, blocks, scratch, spread, pool
+    source, weight, bias, y, x_shape, y_size, before, strides, blocks, scratch, pool
 ):  # fmt: skip
     """One iteration owns one group of images of y.
 
+    source : of the images x that are convolved, see `gradient_source`
     before : zeros above and left of an image of x
     strides : those of `transform_filters`
     blocks : (grid, group, rows of a block, size of a padded image)
     scratch : filters, padded bias, zeros; padded images, windows and products for each thread
-    spread : (index, sizes, relu, pooled images, room): x is the gradient of those images
     pool : (index, relu): y is to be pooled, and its size is that after pooling
     """
     images, height, width, channels = x_shape
     grid, group, block_rows, padded_size = blocks
     filters, bias_padded, zeros, padded, windows, products, taps = scratch
-    spread_index, spread_sizes, spread_relu, pooled, room = spread
     index, relu = pool
     out_channels = y_size[2]
-    whole, wide = full_vectors(x, channels), full_vectors(x, out_channels)
+    whole, wide = full_vectors(y, channels), full_vectors(y, out_channels)
     windows_most = block_rows * grid[1]
-    planes = plane_step(windows_most, whole, x), plane_step(windows_most, wide, x)
+    planes = plane_step(windows_most, whole, y), plane_step(windows_most, wide, y)
     for c in prange(channels):
         transform_filters(weight, c, strides, channels, out_channels, filters, taps[thread_id()])
     fill_row(bias_padded, 0, bias_padded.size)
     copy_row(bias, 0, bias_padded, 0, bias.size)
     fill_row(zeros, 0, zeros.size)
     image_size = height * width * channels
-    spread_size = spread_sizes[2] * spread_sizes[3] * spread_sizes[4]
     padded_image = padded_size[0] * padded_size[1] * whole
     y_image = y_size[0] * y_size[1] * out_channels
     for g in prange((images + group - 1) // group):
         me = thread_id()
         first_image, last_image = g * group, min(images, (g + 1) * group)
-        for n in range(first_image, last_image):
-            image, image0 = x, n * image_size
-            if spread_index.size:
-                image, image0 = room[me], 0
-                spread_gradient(
-                    x, n * spread_size, pooled, spread_index, spread_sizes, spread_relu, image
-                )
+        images_here, place = gradient_images(source, first_image, last_image)
+        for n in range(last_image - first_image):
             pad_image(
-                image, image0, (height, width, channels), before,
-                padded[me], (n - first_image) * padded_image,
-                (padded_size[0], padded_size[1], whole),
+                images_here, place + n * image_size, (height, width, channels), before,
+                padded[me], n * padded_image, (padded_size[0], padded_size[1], whole),
             )  # fmt: skip
         all_rows = (last_image - first_image) * grid[0]
         for first in range(0, all_rows, block_rows):
@@ -196,29 +188,27 @@ def forward(x, weight, bias, padding, y_size, y, pool, workspace):
     filters, channels = weight.shape[:2]
     blocks = blocks_of(len(x), y_size, channels + filters)
     scratch = _scratch(blocks, channels, filters, x.dtype, workspace, "")
-    nothing = np.empty(0, x.dtype)
-    spread = (pool[0][:0], (0, 0, 0, 0, 0), False, nothing, nothing.reshape(0, 0))
+    images = GradientSource(x).arguments(x.shape, 0, workspace)
     _convolve(
-        x.reshape(-1), weight.reshape(-1), bias, y.reshape(-1), x.shape, y.shape[1:], padding,
-        (9, 9 * channels, False), (*blocks, blocks.padded_size), scratch, spread, pool,
+        images, weight.reshape(-1), bias, y.reshape(-1), x.shape, y.shape[1:], padding,
+        (9, 9 * channels, False), (*blocks, blocks.padded_size), scratch, pool,
     )  # fmt: skip
 
 
-def input_gradient(dy, weight, padding, dy_shape, dx, spread, workspace):
+def input_gradient(source, weight, padding, dy_shape, dx, workspace):
     """dx (N, H, W, C): the convolution of dy with turned filters; see `conv.run_input_gradient`.
 
-    dy_shape : (N, H_out, W_out, O), before pooling
-    spread : (flat index, sizes, relu, flat pooled images, each thread's room for an image)
+    source, dy_shape : where dy (N, H_out, W_out, O) comes from
     """
     filters, channels = weight.shape[:2]
     blocks = blocks_of(len(dx), dx.shape[1:3], channels + filters)
-    scratch = _scratch(blocks, filters, channels, dy.dtype, workspace, "back_")
-    nothing = np.empty(0, dy.dtype)
+    scratch = _scratch(blocks, filters, channels, dx.dtype, workspace, "back_")
     before = (2 - padding[0], 2 - padding[1])
     _convolve(
-        dy.reshape(-1), weight.reshape(-1), nothing, dx.reshape(-1), dy_shape, dx.shape[1:], before,
-        (9 * channels, 9, True), (*blocks, blocks.padded_size), scratch, spread,
-        (spread[0][:0], False),
+        source.arguments(dy_shape, blocks.group, workspace), weight.reshape(-1),
+        np.empty(0, dx.dtype), dx.reshape(-1), dy_shape, dx.shape[1:], before,
+        (9 * channels, 9, True), (*blocks, blocks.padded_size), scratch,
+        (np.empty(0, np.uint8), False),
     )  # fmt: skip
 
 
@@ -227,7 +217,7 @@ def input_gradient(dy, weight, padding, dy_shape, dx, spread, workspace):
 
 @jit.parallel
 def _weight_gradient(
-    x, dy, dweight, dbias, x_shape, dy_size, before, blocks, partial, scratch, spread
+    x, source, dweight, dbias, x_shape, dy_size, before, blocks, partial, scratch
 ):  # fmt: skip
     """One iteration owns one chunk of images and that chunk's partial sums.
 
@@ -237,14 +227,12 @@ def _weight_gradient(
     images, height, width, channels = x_shape
     grid, group, block_rows, padded_size = blocks
     padded, windows, gradients, taps = scratch
-    index, spread_sizes, relu, pooled, room = spread
     filters = dy_size[2]
     whole, wide = full_vectors(x, channels), full_vectors(x, filters)
     windows_most = block_rows * grid[1]
     planes = plane_step(windows_most, whole, x), plane_step(windows_most, wide, x)
     all_sums = PLANES * channels * wide
     image_size = height * width * channels
-    spread_size = spread_sizes[2] * spread_sizes[3] * spread_sizes[4]
     padded_image = padded_size[0] * padded_size[1] * whole
     pixels = dy_size[0] * dy_size[1]
     chunks = partial.shape[0]
@@ -255,12 +243,7 @@ def _weight_gradient(
         stop = images * (chunk + 1) // chunks
         for first_image in range(images * chunk // chunks, stop, group):
             last_image = min(stop, first_image + group)
-            gradient, gradient0 = dy, first_image * pixels * filters
-            if index.size:
-                gradient, gradient0 = room[me], 0
-                spread_gradient(
-                    dy, first_image * spread_size, pooled, index, spread_sizes, relu, gradient
-                )
+            gradient, gradient0 = gradient_images(source, first_image, last_image)
             if dbias.size:
                 sum_rows(
                     gradient, gradient0, (last_image - first_image) * pixels, filters, sums,
@@ -310,16 +293,13 @@ def _add_chunks(partial, first, count):
         store(partial[0], i, total)
 
 
-def weight_gradient(x, dy, padding, dy_size, dweight, dbias, spread, workspace):
+def weight_gradient(x, source, padding, dy_shape, dweight, dbias, workspace):
     """dweight (O, C, 3, 3) and dbias (O,) or size 0; see `conv.run_weight_gradient`.
 
-    dy_size : (H_out, W_out, O), before pooling
-    spread : as in `input_gradient`; an image is pooled by itself
+    source, dy_shape : where dy (N, H_out, W_out, O) comes from
     """
     filters, channels = dweight.shape[:2]
-    blocks = blocks_of(len(x), dy_size[:2], channels + filters)
-    if spread[0].size:
-        blocks = blocks._replace(group=1, rows=min(blocks.rows, blocks.grid[0]))
+    blocks = blocks_of(len(x), dy_shape[1:3], channels + filters)
     flat = x.reshape(-1)
     whole, wide = int(full_vectors(flat, channels)), int(full_vectors(flat, filters))
     rows, columns = blocks.padded_size
@@ -336,6 +316,6 @@ def weight_gradient(x, dy, padding, dy_size, dweight, dbias, spread, workspace):
         )
     )
     _weight_gradient(
-        flat, dy.reshape(-1), dweight.reshape(-1), dbias, x.shape, dy_size, padding,
-        (*blocks, blocks.padded_size), partial, scratch, spread,
+        flat, source.arguments(dy_shape, blocks.group, workspace), dweight.reshape(-1), dbias,
+        x.shape, dy_shape[1:], padding, (*blocks, blocks.padded_size), partial, scratch,
     )  # fmt: skip

@@ -5,7 +5,14 @@ import pytest
 
 from fastcnn import Sequential, backend
 from fastcnn.layers import BatchNorm, Conv2D, Flatten, MaxPool2D, ReLU, Residual
-from fastcnn.layers.fusion import ConvMaxPool, NormalizedMaxPool, NormalizedSum, layers_of, plan
+from fastcnn.layers.fusion import (
+    ConvMaxPool,
+    ConvNorm,
+    NormalizedReLU,
+    NormalizedSum,
+    layers_of,
+    plan,
+)
 
 
 def rows_of_layers(channels):
@@ -26,6 +33,18 @@ def rows_of_layers(channels):
             ReLU(),
             Conv2D(17, channels, 1),
         ],
+        "conv, norm, pool": lambda: [
+            Conv2D(channels, 18, 3, padding=(1, 0)),
+            BatchNorm(18),
+            MaxPool2D(2),
+        ],
+        "conv, norm, relu, pool": lambda: [
+            Conv2D(channels, 7, 3, stride=(1, 2), padding=2, bias=False),
+            BatchNorm(7),
+            ReLU(),
+            MaxPool2D(2),
+        ],
+        "conv, norm": lambda: [Conv2D(channels, 20, 3, padding=1), BatchNorm(20)],
         "norm, pool": lambda: [BatchNorm(channels), MaxPool2D(2)],
         "norm, relu, pool": lambda: [BatchNorm(channels), ReLU(), MaxPool2D(2)],
         "norm, relu, padded pool": lambda: [BatchNorm(channels), ReLU(), MaxPool2D(3, 2, 1)],
@@ -88,11 +107,13 @@ def test_ties_and_nan_take_the_same_way():
 
 def test_the_plan():
     norm, relu, pool, conv = BatchNorm(3), ReLU(), MaxPool2D(2), Conv2D(3, 3, 1)
-    steps = plan([conv, norm, relu, pool])
-    assert isinstance(steps[1], NormalizedMaxPool)
-    assert steps[0] is conv
-    assert steps[2] is relu
-    assert list(layers_of(steps)) == [conv, norm, pool, relu]
+    (step,) = plan([conv, norm, relu, pool])
+    assert isinstance(step, ConvNorm)
+    assert list(layers_of([step])) == [conv, norm, pool, relu]
+    (step,) = plan([conv, norm, relu])
+    assert isinstance(step, ConvNorm)
+    assert (step.pool, step.relu) == (None, relu)
+    assert [type(step) for step in plan([pool, norm, relu])] == [MaxPool2D, NormalizedReLU]
     (step,) = plan([conv, relu, pool])
     assert isinstance(step, ConvMaxPool)
     assert step.layers == [conv, pool, relu]

@@ -100,6 +100,7 @@ class Layer:
         self.owner: FlatParameters | None = None
         self.workspace = self.scratch = Workspace(keep=False)
         self.slot, self.gradient_slot = "y", "gradient"
+        self._takes_turns = False
         self.needs_input_gradient = True
         self.clock: Clock | None = None
         self.path = ""
@@ -303,7 +304,8 @@ class Layer:
         Small arrays have memory of their own, of which each core keeps its part in its cache. With
         large ones the layers of a row take turns with two buffers.
         """
-        if math.prod(shape) * dtype.itemsize < _LARGE:
+        self._takes_turns |= math.prod(shape) * dtype.itemsize >= _LARGE
+        if not self._takes_turns:
             return self.workspace.array("dx", shape, dtype)
         for turn in (0, 1):
             dx = self.scratch.array(f"{self.gradient_slot} {turn}", shape, dtype)

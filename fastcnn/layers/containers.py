@@ -150,7 +150,8 @@ class Residual(Layer):
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         self.recall(dy)
-        by_main, by_shortcut = self.sum.backward(dy)
+        needed = self.needs_input_gradient or len(self.main_steps) > 0
+        by_main, by_shortcut = self.sum.backward(dy, needed)
         by_main = run_backward(self.main_steps, by_main, self.needs_input_gradient)
         by_shortcut = run_backward(self.shortcut_steps, by_shortcut, self.needs_input_gradient)
         if not self.needs_input_gradient:

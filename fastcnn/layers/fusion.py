@@ -8,11 +8,11 @@ they are: nothing here can be seen by someone who reads or writes a layer.
   the values to rectify.
 - A convolution before 2 x 2 max pooling, and ReLU after that, are one step (`ConvMaxPool`): each
   image is pooled while it is in the cache, and the large image is never stored.
-- BatchNorm before 2 x 2 max pooling is one step (`NormalizedMaxPool`): what is normalised goes
-  straight into the pool, and the gradient, which is zero at three places of four, is never
-  written out.
-- BatchNorm before ReLU is one step (`NormalizedReLU`), and so is BatchNorm at the end of a residual
-  block with the addition and ReLU that follow it (`end_of_block`).
+- A convolution before BatchNorm, and 2 x 2 max pooling or ReLU after that, are one step
+  (`ConvNorm`): what is normalised goes straight into the pool, and the gradient of the
+  convolution's output is never written out.
+- So are BatchNorm and ReLU anywhere else (`NormalizedReLU`), and the end of a residual block with
+  the addition and ReLU that follow it (`end_of_block`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,13 +21,15 @@ from typing import Protocol
 import numpy as np
 
 from kernels import activation as activation_kernels
-from kernels import conv_pool, norm_pool
-from kernels.conv import Pooled
+from kernels import conv as kernels_conv
+from kernels import conv_pool
+from kernels.conv_input import run_input_gradient
+from kernels.gradient_source import POOLED, GradientSource
 
 from .. import backends
 from ..parameters import ParameterDict
 from .activation import ReLU
-from .base import NO_GRADIENT, Layer, memory_of, seen
+from .base import NO_GRADIENT, Layer, Shape, memory_of, seen
 from .conv import Conv2D
 from .norm import BatchNorm
 from .pool import MaxPool2D
@@ -110,69 +112,86 @@ class ConvMaxPool:
         if not self._fused:
             return run_backward(self.layers, dy, self.needs_input_gradient)
         image, start, z_shape, y, index = self.pool.recall(dy)
-        conv, dy, pooled = self.conv, memory_of(dy), Pooled(index, self.relu is not None)
-        conv_pool.conv_pool_backward_weight(
-            image, dy, conv.stride, start, z_shape, y, pooled, conv.grads["weight"],
-            conv.bias_or_none(conv.grads), conv.scratch,
-        )  # fmt: skip
-        if not self.needs_input_gradient:
-            return NO_GRADIENT
-        dx = conv.gradient(image.shape, dy.dtype, dy)
-        conv_pool.conv_pool_backward_input(
-            dy, conv.params["weight"], conv.stride, start, z_shape, y, pooled, dx, conv.scratch
+        source = GradientSource(memory_of(dy), POOLED, self.relu is not None, y, index)
+        return convolution_backward(
+            self.conv, image, start, z_shape, source, self.needs_input_gradient
         )
-        return seen(dx)
 
 
-class NormalizedMaxPool:
-    """BatchNorm and 2 x 2 max pooling as one step of training.
+def convolution_backward(
+    conv: Conv2D,
+    image: np.ndarray,
+    start: tuple[int, int],
+    z_shape: Shape,
+    source: GradientSource,
+    needs_input_gradient: bool,
+) -> np.ndarray:
+    """Backward through a convolution of ``image``, its output's gradient made on the way."""
+    kernels_conv.run_weight_gradient(
+        image, source, conv.stride, start, z_shape, conv.grads["weight"],
+        conv.bias_or_none(conv.grads), conv.scratch,
+    )  # fmt: skip
+    if not needs_input_gradient:
+        return NO_GRADIENT
+    dx = conv.gradient(image.shape, image.dtype, source.dy)
+    run_input_gradient(source, conv.params["weight"], conv.stride, start, z_shape, dx, conv.scratch)
+    return seen(dx)
 
-    The forward values are those of the two layers, bit for bit; the sums of the backward pass are
-    taken over the maxima only, in another order.
+
+class ConvNorm:
+    """A convolution and BatchNorm, perhaps with ReLU or 2 x 2 max pooling and ReLU behind it.
+
+    One step of training: the gradient of the convolution's output is made image by image where
+    the convolution needs it. The values are those of the layers, bit for bit; with pooling the
+    sums of BatchNorm's backward pass are taken over the maxima only, in another order.
     """
 
-    def __init__(self, norm: BatchNorm, pool: MaxPool2D) -> None:
-        self.norm, self.pool = norm, pool
-        self.layers: list[Layer] = [norm, pool]
+    def __init__(
+        self, conv: Conv2D, norm: BatchNorm, pool: MaxPool2D | None, relu: ReLU | None
+    ) -> None:
+        self.conv, self.norm, self.pool, self.relu = conv, norm, pool, relu
+        self.layers: list[Layer] = [layer for layer in (conv, norm, pool, relu) if layer]
         self.needs_input_gradient = True
         self._fused = False
 
     @property
     def params(self) -> ParameterDict:
-        return self.norm.params
+        return self.conv.params
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         if training:
-            self._fused = x.ndim == 4 and backends.current_name() == "numba"
+            self._fused = backends.current_name() == "numba"
         if not (training and self._fused):
             return run_forward(self.layers, x, training)
-        self.norm.check_input(x)
-        batch, channels, height, width = self.pool.check_input(x)
-        image, norm, pool = memory_of(x), self.norm, self.pool
-        mean, variance, inverse_std = norm.workspace.array("statistics", (3, channels), x.dtype)
-        y = pool.workspace.array("y", (batch, height, width, channels), x.dtype)
-        index = pool.workspace.array("index", y.shape, np.uint8)
-        norm_pool.norm_pool_training(
-            image, norm.params["gamma"], norm.params["beta"], norm.eps, y, index,
-            mean, variance, inverse_std, norm.scratch,
-        )  # fmt: skip
-        norm.update_running(mean, variance)
-        norm.remember(x, image, mean, inverse_std)
-        pool.remember(seen(y), index)
+        z = self.conv.forward(x, training=True)
+        self.norm.check_input(z)
+        if self.pool is None:
+            workspace = self.relu.workspace if self.relu else self.norm.workspace
+            return self.norm.normalise(z, workspace, relu=self.relu is not None)
+        batch, channels, height, width = self.pool.check_input(z)
+        y = self.pool.workspace.array("y", (batch, height, width, channels), x.dtype)
+        index = self.pool.workspace.array("index", y.shape, np.uint8)
+        self.norm.normalise_and_pool(memory_of(z), self.relu is not None, y, index)
+        self.pool.remember(seen(y), y, index)
         return seen(y)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         if not self._fused:
-            return run_backward(self.layers, dy)
-        (index,) = self.pool.recall(dy)
-        assert self.norm.memory is not None
-        image, mean, inverse_std = self.norm.memory
-        dx = self.norm.gradient(image.shape, image.dtype, dy)
-        norm_pool.norm_pool_backward(
-            memory_of(dy), index, image, self.norm.params["gamma"], mean, inverse_std, dx,
-            self.norm.grads["gamma"], self.norm.grads["beta"], self.norm.scratch,
-        )  # fmt: skip
-        return seen(dx)
+            return run_backward(self.layers, dy, self.needs_input_gradient)
+        relu = self.relu is not None
+        if self.pool is None:
+            source = self.norm.gradient_source(dy, relu)
+        else:
+            y, index = self.pool.recall(dy)
+            source = self.norm.pooled_gradient_source(memory_of(dy), y, index, relu)
+        return norm_backward(self.conv, source, self.needs_input_gradient)
+
+
+def norm_backward(conv: Conv2D, source: GradientSource, needs_input_gradient: bool) -> np.ndarray:
+    """The backward pass of a convolution whose output was normalised."""
+    assert conv.memory is not None and source.x is not None
+    image, start = conv.memory
+    return convolution_backward(conv, image, start, source.x.shape, source, needs_input_gradient)
 
 
 class NormalizedReLU:
@@ -213,24 +232,31 @@ class Sum:
         activation_kernels.add(main, shortcut, y)
         return self.activation.forward(seen(y), training) if self.activation else seen(y)
 
-    def backward(self, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The gradients by main and shortcut."""
+    def backward(
+        self, dy: np.ndarray, needs_input_gradient: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The gradients by main, or an empty array where nobody needs it, and by shortcut."""
         if self.activation:
             dy = self.activation.backward(dy)
         return dy, dy
 
 
 class NormalizedSum(Sum):
-    """BatchNorm of main, + shortcut, and perhaps ReLU, in one pass; the same bits."""
+    """The same after a convolution and BatchNorm, normalised and added in one pass."""
 
-    def __init__(self, owner: Layer, norm: BatchNorm, activation: ReLU | None) -> None:
+    def __init__(
+        self, owner: Layer, conv: Conv2D, norm: BatchNorm, activation: Layer | None
+    ) -> None:
         super().__init__(owner, activation)
-        self.norm = norm
-        self.layers = [norm]
+        self.conv, self.norm = conv, norm
+        self.layers = [conv, norm]
+        self._fused = False
 
     def forward(self, main: np.ndarray, shortcut: np.ndarray, training: bool) -> np.ndarray:
+        main = self.conv.forward(main, training)
         if not training:
             return super().forward(self.norm.forward(main), shortcut, training)
+        self._fused = backends.current_name() == "numba"
         self.norm.check_input(main)
         y = self.norm.normalise(
             main, self.owner.workspace, memory_of(shortcut), self.activation is not None
@@ -239,9 +265,14 @@ class NormalizedSum(Sum):
             self.activation.remember(y, memory_of(y))
         return y
 
-    def backward(self, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        dy, same = super().backward(dy)
-        return self.norm.spread(dy), same
+    def backward(
+        self, dy: np.ndarray, needs_input_gradient: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
+        by_shortcut = self.activation.backward(dy) if self.activation else dy
+        if self._fused:
+            source = self.norm.gradient_source(by_shortcut)
+            return norm_backward(self.conv, source, needs_input_gradient), by_shortcut
+        return self.conv.backward(self.norm.backward(by_shortcut)), by_shortcut
 
 
 def end_of_block(
@@ -249,8 +280,9 @@ def end_of_block(
 ) -> tuple[list[Step], Sum]:
     """What is run for a residual block: the steps of its main way, and what follows them."""
     last = steps[-1]
-    if type(last) is BatchNorm and (activation is None or type(activation) is ReLU):
-        return steps[:-1], NormalizedSum(owner, last, activation)
+    rectified_at_most = activation is None or type(activation) is ReLU
+    if isinstance(last, ConvNorm) and not (last.relu or last.pool) and rectified_at_most:
+        return steps[:-1], NormalizedSum(owner, last.conv, last.norm, activation)
     return steps, Sum(owner, activation)
 
 
@@ -267,24 +299,37 @@ def plan(layers: Sequence[Layer]) -> list[Step]:
             order[i], order[i + 1] = order[i + 1], order[i]
     steps: list[Step] = []
     for layer in order:
-        last = steps[-1] if steps else None
-        if isinstance(layer, MaxPool2D) and _halves(layer) and type(last) is BatchNorm:
-            steps[-1] = NormalizedMaxPool(last, layer)
-        elif isinstance(layer, MaxPool2D) and _halves(layer) and type(last) is Conv2D:
-            steps[-1] = ConvMaxPool(last, layer, None)
-        elif type(layer) is ReLU and isinstance(last, ConvMaxPool) and last.relu is None:
-            steps[-1] = ConvMaxPool(last.conv, last.pool, layer)
-        elif type(layer) is ReLU and type(last) is BatchNorm:
-            steps[-1] = NormalizedReLU(last, layer)
-        else:
+        joined = _joined(steps[-1], layer) if steps else None
+        if joined is None:
             steps.append(layer)
+        else:
+            steps[-1] = joined
     return steps
+
+
+def _joined(last: Step, layer: Layer) -> Step | None:
+    """The step that does what ``last`` and the layer behind it do; None if there is none."""
+    if isinstance(layer, MaxPool2D) and _halves(layer):
+        if type(last) is Conv2D:
+            return ConvMaxPool(last, layer, None)
+        if isinstance(last, ConvNorm) and last.pool is None and last.relu is None:
+            return ConvNorm(last.conv, last.norm, layer, None)
+    if type(layer) is BatchNorm and type(last) is Conv2D:
+        return ConvNorm(last, layer, None, None)
+    if type(layer) is ReLU:
+        if isinstance(last, ConvMaxPool) and last.relu is None:
+            return ConvMaxPool(last.conv, last.pool, layer)
+        if isinstance(last, ConvNorm) and last.relu is None:
+            return ConvNorm(last.conv, last.norm, last.pool, layer)
+        if type(last) is BatchNorm:
+            return NormalizedReLU(last, layer)
+    return None
 
 
 def layers_of(steps: Sequence[Step]) -> Iterator[Layer]:
     """The layers of a plan in the order in which they run."""
     for step in steps:
-        if isinstance(step, (ConvMaxPool, NormalizedMaxPool, NormalizedReLU)):
+        if isinstance(step, (ConvMaxPool, ConvNorm, NormalizedReLU)):
             yield from step.layers
         else:
             assert isinstance(step, Layer)
