@@ -1,13 +1,13 @@
 """Where a convolution's gradient comes from: from memory, or made image by image when needed.
 
 Between a convolution and the next array that is kept there may be batch normalisation, 2 x 2 max
-pooling and ReLU. Their gradient is as large as the convolution's output, and the convolution reads
-it twice: it is sooner made twice, in a thread's own scratch, than written and read.
+pooling and ReLU. Their gradient is as large as the convolution's output, four times what it is made
+from, and the convolution reads it twice: it is sooner made twice, in a thread's own scratch, than
+written and read.
 
     PLAIN        dy is the gradient
     POOLED       dy belongs to the pooled images y; index says where each came from
-    NORMALISED   dy belongs to the normalised (and rectified) images, x is what was normalised
-    NORM_POOLED  both: x was normalised, then pooled to y
+    NORM_POOLED  likewise, after batch normalisation of x
 """
 
 from typing import Any, NamedTuple
@@ -16,13 +16,12 @@ import numpy as np
 
 from kernels import jit
 from kernels.jit import thread_id
-from kernels.norm import gradient_stretch
 from kernels.norm_pool import spread_image
 from kernels.pool_image import spread_fours_image
 from kernels.simd import lanes, load_part, splat, store_part, where
 from kernels.workspace import Workspace
 
-PLAIN, POOLED, NORMALISED, NORM_POOLED = range(4)
+PLAIN, POOLED, NORM_POOLED = range(3)
 
 
 class GradientSource(NamedTuple):
@@ -31,7 +30,7 @@ class GradientSource(NamedTuple):
     relu : whether ReLU came last
     y, index : the pooled images (N, H // 2, W // 2, O), rectified if `relu`, and uint8 indices
     x : the convolution's output
-    wide, width : what `norm.gradient_factors` returned
+    wide : what `norm_pool.norm_pool_factors` returned
     """
 
     dy: np.ndarray
@@ -41,7 +40,6 @@ class GradientSource(NamedTuple):
     index: np.ndarray | None = None
     x: np.ndarray | None = None
     wide: np.ndarray | None = None
-    width: int = 0
 
     def arguments(self, shape: tuple[int, ...], group: int, workspace: Workspace) -> Any:
         """What `gradient_images` takes, for an output of that shape and so many images at once."""
@@ -57,25 +55,22 @@ class GradientSource(NamedTuple):
             nothing if self.y is None else self.y.reshape(-1),
             np.empty(0, np.uint8) if self.index is None else self.index.reshape(-1),
             nothing if self.x is None else self.x.reshape(-1),
-            nothing if self.wide is None else self.wide, self.width,
-            room, shape[1], shape[2], *pooled, shape[3],
+            nothing if self.wide is None else self.wide, room,
+            shape[1], shape[2], *pooled, shape[3],
         )  # fmt: skip
 
 
 @jit.serial
 def gradient_images(source, first, last):
     """(array, place) of the gradients of the images from ``first`` to ``last``, one by one."""
-    kind, relu, dy, y, index, x, wide, width, room = source[:9]
-    sizes = source[9:]
+    kind, relu, dy, y, index, x, wide, room = source[:8]
+    sizes = source[8:]
     size = sizes[0] * sizes[1] * sizes[4]
     if kind == PLAIN:
         return dy, first * size
     images = room[thread_id()]
     for n in range(first, last):
         target = (n - first) * size
-        if kind == NORMALISED:
-            gradient_stretch(dy, x, n * size, (n + 1) * size, wide, width, relu, images, target)
-            continue
         pooled_size = sizes[2] * sizes[3] * sizes[4]
         pooled, pooled0 = dy, n * pooled_size
         if relu:

@@ -128,29 +128,8 @@ def batch_norm_backward(
     beta : (C,) if max(y, 0) followed the normalisation: then dy reaches the places where y > 0
         only. They are found by computing y again, which is sooner done than reading it.
     """
-    wide, width = gradient_factors(dy, x, gamma, mean, inverse_std, dgamma, dbeta, workspace, beta)
-    dy, x, dx = dy.reshape(-1), x.reshape(-1), dx.reshape(-1)
-    run = _gradient_share if is_small(x.size) else _gradient
-    run(dy, x, wide, width, beta is not None, dx, 0, CHUNKS)
-
-
-def gradient_factors(
-    dy: np.ndarray,
-    x: np.ndarray,
-    gamma: np.ndarray,
-    mean: np.ndarray,
-    inverse_std: np.ndarray,
-    dgamma: np.ndarray,
-    dbeta: np.ndarray,
-    workspace: Workspace,
-    beta: np.ndarray | None = None,
-) -> tuple[np.ndarray, int]:
-    """The part of `batch_norm_backward` that needs the whole batch: dgamma, dbeta, and their sums.
-
-    Returns the wide rows from which `gradient_stretch` makes any part of dx, and their width.
-    """
     channels = x.shape[1]
-    dy, x = dy.reshape(-1), x.reshape(-1)
+    dy, x, dx = dy.reshape(-1), x.reshape(-1), dx.reshape(-1)
     width, chunks, sums, scratch, wide = _room(x, channels, workspace)
     relu = beta is not None
     _repeat(mean, wide, 0, width)
@@ -161,7 +140,8 @@ def gradient_factors(
     run(dy, x, wide, width, relu, scratch, sums, chunks, 0, chunks)
     rows = x.size // channels
     finish_gradient(gamma, inverse_std, sums, chunks, rows, width, dgamma, dbeta, wide)
-    return wide, width
+    run = _gradient_share if is_small(x.size) else _gradient
+    run(dy, x, wide, width, relu, dx, 0, CHUNKS)
 
 
 def _room(x: np.ndarray, channels: int, workspace: Workspace):
@@ -476,27 +456,19 @@ def _gradient(dy, x, wide, width, relu, dx, first_chunk, last_chunk):
 
 @jit.serial
 def _gradient_share(dy, x, wide, width, relu, dx, first_chunk, last_chunk):
-    first = _whole_rows(x.size, width, first_chunk, CHUNKS)[0] * width
-    last = _whole_rows(x.size, width, last_chunk - 1, CHUNKS)[1] * width
-    if last_chunk == CHUNKS:
-        last = x.size
-    gradient_stretch(dy, x, first, last, wide, width, relu, dx, first)
-
-
-@jit.serial
-def gradient_stretch(dy, x, first, last, wide, width, relu, dx, dx0):
-    """dx[dx0:] for x[first:last], which begins with a wide row; see `finish_gradient`."""
-    to = dx0 - first
-    for place in range(first, first + (last - first) // width * width, width):
+    first = _whole_rows(x.size, width, first_chunk, CHUNKS)[0]
+    last = _whole_rows(x.size, width, last_chunk - 1, CHUNKS)[1]
+    for place in range(first * width, last * width, width):
         for c in range(0, width, lanes(x)):
             v = load(x, place + c) - load(wide, c)
             d = _reaching(load(dy, place + c), v, c, wide, width, relu)
             v = fma(v, load(wide, 2 * width + c), load(wide, 3 * width + c))
-            store(dx, to + place + c, fma(d, load(wide, width + c), v))
-    end = first + (last - first) // width * width
-    for c in range(0, last - end, lanes(x)):
-        left = last - end - c
-        v = load_part(x, end + c, left) - load(wide, c)
-        d = _reaching(load_part(dy, end + c, left), v, c, wide, width, relu)
-        v = fma(v, load(wide, 2 * width + c), load(wide, 3 * width + c))
-        store_part(dx, to + end + c, fma(d, load(wide, width + c), v), left)
+            store(dx, place + c, fma(d, load(wide, width + c), v))
+    if last_chunk == CHUNKS:
+        end = last * width
+        for c in range(0, x.size - end, lanes(x)):
+            left = x.size - end - c
+            v = load_part(x, end + c, left) - load(wide, c)
+            d = _reaching(load_part(dy, end + c, left), v, c, wide, width, relu)
+            v = fma(v, load(wide, 2 * width + c), load(wide, 3 * width + c))
+            store_part(dx, end + c, fma(d, load(wide, width + c), v), left)

@@ -101,7 +101,7 @@ def norm_pool_factors(
     dbeta: np.ndarray,
     workspace: Workspace,
 ) -> np.ndarray:
-    """As `norm.gradient_factors`, for a dy that reaches the maxima only; rows of C numbers."""
+    """dgamma, dbeta, and four rows of C numbers from which `spread_image` makes the gradient."""
     images, channels = len(x), x.shape[3]
     sizes = (*x.shape[1:3], *dy.shape[1:])
     chunks = jit.chunks_of(images)

@@ -7,7 +7,7 @@ from fastcnn import Sequential, backend
 from fastcnn.layers import BatchNorm, Conv2D, Flatten, MaxPool2D, ReLU, Residual
 from fastcnn.layers.fusion import (
     ConvMaxPool,
-    ConvNorm,
+    ConvNormMaxPool,
     NormalizedReLU,
     NormalizedSum,
     layers_of,
@@ -108,12 +108,10 @@ def test_ties_and_nan_take_the_same_way():
 def test_the_plan():
     norm, relu, pool, conv = BatchNorm(3), ReLU(), MaxPool2D(2), Conv2D(3, 3, 1)
     (step,) = plan([conv, norm, relu, pool])
-    assert isinstance(step, ConvNorm)
+    assert isinstance(step, ConvNormMaxPool)
     assert list(layers_of([step])) == [conv, norm, pool, relu]
-    (step,) = plan([conv, norm, relu])
-    assert isinstance(step, ConvNorm)
-    assert (step.pool, step.relu) == (None, relu)
-    assert [type(step) for step in plan([pool, norm, relu])] == [MaxPool2D, NormalizedReLU]
+    assert [type(step) for step in plan([conv, norm, relu])] == [Conv2D, NormalizedReLU]
+    assert plan([relu, norm, pool]) == [relu, norm, pool]
     (step,) = plan([conv, relu, pool])
     assert isinstance(step, ConvMaxPool)
     assert step.layers == [conv, pool, relu]

@@ -33,7 +33,7 @@ _next_seed = itertools.count()
 _classes: "dict[str, type[Layer]]" = {}
 
 # Bytes of a gradient that finds no room in a core's cache.
-_LARGE = 1 << 23
+_LARGE = 1 << 21
 
 # What `backward` gives where nobody needs the input's gradient.
 NO_GRADIENT = np.empty(0, np.float32)

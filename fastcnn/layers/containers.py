@@ -150,8 +150,7 @@ class Residual(Layer):
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         self.recall(dy)
-        needed = self.needs_input_gradient or len(self.main_steps) > 0
-        by_main, by_shortcut = self.sum.backward(dy, needed)
+        by_main, by_shortcut = self.sum.backward(dy)
         by_main = run_backward(self.main_steps, by_main, self.needs_input_gradient)
         by_shortcut = run_backward(self.shortcut_steps, by_shortcut, self.needs_input_gradient)
         if not self.needs_input_gradient:
@@ -162,24 +161,30 @@ class Residual(Layer):
         return seen(dx)
 
 
-def bind_memory(layers: Iterable[Layer], scratch: Workspace, prefix: str) -> None:
+def bind_memory(
+    layers: Iterable[Layer], scratch: Workspace, prefix: str, way: str = "gradient"
+) -> None:
     """Give each layer memory of its own for training, and shared memory for everything else.
 
     Outside training a result is needed only until the next layer has run, so the layers of a row
     take turns with two buffers. The memory is kept during the model's own passes only (`keep` is
     theirs to set): a layer that someone calls by itself gives a new array every time.
+
+    prefix, way : names for the results and for the gradients of this row; all residual blocks
+        that stand side by side can use the same memory for gradients.
     """
     turn = 0
     for layer in layers:
         layer.workspace, layer.scratch = Workspace(keep=False), scratch
-        layer.slot, layer.gradient_slot = f"{prefix} {turn}", f"gradient {prefix}"
+        layer.slot, layer.gradient_slot = f"{prefix} {turn}", way
         turn = turn if layer.passes_through else 1 - turn
         if isinstance(layer, Residual):
             inner = f"{layer.slot}."
             main = [*layers_of(layer.main_steps), *layer.sum.layers]
-            bind_memory(main, scratch, f"{inner}main")
-            bind_memory(layers_of(layer.shortcut_steps), scratch, f"{inner}shortcut")
+            bind_memory(main, scratch, f"{inner}main", f"{way}.main")
+            shortcut = layers_of(layer.shortcut_steps)
+            bind_memory(shortcut, scratch, f"{inner}shortcut", f"{way}.shortcut")
             if layer.activation is not None:
-                bind_memory([layer.activation], scratch, f"{inner}activation")
+                bind_memory([layer.activation], scratch, f"{inner}activation", f"{way}.activation")
                 layer.activation.slot = layer.slot
                 layer.slot = f"{inner}sum"

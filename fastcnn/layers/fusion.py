@@ -8,11 +8,11 @@ they are: nothing here can be seen by someone who reads or writes a layer.
   the values to rectify.
 - A convolution before 2 x 2 max pooling, and ReLU after that, are one step (`ConvMaxPool`): each
   image is pooled while it is in the cache, and the large image is never stored.
-- A convolution before BatchNorm, and 2 x 2 max pooling or ReLU after that, are one step
-  (`ConvNorm`): what is normalised goes straight into the pool, and the gradient of the
+- A convolution, BatchNorm and 2 x 2 max pooling, and ReLU after that, are one step
+  (`ConvNormMaxPool`): what is normalised goes straight into the pool, and the gradient of the
   convolution's output is never written out.
-- So are BatchNorm and ReLU anywhere else (`NormalizedReLU`), and the end of a residual block with
-  the addition and ReLU that follow it (`end_of_block`).
+- BatchNorm before ReLU is one step (`NormalizedReLU`), and so is BatchNorm at the end of a residual
+  block with the addition and ReLU that follow it (`end_of_block`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -138,19 +138,17 @@ def convolution_backward(
     return seen(dx)
 
 
-class ConvNorm:
-    """A convolution and BatchNorm, perhaps with ReLU or 2 x 2 max pooling and ReLU behind it.
+class ConvNormMaxPool:
+    """A convolution, BatchNorm, 2 x 2 max pooling, and perhaps ReLU, as one step of training.
 
-    One step of training: the gradient of the convolution's output is made image by image where
-    the convolution needs it. The values are those of the layers, bit for bit; with pooling the
-    sums of BatchNorm's backward pass are taken over the maxima only, in another order.
+    What is normalised goes straight into the pool, and the gradient of the convolution's output is
+    made image by image where the convolution needs it. The values are those of the layers, bit for
+    bit; the sums of BatchNorm's backward pass are taken over the maxima only, in another order.
     """
 
-    def __init__(
-        self, conv: Conv2D, norm: BatchNorm, pool: MaxPool2D | None, relu: ReLU | None
-    ) -> None:
+    def __init__(self, conv: Conv2D, norm: BatchNorm, pool: MaxPool2D, relu: ReLU | None) -> None:
         self.conv, self.norm, self.pool, self.relu = conv, norm, pool, relu
-        self.layers: list[Layer] = [layer for layer in (conv, norm, pool, relu) if layer]
+        self.layers: list[Layer] = [conv, norm, pool] + ([relu] if relu else [])
         self.needs_input_gradient = True
         self._fused = False
 
@@ -165,9 +163,6 @@ class ConvNorm:
             return run_forward(self.layers, x, training)
         z = self.conv.forward(x, training=True)
         self.norm.check_input(z)
-        if self.pool is None:
-            workspace = self.relu.workspace if self.relu else self.norm.workspace
-            return self.norm.normalise(z, workspace, relu=self.relu is not None)
         batch, channels, height, width = self.pool.check_input(z)
         y = self.pool.workspace.array("y", (batch, height, width, channels), x.dtype)
         index = self.pool.workspace.array("index", y.shape, np.uint8)
@@ -178,20 +173,14 @@ class ConvNorm:
     def backward(self, dy: np.ndarray) -> np.ndarray:
         if not self._fused:
             return run_backward(self.layers, dy, self.needs_input_gradient)
+        y, index = self.pool.recall(dy)
         relu = self.relu is not None
-        if self.pool is None:
-            source = self.norm.gradient_source(dy, relu)
-        else:
-            y, index = self.pool.recall(dy)
-            source = self.norm.pooled_gradient_source(memory_of(dy), y, index, relu)
-        return norm_backward(self.conv, source, self.needs_input_gradient)
-
-
-def norm_backward(conv: Conv2D, source: GradientSource, needs_input_gradient: bool) -> np.ndarray:
-    """The backward pass of a convolution whose output was normalised."""
-    assert conv.memory is not None and source.x is not None
-    image, start = conv.memory
-    return convolution_backward(conv, image, start, source.x.shape, source, needs_input_gradient)
+        source = self.norm.pooled_gradient_source(memory_of(dy), y, index, relu)
+        assert self.conv.memory is not None and source.x is not None
+        image, start = self.conv.memory
+        return convolution_backward(
+            self.conv, image, start, source.x.shape, source, self.needs_input_gradient
+        )
 
 
 class NormalizedReLU:
@@ -232,31 +221,24 @@ class Sum:
         activation_kernels.add(main, shortcut, y)
         return self.activation.forward(seen(y), training) if self.activation else seen(y)
 
-    def backward(
-        self, dy: np.ndarray, needs_input_gradient: bool = True
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The gradients by main, or an empty array where nobody needs it, and by shortcut."""
+    def backward(self, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The gradients by main and by shortcut."""
         if self.activation:
             dy = self.activation.backward(dy)
         return dy, dy
 
 
 class NormalizedSum(Sum):
-    """The same after a convolution and BatchNorm, normalised and added in one pass."""
+    """BatchNorm of main, + shortcut, and perhaps ReLU, in one pass; the same bits."""
 
-    def __init__(
-        self, owner: Layer, conv: Conv2D, norm: BatchNorm, activation: Layer | None
-    ) -> None:
+    def __init__(self, owner: Layer, norm: BatchNorm, activation: Layer | None) -> None:
         super().__init__(owner, activation)
-        self.conv, self.norm = conv, norm
-        self.layers = [conv, norm]
-        self._fused = False
+        self.norm = norm
+        self.layers = [norm]
 
     def forward(self, main: np.ndarray, shortcut: np.ndarray, training: bool) -> np.ndarray:
-        main = self.conv.forward(main, training)
         if not training:
             return super().forward(self.norm.forward(main), shortcut, training)
-        self._fused = backends.current_name() == "numba"
         self.norm.check_input(main)
         y = self.norm.normalise(
             main, self.owner.workspace, memory_of(shortcut), self.activation is not None
@@ -265,14 +247,9 @@ class NormalizedSum(Sum):
             self.activation.remember(y, memory_of(y))
         return y
 
-    def backward(
-        self, dy: np.ndarray, needs_input_gradient: bool = True
-    ) -> tuple[np.ndarray, np.ndarray]:
-        by_shortcut = self.activation.backward(dy) if self.activation else dy
-        if self._fused:
-            source = self.norm.gradient_source(by_shortcut)
-            return norm_backward(self.conv, source, needs_input_gradient), by_shortcut
-        return self.conv.backward(self.norm.backward(by_shortcut)), by_shortcut
+    def backward(self, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        dy, same = super().backward(dy)
+        return self.norm.spread(dy), same
 
 
 def end_of_block(
@@ -280,9 +257,8 @@ def end_of_block(
 ) -> tuple[list[Step], Sum]:
     """What is run for a residual block: the steps of its main way, and what follows them."""
     last = steps[-1]
-    rectified_at_most = activation is None or type(activation) is ReLU
-    if isinstance(last, ConvNorm) and not (last.relu or last.pool) and rectified_at_most:
-        return steps[:-1], NormalizedSum(owner, last.conv, last.norm, activation)
+    if type(last) is BatchNorm and (activation is None or type(activation) is ReLU):
+        return steps[:-1], NormalizedSum(owner, last, activation)
     return steps, Sum(owner, activation)
 
 
@@ -299,37 +275,31 @@ def plan(layers: Sequence[Layer]) -> list[Step]:
             order[i], order[i + 1] = order[i + 1], order[i]
     steps: list[Step] = []
     for layer in order:
-        joined = _joined(steps[-1], layer) if steps else None
-        if joined is None:
-            steps.append(layer)
+        before, last = ([None, None, *steps])[-2:]
+        if isinstance(layer, MaxPool2D) and _halves(layer) and type(last) is Conv2D:
+            steps[-1] = ConvMaxPool(last, layer, None)
+        elif (
+            isinstance(layer, MaxPool2D)
+            and _halves(layer)
+            and type(last) is BatchNorm
+            and type(before) is Conv2D
+        ):
+            steps[-2:] = [ConvNormMaxPool(before, last, layer, None)]
+        elif type(layer) is ReLU and isinstance(last, ConvMaxPool) and last.relu is None:
+            steps[-1] = ConvMaxPool(last.conv, last.pool, layer)
+        elif type(layer) is ReLU and isinstance(last, ConvNormMaxPool) and last.relu is None:
+            steps[-1] = ConvNormMaxPool(last.conv, last.norm, last.pool, layer)
+        elif type(layer) is ReLU and type(last) is BatchNorm:
+            steps[-1] = NormalizedReLU(last, layer)
         else:
-            steps[-1] = joined
+            steps.append(layer)
     return steps
-
-
-def _joined(last: Step, layer: Layer) -> Step | None:
-    """The step that does what ``last`` and the layer behind it do; None if there is none."""
-    if isinstance(layer, MaxPool2D) and _halves(layer):
-        if type(last) is Conv2D:
-            return ConvMaxPool(last, layer, None)
-        if isinstance(last, ConvNorm) and last.pool is None and last.relu is None:
-            return ConvNorm(last.conv, last.norm, layer, None)
-    if type(layer) is BatchNorm and type(last) is Conv2D:
-        return ConvNorm(last, layer, None, None)
-    if type(layer) is ReLU:
-        if isinstance(last, ConvMaxPool) and last.relu is None:
-            return ConvMaxPool(last.conv, last.pool, layer)
-        if isinstance(last, ConvNorm) and last.relu is None:
-            return ConvNorm(last.conv, last.norm, last.pool, layer)
-        if type(last) is BatchNorm:
-            return NormalizedReLU(last, layer)
-    return None
 
 
 def layers_of(steps: Sequence[Step]) -> Iterator[Layer]:
     """The layers of a plan in the order in which they run."""
     for step in steps:
-        if isinstance(step, (ConvMaxPool, ConvNorm, NormalizedReLU)):
+        if isinstance(step, (ConvMaxPool, ConvNormMaxPool, NormalizedReLU)):
             yield from step.layers
         else:
             assert isinstance(step, Layer)

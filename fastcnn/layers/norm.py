@@ -6,7 +6,7 @@ import numpy as np
 
 from kernels import norm as kernels
 from kernels import norm_pool
-from kernels.gradient_source import NORM_POOLED, NORMALISED, GradientSource
+from kernels.gradient_source import NORM_POOLED, GradientSource
 from kernels.workspace import Workspace
 
 from . import checks
@@ -126,28 +126,17 @@ class BatchNorm(Layer):
         self.update_running(mean, variance)
         self.remember(seen(x), x, mean, inverse_std)
 
-    def gradient_source(self, dy: np.ndarray, relu: bool = False) -> GradientSource:
-        """What makes the gradient by x, from that by what `normalise` gave without a shortcut."""
-        x, mean, inverse_std = self.recall(dy)
-        dy = memory_of(dy)
-        wide, width = kernels.gradient_factors(
-            self._rows(dy), self._rows(x), self.params["gamma"], mean, inverse_std,
-            self.grads["gamma"], self.grads["beta"], self.scratch,
-            self.params["beta"] if relu else None,
-        )  # fmt: skip
-        return GradientSource(dy, NORMALISED, relu, x=x, wide=wide, width=width)
-
     def pooled_gradient_source(
         self, dy: np.ndarray, y: np.ndarray, index: np.ndarray, relu: bool
     ) -> GradientSource:
-        """The same after `normalise_and_pool`."""
+        """What makes the gradient by x, from that by the result of `normalise_and_pool`."""
         assert self.memory is not None
         x, mean, inverse_std = self.memory
         wide = norm_pool.norm_pool_factors(
             dy, y, index, x, self.params["gamma"], mean, inverse_std, relu,
             self.grads["gamma"], self.grads["beta"], self.scratch,
         )  # fmt: skip
-        return GradientSource(dy, NORM_POOLED, relu, y, index, x, wide, self.num_features)
+        return GradientSource(dy, NORM_POOLED, relu, y, index, x, wide)
 
     def _rows(self, x: np.ndarray) -> np.ndarray:
         return x.reshape(-1, self.num_features)
