@@ -27,19 +27,17 @@ from kernels.tile import TILE_ROWS, prepare, tiles, transpose_block
 from kernels.workspace import Workspace
 
 _SAME_SETS = 2048  # bytes; 14 rows a multiple of this apart do not fit into their L1 sets
-_DEPTH = 512  # rows of a panel that stay in the cache beside as many columns of x
 _FEW_ROWS = 64  # of x, for which the weights are read in place sooner than packed
-_BLOCKS = 16  # into which the columns of y are cut: a block reads x once for all its columns
 _BLOCK_ROWS = 2 * TILE_ROWS  # of dweight
 _BLOCK_COLUMNS = 7 * 16  # of dx in a turned block: whole vectors, and whole tiles
 _FASTER = 16  # multiply-adds in the time of a simple operation on one element
 
 
 @jit.serial
-def multiply_block(a, a0, steps, rows, inner, b, b0, b_step, panel_of, start, start_row, y):
+def multiply_block(a, a0, steps, rows, inner, b, b0, b_step, panel_of, start, y):
     """One panel of y's columns, for some of its rows: start + a times the panel.
 
-    y[m, o + k] = start[m * start_row + o + k] + sum over i < inner of
+    y[m, o + k] = start[o + k] + sum over i < inner of
                   a[a0 + m * steps[0] + i * steps[1]] * b[b0 + i * b_step + k]
 
     rows : (first, last); panel_of : (first column o, columns of y)
@@ -60,9 +58,9 @@ def multiply_block(a, a0, steps, rows, inner, b, b0, b_step, panel_of, start, st
             tiles(
                 mode_of(b, columns), tile_rows, vectors,
                 a, a0 + first * steps[0], steps[0], 0, steps[1], b, b0, b_step, inner, 1,
-                start, first * start_row + column, start_row,
+                start, column, 0,
                 y, first * columns + column, columns, tail,
-                repeats, tile_rows * steps[0], 0, tile_rows * start_row, tile_rows * columns,
+                repeats, tile_rows * steps[0], 0, 0, tile_rows * columns,
             )  # fmt: skip
         first += tile_rows * repeats
 
@@ -96,37 +94,25 @@ def _forward(x, x_row, weight, y, shape, cut, start, panels, held, first_block, 
 
 @jit.serial
 def _forward_share(x, x_row, weight, y, shape, cut, start, panels, held, first_block, last_block):
-    """A block owns some of y's columns for one share of its rows.
+    """A block owns one panel of y's columns for one share of its rows.
 
-    cut : (columns of a block, shares of the rows, depth of a panel, whether panels are packed)
+    cut : (shares of the rows, whether panels are packed)
     held : which panel each thread has packed
     """
     n, inner, out = shape
-    block_columns, shares, depth, packed = cut
+    shares, packed = cut
     width = panel_width(weight, out)
     me = thread_id()
-    panel = panels[me]
     for block in range(first_block, last_block):
-        columns, share = block // shares * block_columns, block % shares
+        column, share = block // shares * width, block % shares
         rows = (n * share // shares, n * (share + 1) // shares)
-        for top in range(0, inner, depth):
-            below = min(inner, top + depth)
-            for column in range(columns, min(out, columns + block_columns), width):
-                b, b0, b_step = weight, top * out + column, out
-                if packed:
-                    b, b0, b_step = panel, 0, width
-                    if held[me] != top * out + column:
-                        pack_panel(weight, top, below, out, column, width, panel, 0)
-                        held[me] = top * out + column
-                if top == 0:
-                    multiply_block(
-                        x, 0, (x_row, 1), rows, below, b, b0, b_step, (column, out), start, 0, y
-                    )
-                else:  # goes on with the sums so far
-                    multiply_block(
-                        x, top, (x_row, 1), rows, below - top, b, b0, b_step, (column, out),
-                        y, out, y,
-                    )  # fmt: skip
+        b, b0, b_step = weight, column, out
+        if packed:
+            b, b0, b_step = panels[me], 0, width
+            if held[me] != column:
+                pack_panel(weight, inner, out, column, width, panels[me], 0)
+                held[me] = column
+        multiply_block(x, 0, (x_row, 1), rows, inner, b, b0, b_step, (column, out), start, y)
 
 
 def dense_forward(
@@ -138,24 +124,31 @@ def dense_forward(
     out = weight.shape[1]
     flat = weight.reshape(-1)
     width = int(panel_width(flat, out))
-    whole = out % width == 0
-    packed = not whole or n > _FEW_ROWS or out * x.itemsize % _SAME_SETS == 0
-    depth = _DEPTH if packed and whole and n > TILE_ROWS else inner
+    packed = out % width != 0 or n > _FEW_ROWS or out * x.itemsize % _SAME_SETS == 0
     panels = -(-out // width)
-    block_panels = max(1, panels // _BLOCKS)
     shares = 1 if panels > 4 else max(1, min(4, n // TILE_ROWS))
-    blocks = -(-panels // block_panels) * shares
     source, distance = _apart(x, workspace)
     start = workspace.array("start", (panels * width,), x.dtype)
     start[: bias.size] = bias
     start[bias.size :] = 0
-    room = workspace.array("panels", (jit.max_threads(), depth * width), x.dtype)
+    room = workspace.array("panels", (jit.max_threads(), inner * width if packed else 0), x.dtype)
     run = _forward_share if _is_small(weight, n) else _forward
-    cut = (block_panels * width, shares, depth, packed)
     held = workspace.array("held", (jit.max_threads(),), np.int64)
     held.fill(-1)
-    shape = (n, inner, out)
-    run(source, distance, flat, y.reshape(-1), shape, cut, start, room, held, 0, blocks)
+    shape, cut = (n, inner, out), (shares, packed)
+    run(
+        source,
+        distance,
+        flat,
+        y.reshape(-1),
+        shape,
+        (shares, packed),
+        start,
+        room,
+        held,
+        0,
+        panels * shares,
+    )
 
 
 def _is_small(weight: np.ndarray, n: int) -> bool:
@@ -187,7 +180,7 @@ def _input_gradient_share(
             column = block * width
             pack_transposed(weight, 0, inputs, out, column, width, mine)
             multiply_block(
-                dy, 0, (dy_row, 1), (0, n), out, mine, 0, width, (column, inputs), start, 0, dx
+                dy, 0, (dy_row, 1), (0, n), out, mine, 0, width, (column, inputs), start, dx
             )
 
 
@@ -205,7 +198,7 @@ def _turned_block(turned, weight, dx, shape, start, block, first):
         rows = min(width, n - row)
         multiply_block(
             weight, first * out, (out, 1), (0, count), out, turned, row * out, width, (0, width),
-            start, 0, block,
+            start, block,
         )  # fmt: skip
         for column in range(0, count, step):
             for k in range(0, rows, step):
@@ -275,7 +268,7 @@ def _weight_gradient_share(x, x_row, dy, dweight, shape, start, panels, first_bl
         rows = (block * _BLOCK_ROWS, min(inputs, (block + 1) * _BLOCK_ROWS))
         for column in range(0, out, width):
             multiply_block(
-                x, 0, (1, x_row), rows, n, panels, column * n, width, (column, out), start, 0,
+                x, 0, (1, x_row), rows, n, panels, column * n, width, (column, out), start,
                 dweight,
             )  # fmt: skip
 
@@ -284,7 +277,7 @@ def _weight_gradient_share(x, x_row, dy, dweight, shape, start, panels, first_bl
 def _pack_gradient(dy, n, out, width, panels, dbias):
     """All panels of dy, and the sum of its rows."""
     for column in range(0, out, width):
-        pack_panel(dy, 0, n, out, column, width, panels, column * n)
+        pack_panel(dy, n, out, column, width, panels, column * n)
     if dbias.size:
         fill_row(dbias, 0, out)
         sum_rows(dy, 0, n, out, dbias, 0)

@@ -134,11 +134,11 @@ def widen_rows(source, source0, rows, columns, target, width):
 
 
 @jit.serial
-def pack_panel(source, first, last, columns, column, width, panel, panel0):
-    """panel[i, k] = source[first + i, column + k], 0 past the last column."""
+def pack_panel(source, rows, columns, column, width, panel, panel0):
+    """panel[i, k] = source[i, column + k], 0 past the last column."""
     count = min(width, columns - column)
-    for row in range(first, last):
-        place = panel0 + (row - first) * width
+    for row in range(rows):
+        place = panel0 + row * width
         copy_row(source, row * columns + column, panel, place, count)
         if count < width:
             fill_row(panel, place + count, width - count)
