@@ -30,7 +30,7 @@ _SAME_SETS = 2048  # bytes; 14 rows a multiple of this apart do not fit into the
 _FEW_ROWS = 64  # of x, for which the weights are read in place sooner than packed
 _BLOCK_ROWS = 2 * TILE_ROWS  # of dweight
 _BLOCK_COLUMNS = 7 * 16  # of dx in a turned block: whole vectors, and whole tiles
-_FASTER = 16  # multiply-adds in the time of a simple operation on one element
+_FASTER = 20  # multiply-adds in the time of a simple operation on one element
 
 
 @jit.serial
@@ -136,19 +136,8 @@ def dense_forward(
     held = workspace.array("held", (jit.max_threads(),), np.int64)
     held.fill(-1)
     shape, cut = (n, inner, out), (shares, packed)
-    run(
-        source,
-        distance,
-        flat,
-        y.reshape(-1),
-        shape,
-        (shares, packed),
-        start,
-        room,
-        held,
-        0,
-        panels * shares,
-    )
+    blocks = panels * shares
+    run(source, distance, flat, y.reshape(-1), shape, cut, start, room, held, 0, blocks)
 
 
 def _is_small(weight: np.ndarray, n: int) -> bool:
