@@ -4,6 +4,8 @@ Two ways lead to it: an ordinary convolution of dy with flipped weights, or, for
 of a first layer, the products of every window place, added to where they belong.
 """
 
+import functools
+
 import numpy as np
 from numba import prange
 
@@ -52,6 +54,25 @@ def _columns_around(phases: list[Phase], dy_width: int) -> Pair:
     before = max([0] + [taps - 1 - base for _, _, _, taps, base in reached])
     last = max([dy_width - 1] + [count - 1 + base for _, count, _, _, base in reached])
     return before, before + last + 1
+
+
+@functools.lru_cache(maxsize=1024)
+def _pairs_of_phases(
+    dx_size: Pair, kernel: Pair, stride: Pair, padding: Pair, dy_width: int, tap_size: int
+) -> tuple[np.ndarray, Pair, int]:
+    """What `_input_gradient` calls phases and padding, and the numbers in all packed weights.
+
+    tap_size : numbers in the packed weights of one tap
+    """
+    rows, columns = (
+        _phases(dx_size[axis], kernel[axis], stride[axis], padding[axis]) for axis in (0, 1)
+    )
+    pairs, packed0 = [], 0
+    for row in rows:
+        for column in columns:
+            pairs.append([*row, *column, packed0])
+            packed0 += row[3] * column[3] * tap_size
+    return np.array(pairs, np.int64), _columns_around(columns, dy_width), packed0
 
 
 @jit.parallel
@@ -233,23 +254,18 @@ def run_input_gradient(source, weight, stride, padding, y_shape, dx, workspace):
     if winograd.suits(weight.shape, stride, dx.shape[1:3], dx.reshape(-1)):
         winograd.input_gradient(source, weight, padding, y_shape, dx, workspace)
         return
-    _, channels, kernel_h, kernel_w = weight.shape
-    _, height, width, out_channels = y_shape
-    rows = _phases(dx.shape[1], kernel_h, stride[0], padding[0])
-    columns = _phases(dx.shape[2], kernel_w, stride[1], padding[1])
-    around = _columns_around(columns, width)
+    out_channels, channels = weight.shape[:2]
     lanes_width = int(padded_channels(dx.reshape(-1), channels))
-    phases, packed0 = [], 0
-    for row in rows:
-        for column in columns:
-            phases.append([*row, *column, packed0])
-            packed0 += row[3] * column[3] * out_channels * lanes_width
-    packed = workspace.array("packed_transposed", (max(1, packed0),), dtype)
+    phases, around, numbers = _pairs_of_phases(
+        dx.shape[1:3], weight.shape[2:], tuple(stride), tuple(padding), y_shape[2],
+        out_channels * lanes_width,
+    )  # fmt: skip
+    packed = workspace.array("packed_transposed", (max(1, numbers),), dtype)
     zeros = workspace.array("zeros", (lanes_width,), dtype)
-    size = height * around[1] * out_channels
+    size = y_shape[1] * around[1] * out_channels
     padded = workspace.array("padded_gradient", (jit.max_threads(), size), dtype)
     _input_gradient(
         source.arguments(y_shape, 1, workspace), weight.reshape(-1), dx.reshape(-1),
-        (y_shape, weight.shape, dx.shape), stride, np.array(phases, np.int64), around, packed,
+        (y_shape, weight.shape, dx.shape), stride, phases, around, packed,
         zeros, padded,
     )  # fmt: skip

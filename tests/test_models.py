@@ -85,12 +85,18 @@ IMAGES = RNG.integers(0, 256, (8, 3, 32, 32), dtype=np.uint8)
 LABELS = np.arange(8)
 
 
-def train_steps(model: Sequential, steps: int) -> list[float]:
+def train_steps(
+    model: Sequential,
+    steps: int,
+    images: np.ndarray = IMAGES,
+    labels: np.ndarray = LABELS,
+    lr: float = 0.1,
+) -> list[float]:
     """The loss of each step."""
-    x = IMAGES.astype(model.dtype) / 128 - 1
-    loss, optimizer, losses = CrossEntropyLoss(), SGD(0.1, momentum=0.9, weight_decay=1e-4), []
+    x = images.astype(model.dtype) / 128 - 1
+    loss, optimizer, losses = CrossEntropyLoss(), SGD(lr, momentum=0.9, weight_decay=1e-4), []
     for _ in range(steps):
-        losses.append(loss.forward(model.forward_training(x), LABELS))
+        losses.append(loss.forward(model.forward_training(x), labels))
         model.backward_training(loss.backward())
         optimizer.step(model)
     return losses
@@ -144,19 +150,26 @@ def test_resnet20_learns() -> None:
     assert history["loss"][-1] < 0.5 * history["loss"][0]
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
-def test_resnet20_has_the_same_bits_for_any_number_of_threads(threads: int) -> None:
-    expected = models.build("resnet20")
-    losses = train_steps(expected, 2)
-    model = models.build("resnet20")
-    before = jit.get_threads()
-    jit.set_threads(threads)
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [(name, 3 if name == "resnet20" else 50 if "mnist" in name else 6) for name in models.names()],
+)
+def test_the_same_bits_for_any_number_of_threads(name: str, steps: int) -> None:
+    """Batches of 33 do not divide evenly among any of them."""
+    before, results, rng = jit.get_threads(), [], np.random.default_rng(0)
+    shape = models.build(name).input_shape
+    assert shape is not None
+    images, labels = rng.integers(0, 256, (33, *shape)), rng.integers(0, 10, 33)
     try:
-        assert train_steps(model, 2) == losses
+        for threads in (1, 2, 3, 4, 7):
+            jit.set_threads(threads)
+            model = models.build(name)
+            losses = train_steps(model, steps, images, labels, lr=0.01)
+            results.append((losses, {k: v.tobytes() for k, v in model.copy_arrays().items()}))
     finally:
         jit.set_threads(before)
-    for name, array in model.copy_arrays().items():
-        assert array.tobytes() == expected.copy_arrays()[name].tobytes(), name
+    for result in results[1:]:
+        assert result == results[0]
 
 
 def test_resnet20_saved_and_copied(tmp_path: Path) -> None:
