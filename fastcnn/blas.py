@@ -42,9 +42,17 @@ class _Hold:
             getattr(library, "clear_controlling_thread", lambda: None)()
 
 
+_making = threading.Lock()
+
+
 @functools.cache
-def _hold() -> _Hold:
+def _made() -> _Hold:
     return _Hold()
+
+
+def _hold() -> _Hold:
+    with _making:  # the cache alone would let two threads make one each
+        return _made()
 
 
 @contextlib.contextmanager

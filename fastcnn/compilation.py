@@ -55,7 +55,7 @@ class _Compilation(event.Listener):
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
         assert self._helper.stdin is not None

@@ -341,6 +341,7 @@ class Run:
 
 def _train_blank(config: Config, shape: tuple[int, ...], tests: int, classes: int) -> None:
     """Train for two steps on black images, of which only the sizes matter."""
+    backends.set_backend(config.machine.backend)
     run = Run(config, quiet=True)
     run.data = datasets.Dataset(
         config.data.dataset,

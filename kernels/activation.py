@@ -37,7 +37,7 @@ def relu(x: np.ndarray, y: np.ndarray) -> None:
 
 
 def relu_backward(dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
-    """dx = dy where y > 0, else 0; y is the result of `relu`."""
+    """dx = 0 where y <= 0, else dy; y is the result of `relu`."""
     _rectify(_RELU_BACKWARD, dy, y, 0.0, dx)
 
 

@@ -2,8 +2,9 @@
 
 x is (N, in), weight (in, out), y and dy (N, out). Each direction cuts its result into blocks that
 one iteration owns whole, so no sum crosses threads. Operands are packed where the tile would
-otherwise read them badly: weights and dy into panels, and x into rows whose length is no multiple
-of 2 KB, because rows a power of two apart fall into the same few sets of the L1 cache.
+otherwise read them badly: weights (but for few rows of x) and dy into panels, and x into rows whose
+length is no multiple of 2 KB, because rows a power of two apart fall into the same few sets of the
+L1 cache. Where that moves less, dx is computed transposed instead of the weights.
 """
 
 import numpy as np
@@ -19,6 +20,7 @@ from kernels.packing import (
     pack_transposed,
     panel_width,
     sum_rows,
+    vector_lanes,
     vector_width,
 )
 from kernels.shares import is_small
@@ -29,7 +31,7 @@ from kernels.workspace import Workspace
 _SAME_SETS = 2048  # bytes; 14 rows a multiple of this apart do not fit into their L1 sets
 _FEW_ROWS = 64  # of x, for which the weights are read in place sooner than packed
 _BLOCK_ROWS = 2 * TILE_ROWS  # of dweight
-_BLOCK_COLUMNS = 7 * 16  # of dx in a turned block: whole vectors, and whole tiles
+_BLOCK_COLUMNS = 7 * 16  # of dx in a turned block: whole vectors, with AVX-512 whole tiles
 _FASTER = 20  # multiply-adds in the time of a simple operation on one element
 
 
@@ -89,29 +91,31 @@ def _apart(x: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, int]:
 @jit.parallel
 def _forward(x, x_row, weight, y, shape, cut, start, panels, held, first_block, last_block):
     for block in prange(first_block, last_block):
-        _forward_share(x, x_row, weight, y, shape, cut, start, panels, held, block, block + 1)
+        me = thread_id()
+        _forward_share(
+            x, x_row, weight, y, shape, cut, start, panels[me], held[me], block, block + 1
+        )
 
 
 @jit.serial
-def _forward_share(x, x_row, weight, y, shape, cut, start, panels, held, first_block, last_block):
+def _forward_share(x, x_row, weight, y, shape, cut, start, panel, held, first_block, last_block):
     """A block owns one panel of y's columns for one share of its rows.
 
     cut : (shares of the rows, whether panels are packed)
-    held : which panel each thread has packed
+    panel, held : this thread's packed panel, and the column at which it begins
     """
     n, inner, out = shape
     shares, packed = cut
     width = panel_width(weight, out)
-    me = thread_id()
     for block in range(first_block, last_block):
         column, share = block // shares * width, block % shares
         rows = (n * share // shares, n * (share + 1) // shares)
         b, b0, b_step = weight, column, out
         if packed:
-            b, b0, b_step = panels[me], 0, width
-            if held[me] != column:
-                pack_panel(weight, inner, out, column, width, panels[me], 0)
-                held[me] = column
+            b, b0, b_step = panel, 0, width
+            if held[0] != column:
+                pack_panel(weight, inner, out, column, width, panel, 0)
+                held[0] = column
         multiply_block(x, 0, (x_row, 1), rows, inner, b, b0, b_step, (column, out), start, y)
 
 
@@ -132,12 +136,13 @@ def dense_forward(
     start[: bias.size] = bias
     start[bias.size :] = 0
     room = workspace.array("panels", (jit.max_threads(), inner * width if packed else 0), x.dtype)
-    run = _forward_share if _is_small(weight, n) else _forward
-    held = workspace.array("held", (jit.max_threads(),), np.int64)
+    held = workspace.array("held", (jit.max_threads(), 1), np.int64)
     held.fill(-1)
-    shape, cut = (n, inner, out), (shares, packed)
-    blocks = panels * shares
-    run(source, distance, flat, y.reshape(-1), shape, cut, start, room, held, 0, blocks)
+    operands = source, distance, flat, y.reshape(-1), (n, inner, out), (shares, packed), start
+    if _is_small(weight, n):
+        _forward_share(*operands, room[0], held[0], 0, panels * shares)
+    else:
+        _forward(*operands, room, held, 0, panels * shares)
 
 
 def _is_small(weight: np.ndarray, n: int) -> bool:
@@ -151,25 +156,26 @@ def _is_small(weight: np.ndarray, n: int) -> bool:
 @jit.parallel
 def _input_gradient(dy, dy_row, weight, dx, shape, turned, start, room, first_block, last_block):
     for block in prange(first_block, last_block):
-        _input_gradient_share(dy, dy_row, weight, dx, shape, turned, start, room, block, block + 1)
+        _input_gradient_share(
+            dy, dy_row, weight, dx, shape, turned, start, room[thread_id()], block, block + 1
+        )
 
 
 @jit.serial
 def _input_gradient_share(
     dy, dy_row, weight, dx, shape, turned, start, room, first_block, last_block
 ):  # fmt: skip
-    """A block owns some of dx's columns."""
+    """A block owns some of dx's columns. room : this thread's own, for a panel or a turned block"""
     n, inputs, out = shape
-    mine = room[thread_id()]
     for block in range(first_block, last_block):
         if turned.size:
-            _turned_block(turned, weight, dx, shape, start, mine, block * _BLOCK_COLUMNS)
+            _turned_block(turned, weight, dx, shape, start, room, block * _BLOCK_COLUMNS)
         else:
             width = panel_width(dx, inputs)
             column = block * width
-            pack_transposed(weight, 0, inputs, out, column, width, mine)
+            pack_transposed(weight, 0, inputs, out, column, width, room)
             multiply_block(
-                dy, 0, (dy_row, 1), (0, n), out, mine, 0, width, (column, inputs), start, dx
+                dy, 0, (dy_row, 1), (0, n), out, room, 0, width, (column, inputs), start, dx
             )
 
 
@@ -207,24 +213,26 @@ def dense_backward_input(
     prepare(dy.dtype)
     n, (inputs, out) = len(dy), weight.shape
     flat = dx.reshape(-1)
-    vector = int(lanes_of(flat))
-    whole_lines = inputs % vector == 0 and out * dy.itemsize % _SAME_SETS != 0
-    if vector // 2 < n < out and whole_lines:
+    vector = int(vector_lanes(flat))
+    turns_well = inputs % vector == 0 and out * dy.itemsize % _SAME_SETS != 0
+    if vector // 2 < n < out and turns_well:
         width = int(panel_width(flat, n))
         panels = -(-n // width)
-        turned = workspace.array("turned", (panels * width * out + jit.SLACK,), dy.dtype)
+        turned = workspace.array("turned", (panels * width * out,), dy.dtype)
         _turn(dy.reshape(-1), n, out, width, turned)
         blocks, room_size = -(-inputs // _BLOCK_COLUMNS), _BLOCK_COLUMNS * width
         source, distance = dy.reshape(-1), out
     else:
         width, turned = int(panel_width(flat, inputs)), flat[:0]
-        blocks, room_size = -(-inputs // width), out * width + jit.SLACK
+        blocks, room_size = -(-inputs // width), out * width
         source, distance = _apart(dy, workspace)
     start = workspace.array("zeros", (max(blocks, 1) * width,), dy.dtype, zeroed=True)
     room = workspace.array("room", (jit.max_threads(), room_size), dy.dtype)
-    run = _input_gradient_share if _is_small(weight, n) else _input_gradient
-    shape = (n, inputs, out)
-    run(source, distance, weight.reshape(-1), flat, shape, turned, start, room, 0, blocks)
+    operands = source, distance, weight.reshape(-1), flat, (n, inputs, out), turned, start
+    if _is_small(weight, n):
+        _input_gradient_share(*operands, room[0], 0, blocks)
+    else:
+        _input_gradient(*operands, room, 0, blocks)
 
 
 @jit.serial
@@ -234,12 +242,6 @@ def _turn(dy, n, out, width, turned):
         if n - row < width:
             fill_row(turned, row * out, width * out)
         pack_transposed(dy, 0, n, out, row, width, turned[row * out :])
-
-
-@jit.serial
-def lanes_of(array):
-    """Numbers in a vector of an array's kind."""
-    return lanes(array)
 
 
 @jit.parallel
@@ -284,7 +286,7 @@ def dense_backward_weight(
     columns = -(-out // width) * width
     source, distance = _apart(x, workspace)
     start = workspace.array("zeros", (columns,), x.dtype, zeroed=True)
-    panels = workspace.array("panels", (columns * n,), x.dtype)
+    panels = workspace.array("gradient_panels", (columns * n,), x.dtype)
     _pack_gradient(flat, n, out, width, panels, dbias)
     run = _weight_gradient_share if _is_small(dweight, n) else _weight_gradient
     blocks = -(-inputs // _BLOCK_ROWS)

@@ -45,11 +45,10 @@ class GradientSource(NamedTuple):
         """What `gradient_images` takes, for an output of that shape and so many images at once."""
         dtype = self.dy.dtype
         nothing = np.empty(0, dtype)
-        images = 0 if self.kind == PLAIN else group
+        images = 0 if self.kind == PLAIN else group + 1  # behind them, room for a pooled one
         pooled = self.dy.shape[1:3] if self.index is not None else (0, 0)
         size = shape[1] * shape[2] * shape[3]
-        # Behind the images there is room for a pooled one.
-        room = workspace.array("gradients", (jit.max_threads(), (images + 1) * size), dtype)
+        room = workspace.array("gradients", (jit.max_threads(), images * size), dtype)
         return (
             self.kind, self.relu, self.dy.reshape(-1),
             nothing if self.y is None else self.y.reshape(-1),
@@ -87,7 +86,7 @@ def gradient_images(source, first, last):
 
 @jit.serial
 def _reaching(dy, y, first, count, target, target0):
-    """target[target0:][:count] = dy where y > 0, else 0."""
+    """target[target0:][:count] = 0 where y <= 0, else dy."""
     zero = splat(y, 0.0)
     for i in range(0, count, lanes(y)):
         v = load_part(dy, first + i, count - i)

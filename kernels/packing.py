@@ -48,6 +48,12 @@ def whole_vectors(array, channels):
 
 
 @jit.serial
+def vector_lanes(array):
+    """Numbers in a whole vector of an array's kind."""
+    return lanes(array)
+
+
+@jit.serial
 def full_vectors(array, channels):
     """``channels`` rounded up to whole vectors of full width."""
     return (channels + lanes(array) - 1) // lanes(array) * lanes(array)

@@ -2,8 +2,11 @@
 
 What is computed, and the transforms, are in `winograd_image`. Whole numbers give the same results
 as the direct method, bit for bit; other numbers differ in the last places, as sums in another order
-do. A thread takes a group of images through all transforms, a block of windows at a time, so that
-a block stays in its nearest caches.
+do. A pixel that is infinite or NaN reaches all four outputs of each window that holds it, which is
+one row or column further than with the direct method.
+
+A thread takes a group of images through all transforms, a block of windows at a time, so that a
+block stays in its nearest caches.
 """
 
 from typing import NamedTuple
@@ -14,7 +17,7 @@ from numba import prange
 from kernels import jit
 from kernels.gradient_source import GradientSource, gradient_images
 from kernels.jit import thread_id
-from kernels.packing import copy_row, fill_row, full_panel, full_vectors, sum_rows
+from kernels.packing import copy_row, fill_row, full_panel, full_vectors, sum_rows, vector_lanes
 from kernels.simd import lanes, load, store
 from kernels.winograd_image import (
     PLANES,
@@ -76,17 +79,11 @@ def suits(
     windows are.
     """
     filters, channels, *kernel = weight_shape
-    least = max(_LEAST_CHANNELS, int(lanes_of(flat)) // 2 + 1)
+    least = max(_LEAST_CHANNELS, int(vector_lanes(flat)) // 2 + 1)
     if kernel != [3, 3] or tuple(stride) != (1, 1) or min(filters, channels) < least:
         return False
     windows = ((out_size[0] + 1) // 2) * ((out_size[1] + 1) // 2)
     return _COST * PLANES * windows < 9 * out_size[0] * out_size[1]
-
-
-@jit.serial
-def lanes_of(array):
-    """Numbers in a vector of an array's kind."""
-    return lanes(array)
 
 
 @jit.serial
@@ -174,7 +171,7 @@ def _scratch(blocks, depth, channels, dtype, workspace, prefix):
             ("padded", (threads, blocks.group * rows * columns * whole)),
             ("windows", (threads, PLANES * int(plane_step(blocks.windows, whole, like)))),
             ("products", (threads, PLANES * int(plane_step(blocks.windows, wide, like)))),
-            ("taps", (threads, 9 * int(lanes_of(like)))),
+            ("taps", (threads, 9 * int(vector_lanes(like)))),
         )
     )
 
@@ -312,7 +309,7 @@ def weight_gradient(x, source, padding, dy_shape, dweight, dbias, workspace):
             ("padded", blocks.group * rows * columns * whole),
             ("windows", PLANES * int(plane_step(blocks.windows, whole, flat))),
             ("gradients", PLANES * int(plane_step(blocks.windows, wide, flat))),
-            ("taps", 9 * int(lanes_of(flat))),
+            ("taps", 9 * int(vector_lanes(flat))),
         )
     )
     _weight_gradient(

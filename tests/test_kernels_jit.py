@@ -132,6 +132,34 @@ print(jit.threading_layer())
 """
 
 
+FIRST_CALL_IN_A_THREAD = """
+import threading
+import numpy as np
+from fastcnn.layers import Dense
+from kernels import jit
+
+x, results = np.ones((2, 8), np.float32), []
+
+def call():
+    layer = Dense(8, 4, seed=0)
+    y = layer.forward(x, training=True)
+    results.append((y.tobytes(), layer.backward(y).tobytes()))
+
+thread = threading.Thread(target=call)
+thread.start()
+thread.join()
+call()
+assert results[0] == results[1]
+print("done")
+"""
+
+
+@pytest.mark.parametrize("most", ["1", "8"])
+def test_a_small_layer_in_a_thread_of_its_own(most):
+    """The thread has never entered a parallel region, and has no number there."""
+    assert run(FIRST_CALL_IN_A_THREAD, NUMBA_NUM_THREADS=most).strip() == "done"
+
+
 @pytest.mark.parametrize("layer", ["workqueue", jit.threading_layer()])
 def test_python_threads_train_at_once(layer):
     assert run(TRAIN_AT_ONCE, NUMBA_THREADING_LAYER=layer).strip() == layer

@@ -119,6 +119,15 @@ def test_the_plan():
     assert plan(untouched) == untouched
 
 
+def test_a_class_of_ones_own_is_left_alone():
+    class Doubled(MaxPool2D):
+        def forward(self, x, training=False):
+            return 2 * super().forward(x, training)
+
+    conv, pool = Conv2D(3, 3, 1), Doubled(2)
+    assert plan([conv, pool]) == [conv, pool]
+
+
 def test_other_backends_and_shapes_fall_back():
     rng = np.random.default_rng(0)
     model = Sequential(BatchNorm(4), MaxPool2D(2), Flatten())

@@ -16,7 +16,7 @@ they are: nothing here can be seen by someone who reads or writes a layer.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 import numpy as np
 
@@ -68,15 +68,18 @@ def run_backward(
         first = next((i for i, layer in enumerate(layers) if layer.params), len(layers))
     for i in range(len(layers) - 1, first - 1, -1):
         layers[i].needs_input_gradient = needs_input_gradient or i > first
-        dy = layers[i].backward(dy)
-        layers[i].needs_input_gradient = True
+        try:
+            dy = layers[i].backward(dy)
+        finally:
+            layers[i].needs_input_gradient = True
     return dy if needs_input_gradient else NO_GRADIENT
 
 
 class ConvMaxPool:
     """A convolution, 2 x 2 max pooling, and perhaps ReLU, as one step of training.
 
-    The values and the gradients are those of the layers, bit for bit.
+    The values are those of the layers, bit for bit, and so are the gradients, but for the input's
+    where the convolution alone would compute it in another order.
     """
 
     def __init__(self, conv: Conv2D, pool: MaxPool2D, relu: ReLU | None) -> None:
@@ -262,9 +265,9 @@ def end_of_block(
     return steps, Sum(owner, activation)
 
 
-def _halves(pool: MaxPool2D) -> bool:
+def _halves(layer: Layer) -> TypeGuard[MaxPool2D]:
     """Whether it is 2 x 2 max pooling without padding."""
-    return pool.arguments() == MaxPool2D(2).arguments()
+    return type(layer) is MaxPool2D and layer.arguments() == MaxPool2D(2).arguments()
 
 
 def plan(layers: Sequence[Layer]) -> list[Step]:
@@ -276,14 +279,9 @@ def plan(layers: Sequence[Layer]) -> list[Step]:
     steps: list[Step] = []
     for layer in order:
         before, last = ([None, None, *steps])[-2:]
-        if isinstance(layer, MaxPool2D) and _halves(layer) and type(last) is Conv2D:
+        if _halves(layer) and type(last) is Conv2D:
             steps[-1] = ConvMaxPool(last, layer, None)
-        elif (
-            isinstance(layer, MaxPool2D)
-            and _halves(layer)
-            and type(last) is BatchNorm
-            and type(before) is Conv2D
-        ):
+        elif _halves(layer) and type(last) is BatchNorm and type(before) is Conv2D:
             steps[-2:] = [ConvNormMaxPool(before, last, layer, None)]
         elif type(layer) is ReLU and isinstance(last, ConvMaxPool) and last.relu is None:
             steps[-1] = ConvMaxPool(last.conv, last.pool, layer)
