@@ -144,7 +144,7 @@ def main() -> None:
     sides.need_torch()
     steps = shortest_runs(options)
     runs = whole_runs(options)
-    data = {**dataclasses.asdict(options), "first_step": steps, "whole_run": runs}
+    data = {**dataclasses.asdict(options), "shortest_run": steps, "whole_run": runs}
     report.save(options.out, "startup", data, draw(steps, runs))
 
 

@@ -77,13 +77,13 @@ def _rectify_share(kind, a, b, alpha, y, start, stop):
     for i in range(start, stop, lanes(y)):
         u = load_part(a, i, stop - i)
         if kind == _RELU:
-            u = where(u < zero, zero, u)
+            u = mathematics.rectified(u)
         elif kind == _LEAKY_RELU:
             u = where(u < zero, u * slope, u)
         else:
             v = load_part(b, i, stop - i)
             if kind == _RELU_BACKWARD:
-                u = where(zero >= v, zero, u)
+                u = mathematics.through_relu(u, v)
             elif kind == _LEAKY_RELU_BACKWARD:
                 u = where(zero >= v, u * slope, u)
             else:

@@ -30,7 +30,7 @@ from kernels.packing import (
     fill_row,
     pack,
     packed_mode,
-    pad_columns,
+    pad_image,
     padded_channels,
     sum_rows,
     whole_vectors,
@@ -72,9 +72,9 @@ def _forward(x, weight, bias, y, shapes, stride, padding, packed, bias_padded, p
         image, image0 = x, n * height * width * channels
         if not direct:
             image, image0 = padded[thread_id()], 0
-            pad_columns(
-                x, n * height * width * channels, height, width, channels, padding[1], image,
-                columns,
+            pad_image(
+                x, n * height * width * channels, (height, width, channels), (0, padding[1]),
+                image, 0, (height, columns, channels),
             )  # fmt: skip
         target, target0 = y, n * y_shape[1] * y_row
         if index.size:
@@ -186,9 +186,9 @@ def _weight_gradient(
             image, image0 = x, n * height * width * channels
             if not direct:
                 image, image0 = padded[me], 0
-                pad_columns(
-                    x, n * height * width * channels, height, width, channels, padding[1], image,
-                    columns,
+                pad_image(
+                    x, n * height * width * channels, (height, width, channels), (0, padding[1]),
+                    image, 0, (height, columns, channels),
                 )  # fmt: skip
             accumulate_image(
                 image, image0, (height, -padding[0]),

@@ -4,9 +4,10 @@ Arrays are flat; image0, y0 and the like say where something begins in them.
 """
 
 from kernels import jit
+from kernels.mathematics import rectified
 from kernels.packing import mode_of, panel_width, vector_width
 from kernels.pool_image import pool_fours_image
-from kernels.simd import lanes, load_part, splat, store_part, where
+from kernels.simd import lanes, load_part, store_part
 from kernels.tile import TILE_ROWS, tile, tiles
 
 
@@ -120,7 +121,7 @@ def pool_and_rectify(image, sizes, relu, y, y0, index):
     """
     pool_fours_image(image, 0, sizes, True, y, y0, index, y0)
     if relu:
-        stop, zero = y0 + sizes[2] * sizes[3] * sizes[4], splat(y, 0.0)
+        stop = y0 + sizes[2] * sizes[3] * sizes[4]
         for i in range(y0, stop, lanes(y)):
             v = load_part(y, i, stop - i)
-            store_part(y, i, where(v < zero, zero, v), stop - i)
+            store_part(y, i, rectified(v), stop - i)

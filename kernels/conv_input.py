@@ -21,7 +21,7 @@ from kernels.packing import (
     pack,
     pack_transposed,
     packed_mode,
-    pad_columns,
+    pad_image,
     padded_channels,
     panel_width,
     vector_width,
@@ -106,7 +106,10 @@ def _input_gradient(
         if not direct:
             narrow, narrow0 = source, source0
             source, source0 = padded[me], 0
-            pad_columns(narrow, narrow0, dy_h, dy_w, out_channels, left, source, columns)
+            pad_image(
+                narrow, narrow0, (dy_h, dy_w, out_channels), (0, left), source, 0,
+                (dy_h, columns, out_channels),
+            )  # fmt: skip
         if any_empty:
             fill_row(dx, n * image, image)
         for p in range(phases.shape[0]):
@@ -216,7 +219,7 @@ def _gradient_by_products(dy, weight, dx, shapes, stride, padding, workspace):
     _input_gradient_few(
         dy.reshape(-1), weight.reshape(-1), flat, shapes, stride, padding,
         workspace.array("zeros", (panel,), dy.dtype),
-        workspace.array("turned", (threads, dy.shape[3] * panel + jit.SLACK), dy.dtype),
+        workspace.array("turned", (threads, dy.shape[3] * panel), dy.dtype),
         workspace.array("products", (threads, weight[0].size * row), dy.dtype),
         workspace.array("planes", (threads, channels * height * columns), dy.dtype),
     )  # fmt: skip

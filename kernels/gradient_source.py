@@ -16,9 +16,10 @@ import numpy as np
 
 from kernels import jit
 from kernels.jit import thread_id
+from kernels.mathematics import through_relu
 from kernels.norm_pool import spread_image
 from kernels.pool_image import spread_fours_image
-from kernels.simd import lanes, load_part, splat, store_part, where
+from kernels.simd import lanes, load_part, store_part
 from kernels.workspace import Workspace
 
 PLAIN, POOLED, NORM_POOLED = range(3)
@@ -87,8 +88,7 @@ def gradient_images(source, first, last):
 @jit.serial
 def _reaching(dy, y, first, count, target, target0):
     """target[target0:][:count] = 0 where y <= 0, else dy."""
-    zero = splat(y, 0.0)
     for i in range(0, count, lanes(y)):
-        v = load_part(dy, first + i, count - i)
-        v = where(zero >= load_part(y, first + i, count - i), zero, v)
-        store_part(target, target0 + i, v, count - i)
+        left = count - i
+        v = through_relu(load_part(dy, first + i, left), load_part(y, first + i, left))
+        store_part(target, target0 + i, v, left)

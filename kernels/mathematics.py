@@ -1,4 +1,4 @@
-"""exp, tanh and the logistic function of SIMD vectors.
+"""exp, tanh, the logistic function and ReLU of SIMD vectors.
 
 float32 lanes are computed with polynomials, all lanes at once, to within 2 units in the last place;
 float64 lanes, which only gradient checks use, are handed one by one to the C library.
@@ -16,6 +16,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
+from kernels import jit
 from kernels.simd import (
     I32,
     Vector,
@@ -142,3 +143,17 @@ def _sigmoid(v):
         return one / (one + exp(splat(v, 0.0) - v))
 
     return from_exp
+
+
+@jit.serial
+def rectified(v):
+    """max(v, 0); NaN stays NaN."""
+    zero = splat(v, 0.0)
+    return where(v < zero, zero, v)
+
+
+@jit.serial
+def through_relu(d, y):
+    """The gradient before ReLU, from d behind it: 0 where its result y <= 0, else d."""
+    zero = splat(d, 0.0)
+    return where(zero >= y, zero, d)

@@ -18,8 +18,9 @@ import numpy as np
 from numba import prange
 
 from kernels import jit
+from kernels.mathematics import rectified, through_relu
 from kernels.shares import CHUNKS, is_small
-from kernels.simd import fma, lanes, load, load_part, splat, store, store_part, where
+from kernels.simd import fma, lanes, load, load_part, splat, store, store_part
 from kernels.workspace import Workspace
 
 # The columns of a wide row are a multiple of four vectors of any processor; a block has about so
@@ -342,10 +343,7 @@ def _finished(v, added, place, count, relu):
     """What follows the normalisation: ``added``, unless empty, and max(v, 0) if ``relu``."""
     if added.size:
         v = v + load_part(added, place, count)
-    if relu:
-        zero = splat(v, 0.0)
-        v = where(v < zero, zero, v)
-    return v
+    return rectified(v) if relu else v
 
 
 # --- gradient -----------------------------------------------------------------------------------
@@ -356,8 +354,7 @@ def _reaching(d, v, place, wide, width, relu):
     """The part of the gradient d that gets through ReLU; v = x - mean, at a place of wide rows."""
     if relu:
         y = fma(v, load(wide, width + place), load(wide, 4 * width + place))
-        zero = splat(d, 0.0)
-        d = where(zero >= y, zero, d)
+        d = through_relu(d, y)
     return d
 
 

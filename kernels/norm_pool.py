@@ -12,6 +12,7 @@ import numpy as np
 from numba import prange
 
 from kernels import jit, norm
+from kernels.mathematics import rectified, through_relu
 from kernels.pool_image import max_of_four
 from kernels.simd import (
     fma,
@@ -61,7 +62,6 @@ def _pool_image(x, n, wide, width, relu, y, index, sizes):
     """wide : rows of the mean, the factor and the summand, ``width`` apart."""
     height, columns, out_height, out_width, channels = sizes
     x0, y0 = n * height * columns * channels, n * out_height * out_width * channels
-    zero = splat(x, 0.0)
     for c in range(0, channels, lanes(x)):
         rest = channels - c
         mean, factor = load_part(wide, c, rest), load_part(wide, width + c, rest)
@@ -78,7 +78,7 @@ def _pool_image(x, n, wide, width, relu, y, index, sizes):
                     fma(load_part(x, lower + channels, rest) - mean, factor, summand),
                 )
                 if relu:
-                    best = where(best < zero, zero, best)
+                    best = rectified(best)
                 store_part(y, target, best, rest)
                 store_index(index, target, which, rest)
                 upper += 2 * channels
@@ -105,9 +105,8 @@ def norm_pool_factors(
     images, channels = len(x), x.shape[3]
     sizes = (*x.shape[1:3], *dy.shape[1:])
     chunks = jit.chunks_of(images)
-    room = channels + jit.SLACK
     sums = workspace.array("norm_sums", (2 * chunks * channels,), np.float64)
-    scratch = workspace.array("norm_scratch", (chunks, 2 * room), x.dtype)
+    scratch = workspace.array("norm_scratch", (chunks, 2 * channels), x.dtype)
     wide = workspace.array("norm_wide", (4 * channels,), x.dtype)
     wide[:channels] = mean
     flat = dy.reshape(-1), y.reshape(-1), index.reshape(-1), x.reshape(-1)
@@ -143,7 +142,7 @@ def _sums_share(dy, y, index, x, wide, sizes, first, last, relu, scratch, sums, 
 def _sum_image(dy, y, index, x, wide, sizes, n, relu, scratch, half):
     height, columns, out_height, out_width, channels = sizes
     x0, y0 = n * height * columns * channels, n * out_height * out_width * channels
-    zero, one, two, three = splat(x, 0.0), splat(x, 1.0), splat(x, 2.0), splat(x, 3.0)
+    one, two, three = splat(x, 1.0), splat(x, 2.0), splat(x, 3.0)
     for c in range(0, channels, lanes(x)):
         rest = channels - c
         mean = load_part(wide, c, rest)
@@ -160,7 +159,7 @@ def _sum_image(dy, y, index, x, wide, sizes, n, relu, scratch, half):
                 largest = where(which == three, load_part(x, lower + channels, rest), largest)
                 gradient = load_part(dy, place, rest)
                 if relu:
-                    gradient = where(zero >= load_part(y, place, rest), zero, gradient)
+                    gradient = through_relu(gradient, load_part(y, place, rest))
                 total = total + gradient
                 product = fma(gradient, largest - mean, product)
                 upper += 2 * channels

@@ -169,20 +169,32 @@ def pack_transposed(source, source0, rows, columns, row, width, panel):
 
 
 @jit.serial
-def pad_columns(image, image0, height, width, channels, left, target, padded_w):
-    """Copy the rows of one (height, width, channels) image into rows of ``padded_w`` columns.
+def pad_image(image, image0, size, before, target, target0, padded_size):
+    """Copy (height, width, channels) into (rows, columns, wide), zeros around it.
 
-    The first ``left`` columns and those past the image are 0. Rows need no padding: the loops
-    over kernel rows skip what lies above and below the image.
+    wide : channels, or those rounded up to whole vectors
+    before : (rows, columns) of zeros above and left of the image; below 0: what is left out
     """
-    before = min(left, padded_w) * channels
-    copied = max(0, min(width, padded_w - left)) * channels
-    after = padded_w * channels - before - copied
-    for row in range(height):
-        place = row * padded_w * channels
-        fill_row(target, place, before)
-        copy_row(image, image0 + row * width * channels, target, place + before, copied)
-        fill_row(target, place + before + copied, after)
+    height, width, channels = size
+    rows, columns, wide = padded_size
+    first = min(columns, max(0, before[1]))
+    last = max(first, min(columns, width + before[1]))
+    for row in range(rows):
+        place = target0 + row * columns * wide
+        source_row = row - before[0]
+        if source_row < 0 or source_row >= height:
+            fill_row(target, place, columns * wide)
+            continue
+        fill_row(target, place, first * wide)
+        source = image0 + (source_row * width + first - before[1]) * channels
+        if wide == channels:
+            copy_row(image, source, target, place + first * wide, (last - first) * wide)
+        else:
+            for column in range(last - first):
+                for c in range(0, wide, lanes(image)):
+                    v = load_part(image, source + column * channels + c, channels - c)
+                    store(target, place + (first + column) * wide + c, v)
+        fill_row(target, place + last * wide, (columns - last) * wide)
 
 
 @jit.serial

@@ -15,6 +15,7 @@ import numpy as np
 from numba import prange
 
 from kernels import jit
+from kernels.conv_image import combine_chunks
 from kernels.gradient_source import GradientSource, gradient_images
 from kernels.jit import thread_id
 from kernels.packing import copy_row, fill_row, full_panel, full_vectors, sum_rows, vector_lanes
@@ -24,7 +25,7 @@ from kernels.winograd_image import (
     accumulate_planes,
     equal_tiles,
     multiply_planes,
-    pad_image,
+    pad_images,
     pool_products,
     transform_filters,
     transform_gradient,
@@ -105,12 +106,12 @@ def _convolve(
     source : of the images x that are convolved, see `gradient_source`
     before : zeros above and left of an image of x
     strides : those of `transform_filters`
-    blocks : (grid, group, rows of a block, size of a padded image)
+    blocks : (grid, group, rows of a block)
     scratch : filters, padded bias, zeros; padded images, windows and products for each thread
     pool : (index, relu): y is to be pooled, and its size is that after pooling
     """
     images, height, width, channels = x_shape
-    grid, group, block_rows, padded_size = blocks
+    grid, group, block_rows = blocks
     filters, bias_padded, zeros, padded, windows, products, taps = scratch
     index, relu = pool
     out_channels = y_size[2]
@@ -122,18 +123,15 @@ def _convolve(
     fill_row(bias_padded, 0, bias_padded.size)
     copy_row(bias, 0, bias_padded, 0, bias.size)
     fill_row(zeros, 0, zeros.size)
-    image_size = height * width * channels
-    padded_image = padded_size[0] * padded_size[1] * whole
     y_image = y_size[0] * y_size[1] * out_channels
     for g in prange((images + group - 1) // group):
         me = thread_id()
         first_image, last_image = g * group, min(images, (g + 1) * group)
         images_here, place = gradient_images(source, first_image, last_image)
-        for n in range(last_image - first_image):
-            pad_image(
-                images_here, place + n * image_size, (height, width, channels), before,
-                padded[me], n * padded_image, (padded_size[0], padded_size[1], whole),
-            )  # fmt: skip
+        pad_images(
+            images_here, place, last_image - first_image, (height, width, channels), before,
+            grid, whole, padded[me],
+        )  # fmt: skip
         all_rows = (last_image - first_image) * grid[0]
         for first in range(0, all_rows, block_rows):
             last = min(all_rows, first + block_rows)
@@ -188,7 +186,7 @@ def forward(x, weight, bias, padding, y_size, y, pool, workspace):
     images = GradientSource(x).arguments(x.shape, 0, workspace)
     _convolve(
         images, weight.reshape(-1), bias, y.reshape(-1), x.shape, y.shape[1:], padding,
-        (9, 9 * channels, False), (*blocks, blocks.padded_size), scratch, pool,
+        (9, 9 * channels, False), tuple(blocks), scratch, pool,
     )  # fmt: skip
 
 
@@ -204,7 +202,7 @@ def input_gradient(source, weight, padding, dy_shape, dx, workspace):
     _convolve(
         source.arguments(dy_shape, blocks.group, workspace), weight.reshape(-1),
         np.empty(0, dx.dtype), dx.reshape(-1), dy_shape, dx.shape[1:], before,
-        (9 * channels, 9, True), (*blocks, blocks.padded_size), scratch,
+        (9 * channels, 9, True), tuple(blocks), scratch,
         (np.empty(0, np.uint8), False),
     )  # fmt: skip
 
@@ -222,7 +220,7 @@ def _weight_gradient(
     Other arguments as in `_convolve`.
     """
     images, height, width, channels = x_shape
-    grid, group, block_rows, padded_size = blocks
+    grid, group, block_rows = blocks
     padded, windows, gradients, taps = scratch
     filters = dy_size[2]
     whole, wide = full_vectors(x, channels), full_vectors(x, filters)
@@ -230,7 +228,6 @@ def _weight_gradient(
     planes = plane_step(windows_most, whole, x), plane_step(windows_most, wide, x)
     all_sums = PLANES * channels * wide
     image_size = height * width * channels
-    padded_image = padded_size[0] * padded_size[1] * whole
     pixels = dy_size[0] * dy_size[1]
     chunks = partial.shape[0]
     for chunk in prange(chunks):
@@ -246,12 +243,10 @@ def _weight_gradient(
                     gradient, gradient0, (last_image - first_image) * pixels, filters, sums,
                     all_sums,
                 )  # fmt: skip
-            for n in range(first_image, last_image):
-                pad_image(
-                    x, n * image_size, (height, width, channels), before,
-                    padded[me], (n - first_image) * padded_image,
-                    (padded_size[0], padded_size[1], whole),
-                )  # fmt: skip
+            pad_images(
+                x, first_image * image_size, last_image - first_image, (height, width, channels),
+                before, grid, whole, padded[me],
+            )  # fmt: skip
             all_rows = (last_image - first_image) * grid[0]
             for first in range(0, all_rows, block_rows):
                 last = min(all_rows, first + block_rows)
@@ -276,8 +271,7 @@ def _weight_gradient(
                 for tap in range(9):
                     dweight[((o + v) * channels + c) * 9 + tap] = taps[me, tap * lanes(x) + v]
     if dbias.size:
-        _add_chunks(partial, all_sums, wide)
-        copy_row(partial[0], all_sums, dbias, 0, filters)
+        combine_chunks(partial, all_sums, filters, dbias, 0, 1)
 
 
 @jit.serial
@@ -314,5 +308,5 @@ def weight_gradient(x, source, padding, dy_shape, dweight, dbias, workspace):
     )
     _weight_gradient(
         flat, source.arguments(dy_shape, blocks.group, workspace), dweight.reshape(-1), dbias,
-        x.shape, dy_shape[1:], padding, (*blocks, blocks.padded_size), partial, scratch,
+        x.shape, dy_shape[1:], padding, tuple(blocks), partial, scratch,
     )  # fmt: skip

@@ -23,39 +23,24 @@ the same places in the cache, which made the transforms three times as slow.
 """
 
 from kernels import jit
-from kernels.packing import copy_row, fill_row, full_panel
+from kernels.mathematics import rectified
+from kernels.packing import full_panel, pad_image
 from kernels.pool_image import max_of_four
-from kernels.simd import lanes, load, load_part, splat, store, store_index, store_part, where
+from kernels.simd import lanes, load, load_part, splat, store, store_index, store_part
 from kernels.tile import FULL, TILE_ROWS, tile, tiles, transpose_block
 
 PLANES = 16
 
 
 @jit.serial
-def pad_image(image, image0, size, before, target, target0, padded_size):
-    """Copy (height, width, channels) into (rows, columns, whole vectors), zeros around it.
-
-    before : (rows, columns) of zeros above and left of the image; below 0: what is left out
-    """
-    height, width, channels = size
-    rows, columns, wide = padded_size
-    first, last = max(0, before[1]), max(max(0, before[1]), min(columns, width + before[1]))
-    for row in range(rows):
-        place = target0 + row * columns * wide
-        source_row = row - before[0]
-        if source_row < 0 or source_row >= height:
-            fill_row(target, place, columns * wide)
-            continue
-        fill_row(target, place, first * wide)
-        source = image0 + (source_row * width + first - before[1]) * channels
-        if wide == channels:
-            copy_row(image, source, target, place + first * wide, (last - first) * wide)
-        else:
-            for column in range(last - first):
-                for c in range(0, wide, lanes(image)):
-                    v = load_part(image, source + column * channels + c, channels - c)
-                    store(target, place + (first + column) * wide + c, v)
-        fill_row(target, place + last * wide, (columns - last) * wide)
+def pad_images(images, place, count, size, before, grid, width, padded):
+    """Pad images one behind the other, (height, width, channels) each, for windows of a grid."""
+    rows, columns = 2 * grid[0] + 2, 2 * grid[1] + 2
+    for n in range(count):
+        pad_image(
+            images, place + n * size[0] * size[1] * size[2], size, before,
+            padded, n * rows * columns * width, (rows, columns, width),
+        )  # fmt: skip
 
 
 @jit.serial
@@ -237,7 +222,6 @@ def pool_products(products, plane, grid, wide, first, last, bias, relu, y, index
     size : (height, width, channels) of a pooled image; index is like y
     """
     height, width, channels = size
-    zero = splat(y, 0.0)
     for row in range(first, last):
         upper = row % grid[0]
         if upper >= height:
@@ -250,7 +234,7 @@ def pool_products(products, plane, grid, wide, first, last, bias, relu, y, index
                 v00, v01, v10, v11 = _outputs(products, source, plane, load(bias, c))
                 best, which = max_of_four(v00, v01, v10, v11)
                 if relu:
-                    best = where(best < zero, zero, best)
+                    best = rectified(best)
                 place = corner + column * channels + c
                 store_part(y, place, best, rest)
                 store_index(index, place, which, rest)

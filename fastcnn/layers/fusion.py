@@ -22,7 +22,7 @@ import numpy as np
 
 from kernels import activation as activation_kernels
 from kernels import conv as kernels_conv
-from kernels import conv_pool
+from kernels.conv import Pooled
 from kernels.conv_input import run_input_gradient
 from kernels.gradient_source import POOLED, GradientSource
 
@@ -75,7 +75,43 @@ def run_backward(
     return dy if needs_input_gradient else NO_GRADIENT
 
 
-class ConvMaxPool:
+class Group:
+    """Layers, the first of them with parameters, that run as one step of training.
+
+    Otherwise, and with other backends than numba, they run one after the other.
+    """
+
+    def __init__(self, *layers: Layer | None) -> None:
+        self.layers = [layer for layer in layers if layer is not None]
+        self.needs_input_gradient = True
+        self._fused = False
+
+    @property
+    def params(self) -> ParameterDict:
+        return self.layers[0].params
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        if training:
+            self._fused = backends.current_name() == "numba"
+        if training and self._fused:
+            return self.run(x)
+        return run_forward(self.layers, x, training)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        if self._fused:
+            return self.run_back(dy)
+        return run_backward(self.layers, dy, self.needs_input_gradient)
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """y of all layers in one step."""
+        raise NotImplementedError
+
+    def run_back(self, dy: np.ndarray) -> np.ndarray:
+        """The gradient after `run`."""
+        raise NotImplementedError
+
+
+class ConvMaxPool(Group):
     """A convolution, 2 x 2 max pooling, and perhaps ReLU, as one step of training.
 
     The values are those of the layers, bit for bit, and so are the gradients, but for the input's
@@ -83,20 +119,10 @@ class ConvMaxPool:
     """
 
     def __init__(self, conv: Conv2D, pool: MaxPool2D, relu: ReLU | None) -> None:
+        super().__init__(conv, pool, relu)
         self.conv, self.pool, self.relu = conv, pool, relu
-        self.layers: list[Layer] = [conv, pool] if relu is None else [conv, pool, relu]
-        self.needs_input_gradient = True
-        self._fused = False
 
-    @property
-    def params(self) -> ParameterDict:
-        return self.conv.params
-
-    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        if training:
-            self._fused = backends.current_name() == "numba"
-        if not (training and self._fused):
-            return run_forward(self.layers, x, training)
+    def run(self, x: np.ndarray) -> np.ndarray:
         conv, pool = self.conv, self.pool
         batch, channels, height, width = conv.check_input(x)
         shape = pool.output_shape((batch, channels, height, width))
@@ -104,16 +130,14 @@ class ConvMaxPool:
         start = padding_before(x.shape, conv.kernel_size, conv.stride, conv.padding)
         y = pool.workspace.array("y", (batch, *shape[2:], channels), x.dtype)
         index = pool.workspace.array("index", y.shape, np.uint8)
-        conv_pool.conv_pool_forward(
+        kernels_conv.run_forward(
             image, conv.params["weight"], conv.bias_or_none(conv.params), conv.stride, start,
-            self.relu is not None, z_shape, y, index, conv.scratch,
+            z_shape, y, Pooled(index, self.relu is not None), conv.scratch,
         )  # fmt: skip
-        self.pool.remember(seen(y), image, start, z_shape, y, index)
+        pool.remember(seen(y), image, start, z_shape, y, index)
         return seen(y)
 
-    def backward(self, dy: np.ndarray) -> np.ndarray:
-        if not self._fused:
-            return run_backward(self.layers, dy, self.needs_input_gradient)
+    def run_back(self, dy: np.ndarray) -> np.ndarray:
         image, start, z_shape, y, index = self.pool.recall(dy)
         source = GradientSource(memory_of(dy), POOLED, self.relu is not None, y, index)
         return convolution_backward(
@@ -141,7 +165,7 @@ def convolution_backward(
     return seen(dx)
 
 
-class ConvNormMaxPool:
+class ConvNormMaxPool(Group):
     """A convolution, BatchNorm, 2 x 2 max pooling, and perhaps ReLU, as one step of training.
 
     What is normalised goes straight into the pool, and the gradient of the convolution's output is
@@ -150,20 +174,10 @@ class ConvNormMaxPool:
     """
 
     def __init__(self, conv: Conv2D, norm: BatchNorm, pool: MaxPool2D, relu: ReLU | None) -> None:
+        super().__init__(conv, norm, pool, relu)
         self.conv, self.norm, self.pool, self.relu = conv, norm, pool, relu
-        self.layers: list[Layer] = [conv, norm, pool] + ([relu] if relu else [])
-        self.needs_input_gradient = True
-        self._fused = False
 
-    @property
-    def params(self) -> ParameterDict:
-        return self.conv.params
-
-    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        if training:
-            self._fused = backends.current_name() == "numba"
-        if not (training and self._fused):
-            return run_forward(self.layers, x, training)
+    def run(self, x: np.ndarray) -> np.ndarray:
         z = self.conv.forward(x, training=True)
         self.norm.check_input(z)
         batch, channels, height, width = self.pool.check_input(z)
@@ -173,9 +187,7 @@ class ConvNormMaxPool:
         self.pool.remember(seen(y), y, index)
         return seen(y)
 
-    def backward(self, dy: np.ndarray) -> np.ndarray:
-        if not self._fused:
-            return run_backward(self.layers, dy, self.needs_input_gradient)
+    def run_back(self, dy: np.ndarray) -> np.ndarray:
         y, index = self.pool.recall(dy)
         relu = self.relu is not None
         source = self.norm.pooled_gradient_source(memory_of(dy), y, index, relu)
@@ -186,28 +198,21 @@ class ConvNormMaxPool:
         )
 
 
-class NormalizedReLU:
+class NormalizedReLU(Group):
     """BatchNorm and ReLU as one step of training.
 
     The values are those of the two layers, bit for bit, and so are the gradients.
     """
 
     def __init__(self, norm: BatchNorm, relu: ReLU) -> None:
+        super().__init__(norm, relu)
         self.norm, self.relu = norm, relu
-        self.layers: list[Layer] = [norm, relu]
-        self.needs_input_gradient = True
 
-    @property
-    def params(self) -> ParameterDict:
-        return self.norm.params
-
-    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        if not training:
-            return run_forward(self.layers, x, training)
+    def run(self, x: np.ndarray) -> np.ndarray:
         self.norm.check_input(x)
         return self.norm.normalise(x, self.relu.workspace, relu=True)
 
-    def backward(self, dy: np.ndarray) -> np.ndarray:
+    def run_back(self, dy: np.ndarray) -> np.ndarray:
         return self.norm.spread(dy, relu=True)
 
 
@@ -297,7 +302,7 @@ def plan(layers: Sequence[Layer]) -> list[Step]:
 def layers_of(steps: Sequence[Step]) -> Iterator[Layer]:
     """The layers of a plan in the order in which they run."""
     for step in steps:
-        if isinstance(step, (ConvMaxPool, ConvNormMaxPool, NormalizedReLU)):
+        if isinstance(step, Group):
             yield from step.layers
         else:
             assert isinstance(step, Layer)
