@@ -98,20 +98,11 @@ def draw(rates: dict[tuple[str, str], list[float]], title: str) -> Any:
     figure = Figure(figsize=(6.5, 2.8), layout="constrained")
     axes = figure.subplots()
     styles = {"quiet": {"color": "0.8"}, "crowded": {"color": "0.5", "hatch": "///"}}
-    for offset, condition in enumerate(CONDITIONS):
-        spreads = [report.Spread.of(rates[side, condition]) for side in SIDES]
-        axes.barh(
-            [place + 0.4 * (offset - 0.5) for place in range(len(SIDES))],
-            [spread.median for spread in spreads],
-            0.4,
-            xerr=report.error_bars(spreads),
-            capsize=3,
-            edgecolor="black",
-            label=condition,
-            **styles[condition],
-        )
-    axes.set_yticks(range(len(SIDES)), list(SIDES.values()))
-    axes.invert_yaxis()
+    pair = {
+        condition: ([report.Spread.of(rates[side, condition]) for side in SIDES], style)
+        for condition, style in styles.items()
+    }
+    report.paired_bars(axes, list(SIDES.values()), pair)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel("training speed (images/s; median and range of the rounds)")
     axes.set_title(title)

@@ -42,6 +42,25 @@ def error_bars(spreads: Sequence[Spread]) -> list[list[float]]:
     ]
 
 
+def paired_bars(
+    axes: Any, names: Sequence[str], pair: dict[str, tuple[Sequence[Spread], dict[str, Any]]]
+) -> None:
+    """Two bars for each name, the first on top: (medians with ranges, style) by label."""
+    for offset, (label, (spreads, style)) in enumerate(pair.items()):
+        axes.barh(
+            [place + 0.4 * (offset - 0.5) for place in range(len(names))],
+            [spread.median for spread in spreads],
+            0.4,
+            xerr=error_bars(spreads),
+            capsize=3,
+            edgecolor="black",
+            label=label,
+            **style,
+        )
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+
+
 def log_scale(axes: Any, *names: str) -> None:
     """Give axes ("x", "y") a logarithmic scale with ordinary numbers at 1, 2, 5, 10, ..."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter

@@ -111,19 +111,11 @@ def draw(steps: dict[str, dict[str, report.Spread]], runs: dict[str, report.Spre
     figure = Figure(figsize=(7.5, 2.2 + 0.45 * len(steps)), layout="constrained")
     upper, lower = figure.subplots(2, 1, height_ratios=[len(steps), 1.4])
     styles = {"empty": {"color": "0.5", "hatch": "///"}, "warm": {"color": "0.85"}}
-    for offset, (cache, style) in enumerate(styles.items()):
-        spreads = [results[cache] for results in steps.values()]
-        upper.barh(
-            [place + 0.4 * (offset - 0.5) for place in range(len(steps))],
-            [spread.median for spread in spreads],
-            0.4,
-            xerr=report.error_bars(spreads),
-            capsize=2,
-            edgecolor="black",
-            label=f"{cache} cache",
-            **style,
-        )
-    upper.set_yticks(range(len(steps)), list(steps))
+    pair = {
+        f"{cache} cache": ([results[cache] for results in steps.values()], style)
+        for cache, style in styles.items()
+    }
+    report.paired_bars(upper, list(steps), pair)
     upper.set_xlabel("shortest run, 256 images (s)")
     names = {"run": "whole run, warm cache", "import_torch": "import torch"}
     spreads = [runs[key] for key in names]
@@ -133,8 +125,7 @@ def draw(steps: dict[str, dict[str, report.Spread]], runs: dict[str, report.Spre
         list(names.values()), medians, xerr=errors, color="0.85", edgecolor="black", capsize=2
     )
     lower.set_xlabel("whole process (s)")
-    for axes in (upper, lower):
-        axes.invert_yaxis()
+    lower.invert_yaxis()
     figure.legend(loc="outside right upper", frameon=False)
     return figure
 
