@@ -73,6 +73,8 @@ class ModelOptions:
     """Units of the hidden layer, for networks that let them be chosen."""
     dropout: _Number = None
     """Probability of dropping a value, for networks with dropout."""
+    norm: Annotated[Literal["batch", "none"] | None, tyro.conf.arg(metavar="KIND|None")] = None
+    """Normalisation (batch or none), for networks that let it be chosen."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,7 +210,8 @@ def _unknown(name: str, known: list[str]) -> str:
 def _converted(name: str, value: Any, hint: Any) -> Any:
     """``value`` as the type ``hint``, or a ConfigError that says what would fit."""
     choices: list[str] = []
-    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    is_union = typing.get_origin(hint) in (types.UnionType, typing.Union)
+    kinds = typing.get_args(hint) if is_union else (hint,)
     if types.NoneType in kinds and (value is None or value == _NONE):
         return None
     for kind in kinds:

@@ -44,25 +44,57 @@ def _features(layers: Sequence[Layer], input_shape: Shape) -> int:
     return shape[1]
 
 
-def _mnist_baseline(input_shape: Shape, classes: int) -> list[Layer]:
-    """S1a: two convolutions and two dense layers."""
-    front: list[Layer] = [
-        Conv2D(input_shape[0], 8, 3, padding=1), ReLU(), MaxPool2D(2),
-        Conv2D(8, 16, 3, padding=1), ReLU(), MaxPool2D(2), Flatten(),
-    ]  # fmt: skip
-    return [*front, Dense(_features(front, input_shape), 128), ReLU(), Dense(128, classes)]
+def _normalizer(network: str, norm: str) -> Callable[[int], list[Layer]]:
+    """What makes the normalisation behind a layer of so many channels: no layer for "none"."""
+    kinds: dict[str, Callable[[int], list[Layer]]] = {
+        "batch": lambda channels: [BatchNorm(channels)],
+        "none": lambda channels: [],
+    }
+    if norm not in kinds:
+        raise ValueError(f"{network}: {unknown('norm', norm, tuple(kinds))}")
+    return kinds[norm]
 
 
-def _mnist_optimized(input_shape: Shape, classes: int, dropout: float = 0.5) -> list[Layer]:
-    """S1b: wider, with batch normalisation and dropout."""
-    front: list[Layer] = [
-        Conv2D(input_shape[0], 16, 3, padding=1), BatchNorm(16), ReLU(), MaxPool2D(2),
-        Conv2D(16, 32, 3, padding=1), BatchNorm(32), ReLU(), MaxPool2D(2), Flatten(),
-    ]  # fmt: skip
-    return [
-        *front, Dense(_features(front, input_shape), 256), ReLU(), Dropout(dropout),
-        Dense(256, 128), ReLU(), Dropout(dropout), Dense(128, classes),
-    ]  # fmt: skip
+def _mnist_network(
+    name: str,
+    input_shape: Shape,
+    classes: int,
+    filters: tuple[int, int],
+    hidden: Sequence[int],
+    norm: str,
+    dropout: float,
+) -> list[Layer]:
+    """S1: two convolutions, each with a pool, and dense layers."""
+    layers: list[Layer] = []
+    normalization = _normalizer(name, norm)
+    channels = input_shape[0]
+    for count in filters:
+        layers += [Conv2D(channels, count, 3, padding=1), *normalization(count), ReLU()]
+        layers.append(MaxPool2D(2))
+        channels = count
+    layers.append(Flatten())
+    features = _features(layers, input_shape)
+    for count in hidden:
+        layers += [Dense(features, count), ReLU()]
+        layers += [Dropout(dropout)] if dropout else []
+        features = count
+    return [*layers, Dense(features, classes)]
+
+
+def _mnist_baseline(
+    input_shape: Shape, classes: int, norm: str = "none", dropout: float = 0.0
+) -> list[Layer]:
+    """S1a."""
+    return _mnist_network("mnist-baseline", input_shape, classes, (8, 16), (128,), norm, dropout)
+
+
+def _mnist_optimized(
+    input_shape: Shape, classes: int, norm: str = "batch", dropout: float = 0.5
+) -> list[Layer]:
+    """S1b: wider and deeper, with batch normalisation and dropout."""
+    return _mnist_network(
+        "mnist-optimized", input_shape, classes, (16, 32), (256, 128), norm, dropout
+    )
 
 
 def _lab_cnn(input_shape: Shape, classes: int) -> list[Layer]:
@@ -212,7 +244,7 @@ def build(
         seed: key of its starting weights.
         input_shape: (channels, height, width) of the images; default: those it was made for.
         classes: how many classes it tells apart.
-        changes: what else the network lets be chosen: `filters`, `hidden`, `dropout`.
+        changes: what else the network lets be chosen: `filters`, `hidden`, `dropout`, `norm`.
 
     Raises:
         ValueError: if there is no such network, it does not let that be chosen, or the images

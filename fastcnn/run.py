@@ -37,7 +37,7 @@ from . import (
     schedules,
     training,
 )
-from .config import Config, ConfigError, check, replace, to_dict, to_toml
+from .config import Config, ConfigError, check, replace, to_toml
 from .history import History
 from .losses import CrossEntropyLoss
 from .model import Sequential
@@ -167,14 +167,12 @@ class Run:
 
     def _build(self) -> Sequential:
         """The network, for this dataset's images and classes."""
-        options = self.config.model
+        options = vars(self.config.model)
         changes = {
-            name: value
-            for name, value in to_dict(self.config).items()
-            if name in ("filters", "hidden", "dropout") and value is not None
+            name: value for name, value in options.items() if name != "model" and value is not None
         }
         model = models.build(
-            options.model,
+            options["model"],
             seed=self.config.training.seed,
             input_shape=self.data.x_train.shape[1:],
             classes=len(self.data.class_names),

@@ -204,3 +204,12 @@ def test_mistakes() -> None:
         models.build("lenet5", input_shape=(28, 28))
     with pytest.raises(ValueError, match="lenet5: classes must be a whole number above 0"):
         models.build("lenet5", classes=0)
+
+
+def test_mnist_networks_with_and_without_normalisation():
+    names = lambda model: [type(layer).__name__ for layer in model.layers]  # noqa: E731
+    plain = models.build("mnist-optimized", norm="none", dropout=0)
+    assert "BatchNorm" not in names(plain) and "Dropout" not in names(plain)
+    assert names(models.build("mnist-baseline", norm="batch", dropout=0.5)).count("BatchNorm") == 2
+    with pytest.raises(ValueError, match=r"mnist-baseline: there is no norm 'bath'.*'batch'"):
+        models.build("mnist-baseline", norm="bath")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from fastcnn import datasets, load_model, models
-from fastcnn.command_line import parse
+from fastcnn.commands.train import parse
 from fastcnn.config import ConfigError, names
 from fastcnn.train import main
 
@@ -322,9 +322,9 @@ def test_interrupted_while_importing(tmp_path, delay):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 130
-    assert done.stderr == "interrupted before training began\n"
+    assert done.stderr == "interrupted before the work began\n"
 
 
 def test_nothing_heavy_is_imported_at_the_start():
-    code = "import fastcnn.command_line, sys; sys.exit('matplotlib' in sys.modules)"
+    code = "import fastcnn.commands.train, sys; sys.exit('matplotlib' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

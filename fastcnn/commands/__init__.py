@@ -1,0 +1,1 @@
+"""The command lines: options in, exit code out; one file for each `python -m fastcnn.NAME`."""

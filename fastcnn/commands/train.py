@@ -1,0 +1,155 @@
+"""Options of ``python -m fastcnn.train``: reading them, starting a run, stopping it, exit codes.
+
+Settings come from the model's preset, then from the TOML file given by --config, then from the
+options; the later wins. Exit codes: 0 done, 1 results cannot be written, 2 the run cannot start,
+3 training diverged, 130 or 143 interrupted by Ctrl-C or SIGTERM (--resume continues).
+"""
+
+import dataclasses
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from .. import datasets, models
+from ..config import Config, read_toml, replace
+from ..run import Run
+from ..training import TrainingDiverged
+from . import options
+from .interrupt import Interrupt
+
+_PROGRAM = "python -m fastcnn.train"
+_DIVERGED = 3
+_DEFAULT_MODELS = {"cifar10": "cifar-cnn"}  # every other dataset looks like MNIST
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Where settings come from and results go."""
+
+    out: Annotated[str | None, tyro.conf.arg(metavar="DIR|None")] = None
+    """Folder for the results. None: runs/MODEL-DATASET."""
+    config: Annotated[str | None, tyro.conf.arg(metavar="FILE|None")] = None
+    """TOML file with settings, such as the config.toml of an earlier run."""
+    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Continue the run in --out after its last finished epoch, with its settings."""
+    quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print nothing but errors."""
+    list_models: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print the names of the networks and stop."""
+    list_datasets: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print the names of the datasets and stop."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments(Config):
+    """Train a named network on images.
+
+    Settings come from the model's preset, then the TOML file given by --config, then the options
+    below: the later wins. The defaults shown are those of the preset.
+
+    Exit codes: 0 done, 1 cannot write, 2 cannot start, 3 diverged, 130 Ctrl-C, 143 SIGTERM.
+    """
+
+    run: RunOptions = dataclasses.field(default_factory=RunOptions)
+
+
+def parse(argv: Sequence[str]) -> Arguments:
+    """All settings, from preset, TOML file and options.
+
+    Raises
+    ------
+    ConfigError
+        If an option or a setting in the file is unknown or has a wrong value.
+    SystemExit
+        After --help.
+    """
+    file = options.given(argv, "config")
+    out = options.given(argv, "out")
+    if file is None and "--resume" in argv and out is not None:
+        kept = Path(out) / "config.toml"
+        file = str(kept) if kept.is_file() else None
+    settings = read_toml(file) if file is not None else {}
+    for name in ("dataset", "model", "optimizer"):
+        value = options.given(argv, name)
+        if value is not None:
+            settings[name] = value
+    preset = _with_preset(settings)
+    if settings.get("model") == "auto":
+        del settings["model"]  # the preset's model is what "auto" means here
+    config = replace(preset, settings)
+    arguments = Arguments(**{field.name: getattr(config, field.name) for field in _groups()})
+    parsed = options.parse(arguments, argv, _PROGRAM)
+    if parsed.model.model == "auto":
+        parsed = dataclasses.replace(
+            parsed, model=replace(parsed, {"model": config.model.model}).model
+        )
+    return parsed
+
+
+def _groups() -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(Config)
+
+
+def _with_preset(settings: Mapping[str, Any]) -> Config:
+    """The preset of the model that the settings name or imply."""
+    dataset = settings.get("dataset", "auto")
+    model = settings.get("model", "auto")
+    if model == "auto":
+        model = _DEFAULT_MODELS.get(dataset, "mnist-baseline")
+        preset = {**models.preset(model), "dataset": dataset}
+    else:
+        preset = models.preset(model)
+    if settings.get("optimizer", preset.get("optimizer", "sgd")) != preset.get("optimizer", "sgd"):
+        # A rate chosen for one optimizer is ten times wrong for another.
+        for name in ("lr", "momentum", "nesterov"):
+            preset.pop(name, None)
+    return replace(Config(), {**preset, "model": model})
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command line; returns the exit code."""
+    interrupt = Interrupt()
+    try:
+        arguments = parse(argv)
+        wanted = arguments.run
+        if wanted.list_models or wanted.list_datasets:
+            _list(wanted)
+            return 0
+        config = Config(**{field.name: getattr(arguments, field.name) for field in _groups()})
+        run = Run(config, wanted.out, resume=wanted.resume, quiet=wanted.quiet)
+        run.prepare()
+    except (ValueError, OSError) as error:
+        return options.refuse(error, 2)
+    except KeyboardInterrupt:
+        print("interrupted before the work began", file=sys.stderr)
+        return 128 + signal.SIGINT
+    try:
+        with interrupt.noted():
+            result = run.train(should_stop=interrupt)
+    except TrainingDiverged as error:
+        return options.refuse(error, _DIVERGED)
+    except OSError as error:
+        return options.refuse(error, 1)
+    if result["stopped_because"] == "interrupted" and interrupt.signal is not None:
+        print(
+            f"interrupted; to continue after epoch {result['epochs_run']}: "
+            f"{_PROGRAM} --resume --out {shlex.quote(str(run.out))}",
+            file=sys.stderr,
+        )
+        return 128 + interrupt.signal
+    return 0
+
+
+def _list(wanted: RunOptions) -> None:
+    names: list[Callable[[], Sequence[str]]] = []
+    if wanted.list_models:
+        names.append(models.names)
+    if wanted.list_datasets:
+        names.append(datasets.names)
+    for each in names:
+        print("\n".join(each()))
