@@ -17,30 +17,6 @@ HISTORY = {
 }
 
 
-def test_curves_draw_the_numbers():
-    figure = curves(HISTORY, "a title", best_epoch=2)
-    left, right = figure.axes
-    train, test, best = left.lines
-    assert list(train.get_xdata()) == [1, 2, 3]
-    assert list(train.get_ydata()) == [2.0, 1.0, 0.5]
-    assert list(test.get_ydata()) == [1.9, 1.1, 0.7]
-    assert list(right.lines[0].get_ydata()) == pytest.approx([30, 60, 80])
-    assert list(best.get_xdata()) == [2, 2]
-    assert (train.get_linestyle(), test.get_linestyle()) == ("-", "--")
-    assert "nats" in left.get_ylabel()
-    assert "%" in right.get_ylabel()
-    assert left.get_xlabel() == right.get_xlabel() == "epoch"
-    labels = [text.get_text() for text in left.get_legend().get_texts()]
-    assert labels == ["train", "test", "best epoch"]
-
-
-def test_one_epoch_is_visible():
-    figure = curves({name: values[:1] for name, values in HISTORY.items()})
-    (train, _test) = figure.axes[0].lines
-    assert train.get_marker() == "o"
-    assert figure.axes[0].get_ylim()[1] > 2.0
-
-
 @pytest.mark.parametrize("channels", [1, 3])
 def test_predictions_mark_right_and_wrong(channels):
     images = np.zeros((7, channels, 8, 8), np.uint8)
@@ -67,3 +43,16 @@ def test_save_leaves_a_png_and_nothing_else(tmp_path):
 def test_matplotlib_is_imported_late():
     code = "import fastcnn.plots, sys; sys.exit('matplotlib' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", ["curves.svg", "curves.PDF"])
+def test_save_takes_the_format_from_the_name(tmp_path, name):
+    save(curves(HISTORY), tmp_path / name)
+    start = (tmp_path / name).read_bytes()[:100]
+    assert start.startswith(b"%PDF" if name.endswith("PDF") else b"<?xml")
+
+
+def test_save_refuses_other_formats(tmp_path):
+    with pytest.raises(ValueError, match=r"must end with \.png, \.svg or \.pdf"):
+        save(curves(HISTORY), tmp_path / "curves.jpg")
+    assert list(tmp_path.iterdir()) == []

@@ -14,21 +14,43 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .curves import curves
+from .curves import curves, overlay, side_by_side
 from .predictions import predictions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["curves", "predictions", "save"]
+__all__ = ["curves", "overlay", "predictions", "save", "side_by_side"]
+
+FORMATS = ("png", "svg", "pdf")
 
 
 def save(figure: "Figure", path: str | Path, dpi: int = 120) -> None:
-    """Write a figure as PNG; the file appears only once it is complete."""
+    """Write a figure in the format that the name ends with; it appears only once complete.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        What a function of this package returned.
+    path : path
+        A name that ends with .png, .svg or .pdf.
+    dpi : int
+        Pixels per inch of a PNG.
+
+    Raises
+    ------
+    ValueError
+        If the name ends otherwise.
+    OSError
+        If the file cannot be written.
+    """
     path = Path(path)
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in FORMATS:
+        raise ValueError(f"a picture's name must end with .png, .svg or .pdf, got {path}")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        figure.savefig(temporary, format="png", dpi=dpi)
+        figure.savefig(temporary, format=kind, dpi=dpi)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,25 +1,30 @@
-"""Loss and accuracy over the epochs."""
+"""Loss and accuracy over the epochs, of one run or of several."""
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from . import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Line style and marker tell the parts apart without colour; the colours differ in lightness too.
-_PARTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("", "train", {"color": "#1b3a6b", "linestyle": "-", "marker": "o"}),
-    ("val_", "validation", {"color": "#3f9c6d", "linestyle": ":", "marker": "^"}),
-    ("test_", "test", {"color": "#e07b28", "linestyle": "--", "marker": "s"}),
-)
-_MANY_EPOCHS = 25  # beyond this many, markers would touch
+Run = Mapping[str, Sequence[float]]
+
+# Prefix of the key, name, number of the line style.
+_PARTS = (("", "train", 0), ("val_", "validation", 2), ("test_", "test", 1))
+_NAMES = {"": "training", "val": "validation", "test": "test"}
+# Quantity -> (what the axis says, factor from the history's unit).
+_QUANTITIES = {
+    "loss": ("loss (cross-entropy, nats per image)", 1.0),
+    "accuracy": ("accuracy (%)", 100.0),
+    "lr": ("learning rate", 1.0),
+    "seconds": ("time per epoch (s)", 1.0),
+}
+_MOST_ACROSS = 4  # runs side by side; more make a second row
 
 
-def curves(
-    history: Mapping[str, Sequence[float]], title: str = "", best_epoch: int | None = None
-) -> "Figure":
+def curves(history: Run, title: str = "", best_epoch: int | None = None) -> "Figure":
     """Two panels: loss and accuracy of training, validation and test images per epoch.
 
     Parameters
@@ -37,47 +42,144 @@ def curves(
     -------
     matplotlib.figure.Figure
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    figure = style.new_figure(10, 4.4, title)
     left, right = figure.subplots(1, 2)
-    _panel(left, history, "loss", 1.0, best_epoch)
-    left.set_ylabel("loss (cross-entropy, nats per image)")
-    left.set_ylim(0, 1.05 * left.dataLim.ymax)  # from 0, with room above the highest marker
-    _panel(right, history, "accuracy", 100.0, best_epoch)
-    right.set_ylabel("accuracy (%)")
-    left.legend(loc="upper right", frameon=False, handlelength=3)
-    right.legend(loc="lower right", frameon=False, handlelength=3)
-    if title:
-        figure.suptitle(title)
+    for axes, quantity in ((left, "loss"), (right, "accuracy")):
+        _parts(axes, history, quantity, best_epoch)
+        axes.set_ylabel(_QUANTITIES[quantity][0])
+    _from_zero([left])
+    style.legend_below(figure, left)
     return figure
 
 
-def _panel(
-    axes: "Axes",
-    history: Mapping[str, Sequence[float]],
-    quantity: str,
-    factor: float,
-    best_epoch: int | None,
-) -> None:
-    from matplotlib.ticker import MaxNLocator
+def side_by_side(runs: Mapping[str, Run], title: str = "") -> "Figure":
+    """Loss above and accuracy below, a column for each run, with the same scale for all.
 
+    Parameters
+    ----------
+    runs : mapping
+        Name of a run -> its history, as `curves` takes it.
+    title : str
+        Heading over all panels.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Panels row by row: the losses of the first four runs, their accuracies, then those of the
+        next four.
+
+    Raises
+    ------
+    ValueError
+        If there is no run.
+    """
+    _check(runs)
+    names = list(runs)
+    across = min(len(names), _MOST_ACROSS)
+    bands = -(-len(names) // across)
+    figure = style.new_figure(max(5.5, 3.4 * across + 1), 6 * bands + 0.8, title)
+    grid = figure.subplots(2 * bands, across, squeeze=False)
+    losses, accuracies = [], []
+    for index, name in enumerate(names):
+        band, column = divmod(index, across)
+        for row, quantity, panels in ((0, "loss", losses), (1, "accuracy", accuracies)):
+            axes = grid[2 * band + row][column]
+            _parts(axes, runs[name], quantity, None)
+            panels.append(axes)
+            if column == 0:
+                axes.set_ylabel(_QUANTITIES[quantity][0])
+        losses[-1].set_title(style.wrapped(name, 3.2, 11), fontsize=11)
+    for axes in grid.ravel():
+        if not axes.lines:
+            axes.remove()
+    _same_scale(accuracies)
+    _from_zero(losses)
+    style.legend_below(figure, max(losses, key=lambda axes: len(axes.lines)))
+    return figure
+
+
+def overlay(
+    runs: Mapping[str, Run],
+    quantity: str = "accuracy",
+    part: str = "",
+    title: str = "",
+) -> "Figure":
+    """One quantity of several runs in one panel, a line each.
+
+    Parameters
+    ----------
+    runs : mapping
+        Name of a run, for the legend -> its history, as `curves` takes it.
+    quantity : {"accuracy", "loss", "lr", "seconds"}
+        What is drawn.
+    part : {"", "val", "test"}
+        Of which images: those trained on, validated on, tested on.
+    title : str
+        Heading.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If there is no run, or a run has no such numbers; names it.
+    """
+    _check(runs)
+    if quantity not in _QUANTITIES or part not in _NAMES:
+        raise ValueError(
+            f"a curve shows {', '.join(_QUANTITIES)} of the part '', 'val' or 'test', got "
+            f"{quantity!r} of {part!r}"
+        )
+    key = f"{part}_{quantity}" if part else quantity
+    label, factor = _QUANTITIES[quantity]
+    figure = style.new_figure(8, 4.6 + 0.12 * len(runs), title)
+    axes = figure.subplots()
+    for index, (name, history) in enumerate(runs.items()):
+        if not history.get(key):
+            raise ValueError(f"the run {name} has no {key}; it has {', '.join(history)}")
+        values = [factor * value for value in history[key]]
+        axes.plot(
+            history["epoch"], values, label=name, **style.line_style(index, len(values))
+        )  # fmt: skip
+    of_images = quantity in ("loss", "accuracy")
+    axes.set_ylabel(f"{_NAMES[part]} {label}" if of_images else label)
+    if quantity != "accuracy":
+        _from_zero([axes])
+    style.count_epochs(axes, [epoch for history in runs.values() for epoch in history["epoch"]])
+    style.tidy(axes)
+    style.legend_below(figure, axes, columns=3)
+    return figure
+
+
+def _check(runs: Mapping[str, Run]) -> None:
+    if not runs:
+        raise ValueError("curves of several runs need at least one run")
+
+
+def _parts(axes: "Axes", history: Run, quantity: str, best_epoch: int | None) -> None:
+    """One quantity of one run: a line for each part of the images."""
     epochs = history["epoch"]
-    every = max(1, math.ceil(len(epochs) / _MANY_EPOCHS))
-    for prefix, label, style in _PARTS:
+    for prefix, label, number in _PARTS:
         values = history.get(prefix + quantity)
         if values:
-            scaled = [value * factor for value in values]
-            axes.plot(
-                epochs, scaled, label=label, markersize=4, markevery=every, linewidth=1.6, **style
-            )
+            scaled = [value * _QUANTITIES[quantity][1] for value in values]
+            axes.plot(epochs, scaled, label=label, **style.line_style(number, len(epochs)))
     if best_epoch is not None and len(epochs) > 1:
         axes.axvline(best_epoch, color="0.6", linewidth=1, zorder=0, label="best epoch")
-    axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if len(epochs) == 1:
-        axes.set_xticks(list(epochs))
-    axes.grid(color="0.9", linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    style.count_epochs(axes, epochs)
+    style.tidy(axes)
+
+
+def _from_zero(panels: "Sequence[Axes]") -> None:
+    """From 0, with room above the highest marker."""
+    highest = max(axes.dataLim.ymax for axes in panels)
+    for axes in panels:
+        axes.set_ylim(0, 1.05 * highest)
+
+
+def _same_scale(panels: "Sequence[Axes]") -> None:
+    limits = [axes.get_ylim() for axes in panels]
+    for axes in panels:
+        axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
