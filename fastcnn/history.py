@@ -74,6 +74,23 @@ class History(dict[str, list[float]]):
         """The epochs in order."""
         return (self.row(index) for index in range(self.epochs))
 
+    @classmethod
+    def from_csv(cls, text: str) -> "History":
+        """What `to_csv` has written.
+
+        Raises
+        ------
+        ValueError
+            If that is no such table.
+        """
+        header, *rows = list(csv.reader(io.StringIO(text))) or [[]]
+        if "epoch" not in header or not set(header) <= set(COLUMNS):
+            raise ValueError("its history has another header than training writes")
+        if any(len(row) != len(header) for row in rows):
+            raise ValueError("its history has rows of different lengths")
+        numbers = [[float(cell) for cell in row] for row in rows]
+        return cls({name: [row[i] for row in numbers] for i, name in enumerate(header)})
+
     def to_csv(self) -> str:
         """A header and one line per epoch; numbers as Python writes them, without loss."""
         text = io.StringIO()

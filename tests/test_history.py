@@ -1,5 +1,7 @@
 """What is recorded of a run, and what is shown of it."""
 
+import pytest
+
 from fastcnn.history import Best, History
 from fastcnn.progress import ConsoleProgress
 
@@ -40,3 +42,19 @@ def test_csv():
     history.add({"loss": 1 / 3, "epoch": 2})
     assert history.to_csv() == f"epoch,loss\n1,0.1\n2,{1 / 3!r}\n"
     assert History(dict(history)).row(1) == {"epoch": 2, "loss": 1 / 3}
+
+
+def test_csv_round_trip_is_exact() -> None:
+    history = History()
+    history.add({"epoch": 1, "loss": 0.1 + 0.2, "accuracy": 1 / 3, "seconds": 1e-9})
+    history.add({"epoch": 2, "loss": 5e-324, "accuracy": 1.0, "seconds": 7.25})
+    assert History.from_csv(history.to_csv()) == history
+    assert History.from_csv(History().to_csv()).epochs == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["", "epoch,colour\n1,2\n", "loss\n1\n", "epoch,loss\n1\n", "epoch,loss\n1,red\n"]
+)
+def test_csv_of_something_else(text: str) -> None:
+    with pytest.raises(ValueError):
+        History.from_csv(text)
