@@ -35,10 +35,15 @@ _WORDS = {int: "a whole number", bool: "true or false", str: "a text"}
 
 # What "None" is called in TOML, which has no word for it.
 _NONE = "none"
+_DEFAULT = "default"
 
 
 class ConfigError(ValueError):
     """A setting that does not exist or cannot have the value given."""
+
+
+class ConfigFileError(ConfigError):
+    """A configuration file that cannot be read; the message names it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,12 +212,18 @@ def _unknown(name: str, known: list[str]) -> str:
     return f"there is no setting {name!r}; {hint}"
 
 
+def _none(hint: Any) -> str:
+    """What None is called in TOML: another word where "none" is a choice, as no normalisation."""
+    choices = [choice for kind in typing.get_args(hint) for choice in typing.get_args(kind)]
+    return _DEFAULT if _NONE in choices else _NONE
+
+
 def _converted(name: str, value: Any, hint: Any) -> Any:
     """``value`` as the type ``hint``, or a ConfigError that says what would fit."""
     choices: list[str] = []
     is_union = typing.get_origin(hint) in (types.UnionType, typing.Union)
     kinds = typing.get_args(hint) if is_union else (hint,)
-    if types.NoneType in kinds and (value is None or value == _NONE):
+    if types.NoneType in kinds and (value is None or value == _none(hint)):
         return None
     for kind in kinds:
         if typing.get_origin(kind) is Literal:
@@ -224,7 +235,7 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
                 return tuple(value)
             choices.append("a list of whole numbers")
         elif kind is types.NoneType:
-            choices.append(f'"{_NONE}"')
+            choices.append(f'"{_none(hint)}"')
         elif kind is float:
             if isinstance(value, int | float) and not isinstance(value, bool):
                 return float(value)
@@ -248,21 +259,41 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         another's table or a value of the wrong type; says which file.
     """
     try:
-        with open(path, "rb") as file:
-            tables = tomllib.load(file)
-        return _flattened(tables)
-    except FileNotFoundError:
-        raise ConfigError(f"there is no configuration file {path}") from None
-    except OSError as error:
-        reason = error.strerror or error
-        raise ConfigError(f"the configuration file {path} cannot be read: {reason}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the configuration file {path} is not valid TOML: {error}") from None
+        return from_tables(read_tables(path))
+    except ConfigFileError:
+        raise
     except ConfigError as error:
         raise ConfigError(f"in {path}: {error}") from None
 
 
-def _flattened(tables: Mapping[str, Any]) -> dict[str, Any]:
+def read_tables(path: str | Path) -> dict[str, Any]:
+    """What a TOML file holds, its names not yet checked.
+
+    Raises
+    ------
+    ConfigFileError
+        If the file cannot be read or is not TOML; says which file.
+    """
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        raise ConfigFileError(f"there is no configuration file {path}") from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigFileError(f"the configuration file {path} cannot be read: {reason}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigFileError(f"the configuration file {path} is not valid TOML: {error}") from None
+
+
+def from_tables(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings in the tables of their groups or at the top level, checked, as a flat dict.
+
+    Raises
+    ------
+    ConfigError
+        As `read_toml`, but cannot say which file.
+    """
     places = _places()
     settings: dict[str, Any] = {}
 
@@ -291,12 +322,23 @@ def to_toml(config: Config) -> str:
     """All settings as TOML text that `read_toml` takes back."""
     import tomli_w
 
+    return tomli_w.dumps(to_tables(to_dict(config)))
+
+
+def to_tables(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Some settings in the tables of their groups, with values that TOML can write."""
     tables: dict[str, dict[str, Any]] = {}
     for name, (group, _) in _places().items():
-        value = getattr(getattr(config, group), name)
-        value = _NONE if value is None else list(value) if isinstance(value, tuple) else value
-        tables.setdefault(group, {})[name] = value
-    return tomli_w.dumps(tables)
+        if name in settings:
+            tables.setdefault(group, {})[name] = toml_value(name, settings[name])
+    return tables
+
+
+def toml_value(name: str, value: Any) -> Any:
+    """A setting's value as TOML can write it."""
+    if value is None:
+        return _none(_places()[name][1])
+    return list(value) if isinstance(value, tuple) else value
 
 
 # Setting -> (test of a value that is not None, what it must be).

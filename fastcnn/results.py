@@ -25,6 +25,8 @@ def write(
     history: History,
     result: dict[str, Any],
     best_epoch: int | None = None,
+    *,
+    pictures: bool = True,
 ) -> None:
     """Write history.csv, best.npz, curves.png, predictions.png and last of all result.json.
 
@@ -42,11 +44,27 @@ def write(
         What result.json shall hold.
     best_epoch : int, optional
         Marked in the curves.
+    pictures : bool
+        False: without the two pictures.
     """
-    from . import plots
-
     write_text(out / "history.csv", history.to_csv())
     model.save(out / "best.npz")
+    if pictures:
+        _draw(out, model, data, history, result, best_epoch)
+    write_text(out / "result.json", json.dumps(result, indent=2) + "\n")
+
+
+def _draw(
+    out: Path,
+    model: Sequential,
+    data: Dataset,
+    history: History,
+    result: dict[str, Any],
+    best_epoch: int | None,
+) -> None:
+    """curves.png and predictions.png."""
+    from . import plots
+
     title = f"{result['model']} on {result['dataset']}"
     if history.epochs:
         plots.save(plots.curves(history, title, best_epoch), out / "curves.png")
@@ -56,7 +74,6 @@ def write(
     title += f": {np.sum(predicted == labels)} of {len(labels)} random test images right"
     sheet = plots.predictions(images, labels, predicted, data.class_names, title)
     plots.save(sheet, out / "predictions.png")
-    write_text(out / "result.json", json.dumps(result, indent=2) + "\n")
 
 
 @dataclasses.dataclass(frozen=True)

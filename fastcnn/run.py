@@ -61,6 +61,10 @@ class Run:
         Continue from the checkpoint in ``out``.
     quiet : bool
         Print nothing.
+    progress : Progress, optional
+        Is told what happens during training; default: printed, unless ``quiet``.
+    pictures : bool
+        Draw curves.png and predictions.png, which takes a second.
 
     Examples
     --------
@@ -76,12 +80,16 @@ class Run:
         *,
         resume: bool = False,
         quiet: bool = False,
+        progress: Progress | None = None,
+        pictures: bool = True,
     ) -> None:
         self.config = config
         self.out = Path(out) if out is not None else Path()
         self._name_folder = out is None  # once the dataset's name is known
         self._resume = resume
         self._quiet = quiet
+        self._progress = progress
+        self._pictures = pictures
 
     def _say(self, line: str) -> None:
         if not self._quiet:
@@ -167,17 +175,8 @@ class Run:
 
     def _build(self) -> Sequential:
         """The network, for this dataset's images and classes."""
-        options = vars(self.config.model)
-        changes = {
-            name: value for name, value in options.items() if name != "model" and value is not None
-        }
-        model = models.build(
-            options["model"],
-            seed=self.config.training.seed,
-            input_shape=self.data.x_train.shape[1:],
-            classes=len(self.data.class_names),
-            **changes,
-        )
+        shape, classes = self.data.x_train.shape[1:], len(self.data.class_names)
+        model = make_model(self.config, shape, classes)
         model.normalization = self._normalization()
         model.class_names = self.data.class_names
         return model
@@ -279,7 +278,7 @@ class Run:
                 monitor=config.training.monitor,
                 min_gain=config.training.min_gain,
                 restore_best=config.data.validation > 0,
-                progress=Progress() if self._quiet else ConsoleProgress(),
+                progress=self._progress or (Progress() if self._quiet else ConsoleProgress()),
                 should_stop=should_stop,
                 checkpoint_path=path,
                 resume_from=path if self._resume else None,
@@ -289,7 +288,9 @@ class Run:
             diverged, history = error, error.history
         result = self._result(history)
         best = history.best_epoch if config.data.validation else None
-        results.write(self.out, self.model, self.data, history, result, best)
+        results.write(
+            self.out, self.model, self.data, history, result, best, pictures=self._pictures
+        )
         self._summarise(history, result)
         if diverged is not None:
             raise diverged
@@ -351,6 +352,21 @@ def _train_blank(config: Config, shape: tuple[int, ...], tests: int, classes: in
         source="",
     )
     run._warm_up()
+
+
+def make_model(config: Config, input_shape: tuple[int, ...], classes: int) -> Sequential:
+    """The network that the settings describe, with its starting weights."""
+    options = vars(config.model)
+    changes = {
+        name: value for name, value in options.items() if name != "model" and value is not None
+    }
+    return models.build(
+        options["model"],
+        seed=config.training.seed,
+        input_shape=input_shape,
+        classes=classes,
+        **changes,
+    )
 
 
 def make_optimizer(config: Config) -> optim.Optimizer:

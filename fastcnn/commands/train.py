@@ -9,13 +9,13 @@ import dataclasses
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from .. import datasets, models
+from .. import datasets, models, presets
 from ..config import Config, read_toml, replace
 from ..run import Run
 from ..training import TrainingDiverged
@@ -24,7 +24,6 @@ from .interrupt import Interrupt
 
 _PROGRAM = "python -m fastcnn.train"
 _DIVERGED = 3
-_DEFAULT_MODELS = {"cifar10": "cifar-cnn"}  # every other dataset looks like MNIST
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,10 +77,7 @@ def parse(argv: Sequence[str]) -> Arguments:
         value = options.given(argv, name)
         if value is not None:
             settings[name] = value
-    preset = _with_preset(settings)
-    if settings.get("model") == "auto":
-        del settings["model"]  # the preset's model is what "auto" means here
-    config = replace(preset, settings)
+    config = presets.configure(settings)
     arguments = Arguments(**{field.name: getattr(config, field.name) for field in _groups()})
     parsed = options.parse(arguments, argv, _PROGRAM)
     if parsed.model.model == "auto":
@@ -93,22 +89,6 @@ def parse(argv: Sequence[str]) -> Arguments:
 
 def _groups() -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(Config)
-
-
-def _with_preset(settings: Mapping[str, Any]) -> Config:
-    """The preset of the model that the settings name or imply."""
-    dataset = settings.get("dataset", "auto")
-    model = settings.get("model", "auto")
-    if model == "auto":
-        model = _DEFAULT_MODELS.get(dataset, "mnist-baseline")
-        preset = {**models.preset(model), "dataset": dataset}
-    else:
-        preset = models.preset(model)
-    if settings.get("optimizer", preset.get("optimizer", "sgd")) != preset.get("optimizer", "sgd"):
-        # A rate chosen for one optimizer is ten times wrong for another.
-        for name in ("lr", "momentum", "nesterov"):
-            preset.pop(name, None)
-    return replace(Config(), {**preset, "model": model})
 
 
 def main(argv: Sequence[str]) -> int:
