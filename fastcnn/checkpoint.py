@@ -20,15 +20,13 @@ import os
 import zipfile
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from . import optim
 from .layers import from_spec
 from .model import Sequential
-
-if TYPE_CHECKING:
-    from .optim import Optimizer
 
 FORMAT = "fastcnn checkpoint"
 VERSION = 1
@@ -119,7 +117,7 @@ def load_model(path: str | Path) -> Sequential:
 def save_training(
     path: str | Path,
     model: Sequential,
-    optimizer: "Optimizer",
+    optimizer: optim.Optimizer,
     state: dict[str, Any],
     best_arrays: Arrays,
 ) -> None:
@@ -145,7 +143,7 @@ def save_training(
 
 
 def load_training(
-    path: str | Path, model: Sequential, optimizer: "Optimizer"
+    path: str | Path, model: Sequential, optimizer: optim.Optimizer
 ) -> tuple[dict[str, Any], Arrays]:
     """Bring model and optimizer to where `save_training` was called; returns (state, best_arrays).
 
@@ -155,15 +153,14 @@ def load_training(
     header, groups = read(path)
     try:
         spec, training = header["model"]["layers"], header["training"]
-        kind, state = training["optimizer"]["type"], training["state"]
-    except (KeyError, TypeError):
+        kind, state = optim.kind_of(training["optimizer"]), training["state"]
+    except (KeyError, TypeError, AttributeError):
         raise CheckpointError(f"{path} holds a model, but no training run to resume") from None
     if spec != describe(model)["layers"]:
         raise CheckpointError(f"{path} belongs to a training run of a model with other layers")
-    if kind != type(optimizer).__name__:
-        raise CheckpointError(
-            f"{path} belongs to a training run with {kind}, not {type(optimizer).__name__}"
-        )
+    wanted = optim.kind_of(optimizer.spec())
+    if kind != wanted:
+        raise CheckpointError(f"{path} belongs to a training run with {kind}, not {wanted}")
     best = groups.get("best", {})
     own = {name: array.shape for name, array in model.named_arrays()}
     if best and {name: array.shape for name, array in best.items()} != own:

@@ -81,7 +81,7 @@ def _sgd_stretch(p, g, velocity, lr, momentum, nesterov, weight_decay, start, st
         store_part(p, i, fma(step, gradient, parameter), left)
 
 
-# --- Adam ---------------------------------------------------------------------------------------
+# --- Adam and RAdam -----------------------------------------------------------------------------
 
 
 def adam(
@@ -107,11 +107,51 @@ def adam(
     p *= 1 - lr * weight_decay.
     """
     correction1, correction2 = 1 - beta1**step, 1 - beta2**step
+    numbers = beta1, 1 - beta1, beta2, 1 - beta2, -lr / correction1, correction2**-0.5, eps
+    _adam_step(p, g, m, v, numbers, lr, weight_decay, decayed, decoupled)
+
+
+def radam(
+    p: np.ndarray,
+    g: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+    step: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decayed: int,
+    decoupled: bool,
+) -> None:
+    """RAdam (Liu et al. 2020, algorithm 2): Adam that trusts v no more than the steps so far allow.
+
+        most = 2 / (1 - beta2) - 1;    rho = most - 2 * step * beta2**step / (1 - beta2**step)
+        r = sqrt((rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho))
+
+        rho > 5:  p -= lr * r / (1 - beta1**step) * m * sqrt(1 - beta2**step) / (sqrt(v) + eps)
+        else:     p -= lr / (1 - beta1**step) * m
+
+    rho is the length of the average v after so many steps. m, v, step and decoupled are those of
+    `adam`. eps stands where PyTorch has it, beside the v that is not yet corrected.
+    """
+    correction1, correction2 = 1 - beta1**step, 1 - beta2**step
+    most = 2 / (1 - beta2) - 1
+    rho = most - 2 * step * beta2**step / correction2
+    # The same step as Adam's, with other factors; without v, it divides by 0 * sqrt(v) + 1.
+    length, scale, floor = -lr / correction1, 0.0, 1.0
+    if rho > 5:
+        r = ((rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho)) ** 0.5
+        length, scale, floor = length * r * correction2**0.5, 1.0, eps
+    numbers = beta1, 1 - beta1, beta2, 1 - beta2, length, scale, floor
+    _adam_step(p, g, m, v, numbers, lr, weight_decay, decayed, decoupled)
+
+
+def _adam_step(p, g, m, v, numbers, lr, weight_decay, decayed, decoupled):
+    numbers = _as(p.dtype, *numbers)
     penalty = 0.0 if decoupled else weight_decay
     shrink = 1 - lr * weight_decay if decoupled else 1.0
-    numbers = _as(
-        p.dtype, beta1, 1 - beta1, beta2, 1 - beta2, -lr / correction1, correction2**-0.5, eps
-    )
     decay = _as(p.dtype, penalty, shrink)
     if is_small(p.size, work=2):
         _adam_share(p, g, m, v, numbers, decay, decayed, 0, p.size)
@@ -234,6 +274,36 @@ def _scaled_stretch(p, g, square, buffer, numbers, weight_decay, start, stop):
             change = fma(keep_change, load_part(buffer, i, left), change)
             store_part(buffer, i, change, left)
         store_part(p, i, fma(step, change, parameter), left)
+
+
+# --- Lookahead ----------------------------------------------------------------------------------
+
+
+def lookahead(p: np.ndarray, slow: np.ndarray, alpha: float) -> None:
+    """The slow step of Lookahead (Zhang et al. 2019): slow += alpha * (p - slow);  p = slow."""
+    alpha = p.dtype.type(alpha)
+    if is_small(p.size):
+        _lookahead_share(p, slow, alpha, 0, p.size)
+    else:
+        _lookahead_all(p, slow, alpha)
+
+
+@jit.parallel
+def _lookahead_all(p, slow, alpha):
+    for chunk in prange(CHUNKS):  # owns a stretch of p and slow
+        start, stop = share(p.size, chunk)
+        _lookahead_share(p, slow, alpha, start, stop)
+
+
+@jit.serial
+def _lookahead_share(p, slow, alpha, start, stop):
+    way = splat(p, alpha)
+    for i in range(start, stop, lanes(p)):
+        left = stop - i
+        origin = load_part(slow, i, left)
+        v = fma(way, load_part(p, i, left) - origin, origin)
+        store_part(slow, i, v, left)
+        store_part(p, i, v, left)
 
 
 # --- the gradient's norm ------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from fastcnn import Sequential, checkpoint, load_model
 from fastcnn.checkpoint import CheckpointError
 from fastcnn.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, ReLU, Residual
 from fastcnn.losses import CrossEntropyLoss
-from fastcnn.optim import SGD, Adam
+from fastcnn.optim import SGD, Adam, Lookahead, RAdam
 
 RNG = np.random.default_rng(3)
 IMAGES = RNG.integers(0, 256, (5, 1, 4, 4), dtype=np.uint8)
@@ -117,6 +117,10 @@ def test_training_of_another_kind_is_refused(tmp_path: Path, path: Path) -> None
     checkpoint.save_training(file, build(), Adam(), {}, {})
     with pytest.raises(CheckpointError, match="training run with Adam, not SGD"):
         checkpoint.load_training(file, build(), SGD())
+    checkpoint.save_training(file, build(), Lookahead(Adam()), {}, {})
+    with pytest.raises(CheckpointError, match="with Lookahead around Adam, not Lookahead around R"):
+        checkpoint.load_training(file, build(), Lookahead(RAdam()))
+    checkpoint.save_training(file, build(), Adam(), {}, {})
     with pytest.raises(CheckpointError, match="training run of a model with other layers"):
         checkpoint.load_training(file, Sequential(Dense(2, 3)), Adam())
     with pytest.raises(CheckpointError, match="holds a model, but no training run to resume"):

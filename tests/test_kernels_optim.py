@@ -79,6 +79,60 @@ def test_adam(size: int, decayed: int, dtype: DTypeLike, decoupled: bool):
 
 @every_dtype
 @every_size
+@pytest.mark.parametrize("decoupled", [False, True], ids=["l2", "decoupled"])
+def test_radam(size: int, decayed: int, dtype: DTypeLike, decoupled: bool):
+    problem = Problem(size, decayed, dtype)
+    (m, twin_m), (v, twin_v) = problem.zeros(), problem.zeros()
+    beta1, beta2, longest = 0.9, 0.97, 2 / 0.03 - 1
+    rectified = 0
+    for step, g in enumerate([*problem.gradients, *problem.gradients], start=1):
+        optim.radam(
+            problem.p, g, m, v, step, 0.01, beta1, beta2, 1e-3, DECAY, decayed, decoupled
+        )  # fmt: skip
+        if decoupled:
+            problem.twin *= 1 - 0.01 * DECAY * problem.mask
+            change = g.astype(np.float64)
+        else:
+            change = problem.penalised(g)
+        twin_m[:] = beta1 * twin_m + (1 - beta1) * change
+        twin_v[:] = beta2 * twin_v + (1 - beta2) * change**2
+        mean, square = twin_m / (1 - beta1**step), twin_v / (1 - beta2**step)
+        length = longest - 2 * step * beta2**step / (1 - beta2**step)
+        if length > 5:
+            rectified += 1
+            mean *= np.sqrt((length - 4) / (longest - 4) * (length - 2) / (longest - 2))
+            mean *= np.sqrt(longest / length)
+            mean /= np.sqrt(square) + 1e-3 / np.sqrt(1 - beta2**step)
+        problem.twin -= 0.01 * mean
+    assert 2 <= rectified <= 4  # both ways were taken
+    problem.check()
+
+
+@every_dtype
+@every_size
+def test_lookahead(size: int, decayed: int, dtype: DTypeLike):
+    problem = Problem(size, decayed, dtype)
+    slow, twin_slow = problem.zeros()
+    for g in problem.gradients:
+        problem.p += g
+        problem.twin += g
+        optim.lookahead(problem.p, slow, 0.3)
+        twin_slow[:] = 0.7 * twin_slow + 0.3 * problem.twin
+        problem.twin[:] = twin_slow
+        np.testing.assert_array_equal(slow, problem.p)
+    problem.check()
+
+
+def test_lookahead_all_the_way_is_a_copy():
+    p = np.random.default_rng(0).standard_normal(1000).astype(np.float32)
+    before, slow = p.copy(), np.zeros_like(p)
+    optim.lookahead(p, slow, 1.0)
+    np.testing.assert_array_equal(p, before)
+    np.testing.assert_array_equal(slow, before)
+
+
+@every_dtype
+@every_size
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_rmsprop(size: int, decayed: int, dtype: DTypeLike, momentum: float):
     problem = Problem(size, decayed, dtype)
@@ -138,10 +192,17 @@ def test_the_norm_of_huge_gradients_does_not_overflow():
 def test_any_number_of_threads_gives_the_same_bits(threads: int):
     def run() -> tuple[float, np.ndarray]:
         problem = Problem(140_001, 33_333, np.float32)
-        (m, _), (v, _) = problem.zeros(), problem.zeros()
-        g = problem.gradients[0]
-        optim.adam(problem.p, g, m, v, 1, 0.01, 0.9, 0.999, 1e-8, DECAY, 33_333, False)
-        return optim.squared_norm(g, Workspace()), problem.p
+        p, decayed, (g, *_) = problem.p, problem.decayed, problem.gradients
+        # m and v, velocity and buffer, or the slow weights: what each is matters little here.
+        a, b = (problem.zeros()[0] for _ in range(2))
+        for step, decoupled in ((1, False), (2, True)):
+            optim.adam(p, g, a, b, step, 0.01, 0.9, 0.999, 1e-8, DECAY, decayed, decoupled)
+            optim.radam(p, g, a, b, step + 7, 0.01, 0.9, 0.999, 1e-8, DECAY, decayed, decoupled)
+        optim.rmsprop(p, g, b, 0.01, 0.99, 1e-8, 0.9, a, DECAY, decayed)
+        optim.adagrad(p, g, b, 0.1, 1e-10, DECAY, decayed)
+        optim.sgd(p, g, a, 0.1, 0.9, True, DECAY, decayed)
+        optim.lookahead(p, a, 0.3)
+        return optim.squared_norm(g, Workspace()), p
 
     expected_norm, expected = run()
     before = jit.get_threads()

@@ -9,7 +9,18 @@ import pytest
 
 from fastcnn import Sequential, optim
 from fastcnn.layers import BatchNorm, Dense, Layer, ReLU, Residual
-from fastcnn.optim import SGD, AdaGrad, Adam, AdamW, Optimizer, RMSprop
+from fastcnn.optim import (
+    SGD,
+    AdaGrad,
+    Adam,
+    AdamW,
+    Lookahead,
+    Optimizer,
+    RAdam,
+    Ranger,
+    RMSprop,
+)
+from kernels import optim as kernels
 
 STEPS = 7
 
@@ -29,6 +40,19 @@ CASES: dict[str, tuple[Callable[[], Optimizer], str, dict[str, Any]]] = {
         {"lr": 0.02, "betas": (0.8, 0.99), "eps": 1e-6, "weight_decay": 0.1},
     ),
     "adamw": (lambda: AdamW(0.02), "AdamW", {"lr": 0.02}),
+    # Of 7 steps with the usual betas the last two are rectified; with these all but the first 5.
+    "radam": (lambda: RAdam(), "RAdam", {}),
+    "radam decay": (
+        lambda: RAdam(0.02, (0.8, 0.97), 1e-3, 0.1), "RAdam",
+        {"lr": 0.02, "betas": (0.8, 0.97), "eps": 1e-3, "weight_decay": 0.1},
+    ),
+    "radam decoupled": (
+        lambda: RAdam(0.02, weight_decay=0.1, decoupled_weight_decay=True), "RAdam",
+        {"lr": 0.02, "weight_decay": 0.1, "decoupled_weight_decay": True},
+    ),
+    "radam never rectified": (
+        lambda: RAdam(betas=(0.9, 0.5)), "RAdam", {"betas": (0.9, 0.5)},
+    ),
     "rmsprop": (lambda: RMSprop(), "RMSprop", {}),
     "rmsprop momentum": (
         lambda: RMSprop(0.02, 0.9, momentum=0.7, weight_decay=0.1), "RMSprop",
@@ -39,6 +63,14 @@ CASES: dict[str, tuple[Callable[[], Optimizer], str, dict[str, Any]]] = {
     ),
 }  # fmt: skip
 every_case = pytest.mark.parametrize("case", CASES)
+
+# In three steps of six the slow weights have been visited, and left again.
+MAKERS: dict[str, Callable[[], Optimizer]] = {
+    **{name: case[0] for name, case in CASES.items()},
+    "lookahead": lambda: Lookahead(SGD(0.1, 0.9), k=2),
+    "ranger": lambda: Ranger(0.1, weight_decay=0.1, k=2),
+}
+every_optimizer = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
 
 
 def model(dtype: Any = np.float64) -> Sequential:
@@ -66,10 +98,10 @@ def by_numpy(kind: str, options: dict[str, Any], p: np.ndarray, grads: list[np.n
     """The formulas of the docstrings, on one array."""
     p, zero = p.copy(), np.zeros_like(p)
     v, m, s, b = zero.copy(), zero.copy(), zero.copy(), zero.copy()
-    lr = options.get("lr", {"Adam": 1e-3, "RMSprop": 1e-2}.get(kind))
+    lr = options.get("lr", {"Adam": 1e-3, "RAdam": 1e-3, "RMSprop": 1e-2}.get(kind))
     decay, momentum = options.get("weight_decay", 0.0), options.get("momentum", 0.0)
     for t, g in enumerate(grads, start=1):
-        if kind == "AdamW":
+        if kind == "AdamW" or options.get("decoupled_weight_decay"):
             p -= lr * decay * p
         else:
             g = g + decay * p
@@ -81,6 +113,17 @@ def by_numpy(kind: str, options: dict[str, Any], p: np.ndarray, grads: list[np.n
             m, s = beta1 * m + (1 - beta1) * g, beta2 * s + (1 - beta2) * g**2
             root = np.sqrt(s / (1 - beta2**t)) + options.get("eps", 1e-8)
             p -= lr * m / (1 - beta1**t) / root
+        elif kind == "RAdam":
+            beta1, beta2 = options.get("betas", (0.9, 0.999))
+            m, s = beta1 * m + (1 - beta1) * g, beta2 * s + (1 - beta2) * g**2
+            longest = 2 / (1 - beta2) - 1
+            length = longest - 2 * t * beta2**t / (1 - beta2**t)
+            change = m / (1 - beta1**t)
+            if length > 5:
+                above, below = (length - 4) * (length - 2), (longest - 4) * (longest - 2)
+                change *= np.sqrt(above / below * longest / length)
+                change *= np.sqrt(1 - beta2**t) / (np.sqrt(s) + options.get("eps", 1e-8))
+            p -= lr * change
         elif kind == "RMSprop":
             alpha = options.get("alpha", 0.99)
             s = alpha * s + (1 - alpha) * g**2
@@ -117,7 +160,7 @@ def test_steps_are_those_of_pytorch(case: str) -> None:
     start = dict(model().named_arrays())
     after = trained(make(), model())
     tensors = {n: torch.tensor(start[n], requires_grad=True) for n in after}
-    options = {"lr": 1e-3, **options} if kind == "Adam" else dict(options)
+    options = {"lr": 1e-3, **options} if kind in ("Adam", "RAdam") else dict(options)
     decay = options.pop("weight_decay", 1e-2 if kind == "AdamW" else 0.0)
     groups = [
         {"params": [t for n, t in tensors.items() if n.endswith("weight") == is_weight],
@@ -133,26 +176,91 @@ def test_steps_are_those_of_pytorch(case: str) -> None:
         np.testing.assert_allclose(array, tensors[name].detach().numpy(), rtol=1e-10, atol=1e-12)
 
 
-@every_case
-def test_step_does_not_change_gradients(case: str) -> None:
+@every_optimizer
+def test_step_does_not_change_gradients(make: Callable[[], Optimizer]) -> None:
     net = model()
     net.parameters.gradients[:] = 1
-    CASES[case][0]().step(net)
+    make().step(net)
     assert (net.parameters.gradients == 1).all()
 
 
-@every_case
-def test_continuing_with_saved_state(case: str) -> None:
-    make = CASES[case][0]
+def set_gradients(net: Sequential, number: int) -> None:
+    net.parameters.gradients[:] = np.sin(number + np.arange(net.parameters.values.size))
+
+
+@every_optimizer
+def test_continuing_with_saved_state(make: Callable[[], Optimizer]) -> None:
     whole, parts = model(), model()
     optimizer, first, second = make(), make(), make()
     for net, steps in ((whole, (optimizer,) * 6), (parts, (first,) * 3 + (second,) * 3)):
         for number, each in enumerate(steps):
             if each is second and number == 3:
                 second.load_state_arrays(first.state_arrays())
-            net.parameters.gradients[:] = np.sin(number + np.arange(net.parameters.values.size))
+            set_gradients(net, number)
             each.step(net)
     np.testing.assert_array_equal(whole.parameters.values, parts.parameters.values)
+
+
+@every_case
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_lookahead_goes_back_part_of_the_way(case: str, dtype: Any) -> None:
+    make = CASES[case][0]
+    net, twin = model(dtype), model(dtype)
+    optimizer, fast = Lookahead(make(), k=3, alpha=0.3), make()
+    p = twin.parameters.values
+    slow = p.copy()
+    for number in range(1, 12):
+        for each, rule in ((net, optimizer), (twin, fast)):
+            set_gradients(each, number)
+            rule.step(each)
+        if number % 3 == 0:
+            slow += dtype(0.3) * (p - slow)
+            p[:] = slow
+        tolerance = 4 * np.finfo(dtype).eps
+        np.testing.assert_allclose(net.parameters.values, p, rtol=tolerance, atol=tolerance)
+
+
+def test_lookahead_by_hand() -> None:
+    layer, optimizer = Dense(1, 1, bias=False).astype(np.float64), Lookahead(SGD(1.0), k=2)
+    layer.params["weight"] = np.array([[8.0]])
+    seen = []
+    for _ in range(4):
+        layer.grads["weight"] = np.array([[2.0]])
+        optimizer.step(layer)
+        seen.append(float(layer.params["weight"][0, 0]))
+    assert seen == [6.0, 6.0, 4.0, 4.0]  # 8 - 2 - 2 = 4, and half of the way back to 8
+
+
+def test_lookahead_all_the_way_changes_nothing() -> None:
+    plain, wrapped = trained(Adam(0.1), model()), trained(Lookahead(Adam(0.1), alpha=1), model())
+    for name, array in plain.items():
+        np.testing.assert_allclose(wrapped[name], array, rtol=1e-14, atol=1e-15)
+
+
+def test_lookahead_compiles_its_kernel_before_training_is_timed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = []
+    monkeypatch.setattr(kernels, "lookahead", lambda p, slow, alpha: calls.append(alpha))
+    optimizer, net = Lookahead(SGD(), k=5), model()
+    for _ in range(6):
+        optimizer.step(net)
+    assert calls == [1.0, 0.5]  # a whole way at the first step, the slow one at the fifth
+
+
+def test_ranger_is_lookahead_around_radam() -> None:
+    inner = RAdam(0.1, (0.95, 0.999), 1e-5, 0.2, decoupled_weight_decay=True)
+    expected = trained(Lookahead(inner, k=6), model(), steps=14)
+    for name, array in trained(Ranger(0.1, weight_decay=0.2), model(), steps=14).items():
+        np.testing.assert_array_equal(array, expected[name])
+
+
+def test_lookahead_hands_on_the_learning_rate() -> None:
+    inner = SGD(0.5, weight_decay=0.1)
+    optimizer = Lookahead(inner)
+    assert (optimizer.lr, optimizer.weight_decay) == (0.5, 0.1)
+    optimizer.lr, optimizer.weight_decay = 0.25, 0.2
+    assert (inner.lr, inner.weight_decay) == (0.25, 0.2)
 
 
 def test_learning_rate_may_change() -> None:
@@ -188,6 +296,10 @@ def test_one_model_per_optimizer() -> None:
     other.load_state_arrays({"steps": np.array(1), "m": np.zeros(3), "v": np.zeros(3)})
     with pytest.raises(ValueError, match="make a new one for each model"):
         other.step(model())
+    around = Lookahead(SGD())
+    around.step(model())
+    with pytest.raises(ValueError, match="Lookahead: this optimizer holds the state of another"):
+        around.step(model())
     plain = SGD(0.1)
     plain.step(model())
     plain.step(model())  # nothing is kept, so nothing can be mixed up
@@ -201,11 +313,24 @@ def test_names_and_specifications() -> None:
         assert type(optimizer)(**spec).spec() == optimizer.spec()
         assert optimizer.lr == 0.3
     assert optim.from_name("SGD", momentum=0.5).spec()["momentum"] == 0.5
+    assert "lookahead" not in optim.names()
+    assert Lookahead(SGD(0.5), k=3).spec() == {
+        "type": "Lookahead", "optimizer": SGD(0.5).spec(), "k": 3, "alpha": 0.5,
+    }  # fmt: skip
+    assert optim.kind_of(Lookahead(SGD()).spec()) == "Lookahead around SGD"
+    assert repr(Lookahead(AdaGrad())) == f"Lookahead(optimizer={AdaGrad()}, k=5, alpha=0.5)"
     assert repr(AdaGrad()) == "AdaGrad(lr=0.01, weight_decay=0.0, eps=1e-10)"
 
 
 def anything(value: Any) -> Any:
     return value
+
+
+def stepped() -> Optimizer:
+    """An optimizer that a model has used."""
+    optimizer = Adam()
+    optimizer.step(model())
+    return optimizer
 
 
 MISTAKES: list[tuple[Callable[[], Any], str]] = [
@@ -219,6 +344,13 @@ MISTAKES: list[tuple[Callable[[], Any], str]] = [
     (lambda: AdamW(weight_decay=-1), "AdamW: weight_decay must be a finite number, at least 0"),
     (lambda: RMSprop(alpha=anything("x")), "RMSprop: alpha must be a finite number"),
     (lambda: AdaGrad(eps=-1), "AdaGrad: eps must be a finite number, at least 0, got -1"),
+    (lambda: RAdam(lr=-1), "RAdam: lr must be a finite number, at least 0, got -1"),
+    (lambda: Lookahead(anything("adam")), "Lookahead: optimizer must be one that Lookahead can wr"),
+    (lambda: Lookahead(Lookahead(SGD())), "such as Adam(1e-3), got Lookahead(optimizer=SGD("),
+    (lambda: Lookahead(stepped()), "Lookahead: Adam(lr=0.001, weight_decay=0.0, betas=[0.9, 0.999"),
+    (lambda: Lookahead(SGD(), k=0), "Lookahead: k must be a whole number above 0, got 0"),
+    (lambda: Lookahead(SGD(), alpha=1.5), "Lookahead: alpha must be a finite number, from 0 to 1"),
+    (lambda: Ranger(k=anything(2.5)), "Ranger: k must be a whole number above 0, got 2.5"),
     (lambda: optim.from_name("adan"), "there is no optimizer 'adan'; did you mean 'adam'?"),
     (lambda: optim.from_name("sgd", momentun=1), "no argument of sgd 'momentun'; did you mean"),
     (lambda: Adam().load_state_arrays({"m": np.zeros(1)}), "Adam: its state is m, steps, v, got m"),

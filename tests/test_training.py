@@ -9,7 +9,7 @@ from fastcnn import Sequential, backend, datasets
 from fastcnn.data.augment import Augment
 from fastcnn.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU
 from fastcnn.losses import CrossEntropyLoss
-from fastcnn.optim import SGD, Adam
+from fastcnn.optim import SGD, Adam, Lookahead, Ranger
 from fastcnn.progress import Progress
 from fastcnn.schedules import StepDecay
 from fastcnn.training import TrainingDiverged, fit, split
@@ -216,7 +216,16 @@ class StopAfter:
 
 
 @pytest.mark.parametrize("batches", [1, 3, 7, 10])
-@pytest.mark.parametrize("optimizer", [lambda: SGD(0.05, momentum=0.9), lambda: Adam(1e-3)])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda: SGD(0.05, momentum=0.9),
+        lambda: Adam(1e-3),
+        lambda: Lookahead(SGD(0.05, momentum=0.9), k=4),  # an epoch has 3 steps
+        lambda: Ranger(0.01, k=4),
+    ],
+    ids=["sgd", "adam", "lookahead", "ranger"],
+)
 def test_interrupted_and_resumed_has_the_same_bits(digits, tmp_path, batches, optimizer):
     whole, history = run(digits, optimizer=optimizer())
     path = tmp_path / "last.npz"

@@ -1,0 +1,146 @@
+"""What all optimizers share: checking their numbers, finding the parameters, keeping state."""
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..layers.base import Layer
+from ..parameters import FlatParameters
+
+
+class Optimizer:
+    """What all optimizers share. A new one defines `arguments`, `state_names` and `_update`.
+
+    Attributes:
+        lr: learning rate; may be changed between steps.
+        weight_decay: the L2 penalty's factor.
+        steps: steps made so far.
+    """
+
+    def __init__(self, lr: float, weight_decay: float) -> None:
+        self.steps = 0
+        self._state: dict[str, np.ndarray] = {}
+        self._target: weakref.ref[FlatParameters] | None = None
+        self._own_flat: FlatParameters | None = None
+        self._own_layers: tuple[Layer, ...] = ()
+        self.lr = lr
+        self.weight_decay = self._number("weight_decay", weight_decay, "at least 0")
+
+    @property
+    def lr(self) -> float:
+        """Learning rate, above or equal to 0."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self._lr = self._number("lr", value, "at least 0")
+
+    def _number(
+        self, name: str, value: Any, wanted: str, low: float = 0, high: float = np.inf
+    ) -> float:
+        real = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        if not real or not low <= value < high:
+            raise ValueError(
+                f"{type(self).__name__}: {name} must be a finite number, {wanted}, got {value!r}"
+            )
+        return float(value)
+
+    def arguments(self) -> dict[str, Any]:
+        """Constructor arguments that would make such an optimizer."""
+        return {"lr": self.lr, "weight_decay": self.weight_decay}
+
+    def state_names(self) -> tuple[str, ...]:
+        """Names of the arrays, as large as the parameters, that are kept from step to step."""
+        return ()
+
+    def _new_state(self, name: str, flat: FlatParameters) -> np.ndarray:
+        """The state array of that name before the first step."""
+        return np.zeros_like(flat.values)
+
+    def _update(self, flat: FlatParameters, state: dict[str, np.ndarray]) -> None:
+        """Change `flat.values` by `flat.gradients`, and `state` with them."""
+        raise NotImplementedError
+
+    def step(self, target: Any) -> None:
+        """Change the parameters of a model, a layer or a list of layers by their gradients.
+
+        Raises:
+            TypeError: if `target` is nothing of these.
+            ValueError: if the optimizer has kept the state of something else.
+        """
+        flat = self._flat_of(target)
+        if self.state_names():
+            self._attach(flat)
+        self.steps += 1
+        self._update(flat, self._state)
+
+    def _flat_of(self, target: Any) -> FlatParameters:
+        flat = getattr(target, "parameters", None)
+        if isinstance(flat, FlatParameters):
+            return flat
+        layers = (target,) if isinstance(target, Layer) else target
+        is_row = isinstance(layers, Sequence)
+        if not is_row or not layers or not all(isinstance(layer, Layer) for layer in layers):
+            raise TypeError(
+                f"{type(self).__name__}: step takes a model, a layer or a list of layers, got "
+                f"{type(target).__name__}"
+            )
+        layers = tuple(layers)
+        flat = self._own_flat
+        if flat is None or not _same_objects(layers, self._own_layers):
+            named = [(str(i), layer) for i, layer in enumerate(layers)]
+            flat = self._own_flat = FlatParameters(named)
+            self._own_layers = layers
+        elif not flat.is_bound:
+            flat.bind()
+        return flat
+
+    def _attach(self, flat: FlatParameters) -> None:
+        """Make sure that the state belongs to `flat`; new or loaded state takes the first."""
+        if self._target is not None and self._target() is flat:
+            return
+        for name in self.state_names():
+            array = self._state[name] if name in self._state else self._new_state(name, flat)
+            if self._target is not None or array.shape != flat.values.shape:
+                raise ValueError(
+                    f"{type(self).__name__}: this optimizer holds the state of another model; "
+                    f"make a new one for each model"
+                )
+            self._state[name] = array.astype(flat.dtype)
+        self._target = weakref.ref(flat)
+
+    def state_arrays(self) -> dict[str, np.ndarray]:
+        """Everything that the next steps depend on, besides the arguments; empty before a step."""
+        if not self.steps:
+            return {}
+        return {"steps": np.array(self.steps)} | self._state
+
+    def load_state_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Continue where `state_arrays` was called; the next `step` says for which model.
+
+        Raises:
+            ValueError: if these are not the arrays of such an optimizer.
+        """
+        wanted = {"steps", *self.state_names()} if arrays else set()
+        if set(arrays) != wanted:
+            raise ValueError(
+                f"{type(self).__name__}: its state is {', '.join(sorted(wanted))}, got "
+                f"{', '.join(sorted(arrays))}"
+            )
+        self.steps = int(arrays["steps"]) if arrays else 0
+        self._state = {name: np.array(arrays[name]) for name in arrays if name != "steps"}
+        self._target = None
+
+    def spec(self) -> dict[str, Any]:
+        """Type and constructor arguments, as JSON can hold them."""
+        return {"type": type(self).__name__, **self.arguments()}
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name}={value!r}" for name, value in self.arguments().items())
+        return f"{type(self).__name__}({parts})"
+
+
+def _same_objects(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+    return len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True))

@@ -1,0 +1,228 @@
+"""The update rules, each one pass over all parameters of a model."""
+
+from typing import Any
+
+import numpy as np
+
+from kernels import optim as kernels
+
+from ..parameters import FlatParameters
+from .base import Optimizer
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum if wanted.
+
+        g = gradient + weight_decay * p
+        v = momentum * v + g
+        p = p - lr * v                      nesterov: p = p - lr * (g + momentum * v)
+
+    Sutskever et al., "On the Importance of Initialization and Momentum in Deep Learning" (2013),
+    with the learning rate outside v as in PyTorch.
+
+    Raises:
+        ValueError: if an argument is out of range, or nesterov has no momentum to work with.
+    """
+
+    def __init__(
+        self,
+        lr: float = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(lr, weight_decay)
+        self.momentum = self._number("momentum", momentum, "at least 0 and below 1", 0, 1)
+        self.nesterov = bool(nesterov)
+        if self.nesterov and not self.momentum:
+            raise ValueError("SGD: nesterov needs a momentum above 0, such as 0.9")
+
+    def arguments(self) -> dict[str, Any]:
+        own = {"momentum": self.momentum, "nesterov": self.nesterov}
+        return {**super().arguments(), **own}
+
+    def state_names(self) -> tuple[str, ...]:
+        return ("velocity",) if self.momentum else ()
+
+    def _update(self, flat: FlatParameters, state: dict[str, np.ndarray]) -> None:
+        velocity = state["velocity"] if self.momentum else np.empty(0, flat.dtype)
+        kernels.sgd(
+            flat.values, flat.gradients, velocity,
+            self.lr, self.momentum, self.nesterov, self.weight_decay, flat.decayed,
+        )  # fmt: skip
+
+
+class Adam(Optimizer):
+    """Steps scaled by running averages of the gradient and of its square.
+
+        g = gradient + weight_decay * p
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        p = p - lr * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + eps)     in step t
+
+    Kingma and Ba, "Adam" (2015), algorithm 1.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    decoupled = False
+    _kernel = staticmethod(kernels.adam)
+
+    def __init__(
+        self,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(lr, weight_decay)
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise ValueError(f"{type(self).__name__}: betas must be a pair, got {betas!r}")
+        wanted = "at least 0 and below 1"
+        self.beta1, self.beta2 = (
+            self._number("each of betas", beta, wanted, 0, 1) for beta in betas
+        )
+        self.eps = self._number("eps", eps, "at least 0")
+
+    def arguments(self) -> dict[str, Any]:
+        return {**super().arguments(), "betas": [self.beta1, self.beta2], "eps": self.eps}
+
+    def state_names(self) -> tuple[str, ...]:
+        return ("m", "v")
+
+    def _update(self, flat: FlatParameters, state: dict[str, np.ndarray]) -> None:
+        self._kernel(
+            flat.values, flat.gradients, state["m"], state["v"], self.steps,
+            self.lr, self.beta1, self.beta2, self.eps,
+            self.weight_decay, flat.decayed, self.decoupled,
+        )  # fmt: skip
+
+
+class AdamW(Adam):
+    """Adam whose weight decay shrinks the weights directly: p = p - lr * weight_decay * p.
+
+    Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (2019), algorithm 2.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    decoupled = True
+
+    def __init__(
+        self,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(lr, betas, eps, weight_decay)
+
+
+class RAdam(Adam):
+    """Adam that divides by v only as far as v can be trusted after so few steps: no warm-up needed.
+
+        rho_t = rho - 2 * t * beta2**t / (1 - beta2**t)         rho = 2 / (1 - beta2) - 1
+        r = sqrt((rho_t - 4) * (rho_t - 2) * rho / ((rho - 4) * (rho - 2) * rho_t))
+
+        p = p - lr * m / (1 - beta1**t) * r * sqrt(1 - beta2**t) / (sqrt(v) + eps)  if rho_t > 5
+        p = p - lr * m / (1 - beta1**t)                                             else
+
+    with g, m and v as in Adam. Liu et al., "On the Variance of the Adaptive Learning Rate and
+    Beyond" (2020), algorithm 2; eps as in PyTorch, next to the v that is not corrected.
+
+    Args:
+        decoupled_weight_decay: shrink the weights directly, as AdamW does.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    _kernel = staticmethod(kernels.radam)
+
+    def __init__(
+        self,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        super().__init__(lr, betas, eps, weight_decay)
+        self.decoupled = bool(decoupled_weight_decay)
+
+    def arguments(self) -> dict[str, Any]:
+        return {**super().arguments(), "decoupled_weight_decay": self.decoupled}
+
+
+class RMSprop(Optimizer):
+    """Steps divided by the root of a running average of the squared gradient.
+
+        g = gradient + weight_decay * p
+        s = alpha * s + (1 - alpha) * g**2
+        u = g / (sqrt(s) + eps)
+        p = p - lr * u                      with momentum: b = momentum * b + u;  p = p - lr * b
+
+    Tieleman and Hinton, "Neural Networks for Machine Learning", lecture 6.5 (2012).
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(lr, weight_decay)
+        self.alpha = self._number("alpha", alpha, "at least 0 and below 1", 0, 1)
+        self.eps = self._number("eps", eps, "at least 0")
+        self.momentum = self._number("momentum", momentum, "at least 0 and below 1", 0, 1)
+
+    def arguments(self) -> dict[str, Any]:
+        own = {"alpha": self.alpha, "eps": self.eps, "momentum": self.momentum}
+        return {**super().arguments(), **own}
+
+    def state_names(self) -> tuple[str, ...]:
+        return ("square", "buffer") if self.momentum else ("square",)
+
+    def _update(self, flat: FlatParameters, state: dict[str, np.ndarray]) -> None:
+        buffer = state["buffer"] if self.momentum else np.empty(0, flat.dtype)
+        kernels.rmsprop(
+            flat.values, flat.gradients, state["square"], self.lr, self.alpha, self.eps,
+            self.momentum, buffer, self.weight_decay, flat.decayed,
+        )  # fmt: skip
+
+
+class AdaGrad(Optimizer):
+    """Steps divided by the root of the sum of all squared gradients so far.
+
+        g = gradient + weight_decay * p
+        s = s + g**2
+        p = p - lr * g / (sqrt(s) + eps)
+
+    Duchi, Hazan, Singer, "Adaptive Subgradient Methods" (2011).
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    def __init__(self, lr: float = 1e-2, eps: float = 1e-10, weight_decay: float = 0.0) -> None:
+        super().__init__(lr, weight_decay)
+        self.eps = self._number("eps", eps, "at least 0")
+
+    def arguments(self) -> dict[str, Any]:
+        return {**super().arguments(), "eps": self.eps}
+
+    def state_names(self) -> tuple[str, ...]:
+        return ("square",)
+
+    def _update(self, flat: FlatParameters, state: dict[str, np.ndarray]) -> None:
+        kernels.adagrad(
+            flat.values, flat.gradients, state["square"],
+            self.lr, self.eps, self.weight_decay, flat.decayed,
+        )  # fmt: skip
