@@ -5,6 +5,8 @@ import numpy as np
 from kernels import activation as activation_kernels
 from kernels import loss as kernels
 
+from .layers.checks import number
+
 _REDUCTIONS = ("mean", "sum")
 
 
@@ -17,18 +19,24 @@ class CrossEntropyLoss:
         loss[n]  = - sum over k of target[n, k] * log p[n, k]      (in nats)
         dlogits  = p - target, divided by N for reduction "mean"
 
+    With label smoothing s (Szegedy et al., "Rethinking the Inception Architecture for Computer
+    Vision", 2016, section 7) the target of a class is (1 - s) * target + s / K instead.
+    `Sequential.evaluate`, and so every validation and test loss, leaves it out: what it measures
+    can be compared whatever the network was trained with.
+
     The largest logit of each row is subtracted first, so nothing overflows. Bishop, "Pattern
     Recognition and Machine Learning", equations 4.108 and 4.109.
 
     Args:
         reduction: "mean" or "sum" over the batch.
+        label_smoothing: s above, at least 0 and below 1.
 
     Attributes:
         correct: how many rows of the last `forward` have their largest logit at the right class.
 
     Raises:
-        ValueError: if shapes do not fit, a label is out of range, or a row of targets is not
-            made of probabilities.
+        ValueError: if an argument or a label is out of range, shapes do not fit, or a row of
+            targets is not made of probabilities.
         TypeError: if the logits are not floats, or the labels neither whole numbers nor rows.
 
     Example:
@@ -39,18 +47,25 @@ class CrossEntropyLoss:
         (4, 10)
     """
 
-    def __init__(self, reduction: str = "mean") -> None:
+    def __init__(self, reduction: str = "mean", label_smoothing: float = 0.0) -> None:
         if reduction not in _REDUCTIONS:
             raise ValueError(
                 f"CrossEntropyLoss: reduction must be 'mean' or 'sum', got {reduction!r}"
             )
         self.reduction = reduction
+        self.label_smoothing = number(
+            "CrossEntropyLoss", "label_smoothing", label_smoothing, 0, 1,
+            "a number of at least 0 and below 1",
+        )  # fmt: skip
         self.correct = 0
         self._logits: np.ndarray | None = None
         self._gradient: np.ndarray | None = None
 
     def __repr__(self) -> str:
-        return "CrossEntropyLoss()" if self.reduction == "mean" else 'CrossEntropyLoss("sum")'
+        arguments = ['"sum"'] if self.reduction == "sum" else []
+        if self.label_smoothing:
+            arguments.append(f"label_smoothing={self.label_smoothing!r}")
+        return f"CrossEntropyLoss({', '.join(arguments)})"
 
     def forward(self, logits: np.ndarray, labels: np.ndarray) -> float:
         """The loss of a batch, over all its rows as `reduction` says."""
@@ -59,13 +74,18 @@ class CrossEntropyLoss:
         rows, classes = logits.shape
         losses, self._gradient = np.empty(rows, logits.dtype), np.empty_like(logits)
         scale = 1 / rows if self.reduction == "mean" else 1.0
+        smoothing = self.label_smoothing
         if labels.ndim == 2 and (labels.shape[1] == classes or labels.shape[1] > 1):
             targets = _checked_targets(labels, logits)
-            kernels.softmax_cross_entropy_soft(logits, targets, scale, losses, self._gradient)
             right = targets.argmax(axis=1)
+            if smoothing:
+                targets = targets * (1 - smoothing) + smoothing / classes
+            kernels.softmax_cross_entropy_soft(logits, targets, scale, losses, self._gradient)
         else:
             right = _checked_labels(labels, rows, classes)
-            kernels.softmax_cross_entropy(logits, right, scale, losses, self._gradient)
+            kernels.softmax_cross_entropy(
+                logits, right, scale, smoothing, losses, self._gradient
+            )  # fmt: skip
         self.correct = int(np.count_nonzero(logits.argmax(axis=1) == right))
         self._logits = logits
         return float(losses.sum(dtype=np.float64) * scale)

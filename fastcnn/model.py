@@ -331,6 +331,8 @@ class Sequential:
     def evaluate(self, x: np.ndarray, y: np.ndarray, batch_size: int = 256) -> tuple[float, float]:
         """(loss, accuracy): mean cross-entropy in nats, and the share of right classes, 0 to 1.
 
+        The cross-entropy is that of the labels as they are, not smoothed.
+
         Raises:
             ValueError: if there are not as many labels as samples, or none.
         """

@@ -16,27 +16,34 @@ from numba import prange
 from kernels import jit
 from kernels.activation import exponentials, row_maximum
 from kernels.shares import is_small
-from kernels.simd import fma, lanes, load_part, splat, store_part, total, where
+from kernels.simd import first_lanes, fma, lanes, load_part, splat, store_part, total, where
 
 _WORK = 32  # an exponential, and rows too short to fill a vector
 
 
 def softmax_cross_entropy(
-    logits: np.ndarray, labels: np.ndarray, scale: float, losses: np.ndarray, dlogits: np.ndarray
+    logits: np.ndarray,
+    labels: np.ndarray,
+    scale: float,
+    smoothing: float,
+    losses: np.ndarray,
+    dlogits: np.ndarray,
 ) -> None:
     """Loss for class labels.
 
     logits : (N, K);  labels : int64 (N,), 0 <= label < K
+    smoothing : part of each label's weight that all K classes share, 0 to 1;
+        t = (1 - smoothing) * one-hot(labels) + smoothing / K
     losses : (N,), the loss of every row, not scaled
-    dlogits : (N, K) = (softmax(logits) - one-hot(labels)) * scale;  scale is 1 / N for the
-        gradient of the mean
+    dlogits : (N, K) = (softmax(logits) - t) * scale;  scale is 1 / N for the gradient of the mean
     """
     rows, classes = logits.shape
-    logits, dlogits, scale = logits.reshape(-1), dlogits.reshape(-1), logits.dtype.type(scale)
+    logits, dlogits, kind = logits.reshape(-1), dlogits.reshape(-1), logits.dtype.type
+    numbers = kind(scale), kind(1 - smoothing), kind(smoothing), kind(1 / classes)
     if is_small(logits.size, _WORK):
-        _labels_share(logits, labels, scale, losses, dlogits, classes, 0, rows)
+        _labels_share(logits, labels, numbers, losses, dlogits, classes, 0, rows)
     else:
-        _labels_all(logits, labels, scale, losses, dlogits, classes)
+        _labels_all(logits, labels, numbers, losses, dlogits, classes)
 
 
 def softmax_cross_entropy_soft(
@@ -57,12 +64,12 @@ def softmax_cross_entropy_soft(
 
 
 @jit.parallel
-def _labels_all(logits, labels, scale, losses, dlogits, classes):
+def _labels_all(logits, labels, numbers, losses, dlogits, classes):
     chunks = jit.MAX_CHUNKS
     rows = losses.size
     for chunk in prange(chunks):  # owns a few rows
         first, last = rows * chunk // chunks, rows * (chunk + 1) // chunks
-        _labels_share(logits, labels, scale, losses, dlogits, classes, first, last)
+        _labels_share(logits, labels, numbers, losses, dlogits, classes, first, last)
 
 
 @jit.parallel
@@ -75,17 +82,35 @@ def _targets_all(logits, targets, scale, losses, dlogits, classes):
 
 
 @jit.serial
-def _labels_share(logits, labels, scale, losses, dlogits, classes, first, last):
+def _labels_share(logits, labels, numbers, losses, dlogits, classes, first, last):
+    scale, keep, smoothing, portion = numbers
     for row in range(first, last):
         start, stop = row * classes, (row + 1) * classes
         target = start + labels[row]
         highest = row_maximum(logits, start, stop)
         weight_sum = exponentials(logits, start, stop, highest, dlogits)
-        losses[row] = math.log(weight_sum) - (logits[target] - highest)
+        log_sum = math.log(weight_sum)
+        loss = log_sum - (logits[target] - highest)
+        if smoothing > 0:
+            mean = _sum_below(logits, start, stop, highest) * portion
+            loss = keep * loss + smoothing * (log_sum - mean)
+        losses[row] = loss
         factor = splat(logits, scale / weight_sum)
+        shared = splat(logits, -scale * smoothing * portion)
         for i in range(start, stop, lanes(logits)):
-            store_part(dlogits, i, load_part(dlogits, i, stop - i) * factor, stop - i)
-        dlogits[target] -= scale
+            store_part(dlogits, i, fma(load_part(dlogits, i, stop - i), factor, shared), stop - i)
+        dlogits[target] -= scale * keep
+
+
+@jit.serial
+def _sum_below(logits, start, stop, highest):
+    """Sum of logits - highest, none of which is above 0."""
+    shift, zero = splat(logits, highest), splat(logits, 0.0)
+    sums = zero
+    for i in range(start, stop, lanes(logits)):
+        below = load_part(logits, i, stop - i) - shift
+        sums = sums + where(first_lanes(below, stop - i), below, zero)
+    return total(sums)
 
 
 @jit.serial

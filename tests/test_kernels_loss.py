@@ -20,9 +20,9 @@ def twin(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return -(targets * log_p).sum(axis=1), np.exp(log_p) * weight - targets
 
 
-def run_labels(logits: np.ndarray, labels: np.ndarray, scale: float = 1.0):
+def run_labels(logits: np.ndarray, labels: np.ndarray, scale: float = 1.0, smoothing: float = 0.0):
     losses, dlogits = np.full(len(logits), 7, logits.dtype), np.full_like(logits, 7)
-    loss.softmax_cross_entropy(logits, labels, scale, losses, dlogits)
+    loss.softmax_cross_entropy(logits, labels, scale, smoothing, losses, dlogits)
     return losses, dlogits
 
 
@@ -41,9 +41,11 @@ def test_losses_and_gradient(shape: tuple[int, int], dtype: DTypeLike):
     labels = rng.integers(0, classes, rows)
     one_hot = np.eye(classes, dtype=dtype)[labels]
     soft = rng.random(shape).astype(dtype)
+    smoothed = dtype(0.7) * one_hot + dtype(0.3 / classes)
     eps = np.finfo(dtype).eps
     for result, targets in (
         (run_labels(logits, labels, 0.5), one_hot),
+        (run_labels(logits, labels, 0.5, 0.3), smoothed),
         (run_targets(logits, one_hot, 0.5), one_hot),
         (run_targets(logits, soft, 0.5), soft),
     ):
@@ -59,6 +61,23 @@ def test_a_case_done_by_hand():
     losses, gradient = run_labels(logits, np.array([1]))
     np.testing.assert_allclose(losses, [np.log(4)])
     np.testing.assert_allclose(gradient, [[0.125, -0.75, 0.625]])
+
+
+def test_a_smoothed_case_done_by_hand():
+    # The targets are 0.1, 0.8, 0.1; the logarithms of 1/8, 2/8, 5/8 as above.
+    logits = np.log(np.array([[1.0, 2.0, 5.0]]))
+    losses, gradient = run_labels(logits, np.array([1]), smoothing=0.3)
+    expected = 0.1 * np.log(8) + 0.8 * np.log(4) + 0.1 * np.log(8 / 5)
+    np.testing.assert_allclose(losses, [expected])
+    np.testing.assert_allclose(gradient, [[0.025, -0.55, 0.525]])
+
+
+@every_dtype
+@pytest.mark.parametrize("label", [0, 1])
+def test_smoothed_labels_are_infinitely_surprised_by_an_impossible_class(dtype: DTypeLike, label):
+    losses, gradient = run_labels(np.array([[-np.inf, 0, 0]], dtype), np.array([label]), 1.0, 0.3)
+    assert losses[0] == np.inf
+    assert np.isfinite(gradient).all()
 
 
 @every_dtype
@@ -91,6 +110,11 @@ def test_gradients_are_the_numerical_ones():
     logits, targets = rng.standard_normal((3, 7)), rng.random((3, 7))
     labels = np.array([0, 6, 3])
     ones = np.ones(3)
+    _, gradient = run_labels(logits, labels, smoothing=0.3)
+    check_gradient(
+        lambda: run_labels(logits, labels, smoothing=0.3)[0],
+        {"z": logits}, ones, {"z": gradient},
+    )  # fmt: skip
     _, gradient = run_labels(logits, labels)
     check_gradient(lambda: run_labels(logits, labels)[0], {"z": logits}, ones, {"z": gradient})
     _, gradient = run_targets(logits, targets)

@@ -38,9 +38,40 @@ def test_value_and_gradient(dtype: type, reduction: str, one_hot: bool) -> None:
     assert loss.correct == np.count_nonzero(logits.argmax(axis=1) == labels)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+def test_value_and_gradient_are_those_of_pytorch(reduction: str, smoothing: float) -> None:
+    torch = pytest.importorskip("torch")
+    logits = 3 * RNG.normal(size=(7, 10))
+    ours = CrossEntropyLoss(reduction, label_smoothing=smoothing)
+    theirs = torch.nn.CrossEntropyLoss(reduction=reduction, label_smoothing=smoothing)
+    for labels in (RNG.integers(0, 10, 7), RNG.dirichlet(np.ones(10), 7)):
+        twin = torch.tensor(logits, requires_grad=True)
+        value = theirs(twin, torch.tensor(labels))
+        value.backward()
+        assert ours.forward(logits, labels) == pytest.approx(value.item(), rel=1e-13)
+        np.testing.assert_allclose(ours.backward(), twin.grad.numpy(), rtol=1e-12, atol=1e-15)
+
+
+def test_smoothing_changes_neither_probabilities_nor_what_is_right() -> None:
+    logits, labels = RNG.normal(size=(50, 4)), RNG.integers(0, 4, 50)
+    plain, smooth = CrossEntropyLoss(), CrossEntropyLoss(label_smoothing=0.5)
+    assert plain.forward(logits, labels) != smooth.forward(logits, labels)
+    assert plain.correct == smooth.correct
+    np.testing.assert_array_equal(plain.probabilities, smooth.probabilities)
+
+
+def test_representation() -> None:
+    assert repr(CrossEntropyLoss()) == "CrossEntropyLoss()"
+    assert repr(CrossEntropyLoss("sum")) == 'CrossEntropyLoss("sum")'
+    expected = 'CrossEntropyLoss("sum", label_smoothing=0.1)'
+    assert repr(CrossEntropyLoss("sum", 0.1)) == expected
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
 @pytest.mark.parametrize("labels", [np.array([2, 0, 3]), RNG.dirichlet(np.ones(4), 3)])
-def test_numerical_gradient(labels: np.ndarray) -> None:
-    logits, loss = RNG.normal(size=(3, 4)), CrossEntropyLoss()
+def test_numerical_gradient(labels: np.ndarray, smoothing: float) -> None:
+    logits, loss = RNG.normal(size=(3, 4)), CrossEntropyLoss(label_smoothing=smoothing)
     loss.forward(logits, labels)
     check_gradient(
         lambda: np.array([loss.forward(logits, labels)]),
@@ -115,6 +146,9 @@ def test_mistakes(logits, labels, error, message) -> None:
 def test_order_and_reduction() -> None:
     with pytest.raises(ValueError, match="reduction must be 'mean' or 'sum', got 'max'"):
         CrossEntropyLoss("max")
+    for wrong in (-0.1, 1, float("nan"), "0.1"):
+        with pytest.raises(ValueError, match="CrossEntropyLoss: label_smoothing must be a number"):
+            CrossEntropyLoss(label_smoothing=wrong)
     with pytest.raises(RuntimeError, match="backward needs a forward"):
         CrossEntropyLoss().backward()
     with pytest.raises(RuntimeError, match="probabilities needs a forward"):
