@@ -33,8 +33,9 @@ COLUMNS = (
 class History(dict[str, list[float]]):
     """Numbers per epoch: a dict of lists, one entry for each finished epoch.
 
-    Keys: ``epoch`` (from 1), ``lr``, ``loss`` and ``accuracy`` (means over the epoch's batches,
-    each measured just before the batch's step; loss in nats per image, accuracy 0 to 1),
+    Keys: ``epoch`` (from 1), ``lr`` (that of the epoch's last step, where it changes with the
+    step), ``loss`` and ``accuracy`` (means over the epoch's batches, each measured just before the
+    batch's step; loss in nats per image, as it is trained on; accuracy 0 to 1),
     ``val_loss`` and ``val_accuracy``, ``test_loss`` and ``test_accuracy`` (measured after the
     epoch, where there are such images), ``seconds`` (the whole epoch) and ``seconds_training``
     (without the measuring).

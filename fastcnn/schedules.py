@@ -1,9 +1,13 @@
-"""Learning rates that change with the epoch.
+"""Learning rates that change with the epoch or with the step.
 
 A schedule is a rule without memory: ``schedule.rate(lr, epoch, epochs)`` is the learning rate of
 epoch number ``epoch`` (the first is 0) in a run of ``epochs``, where ``lr`` is the rate that the
 optimizer was made with. Having no memory, it gives a resumed run the rates of an uninterrupted
 one.
+
+Training asks for ``schedule.step_rate(lr, epoch, epochs, step, steps)`` at every step, the first of
+``steps`` in the epoch being 0. It is the epoch's rate, but for `OneCycle`, `Warmup` and
+``CosineAnnealing(per_step=True)``, which change within the epoch.
 
 Example:
     >>> from fastcnn.schedules import StepDecay
@@ -17,11 +21,15 @@ from typing import Any
 
 
 class Schedule:
-    """What all schedules share. A new one needs `rate`, and `spec` if it takes arguments."""
+    """What all schedules share. A new one needs `rate`; `step_rate`, if its rate is per step."""
 
     def rate(self, lr: float, epoch: int, epochs: int) -> float:
         """Learning rate of epoch ``epoch`` (0 to epochs - 1); ``lr`` is the optimizer's own."""
         raise NotImplementedError
+
+    def step_rate(self, lr: float, epoch: int, epochs: int, step: int, steps: int) -> float:
+        """Learning rate of step ``step`` (0 to steps - 1) of that epoch."""
+        return self.rate(lr, epoch, epochs)
 
     def spec(self) -> dict[str, Any]:
         """Type and arguments, as JSON can hold them."""
@@ -80,11 +88,12 @@ class ExponentialDecay(Schedule):
 
 
 class CosineAnnealing(Schedule):
-    """Half a cosine from ``lr`` down to ``lr_min`` over the run, a new rate per epoch.
+    """Half a cosine from ``lr`` down to ``lr_min`` over the run, a new rate per epoch or step.
 
     lr_min + (lr - lr_min) * (1 + cos(pi * epoch / epochs)) / 2, after Loshchilov and Hutter,
     "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017), without restarts. The last
-    epoch is one step short of ``lr_min``, so that no epoch is spent on a rate of zero.
+    epoch is one step short of ``lr_min``, so that no epoch is spent on a rate of zero. With
+    ``per_step`` the epoch is a fraction, 2.5 in the middle of the third.
 
     Raises
     ------
@@ -92,14 +101,19 @@ class CosineAnnealing(Schedule):
         If ``lr_min`` is negative.
     """
 
-    def __init__(self, lr_min: float = 0.0) -> None:
+    def __init__(self, lr_min: float = 0.0, per_step: bool = False) -> None:
         if not lr_min >= 0:
             raise ValueError(f"CosineAnnealing: lr_min must not be negative, got {lr_min!r}")
         self.lr_min = lr_min
+        self.per_step = bool(per_step)
 
-    def rate(self, lr: float, epoch: int, epochs: int) -> float:
+    def rate(self, lr: float, epoch: float, epochs: int) -> float:
         """The formula above."""
         return self.lr_min + (lr - self.lr_min) * (1 + math.cos(math.pi * epoch / epochs)) / 2
+
+    def step_rate(self, lr: float, epoch: int, epochs: int, step: int, steps: int) -> float:
+        """The formula above, with the fraction if it is ``per_step``."""
+        return self.rate(lr, epoch + step / steps if self.per_step else epoch, epochs)
 
 
 class DecayAndHalve(Schedule):
@@ -123,17 +137,109 @@ class DecayAndHalve(Schedule):
         return lr * self.decay**epoch / 2 ** (epoch // 10)
 
 
+class OneCycle(Schedule):
+    """Up to ``lr`` and down to nearly nothing, a new rate per step, each way half a cosine.
+
+    From lr / div_factor in the first step to lr after ``pct_start`` of all steps, and on to
+    lr / div_factor / final_div_factor in the last. Smith and Topin, "Super-Convergence: Very Fast
+    Training of Neural Networks Using Large Learning Rates" (2018), in the form of PyTorch's
+    OneCycleLR. The momentum stays as it is: what of an optimizer would be cycled has another name
+    in each, and the rate is what the method is about.
+
+    Raises
+    ------
+    ValueError
+        If ``pct_start`` is not between 0 and 1, or a factor not above 0.
+
+    Examples
+    --------
+    >>> [round(OneCycle(pct_start=0.5).rate(1.0, step, 6), 4) for step in range(6)]
+    [0.04, 0.52, 1.0, 0.75, 0.25, 0.0]
+    """
+
+    def __init__(
+        self, pct_start: float = 0.3, div_factor: float = 25.0, final_div_factor: float = 1e4
+    ) -> None:
+        if not 0 < pct_start < 1:
+            raise ValueError(f"OneCycle: pct_start must lie between 0 and 1, got {pct_start!r}")
+        _check_positive("div_factor", div_factor)
+        _check_positive("final_div_factor", final_div_factor)
+        self.pct_start = pct_start
+        self.div_factor = div_factor
+        self.final_div_factor = final_div_factor
+
+    def rate(self, lr: float, epoch: int, epochs: int) -> float:
+        """The rate if an epoch had a single step."""
+        return self.step_rate(lr, epoch, epochs, 0, 1)
+
+    def step_rate(self, lr: float, epoch: int, epochs: int, step: int, steps: int) -> float:
+        """The cycle above."""
+        now, last = epoch * steps + step, epochs * steps - 1
+        highest = self.pct_start * epochs * steps - 1
+        start = lr / self.div_factor
+        if now < highest:
+            return _half_cosine(start, lr, now / highest)
+        return _half_cosine(lr, start / self.final_div_factor, (now - highest) / (last - highest))
+
+
+class Warmup(Schedule):
+    """Any schedule, its rates made smaller in the first epochs: gently into the first steps.
+
+    During ``epochs`` epochs (2.5 is fine) the schedule's rate is multiplied by a factor that rises
+    with every step, linearly from ``start`` to 1; from then on its rates are its own. Goyal et al.,
+    "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour" (2017), section 2.2.
+
+    Raises
+    ------
+    ValueError
+        If ``epochs`` is not above 0, or ``start`` not between 0 and 1.
+
+    Examples
+    --------
+    >>> schedule = Warmup(Constant(), epochs=2, start=0.2)
+    >>> [round(schedule.step_rate(1.0, epoch, 3, 0, 2), 3) for epoch in range(3)]
+    [0.2, 0.6, 1.0]
+    """
+
+    def __init__(self, schedule: Schedule, epochs: float = 1.0, start: float = 0.01) -> None:
+        if not isinstance(schedule, Schedule):
+            raise ValueError(
+                f"Warmup: schedule must be a schedule, such as CosineAnnealing(), got {schedule!r}"
+            )
+        _check_positive("warm-up epochs", epochs)
+        if not 0 <= start <= 1:
+            raise ValueError(f"Warmup: start must lie between 0 and 1, got {start!r}")
+        self.schedule = schedule
+        self.epochs = epochs
+        self.start = start
+
+    def rate(self, lr: float, epoch: int, epochs: int) -> float:
+        """The rate of the epoch's first step, if the schedule's own is per epoch."""
+        return self.step_rate(lr, epoch, epochs, 0, 1)
+
+    def step_rate(self, lr: float, epoch: int, epochs: int, step: int, steps: int) -> float:
+        """The schedule's rate, or a part of it."""
+        rate = self.schedule.step_rate(lr, epoch, epochs, step, steps)
+        share = (epoch + step / steps) / self.epochs
+        return rate * (self.start + (1 - self.start) * share) if share < 1 else rate
+
+    def spec(self) -> dict[str, Any]:
+        """Type and arguments, as JSON can hold them."""
+        return {**super().spec(), "schedule": self.schedule.spec()}
+
+
 _NAMES: dict[str, type[Schedule]] = {
     "constant": Constant,
     "step": StepDecay,
     "exponential": ExponentialDecay,
     "cosine": CosineAnnealing,
     "s5": DecayAndHalve,
+    "onecycle": OneCycle,
 }
 
 
 def names() -> tuple[str, ...]:
-    """Short names, as the command line has them."""
+    """Short names, as the command line has them; `Warmup` needs another schedule and has none."""
     return tuple(_NAMES)
 
 
@@ -150,6 +256,11 @@ def from_name(name: str, **arguments: Any) -> Schedule:
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(_NAMES)}"
         raise ValueError(f"there is no schedule {name!r}; {hint}")
     return _NAMES[name](**arguments)
+
+
+def _half_cosine(start: float, end: float, share: float) -> float:
+    """From ``start`` (share 0) to ``end`` (share 1)."""
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
 
 
 def _check_positive(name: str, value: float) -> None:

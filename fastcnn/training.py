@@ -222,7 +222,7 @@ def fit(
 _EXAMPLES = {
     "loss": "CrossEntropyLoss()",
     "optimizer": "SGD(0.01)",
-    "schedule": "schedules.Cosine()",
+    "schedule": "schedules.CosineAnnealing()",
     "augment": "Augment(flip=True)",
 }
 

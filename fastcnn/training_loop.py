@@ -169,7 +169,6 @@ class TrainingLoop:
     def _epoch(self, epoch: int, epochs: int) -> dict[str, float]:
         """Train one epoch (counted from 1) and measure it."""
         started = time.perf_counter()
-        lr = self.optimizer.lr = self.schedule.rate(self._lr, epoch - 1, epochs)
         rows = self.rows
         if self.shuffle:
             rows = rows[generator(self.seed, "shuffle", epoch).permutation(len(rows))]
@@ -177,6 +176,7 @@ class TrainingLoop:
         self.progress.on_epoch_start(epoch, epochs, steps)
         total_loss, correct = 0.0, 0
         for step in range(steps):
+            self.optimizer.lr = self.schedule.step_rate(self._lr, epoch - 1, epochs, step, steps)
             indices = rows[step * self.batch_size : (step + 1) * self.batch_size]
             value = self._step(indices, epoch, step)
             total_loss += value if self.loss.reduction == "sum" else value * len(indices)
@@ -187,7 +187,7 @@ class TrainingLoop:
         if not self.model.is_finite():
             raise self._diverged("the parameters became infinite or NaN", epoch, steps)
         trained = time.perf_counter()
-        row = {"epoch": epoch, "lr": lr, "loss": total_loss / len(rows)}
+        row = {"epoch": epoch, "lr": self.optimizer.lr, "loss": total_loss / len(rows)}
         row["accuracy"] = correct / len(rows)
         for part, data in (("val", self.validation), ("test", self.test)):
             if data is not None:

@@ -11,7 +11,7 @@ from fastcnn.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D
 from fastcnn.losses import CrossEntropyLoss
 from fastcnn.optim import SGD, Adam, Lookahead, Ranger
 from fastcnn.progress import Progress
-from fastcnn.schedules import StepDecay
+from fastcnn.schedules import CosineAnnealing, OneCycle, StepDecay, Warmup
 from fastcnn.training import TrainingDiverged, fit, split
 
 
@@ -237,6 +237,37 @@ def test_interrupted_and_resumed_has_the_same_bits(digits, tmp_path, batches, op
     for name in ("epoch", "lr", "loss", "accuracy", "val_loss", "val_accuracy"):
         assert rest[name] == history[name]
     assert rest.best_epoch == history.best_epoch
+
+
+@pytest.mark.parametrize(
+    "schedule", [OneCycle(), Warmup(CosineAnnealing(per_step=True), epochs=2.5)], ids=repr
+)
+def test_rates_per_step_survive_an_interruption(digits, tmp_path, schedule):
+    whole, history = run(digits, schedule=schedule)
+    path = tmp_path / "last.npz"
+    run(digits, path, schedule=schedule, should_stop=StopAfter(7))
+    resumed, rest = run(digits, path, schedule=schedule, resume_from=path)
+    assert_same_bits(arrays(resumed), arrays(whole))
+    assert rest["lr"] == history["lr"]
+    # The column tells the rate of each epoch's last step.
+    assert history["lr"] == [schedule.step_rate(0.05, epoch, 4, 2, 3) for epoch in range(4)]
+
+
+def test_every_step_is_made_with_its_rate(blobs):
+    x, y = blobs
+    rates = []
+
+    class Watched(SGD):
+        def step(self, target):
+            rates.append(self.lr)
+            super().step(target)
+
+    schedule = Warmup(OneCycle(), epochs=1)
+    optimizer = Watched(0.1)
+    fit(line(), x, y, optimizer=optimizer, epochs=2, batch_size=20, schedule=schedule)
+    assert rates == [schedule.step_rate(0.1, e, 2, s, 3) for e in (0, 1) for s in (0, 1, 2)]
+    assert len(set(rates)) == 6
+    assert optimizer.lr == 0.1  # as it was made
 
 
 def test_a_finished_run_resumes_to_itself(digits, tmp_path):
