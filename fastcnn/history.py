@@ -46,7 +46,8 @@ class History(dict[str, list[float]]):
         The epoch that was best on the validation images; without them, the last; 0 before the
         first is finished.
     stopped_because : str
-        "all epochs done", "early stopping" or "interrupted"; "" while training.
+        "all epochs done", "early stopping", "gain under the threshold" or "interrupted"; "" while
+        training.
     notes : list of str
         Sentences that a reader of the numbers should know.
     """
@@ -102,6 +103,11 @@ class History(dict[str, list[float]]):
         return text.getvalue()
 
 
+def gain(name: str, before: float, after: float) -> float:
+    """How much better a number of a row has become: a loss gains by falling."""
+    return before - after if name.endswith("loss") else after - before
+
+
 class Best:
     """Which epoch is best so far by one validated number.
 
@@ -131,10 +137,8 @@ class Best:
     def update(self, epoch: int, row: Mapping[str, float]) -> bool:
         """Take note of an epoch's numbers; returns whether it is the best so far."""
         value = row[self.monitor]
-        if self.value is not None:
-            gain = self.value - value if self.monitor == "val_loss" else value - self.value
-            if not gain > self.min_gain:
-                return False
+        if self.value is not None and not gain(self.monitor, self.value, value) > self.min_gain:
+            return False
         self.epoch, self.value = epoch, value
         return True
 
@@ -150,3 +154,48 @@ class Best:
                 f"with {self.monitor!r}"
             )
         self.epoch, self.value = state["epoch"], state["value"]
+
+
+class Pace:
+    """Whether an epoch still gains enough to be worth its time.
+
+    Unlike `Best`, which asks whether a record was broken, it looks at how steep the curve still
+    is: the gain per epoch is the mean over the last few, which is their whole gain divided by
+    their number.
+
+    Parameters
+    ----------
+    name : str
+        Column of the history: a loss gains by falling, an accuracy by rising.
+    least : float
+        What an epoch has to gain, in units of that column.
+    epochs : int
+        Over how many epochs the gain is averaged.
+
+    Raises
+    ------
+    ValueError
+        If ``least`` is negative.
+
+    Examples
+    --------
+    >>> history = History({"epoch": [1, 2, 3, 4], "accuracy": [0.5, 0.8, 0.9, 0.91]})
+    >>> Pace("accuracy", 0.05, epochs=1).is_slow(history)
+    True
+    >>> Pace("accuracy", 0.05, epochs=3).is_slow(history)
+    False
+    """
+
+    def __init__(self, name: str, least: float, epochs: int) -> None:
+        if not least >= 0:
+            raise ValueError(f"stop_gain must not be negative, got {least!r}")
+        self.name = name
+        self.least = least
+        self.epochs = epochs
+
+    def is_slow(self, history: History) -> bool:
+        """Whether the last epochs gained less than they had to; False while they are too few."""
+        values = history.get(self.name, [])
+        if len(values) <= self.epochs:
+            return False
+        return gain(self.name, values[-1 - self.epochs], values[-1]) / self.epochs < self.least

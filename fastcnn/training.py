@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from . import blas, schedules
 from .data.augment import Augment
-from .history import Best, History
+from .history import Best, History, Pace
 from .losses import CrossEntropyLoss
 from .optim import SGD, Optimizer
 from .optim import from_name as optimizer_from_name
@@ -78,6 +78,8 @@ def fit(
     patience: int | None = None,
     monitor: str = "val_loss",
     min_gain: float = 0.0,
+    stop_gain: float | None = None,
+    stop_gain_epochs: int = 3,
     restore_best: bool | None = None,
     clip_norm: float | None = None,
     clip_mode: str = "global",
@@ -119,7 +121,14 @@ def fit(
     monitor : {"val_loss", "val_accuracy"}
         What decides which epoch is best.
     min_gain : float
-        An epoch is better only if it gains more than this.
+        An epoch is better only if it gains more than this on the best so far.
+    stop_gain : float, optional
+        Stop once an epoch gains less than this: ``monitor`` where there is validation data, else
+        the training accuracy (0.001 is a tenth of a percent). Unlike ``patience``, which counts
+        the epochs since the best one, it watches how steep the curve is. A network that has not
+        yet begun to learn (its loss is that of guessing) is not stopped.
+    stop_gain_epochs : int
+        The gain is the mean over so many epochs, as one alone is noisy; 1 for each by itself.
     restore_best : bool, optional
         End with the parameters of the best epoch. Default: if ``patience`` is given.
     clip_norm : float, optional
@@ -166,6 +175,7 @@ def fit(
     _check_whole("batch_size", batch_size)
     if patience is not None:
         _check_whole("patience", patience)
+    _check_whole("stop_gain_epochs", stop_gain_epochs)
     if clip_norm is not None and not clip_norm > 0:
         raise ValueError(f"clip_norm must be above 0, got {clip_norm!r}")
     if clip_mode not in ("global", "array"):
@@ -192,6 +202,9 @@ def fit(
         _check_pair("validation", validation)
     seed = model.seed if seed is None else seed
     x, y, rows, validation = _training_data(x, y, validation, seed)
+    pace = None
+    if stop_gain is not None:
+        pace = Pace(monitor if validation else "accuracy", stop_gain, stop_gain_epochs)
     loop = TrainingLoop(
         model=model,
         loss=loss or CrossEntropyLoss(),
@@ -204,6 +217,7 @@ def fit(
         validation=validation,
         test=test,
         best=Best(monitor, min_gain),
+        pace=pace,
         clip_norm=clip_norm,
         clip_mode=clip_mode,
         augment=augment,

@@ -1,5 +1,6 @@
 """Epochs and steps: what `fastcnn.training.fit` runs once it has checked its arguments."""
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from kernels import optim as optim_kernels
 from . import checkpoint
 from .data.augment import Augment
 from .data.batches import Batches
-from .history import Best, History
+from .history import Best, History, Pace
 from .losses import CrossEntropyLoss
 from .optim import Optimizer
 from .progress import Progress
@@ -79,6 +80,7 @@ class TrainingLoop:
     validation: Arrays | None
     test: Arrays | None
     best: Best
+    pace: Pace | None
     clip_norm: float | None
     clip_mode: str
     augment: Augment | None
@@ -160,11 +162,19 @@ class TrainingLoop:
         finished = self.history.epochs
         if patience is not None and finished - self.best.epoch >= patience:
             self.history.stopped_because = "early stopping"
+        elif self._is_slow():
+            self.history.stopped_because = "gain under the threshold"
         elif finished >= epochs:
             self.history.stopped_because = "all epochs done"
         else:
             return False
         return True
+
+    def _is_slow(self) -> bool:
+        """Whether the last epochs gained too little, by a network that has begun to learn."""
+        if self.pace is None or not self.pace.is_slow(self.history):
+            return False
+        return not self._is_guessing(self.history["loss"][-1])
 
     def _epoch(self, epoch: int, epochs: int) -> dict[str, float]:
         """Train one epoch (counted from 1) and measure it."""
@@ -238,13 +248,21 @@ class TrainingLoop:
         advice = advice or f"the learning rate {lr:g} is probably too high, try {lr / 10:g}"
         return TrainingDiverged(what, epoch, batch, advice, kept, self.history)
 
+    @functools.cached_property
+    def _classes(self) -> int:
+        return self.model.output_shape((1, *self.x.shape[1:]))[1]
+
+    def _is_guessing(self, loss: float) -> bool:
+        """Whether that is the loss of a network that has learned nothing."""
+        guessing = math.log(self._classes)
+        return abs(loss - guessing) <= _STUCK_WITHIN * guessing
+
     def _note_if_lost(self, row: dict[str, float]) -> None:
         """Say once that the network does no better than guessing, or far worse."""
-        classes = self.loss.backward().shape[1]
-        guessing, value = math.log(classes), row["loss"]
         if self.history.notes:
             return
-        if abs(value - guessing) <= _STUCK_WITHIN * guessing:
+        classes, guessing, value = self._classes, math.log(self._classes), row["loss"]
+        if self._is_guessing(value):
             note = (
                 f"the training loss {value:.4f} is still that of guessing, ln {classes} = "
                 f"{guessing:.4f}: if this lasts, try another learning rate, and check that labels "

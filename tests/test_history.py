@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastcnn.history import Best, History
+from fastcnn.history import Best, History, Pace
 from fastcnn.progress import ConsoleProgress
 
 
@@ -16,6 +16,21 @@ def test_best():
     assert rising.update(1, {"val_accuracy": 0.5})
     assert not rising.update(2, {"val_accuracy": 0.5})
     assert rising.update(3, {"val_accuracy": 0.6})
+
+
+def test_pace():
+    # Gains of 0.25, 0.125 and 0.0625 an epoch; exact in binary.
+    history = History({"accuracy": [0.25, 0.5, 0.625, 0.6875]})
+    assert not Pace("accuracy", 0.0625, 1).is_slow(history)
+    assert Pace("accuracy", 0.07, 1).is_slow(history)
+    assert not Pace("accuracy", 0.09, 2).is_slow(history)  # the mean is 0.09375
+    assert Pace("accuracy", 0.1, 2).is_slow(history)
+    assert not Pace("accuracy", 0.14, 3).is_slow(history)
+    assert not Pace("accuracy", 9.0, 4).is_slow(history)  # four gains need five epochs
+    history["val_loss"] = [1.0, 0.5, 0.25, 0.5]
+    assert Pace("val_loss", 0.0, 1).is_slow(history)
+    assert not Pace("val_loss", 0.0, 2).is_slow(history)
+    assert not Pace("val_loss", 0.0, 1).is_slow(History())
 
 
 def test_table(capsys):

@@ -1,5 +1,6 @@
 """The training loop: what it computes, when it stops, and that a resumed run has the same bits."""
 
+import itertools
 import math
 
 import numpy as np
@@ -313,6 +314,68 @@ def test_without_patience_the_last_epoch_stays(digits):
     assert model.evaluate(*validation)[0] == history["val_loss"][-1]
 
 
+# --- stopping by gain -------------------------------------------------------------------------
+
+
+def test_training_stops_when_its_accuracy_gains_too_little(digits):
+    x, y = digits
+
+    def train(epochs):
+        return fit(
+            small_cnn(dropout=0), x, y, optimizer=Adam(0.003), epochs=30,
+            stop_gain=0.02, stop_gain_epochs=epochs,
+        )  # fmt: skip
+
+    history = train(2)
+    accuracy = history["accuracy"]
+    assert history.stopped_because == "gain under the threshold"
+    gains = [(accuracy[i] - accuracy[i - 2]) / 2 for i in range(2, len(accuracy))]
+    assert min(gains[:-1]) >= 0.02 > gains[-1]
+    # One epoch at a time, the first that gains little ends it.
+    alone = train(1)["accuracy"]
+    gains = [after - before for before, after in itertools.pairwise(alone)]
+    assert min(gains[:-1], default=1) >= 0.02 > gains[-1]
+    assert alone == accuracy[: len(alone)]
+
+
+def test_with_validation_the_monitor_has_to_gain(digits):
+    x, y = digits
+    # Labels of the validation images are wrong: while training gains, their loss rises.
+    validation = (x[:50], (y[:50] + 1) % 10)
+    history = fit(
+        small_cnn(dropout=0), x[50:], y[50:], optimizer=Adam(0.01), epochs=9,
+        validation=validation, stop_gain=0.0, stop_gain_epochs=1,
+    )  # fmt: skip
+    assert history.stopped_because == "gain under the threshold"
+    losses = history["val_loss"]
+    assert losses[-1] > losses[-2]
+    assert losses[:-1] == sorted(losses[:-1], reverse=True)
+    assert history["accuracy"][-1] > history["accuracy"][-2]
+
+
+def test_a_network_that_has_not_begun_to_learn_is_not_stopped(blobs):
+    x, y = blobs
+    model = line()
+    model.layers[0].params["weight"] = np.zeros((2, 2), np.float32)
+    history = fit(model, x, y, optimizer=SGD(0.0), epochs=6, stop_gain=0.1, stop_gain_epochs=1)
+    assert history["accuracy"] == [0.5] * 6
+    assert history.stopped_because == "all epochs done"
+
+
+def test_stopping_by_gain_survives_an_interruption(digits, tmp_path):
+    path = tmp_path / "last.npz"
+    options = {"epochs": 30, "patience": None, "stop_gain": 0.1, "schedule": None}
+    whole, history = run(digits, **options)
+    assert history.stopped_because == "gain under the threshold"
+    assert 4 <= history.epochs < 30
+    run(digits, path, **options, should_stop=StopAfter(10))
+    for _ in range(2):  # the second time there is nothing left to do
+        resumed, rest = run(digits, path, **options, resume_from=path)
+        assert_same_bits(arrays(resumed), arrays(whole))
+        assert rest["val_loss"] == history["val_loss"]
+        assert rest.stopped_because == "gain under the threshold"
+
+
 def test_split():
     train, validation = split(100, 0.1, seed=1)
     assert len(validation) == 10
@@ -384,6 +447,8 @@ def test_far_worse_than_guessing_is_noted(blobs):
         ({"validation": 1.5}, "validation must be a share between 0 and 1"),
         ({"validation": 1e-6}, "validation must be a share between 0 and 1"),
         ({"monitor": "loss", "validation": 0.5}, "monitor must be"),
+        ({"stop_gain": -0.1}, "stop_gain must not be negative, got -0.1"),
+        ({"stop_gain": 0.1, "stop_gain_epochs": 0}, "stop_gain_epochs must be a whole number abo"),
         ({"clip_norm": 0}, "clip_norm must be above 0"),
         ({"clip_norm": 1.0, "clip_mode": "all"}, "clip_mode must be"),
         ({"schedule": "cosinus"}, "there is no schedule"),
