@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from fastcnn import backends
-from fastcnn.layers import Conv2D, Dense, Layer, Residual
+from fastcnn.layers import Concatenate, Conv2D, Dense, Layer, Residual
 from fastcnn.layers.window import padding_before
 from kernels.workspace import Workspace
 
@@ -108,13 +108,13 @@ class Place:
 
 
 def places(layers: Sequence[Layer], shape: Shape, needs_gradient: bool = False) -> Iterator[Place]:
-    """All convolutions and dense layers, those inside residual blocks included.
+    """All convolutions and dense layers, those inside containers included.
 
     needs_gradient : whether something before these layers is trained
     """
     for layer in layers:
-        if isinstance(layer, Residual):
-            for way in (layer.main, layer.shortcut or ()):
+        if isinstance(layer, (Concatenate, Residual)):
+            for way in layer.rows().values():
                 yield from places(way, shape, needs_gradient)
         elif isinstance(layer, (Conv2D, Dense)):
             yield Place(layer, shape, needs_gradient)

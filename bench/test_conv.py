@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from kernels.workspace import Workspace
-from tests.cases import RESNET_CONVS, SYSTEM_CONVS, ConvCase, backend_module
+from tests.cases import DENSENET_CONVS, RESNET_CONVS, SYSTEM_CONVS, ConvCase, backend_module
 
-every_case = pytest.mark.parametrize("case", [*SYSTEM_CONVS, *RESNET_CONVS], ids=str)
+every_case = pytest.mark.parametrize(
+    "case", [*SYSTEM_CONVS, *RESNET_CONVS, *DENSENET_CONVS], ids=str
+)
 
 Measure = Callable[..., None]
 Numbers = Callable[[tuple[int, ...]], np.ndarray]

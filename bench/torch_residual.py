@@ -1,4 +1,4 @@
-"""PyTorch's residual block, which knows nothing of fastcnn: a process that trains it loads none."""
+"""PyTorch's residual block and dense unit: a process that trains them need not load fastcnn."""
 
 import torch
 from torch import nn
@@ -13,3 +13,14 @@ class ResidualTwin(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.activation(self.main(x) + self.shortcut(x))
+
+
+class ConcatenateTwin(nn.Module):
+    """[x, layers(x)]"""
+
+    def __init__(self, layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat((x, self.layers(x)), dim=1)

@@ -15,11 +15,12 @@ import torch
 from torch import nn
 
 from bench import sides
-from bench.torch_residual import ResidualTwin
+from bench.torch_residual import ConcatenateTwin, ResidualTwin
 from fastcnn import models
 from fastcnn.layers import (
     AveragePool2D,
     BatchNorm,
+    Concatenate,
     Conv2D,
     Dense,
     Dropout,
@@ -76,6 +77,8 @@ def layer_twin(layer: Layer, shape: Shape) -> nn.Module:
             return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         case Dropout():
             return nn.Dropout(layer.rate)
+        case Concatenate():
+            return ConcatenateTwin(sequence_twin(layer.layers, shape))
         case Residual():
             main = sequence_twin(layer.main, shape)
             shortcut = sequence_twin(layer.shortcut or (), shape)

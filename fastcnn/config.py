@@ -80,6 +80,10 @@ class ModelOptions:
     """Probability of dropping a value, for networks with dropout."""
     norm: Annotated[Literal["batch", "none"] | None, tyro.conf.arg(metavar="KIND|None")] = None
     """Normalisation (batch or none), for networks that let it be chosen."""
+    depth: _Count = None
+    """Layers of a densenet: 4 more than a multiple of 6."""
+    growth: _Count = None
+    """Channels that each unit of a densenet adds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -347,7 +351,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
         ("limit_train", "limit_test", "epochs", "batch_size", "patience", "lr_every", "threads"),
         (lambda value: value >= 1, "at least 1"),
     ),
-    "hidden": (lambda value: value >= 1, "at least 1"),
+    **dict.fromkeys(("hidden", "depth", "growth"), (lambda value: value >= 1, "at least 1")),
     "filters": (lambda value: value and min(value) >= 1, "numbers of at least 1"),
     "seed": (lambda value: 0 <= value < 2**63, "at least 0 and below 2**63"),
     "validation": (lambda value: 0 <= value < 1, "at least 0 and below 1"),

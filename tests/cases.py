@@ -221,6 +221,14 @@ RESNET_CONVS = [
     conv("resnet20 stage 3", 128, 8, (64, 64), 3, padding=1, bias=False),
 ]
 
+# DenseNet-BC for CIFAR-10 (Huang et al., section 3) with growth 12: bottlenecks, what the units
+# add, and what leads to the next block.
+DENSENET_CONVS = [
+    conv("densenet bottleneck", 128, 32, (36, 48), 1, bias=False),
+    conv("densenet unit", 128, 32, (48, 12), 3, padding=1, bias=False),
+    conv("densenet transition", 128, 32, (48, 24), 1, bias=False),
+]
+
 SYSTEM_POOLS = [
     pool("mnist-baseline 1", 32, 28, 8, 2),
     pool("mnist-baseline 2", 32, 14, 16, 2),

@@ -6,6 +6,7 @@ import pytest
 from fastcnn.layers import (
     AveragePool2D,
     BatchNorm,
+    Concatenate,
     Conv2D,
     Dense,
     Flatten,
@@ -33,6 +34,14 @@ def residual_network() -> Sequential:
     )
 
 
+def dense_network() -> Sequential:
+    """As DenseNet: units that add channels."""
+    unit = Concatenate([BatchNorm(4), ReLU(), Conv2D(4, 3, 3, padding=1, bias=False)])
+    return Sequential(
+        Conv2D(3, 4, 3), unit, Concatenate([Conv2D(7, 2, 1)]), GlobalAveragePool2D(), Dense(9, 5)
+    )
+
+
 def padded_network() -> Sequential:
     """Every kind of padding, pooling and a dense layer without a bias."""
     return Sequential(
@@ -43,7 +52,7 @@ def padded_network() -> Sequential:
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("network", [residual_network, padded_network])
+@pytest.mark.parametrize("network", [residual_network, dense_network, padded_network])
 def test_twin_gives_the_same_output(network, training):
     from bench.torch_twin import sequence_twin
 

@@ -10,6 +10,7 @@ import pytest
 from fastcnn.layers import (
     AveragePool2D,
     BatchNorm,
+    Concatenate,
     Conv2D,
     Dense,
     Dropout,
@@ -60,6 +61,7 @@ CONSTRUCTORS: list[tuple[Callable[[], Any], str]] = [
     (lambda: Residual([]), "Residual: main must be a list of at least one layer, got []"),
     (lambda: Residual([ReLU()], any_of([1])), "Residual: shortcut must be a list of at least one"),
     (lambda: Residual([ReLU()], activation=any_of("relu")), "activation must be a layer such as"),
+    (lambda: Concatenate([]), "Concatenate: layers must be a list of at least one layer, got []"),
     (lambda: from_spec({"type": "Conv3D"}), "there is no layer 'Conv3D'; did you mean 'Conv2D'?"),
     (lambda: from_spec({"type": "Dense", "size": 3}), "Dense cannot be made from {'size': 3}"),
     (lambda: from_spec([1]), "a layer is described by a dict with a 'type', got [1]"),
@@ -107,6 +109,14 @@ INPUTS: list[tuple[Layer, tuple[int, ...], str]] = [
         "main gives shape (1, 2, 3, 3) and the shortcut (1, 1, 3, 3), which cannot be added; give",
     ),
     (Residual([ReLU()], [MaxPool2D(2)]), (1, 1, 4, 4), "cannot be added; change its layers"),
+    (
+        Concatenate([MaxPool2D(2)]),
+        (1, 3, 4, 4),
+        "Concatenate([MaxPool2D(2)]): its input has shape (1, 3, 4, 4) and its layers give "
+        "(1, 3, 2, 2), which cannot stand side by side",
+    ),
+    (Concatenate([Flatten()]), (1, 3, 4, 4), "its layers give (1, 48), which cannot stand side"),
+    (Concatenate([ReLU()]), (1, 3, 4), "both must be (N, C) or (N, C, H, W) and differ in C"),
 ]
 
 
@@ -138,6 +148,7 @@ def test_input_dtypes() -> None:
 ONE_OF_EACH: list[Layer] = [
     Conv2D(2, 2, 1), MaxPool2D(1), AveragePool2D(1), BatchNorm(2), Dropout(0.5), Flatten(),
     GlobalAveragePool2D(), ReLU(), LeakyReLU(), Softmax(), Residual([ReLU()]),
+    Concatenate([ReLU()]),
 ]  # fmt: skip
 
 

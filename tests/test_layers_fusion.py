@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastcnn import Sequential, backend
-from fastcnn.layers import BatchNorm, Conv2D, Flatten, MaxPool2D, ReLU, Residual
+from fastcnn.layers import BatchNorm, Concatenate, Conv2D, Flatten, MaxPool2D, ReLU, Residual
 from fastcnn.layers.fusion import (
     ConvMaxPool,
     ConvNormMaxPool,
@@ -179,6 +179,83 @@ def test_the_end_of_a_residual_block(size, shortcut, activation):
     for name, layer in (("main.0", main[0]), ("main.1", main[1])):
         for part, array in layer.grads.items():
             np.testing.assert_array_equal(gradients[f"{name}.{part}"], array)
+
+
+def dense_units(channels):
+    """A row of DenseNet's units with growth 7, each with a smaller unit inside."""
+    return [
+        Concatenate(
+            [
+                BatchNorm(seen),
+                ReLU(),
+                Conv2D(seen, 14, 1),
+                Concatenate([BatchNorm(14), ReLU(), Conv2D(14, 1, 1)]),
+                BatchNorm(15),
+                ReLU(),
+                Conv2D(15, 7, 3, padding=1),
+            ]
+        )
+        for seen in (channels, channels + 7, channels + 14)
+    ]
+
+
+def through_unit(unit, x):
+    """Forward through the layers of a unit one by one."""
+    y = x
+    for layer in unit.layers:
+        inside = isinstance(layer, Concatenate)
+        y = through_unit(layer, y) if inside else layer.forward(y, training=True)
+    return np.concatenate([x, y], axis=1)
+
+
+def back_through_unit(unit, dy):
+    """Backward through the layers of a unit one by one."""
+    channels = unit.layers[0].num_features
+    by_layers = dy[:, channels:]
+    for layer in reversed(unit.layers):
+        inside = isinstance(layer, Concatenate)
+        by_layers = back_through_unit(layer, by_layers) if inside else layer.backward(by_layers)
+    return dy[:, :channels] + by_layers
+
+
+@pytest.mark.parametrize("size", [(5, 6), (96, 80)], ids=["memory of their own", "taking turns"])
+def test_units_of_a_densenet(size):
+    """A row of units in a model, which uses memory again, against the layers one by one."""
+    rng = np.random.default_rng(0)
+    model, alone = Sequential(*dense_units(6)), dense_units(6)
+    for ours, theirs in zip(model.layers, alone, strict=True):
+        assert isinstance(ours.steps[0], NormalizedReLU)
+        for part in ours.params:
+            ours.params[part] = rng.normal(0, 0.5, ours.params[part].shape)
+            theirs.params[part] = ours.params[part]
+    x = rng.normal(1, 2, (12, 6, *size)).astype(np.float32)
+    dy = rng.normal(0, 1, (12, 27, *size)).astype(np.float32)
+    expected, by_x = x, dy
+    for unit in alone:
+        expected = through_unit(unit, expected)
+    for unit in reversed(alone):
+        by_x = back_through_unit(unit, by_x)
+    for _ in range(2):  # the second time, memory holds the numbers of the first
+        np.testing.assert_array_equal(model.forward(x, training=True), expected)
+        np.testing.assert_array_equal(model.backward(dy), by_x)
+        for ours, theirs in zip(model.layers, alone, strict=True):
+            for part, gradient in ours.grads.items():
+                np.testing.assert_array_equal(gradient, theirs.grads[part], part)
+    assert model.forward(x).shape == expected.shape
+
+
+def test_measuring_a_densenet_gives_what_its_layers_give():
+    """Outside training, results take turns in memory."""
+    rng = np.random.default_rng(0)
+    model, alone = Sequential(*dense_units(6), seed=None), dense_units(6)
+    for ours, theirs in zip(model.layers, alone, strict=True):
+        for (_, array), (_, other) in zip(ours.named_arrays(), theirs.named_arrays(), strict=True):
+            array[...] = other[...] = rng.uniform(0.5, 1.5, array.shape)
+    x = rng.normal(1, 2, (3, 6, 8, 9)).astype(np.float32)
+    expected = x
+    for unit in alone:
+        expected = unit.forward(expected)
+    np.testing.assert_array_equal(model.forward(x), expected)
 
 
 def test_gradients_of_a_row_take_turns_in_memory():

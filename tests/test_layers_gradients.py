@@ -9,6 +9,7 @@ from fastcnn import backend
 from fastcnn.layers import (
     AveragePool2D,
     BatchNorm,
+    Concatenate,
     Conv2D,
     Dense,
     Dropout,
@@ -81,6 +82,17 @@ def residual(draw: Draw) -> tuple[Layer, Shape]:
     return block, (3, channels, draw(2, 4), draw(2, 4))
 
 
+def concatenate(draw: Draw) -> tuple[Layer, Shape]:
+    channels, made = draw(1, 20), draw(1, 18)
+    if draw(0, 2) == 0:
+        return Concatenate([Dense(channels, made), Tanh()]), (draw(1, 4), channels)
+    layers: list[Layer] = [BatchNorm(channels, eps=1e-2), Tanh(), Conv2D(channels, made, 1)]
+    if draw(0, 1):
+        inner = Concatenate([Conv2D(made, draw(1, 3), 3, padding=1, bias=False)])
+        layers.append(inner)
+    return Concatenate(layers), (3, channels, draw(1, 3), 2)
+
+
 MAKERS: dict[str, Callable[[Draw], tuple[Layer, Shape]]] = {
     "Conv2D": conv,
     "MaxPool2D": pool(MaxPool2D),
@@ -96,6 +108,7 @@ MAKERS: dict[str, Callable[[Draw], tuple[Layer, Shape]]] = {
     "Tanh": lambda draw: (Tanh(), _any(draw)),
     "Softmax": lambda draw: (Softmax(), _any(draw)),
     "Residual": residual,
+    "Concatenate": concatenate,
 }
 
 

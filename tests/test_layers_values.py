@@ -10,6 +10,7 @@ from fastcnn import backend
 from fastcnn.layers import (
     AveragePool2D,
     BatchNorm,
+    Concatenate,
     Conv2D,
     Dense,
     Dropout,
@@ -48,6 +49,8 @@ LAYERS: list[tuple[Layer, np.ndarray]] = [
     (Tanh(), IMAGES),
     (Softmax(), ROWS),
     (Residual([Conv2D(3, 3, 1)], activation=ReLU()), IMAGES),
+    (Concatenate([BatchNorm(3), ReLU(), Conv2D(3, 2, 1)]), IMAGES),
+    (Concatenate([Dense(6, 2)]), ROWS),
 ]
 every_layer = pytest.mark.parametrize(("layer", "x"), LAYERS, ids=lambda v: str(v)[:40])
 every_backend = pytest.mark.parametrize("name", ["loop", "im2col", "numba"])
@@ -307,6 +310,20 @@ def test_residual_adds_what_both_ways_give() -> None:
     assert list(block.params) == ["main.0.weight"]
     block.params["main.0.weight"] = [[[[5]]]]
     np.testing.assert_array_equal(block.forward(ONE), 6 * ONE)
+
+
+def test_concatenate_puts_what_its_layers_make_behind_the_input() -> None:
+    double = ones_like_weights(Conv2D(1, 2, 1, bias=False))
+    unit = Concatenate([double, ReLU()])
+    y = unit.forward(ONE, training=True)
+    np.testing.assert_array_equal(y, np.concatenate([ONE, ONE, ONE], axis=1))
+    dy = np.concatenate([ONE, 10 * ONE, 100 * ONE], axis=1)
+    np.testing.assert_array_equal(unit.backward(dy), 111 * ONE)
+    assert list(unit.params) == ["layers.0.weight"]
+    np.testing.assert_array_equal(unit.grads["layers.0.weight"].ravel(), [2850, 28500])
+    rows = Concatenate([Dense(6, 2)])
+    np.testing.assert_array_equal(rows.forward(ROWS)[:, :6], ROWS)
+    np.testing.assert_array_equal(rows.forward(ROWS)[:, 6:], rows.layers[0].forward(ROWS))
 
 
 # --- starting values ----------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastcnn import Sequential, backend, config, datasets, load_model, models
-from fastcnn.layers import Conv2D, Residual
+from fastcnn.layers import Concatenate, Conv2D, Residual
 from fastcnn.losses import CrossEntropyLoss
 from fastcnn.optim import SGD
 from kernels import jit
@@ -24,6 +24,18 @@ RESNET20 = (
     + (64 * 10 + 10)
 )
 
+# DenseNet-BC with two units of growth 12 per block: the first convolution; in each unit gamma and
+# beta of the channels it sees, its bottleneck, gamma and beta of that, its 3 x 3 convolution; after
+# the first two blocks a transition to half of the channels; gamma, beta and the dense layer.
+DENSENET = (
+    27 * 24
+    + sum(
+        2 * channels + channels * 48 + 2 * 48 + 9 * 48 * 12 for channels in (24, 36, 24, 36, 24, 36)
+    )
+    + 2 * (2 * 48 + 48 * 24)
+    + (2 * 48 + 48 * 10 + 10)
+)
+
 # Parameters counted by hand from the descriptions.
 COUNTS = {
     "mnist-baseline": 80 + 1168 + 784 * 128 + 128 + 1290,
@@ -33,6 +45,7 @@ COUNTS = {
     "lenet5": 61_706,
     "cifar-mlp": 3072 * 1024 + 1024 + 2048 + 10_250,
     "resnet20": RESNET20,
+    "densenet": DENSENET,
 }
 every_model = pytest.mark.parametrize("name", models.names())
 
@@ -126,13 +139,14 @@ def test_resnet20_halves_the_image_where_it_doubles_the_filters() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_resnet20_on_both_fast_backends(dtype: Any) -> None:
+@pytest.mark.parametrize("name", ["resnet20", "densenet"])
+def test_on_both_fast_backends(name: str, dtype: Any) -> None:
     x = IMAGES.astype(dtype) / 128 - 1
     upstream = RNG.normal(size=(8, 10)).astype(dtype)
     results = []
-    for name in ("numba", "im2col"):
-        model = models.build("resnet20").astype(dtype)
-        with backend(name):
+    for kind in ("numba", "im2col"):
+        model = models.build(name).astype(dtype)
+        with backend(kind):
             y = model.forward(x, training=True)
             dx = model.backward(upstream)
             results.append([y, model.forward(x), dx, model.parameters.gradients])
@@ -142,10 +156,11 @@ def test_resnet20_on_both_fast_backends(dtype: Any) -> None:
         assert np.linalg.norm(ours - other) < bound * np.linalg.norm(other)
 
 
-def test_resnet20_learns() -> None:
+@pytest.mark.parametrize("name", ["resnet20", "densenet"])
+def test_learns(name: str) -> None:
     data = datasets.load("digits")
     x, y = data.x_train[:300, :, ::2, ::2].copy(), data.y_train[:300]
-    model = models.build("resnet20", input_shape=(1, 14, 14))
+    model = models.build(name, input_shape=(1, 14, 14))
     history = model.train(x, y, optimizer=SGD(0.1, momentum=0.9), epochs=4, batch_size=50)
     assert history["loss"][-1] < 0.5 * history["loss"][0]
 
@@ -169,24 +184,53 @@ def test_the_same_bits_for_any_number_of_threads(name: str) -> None:
         assert result == results[0]
 
 
-def test_resnet20_saved_and_copied(tmp_path: Path) -> None:
-    model = models.build("resnet20", classes=8)
+@pytest.mark.parametrize("name", ["resnet20", "densenet"])
+def test_saved_and_copied(name: str, tmp_path: Path) -> None:
+    model = models.build(name, classes=8)
     train_steps(model, 2)
-    model.save(tmp_path / "resnet20.npz")
-    for twin in (load_model(tmp_path / "resnet20.npz"), copy.deepcopy(model)):
-        assert twin.name == "resnet20"
+    model.save(tmp_path / "model.npz")
+    for twin in (load_model(tmp_path / "model.npz"), copy.deepcopy(model)):
+        assert twin.name == name
         assert twin.predict_proba(IMAGES).tobytes() == model.predict_proba(IMAGES).tobytes()
         assert twin.evaluate(IMAGES, LABELS) == model.evaluate(IMAGES, LABELS)
         assert train_steps(twin, 1) == train_steps(copy.deepcopy(model), 1)
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (1, 8, 8), (3, 33, 17), (2, 1, 1)])
-def test_resnet20_takes_images_of_any_size(shape: tuple[int, ...]) -> None:
-    model = models.build("resnet20", input_shape=shape, classes=3)
+@pytest.mark.parametrize("name", ["resnet20", "densenet"])
+def test_takes_images_of_any_size(name: str, shape: tuple[int, ...]) -> None:
+    model = models.build(name, input_shape=shape, classes=3)
     x = RNG.normal(size=(4, *shape)).astype(np.float32)
     assert model.forward(x, training=True).shape == (4, 3)
     assert model.backward(np.ones((4, 3), np.float32)).shape == x.shape
     assert model.predict(x).shape == (4,)
+
+
+# --- densenet -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("depth", "millions"), [(40, 0.18), (100, 0.77)])
+def test_densenet_has_the_size_of_the_paper(depth: int, millions: float) -> None:
+    """Table 2 has 0.8 million for depth 100; 40 is the depth of the smallest published ones."""
+    assert round(models.build("densenet", depth=depth).parameters.count / 1e6, 2) == millions
+
+
+def test_densenet_grows_and_halves() -> None:
+    model, shape, shapes = models.build("densenet", growth=8), (5, 3, 32, 32), []
+    for layer in model.layers:
+        shape = layer.output_shape(shape)
+        if isinstance(layer, Concatenate):
+            shapes.append(shape[1:])
+    assert shapes == [
+        (24, 32, 32), (32, 32, 32), (24, 16, 16), (32, 16, 16), (24, 8, 8), (32, 8, 8)
+    ]  # fmt: skip
+    assert shape == (5, 10)
+
+
+@pytest.mark.parametrize("depth", [4, 21, 23, -2])
+def test_densenet_depths_there_are_not(depth: int) -> None:
+    with pytest.raises(ValueError, match="densenet: depth must be"):
+        models.build("densenet", depth=depth)
 
 
 def test_mistakes() -> None:

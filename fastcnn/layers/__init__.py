@@ -13,7 +13,7 @@ Example:
 
 from .activation import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 from .base import Layer, from_spec
-from .containers import Residual
+from .containers import Concatenate, Residual
 from .conv import Conv2D
 from .dense import Dense
 from .dropout import Dropout
@@ -24,6 +24,7 @@ from .shape import Flatten
 __all__ = [
     "AveragePool2D",
     "BatchNorm",
+    "Concatenate",
     "Conv2D",
     "Dense",
     "Dropout",

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from kernels import activation as kernels
+from kernels import activation as activation_kernels
+from kernels import channels as kernels
 from kernels.workspace import Workspace
 
 from ..parameters import ParameterDict
@@ -13,7 +14,89 @@ from .base import NO_GRADIENT, Layer, Shape, from_spec, memory_of, seen
 from .fusion import end_of_block, layers_of, plan, run_backward, run_forward
 
 
-class Residual(Layer):
+class _Container(Layer):
+    """A layer made of rows of layers, each row with a name.
+
+    params, grads, state: those of all layers inside, "main.0.weight" and so on.
+    """
+
+    def rows(self) -> dict[str, tuple[Layer, ...]]:
+        """The rows by name; the input runs into the first layer of each."""
+        raise NotImplementedError
+
+    def bind_inside(self, scratch: Workspace, way: str) -> None:
+        """Give the layers inside their memory, as `bind_memory` does."""
+        raise NotImplementedError
+
+    @classmethod
+    def _checked_row(cls, name: str, layers: Any) -> tuple[Layer, ...]:
+        is_row = isinstance(layers, (list, tuple)) and len(layers) > 0
+        if not is_row or not all(isinstance(layer, Layer) for layer in layers):
+            raise ValueError(
+                f"{cls.__name__}: {name} must be a list of at least one layer, got {layers!r}"
+            )
+        return tuple(layers)
+
+    def arguments(self) -> dict[str, Any]:
+        return {name: [layer.spec() for layer in row] for name, row in self.rows().items()}
+
+    @classmethod
+    def from_arguments(cls, arguments: dict[str, Any]) -> "Layer":
+        return cls(**{name: _made(value) for name, value in arguments.items()})
+
+    def children(self) -> list[tuple[str, Layer]]:
+        return [
+            (f"{name}.{i}", layer)
+            for name, row in self.rows().items()
+            for i, layer in enumerate(row)
+        ]
+
+    def summary_rows(self, input_shape: Shape | None) -> list[tuple[str, Shape | None, int]]:
+        output = None if input_shape is None else self.output_shape(input_shape)
+        rows: list[tuple[str, Shape | None, int]] = [(type(self).__name__, output, 0)]
+        shape = input_shape
+        for name, layer in self.children():
+            if name.endswith(".0"):
+                shape = input_shape
+            (text, shape, count), *inside = layer.summary_rows(shape)
+            rows.append((f"  {name}: {text}", shape, count))
+            rows += [(f"  {text}", output, count) for text, output, count in inside]
+        return rows
+
+    def _gathered(self, group: str) -> ParameterDict:
+        gathered = ParameterDict(f"{type(self).__name__}.{group}")
+        for path, leaf in self.leaves():
+            for name, array in getattr(leaf, group).items():
+                gathered.bind(f"{path}.{name}", array)
+        return gathered
+
+    @property
+    def params(self) -> ParameterDict:
+        return self._gathered("params")
+
+    @property
+    def grads(self) -> ParameterDict:
+        return self._gathered("grads")
+
+    @property
+    def state(self) -> ParameterDict:
+        return self._gathered("state")
+
+
+def _made(value: Any) -> Any:
+    """Layers from what `spec` gave of one or of a list of them."""
+    if isinstance(value, list):
+        return [from_spec(spec) for spec in value]
+    return None if value is None else from_spec(value)
+
+
+def _shape_after(layers: Sequence[Layer], shape: Shape) -> Shape:
+    for layer in layers:
+        shape = layer.output_shape(shape)
+    return shape
+
+
+class Residual(_Container):
     """Adds what some layers make of x to x itself, or to what other layers make of it.
 
         x -> y = activation(main(x) + shortcut(x))
@@ -44,8 +127,8 @@ class Residual(Layer):
         activation: Layer | None = None,
     ) -> None:
         super().__init__()
-        self.main = self._checked_layers("main", main)
-        self.shortcut = None if shortcut is None else self._checked_layers("shortcut", shortcut)
+        self.main = self._checked_row("main", main)
+        self.shortcut = None if shortcut is None else self._checked_row("shortcut", shortcut)
         if activation is not None and not isinstance(activation, Layer):
             raise ValueError(
                 f"Residual: activation must be a layer such as ReLU() or None, got {activation!r}"
@@ -54,31 +137,12 @@ class Residual(Layer):
         self.main_steps, self.sum = end_of_block(self, plan(self.main), activation)
         self.shortcut_steps = plan(self.shortcut or ())
 
-    @staticmethod
-    def _checked_layers(name: str, layers: Any) -> tuple[Layer, ...]:
-        is_row = isinstance(layers, (list, tuple)) and len(layers) > 0
-        if not is_row or not all(isinstance(layer, Layer) for layer in layers):
-            raise ValueError(
-                f"Residual: {name} must be a list of at least one layer, got {layers!r}"
-            )
-        return tuple(layers)
+    def rows(self) -> dict[str, tuple[Layer, ...]]:
+        return {"main": self.main} | ({} if self.shortcut is None else {"shortcut": self.shortcut})
 
     def arguments(self) -> dict[str, Any]:
-        return {
-            "main": [layer.spec() for layer in self.main],
-            "shortcut": None if self.shortcut is None else [s.spec() for s in self.shortcut],
-            "activation": None if self.activation is None else self.activation.spec(),
-        }
-
-    @classmethod
-    def from_arguments(cls, arguments: dict[str, Any]) -> "Residual":
-        made = dict(arguments)
-        for name in ("main", "shortcut"):
-            if isinstance(made.get(name), list):
-                made[name] = [from_spec(spec) for spec in made[name]]
-        if made.get("activation") is not None:
-            made["activation"] = from_spec(made["activation"])
-        return cls(**made)
+        activation = None if self.activation is None else self.activation.spec()
+        return {"shortcut": None, **super().arguments(), "activation": activation}
 
     def __repr__(self) -> str:
         parts = [f"[{', '.join(map(repr, self.main))}]"]
@@ -88,49 +152,11 @@ class Residual(Layer):
             parts.append(f"activation={self.activation!r}")
         return f"Residual({', '.join(parts)})"
 
-    def summary_rows(self, input_shape: Shape | None) -> list[tuple[str, Shape | None, int]]:
-        output = None if input_shape is None else self.output_shape(input_shape)
-        rows: list[tuple[str, Shape | None, int]] = [("Residual", output, 0)]
-        shape = input_shape
-        for name, layer in self.children():
-            if name in ("main.0", "shortcut.0"):
-                shape = input_shape
-            (text, shape, count), *inside = layer.summary_rows(shape)
-            rows.append((f"  {name}: {text}", shape, count))
-            rows += [(f"  {text}", output, count) for text, output, count in inside]
-        return rows
-
     def children(self) -> list[tuple[str, Layer]]:
-        children = [(f"main.{i}", layer) for i, layer in enumerate(self.main)]
-        children += [(f"shortcut.{i}", layer) for i, layer in enumerate(self.shortcut or ())]
-        return children + ([("activation", self.activation)] if self.activation else [])
-
-    def _gathered(self, group: str) -> ParameterDict:
-        gathered = ParameterDict(f"Residual.{group}")
-        for path, leaf in self.leaves():
-            for name, array in getattr(leaf, group).items():
-                gathered.bind(f"{path}.{name}", array)
-        return gathered
-
-    @property
-    def params(self) -> ParameterDict:
-        return self._gathered("params")
-
-    @property
-    def grads(self) -> ParameterDict:
-        return self._gathered("grads")
-
-    @property
-    def state(self) -> ParameterDict:
-        return self._gathered("state")
+        return super().children() + ([("activation", self.activation)] if self.activation else [])
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        shapes = []
-        for layers in (self.main, self.shortcut or ()):
-            shape = input_shape
-            for layer in layers:
-                shape = layer.output_shape(shape)
-            shapes.append(shape)
+        shapes = [_shape_after(row, input_shape) for row in (self.main, self.shortcut or ())]
         if shapes[0] != shapes[1]:
             cure = "change its layers" if self.shortcut else "give it a shortcut, such as a Conv2D"
             raise ValueError(
@@ -157,8 +183,93 @@ class Residual(Layer):
             return NO_GRADIENT
         by_main, by_shortcut = memory_of(by_main), memory_of(by_shortcut)
         dx = self.gradient(by_main.shape, by_main.dtype, dy)
-        kernels.add(by_main, by_shortcut, dx)
+        activation_kernels.add(by_main, by_shortcut, dx)
         return seen(dx)
+
+    def bind_inside(self, scratch: Workspace, way: str) -> None:
+        inner = f"{self.slot}."
+        main = [*layers_of(self.main_steps), *self.sum.layers]
+        bind_memory(main, scratch, f"{inner}main", f"{way}.main")
+        shortcut = layers_of(self.shortcut_steps)
+        bind_memory(shortcut, scratch, f"{inner}shortcut", f"{way}.shortcut")
+        if self.activation is not None:
+            bind_memory([self.activation], scratch, f"{inner}activation", f"{way}.activation")
+            self.activation.slot = self.slot
+            self.slot = f"{inner}sum"
+
+
+class Concatenate(_Container):
+    """Puts what some layers make of x behind x itself, as further channels.
+
+        x (N, C, H, W) -> y (N, C + K, H, W) if the layers give K channels; or (N, C) -> (N, C + K)
+
+        y = [x, layers(x)]
+
+    Huang, Liu, van der Maaten, Weinberger, "Densely Connected Convolutional Networks" (2017),
+    equation 2: a row of these gives each of them what all before it have made.
+
+    Args:
+        layers: layers that x runs through in order.
+
+    params, grads, state: those of all layers inside, "layers.0.weight" and so on.
+
+    Raises:
+        ValueError: if the layers change more than the channels, or an argument does not fit.
+
+    Example:
+        >>> from fastcnn.layers import BatchNorm, Conv2D, ReLU
+        >>> unit = Concatenate([BatchNorm(24), ReLU(), Conv2D(24, 12, 3, padding=1)])
+        >>> unit.forward(np.zeros((8, 24, 9, 9), np.float32)).shape
+        (8, 36, 9, 9)
+    """
+
+    positional = 1
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        super().__init__()
+        self.layers = self._checked_row("layers", layers)
+        self.steps = plan(self.layers)
+
+    def rows(self) -> dict[str, tuple[Layer, ...]]:
+        return {"layers": self.layers}
+
+    def __repr__(self) -> str:
+        return f"Concatenate([{', '.join(map(repr, self.layers))}])"
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        shape = _shape_after(self.layers, input_shape)
+        batch, channels, *size = input_shape
+        if len(input_shape) not in (2, 4) or (shape[0], *shape[2:]) != (batch, *size):
+            raise ValueError(
+                f"{self.name}: its input has shape {input_shape} and its layers give {shape}, "
+                f"which cannot stand side by side; both must be (N, C) or (N, C, H, W) and differ "
+                f"in C at most"
+            )
+        return (batch, channels + shape[1], *size)
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        batch, channels, *size = self.check_input(x)
+        made = memory_of(run_forward(self.steps, x, training))
+        y = self.result((batch, *size, channels), x.dtype, training)
+        kernels.join_channels(memory_of(x), made, y)
+        if training:
+            self.remember(seen(y), x.shape, made.shape)
+        return seen(y)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        (batch, channels, *size), made_shape = self.recall(dy)
+        wide = memory_of(dy)
+        by_made = self.scratch.array(f"{self.gradient_slot} made", made_shape, dy.dtype)
+        kernels.take_last_channels(wide, by_made)
+        by_layers = run_backward(self.steps, seen(by_made), self.needs_input_gradient)
+        if not self.needs_input_gradient:
+            return NO_GRADIENT
+        dx = self.gradient((batch, *size, channels), dy.dtype, dy)
+        kernels.add_first_channels(wide, memory_of(by_layers), dx)
+        return seen(dx)
+
+    def bind_inside(self, scratch: Workspace, way: str) -> None:
+        bind_memory(layers_of(self.steps), scratch, f"{self.slot}.layers", f"{way}.layers")
 
 
 def bind_memory(
@@ -170,7 +281,7 @@ def bind_memory(
     take turns with two buffers. The memory is kept during the model's own passes only (`keep` is
     theirs to set): a layer that someone calls by itself gives a new array every time.
 
-    prefix, way : names for the results and for the gradients of this row; all residual blocks
+    prefix, way : names for the results and for the gradients of this row; all containers
         that stand side by side can use the same memory for gradients.
     """
     turn = 0
@@ -178,13 +289,5 @@ def bind_memory(
         layer.workspace, layer.scratch = Workspace(keep=False), scratch
         layer.slot, layer.gradient_slot = f"{prefix} {turn}", way
         turn = turn if layer.passes_through else 1 - turn
-        if isinstance(layer, Residual):
-            inner = f"{layer.slot}."
-            main = [*layers_of(layer.main_steps), *layer.sum.layers]
-            bind_memory(main, scratch, f"{inner}main", f"{way}.main")
-            shortcut = layers_of(layer.shortcut_steps)
-            bind_memory(shortcut, scratch, f"{inner}shortcut", f"{way}.shortcut")
-            if layer.activation is not None:
-                bind_memory([layer.activation], scratch, f"{inner}activation", f"{way}.activation")
-                layer.activation.slot = layer.slot
-                layer.slot = f"{inner}sum"
+        if isinstance(layer, _Container):
+            layer.bind_inside(scratch, way)
