@@ -110,6 +110,8 @@ class TrainingOptions:
     """New order of the images in every epoch."""
     seed: int = 42
     """Starting point of every random choice."""
+    track_gradients: bool = False
+    """Record the norm of every parameter array's gradient per epoch, in gradients.csv."""
 
 
 @dataclasses.dataclass(frozen=True)

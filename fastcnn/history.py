@@ -13,7 +13,7 @@ Example:
 import csv
 import io
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 # The order of the columns in history.csv.
 COLUMNS = (
@@ -30,8 +30,62 @@ COLUMNS = (
 )
 
 
-class History(dict[str, list[float]]):
-    """Numbers per epoch: a dict of lists, one entry for each finished epoch.
+class Table(dict[str, list[float]]):
+    """Numbers per epoch: a dict of lists, one entry for each epoch."""
+
+    def __init__(self, columns: Mapping[str, list[float]] | None = None) -> None:
+        super().__init__({name: list(values) for name, values in (columns or {}).items()})
+
+    def add(self, row: Mapping[str, float]) -> None:
+        """Append one epoch."""
+        for name, value in row.items():
+            self.setdefault(name, []).append(value)
+
+    def row(self, index: int) -> dict[str, float]:
+        """The numbers of the epoch at that index (from 0)."""
+        return {name: values[index] for name, values in self.items()}
+
+    def rows(self) -> Iterator[dict[str, float]]:
+        """The epochs in order."""
+        return (self.row(index) for index in range(len(self.get("epoch", ()))))
+
+    def to_csv(self) -> str:
+        """A header and one line per epoch; numbers as Python writes them, without loss."""
+        text = io.StringIO()
+        known = [name for name in COLUMNS if name in self]
+        columns = [*known, *(name for name in self if name not in known)] or list(COLUMNS)
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows())
+        return text.getvalue()
+
+    @classmethod
+    def from_csv(cls, text: str) -> Self:
+        """What `to_csv` wrote.
+
+        Raises
+        ------
+        ValueError
+            If a line has more or fewer numbers than the header has names, or something else
+            than numbers; says which line.
+        """
+        names, *lines = list(csv.reader(io.StringIO(text))) or [[]]
+        if "epoch" not in names:
+            raise ValueError("its first line names no column 'epoch'")
+        table = cls()
+        for number, line in enumerate(lines, 2):
+            try:
+                values = [float(value) for value in line]
+                table.add(dict(zip(names, values, strict=True)))
+            except ValueError:
+                raise ValueError(f"line {number} does not hold {len(names)} numbers") from None
+        if "epoch" in table:
+            table["epoch"] = [int(epoch) for epoch in table["epoch"]]
+        return table
+
+
+class History(Table):
+    """What training records: one entry for each finished epoch.
 
     Keys: ``epoch`` (from 1), ``lr`` (that of the epoch's last step, where it changes with the
     step), ``loss`` and ``accuracy`` (means over the epoch's batches, each measured just before the
@@ -50,10 +104,14 @@ class History(dict[str, list[float]]):
         training.
     notes : list of str
         Sentences that a reader of the numbers should know.
+    gradients : Table
+        For each parameter array ("0.weight") the Euclidean norm of its gradient; empty unless
+        training was asked to track them.
     """
 
     def __init__(self, columns: Mapping[str, list[float]] | None = None) -> None:
-        super().__init__({name: list(values) for name, values in (columns or {}).items()})
+        super().__init__(columns)
+        self.gradients = Table()
         self.best_epoch = 0
         self.stopped_because = ""
         self.notes: list[str] = []
@@ -62,45 +120,6 @@ class History(dict[str, list[float]]):
     def epochs(self) -> int:
         """Number of finished epochs."""
         return len(self.get("epoch", ()))
-
-    def add(self, row: Mapping[str, float]) -> None:
-        """Append one epoch."""
-        for name, value in row.items():
-            self.setdefault(name, []).append(value)
-
-    def row(self, index: int) -> dict[str, float]:
-        """The numbers of the epoch at that index (from 0)."""
-        return {name: values[index] for name, values in self.items()}
-
-    def rows(self) -> Iterator[dict[str, float]]:
-        """The epochs in order."""
-        return (self.row(index) for index in range(self.epochs))
-
-    @classmethod
-    def from_csv(cls, text: str) -> "History":
-        """What `to_csv` has written.
-
-        Raises
-        ------
-        ValueError
-            If that is no such table.
-        """
-        header, *rows = list(csv.reader(io.StringIO(text))) or [[]]
-        if "epoch" not in header or not set(header) <= set(COLUMNS):
-            raise ValueError("its history has another header than training writes")
-        if any(len(row) != len(header) for row in rows):
-            raise ValueError("its history has rows of different lengths")
-        numbers = [[float(cell) for cell in row] for row in rows]
-        return cls({name: [row[i] for row in numbers] for i, name in enumerate(header)})
-
-    def to_csv(self) -> str:
-        """A header and one line per epoch; numbers as Python writes them, without loss."""
-        text = io.StringIO()
-        columns = [name for name in COLUMNS if name in self] or list(COLUMNS)
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows())
-        return text.getvalue()
 
 
 def gain(name: str, before: float, after: float) -> float:

@@ -28,7 +28,7 @@ def write(
     *,
     pictures: bool = True,
 ) -> None:
-    """Write history.csv, best.npz, curves.png, predictions.png and last of all result.json.
+    """Write the tables, the model, the pictures, and last of all result.json.
 
     Parameters
     ----------
@@ -48,6 +48,10 @@ def write(
         False: without the two pictures.
     """
     write_text(out / "history.csv", history.to_csv())
+    if history.gradients:
+        write_text(out / "gradients.csv", history.gradients.to_csv())
+    else:
+        (out / "gradients.csv").unlink(missing_ok=True)  # an earlier run's
     model.save(out / "best.npz")
     if pictures:
         _draw(out, model, data, history, result, best_epoch)

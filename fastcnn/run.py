@@ -4,6 +4,7 @@
 
     result.json       the numbers of the best epoch, times, memory
     history.csv       a row per epoch
+    gradients.csv     where gradients are tracked: the norm of each, a row per epoch
     config.toml       every setting, usable as --config
     best.npz          the model (best validated epoch; without validation, the last)
     last.npz          checkpoint that --resume continues from
@@ -209,6 +210,7 @@ class Run:
             "augment": self.config.augment or None,
             "shuffle": config.shuffle,
             "seed": config.seed,
+            "track_gradients": config.track_gradients,
         }
 
     def _warm_up(self) -> None:

@@ -90,6 +90,7 @@ def fit(
     should_stop: Callable[[], bool] | None = None,
     checkpoint_path: str | Path | None = None,
     resume_from: str | Path | None = None,
+    track_gradients: bool = False,
 ) -> History:
     """Train a model in place.
 
@@ -151,6 +152,10 @@ def fit(
     resume_from : path, optional
         Continue the run of this checkpoint. All other arguments should be as they were; more
         ``epochs`` are fine.
+    track_gradients : bool
+        Record in the history's ``gradients`` the Euclidean norm of each parameter array's
+        gradient, before clipping and without weight decay: per epoch the mean over up to ten
+        steps, evenly spread.
 
     Returns
     -------
@@ -226,6 +231,7 @@ def fit(
         progress=progress or Progress(),
         should_stop=should_stop or (lambda: False),
         keep_best=patience is not None if restore_best is None else restore_best,
+        track_gradients=track_gradients,
     )
     if resume_from is not None:
         loop.load(Path(resume_from))

@@ -16,7 +16,7 @@ from kernels import optim as optim_kernels
 from . import checkpoint
 from .data.augment import Augment
 from .data.batches import Batches
-from .history import Best, History, Pace
+from .history import Best, History, Pace, Table
 from .losses import CrossEntropyLoss
 from .optim import Optimizer
 from .progress import Progress
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from .model import Sequential
 
 Arrays = tuple[NDArray[Any], NDArray[Any]]
+
+# Steps of an epoch, evenly spread, at which gradients are measured where they are tracked; fewer
+# in an epoch that has fewer.
+_TRACKED_STEPS = 10
 
 # Guessing among K classes costs ln K nats. A loss this near to it (relatively) has learned
 # nothing; one of so many times it comes from weights that a step far too long has thrown away.
@@ -89,10 +93,12 @@ class TrainingLoop:
     progress: Progress
     should_stop: Callable[[], bool]
     keep_best: bool  # end with the parameters of the best epoch, not of the last
+    track_gradients: bool = False
     history: History = field(default_factory=History)
 
     def __post_init__(self) -> None:
         self._lr = self.optimizer.lr
+        self._norms = Table()  # of this epoch's gradients so far
         self._best_arrays: dict[str, NDArray[Any]] = {}
         channels_last = self.model.data_format == "channels_last"
         normalization = self.model.normalization
@@ -114,6 +120,7 @@ class TrainingLoop:
         """Write everything that the rest of the run depends on."""
         state = {
             "history": dict(self.history),
+            "gradients": dict(self.history.gradients),
             "best": self.best.state(),
             "stopped_because": self.history.stopped_because,
         }
@@ -123,6 +130,7 @@ class TrainingLoop:
         """Continue where `save` was called."""
         state, self._best_arrays = checkpoint.load_training(path, self.model, self.optimizer)
         self.history = History(state["history"])
+        self.history.gradients = Table(state.get("gradients"))
         self.best.load_state(state["best"])
         self.history.stopped_because = state["stopped_because"]
 
@@ -138,6 +146,7 @@ class TrainingLoop:
             while not self._is_over(epochs, patience):
                 row = self._epoch(history.epochs + 1, epochs)
                 history.add(row)
+                self._record_gradients(history.epochs)
                 good = self.model.copy_arrays()
                 if self.validation is None or self.best.update(history.epochs, row):
                     self.best.epoch = history.epochs
@@ -185,10 +194,12 @@ class TrainingLoop:
         steps = math.ceil(len(rows) / self.batch_size)
         self.progress.on_epoch_start(epoch, epochs, steps)
         total_loss, correct = 0.0, 0
+        tracked = self._tracked(steps)
+        self._norms = Table()
         for step in range(steps):
             self.optimizer.lr = self.schedule.step_rate(self._lr, epoch - 1, epochs, step, steps)
             indices = rows[step * self.batch_size : (step + 1) * self.batch_size]
-            value = self._step(indices, epoch, step)
+            value = self._step(indices, epoch, step, step in tracked)
             total_loss += value if self.loss.reduction == "sum" else value * len(indices)
             correct += self.loss.correct
             self.progress.on_step(total_loss / min((step + 1) * self.batch_size, len(rows)))
@@ -208,7 +219,7 @@ class TrainingLoop:
         row["seconds_training"] = trained - started
         return row
 
-    def _step(self, indices: NDArray[np.int64], epoch: int, step: int) -> float:
+    def _step(self, indices: NDArray[np.int64], epoch: int, step: int, tracked: bool) -> float:
         """One batch forward, backward and into the parameters; returns its loss."""
         self.model.set_clock(epoch, step)
         batch = self._batches.load(indices, epoch, step)
@@ -219,6 +230,8 @@ class TrainingLoop:
                 advice = "this batch of the data holds NaN or infinite numbers: repair the data"
             raise self._diverged(f"the loss became {value:g}", epoch, step + 1, advice)
         self.model.backward_training(self.loss.backward())
+        if tracked:
+            self._norms.add(self._gradient_norms())
         if self.clip_norm is not None and not self._clip(self.clip_norm):
             raise self._diverged("a gradient became infinite or NaN", epoch, step + 1)
         self.optimizer.step(self.model)
@@ -237,6 +250,26 @@ class TrainingLoop:
             if norm > longest:
                 optim_kernels.scale_in_place(gradient, longest / norm)
         return True
+
+    # --- gradients over the epochs --------------------------------------------------------------
+
+    def _tracked(self, steps: int) -> range:
+        """The steps of an epoch at which the gradients are measured."""
+        return range(0, steps if self.track_gradients else 0, math.ceil(steps / _TRACKED_STEPS))
+
+    def _gradient_norms(self) -> dict[str, float]:
+        """Array name -> Euclidean norm of its gradient, before clipping and weight decay."""
+        flat = self.model.parameters
+        return {
+            name: math.sqrt(optim_kernels.squared_norm(flat.gradients[place], self.model.workspace))
+            for name, place in flat.slices.items()
+        }
+
+    def _record_gradients(self, epoch: int) -> None:
+        """Record the mean of what this epoch's steps measured."""
+        if self._norms:
+            means = {name: sum(norms) / len(norms) for name, norms in self._norms.items()}
+            self.history.gradients.add({"epoch": epoch, **means})
 
     # --- what a person should know ------------------------------------------------------------
 

@@ -67,9 +67,7 @@ def test_csv_round_trip_is_exact() -> None:
     assert History.from_csv(History().to_csv()).epochs == 0
 
 
-@pytest.mark.parametrize(
-    "text", ["", "epoch,colour\n1,2\n", "loss\n1\n", "epoch,loss\n1\n", "epoch,loss\n1,red\n"]
-)
+@pytest.mark.parametrize("text", ["", "loss\n1\n", "epoch,loss\n1\n", "epoch,loss\n1,red\n"])
 def test_csv_of_something_else(text: str) -> None:
     with pytest.raises(ValueError):
         History.from_csv(text)
