@@ -42,8 +42,8 @@ class ConfigError(ValueError):
     """A setting that does not exist or cannot have the value given."""
 
 
-class ConfigFileError(ConfigError):
-    """A configuration file that cannot be read; the message names it."""
+class PlaceError(ConfigError):
+    """A file or folder that cannot be read or written, whatever the settings; named."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -266,7 +266,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     """
     try:
         return from_tables(read_tables(path))
-    except ConfigFileError:
+    except PlaceError:
         raise
     except ConfigError as error:
         raise ConfigError(f"in {path}: {error}") from None
@@ -277,19 +277,19 @@ def read_tables(path: str | Path) -> dict[str, Any]:
 
     Raises
     ------
-    ConfigFileError
+    PlaceError
         If the file cannot be read or is not TOML; says which file.
     """
     try:
         with open(path, "rb") as file:
             return tomllib.load(file)
     except FileNotFoundError:
-        raise ConfigFileError(f"there is no configuration file {path}") from None
+        raise PlaceError(f"there is no configuration file {path}") from None
     except OSError as error:
         reason = error.strerror or error
-        raise ConfigFileError(f"the configuration file {path} cannot be read: {reason}") from None
+        raise PlaceError(f"the configuration file {path} cannot be read: {reason}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigFileError(f"the configuration file {path} is not valid TOML: {error}") from None
+        raise PlaceError(f"the configuration file {path} is not valid TOML: {error}") from None
 
 
 def from_tables(tables: Mapping[str, Any]) -> dict[str, Any]:

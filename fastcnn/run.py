@@ -38,7 +38,7 @@ from . import (
     schedules,
     training,
 )
-from .config import Config, ConfigError, check, replace, to_toml
+from .config import Config, ConfigError, PlaceError, check, replace, to_toml
 from .history import History
 from .losses import CrossEntropyLoss
 from .model import Sequential
@@ -142,7 +142,7 @@ class Run:
             with tempfile.TemporaryFile(dir=self.out):
                 pass
         except OSError as error:
-            raise ConfigError(
+            raise PlaceError(
                 f"the folder {self.out} cannot be written to: {error.strerror or error}"
             ) from None
 

@@ -16,11 +16,25 @@ from typing import TYPE_CHECKING
 
 from .curves import curves, overlay, side_by_side
 from .predictions import predictions
+from .search_bars import search_bars
+from .search_grid import search_grid
+from .search_history import search_history
+from .search_parallel import search_parallel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["curves", "overlay", "predictions", "save", "side_by_side"]
+__all__ = [
+    "curves",
+    "overlay",
+    "predictions",
+    "save",
+    "search_bars",
+    "search_grid",
+    "search_history",
+    "search_parallel",
+    "side_by_side",
+]
 
 FORMATS = ("png", "svg", "pdf")
 

@@ -2,7 +2,7 @@
 
     method = "grid"                        in the table [search]
     lr = [0.01, 0.05, 0.1]                 in the table [search.space]
-    model = "cifar-cnn"                    in the tables of `fastcnn.config`: the same for all trials
+    model = "cifar-cnn"                    in the tables of `fastcnn.config`: for all trials
 
 Example:
     >>> from fastcnn.searching import plan, space
@@ -22,7 +22,7 @@ from ..backends import unknown
 from ..config import (
     Config,
     ConfigError,
-    ConfigFileError,
+    PlaceError,
     check,
     from_tables,
     read_tables,
@@ -67,7 +67,7 @@ class Plan:
 
     @property
     def seed(self) -> int:
-        """Key of every proposal: the seed of the training, or its default where that is searched."""
+        """Key of every proposal: the training's seed, or its default where that is searched."""
         return self.fixed.get("seed", Config().training.seed)
 
     @property
@@ -216,7 +216,7 @@ def read(path: str | Path) -> dict[str, Any]:
     """
     try:
         return from_file_tables(read_tables(path))
-    except ConfigFileError:
+    except PlaceError:
         raise
     except ConfigError as error:
         raise ConfigError(f"in {path}: {error}") from None

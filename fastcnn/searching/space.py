@@ -43,7 +43,7 @@ class Choice:
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """Any number from ``low`` to ``high``: whole if both are, evenly in its logarithm if ``log``."""
+    """Any number from ``low`` to ``high``, whole if they are; ``log``: even in its logarithm."""
 
     name: str
     low: float
@@ -115,7 +115,7 @@ def from_toml(name: str, value: Any) -> Axis:
     if isinstance(value, Mapping) and {"low", "high"} <= value.keys() <= {"low", "high", "log"}:
         log = value.get("log", False)
         if isinstance(log, bool):
-            return _range(name, *(_checked(name, value[end]) for end in ("low", "high")), log)
+            return _range(name, _checked(name, value["low"]), _checked(name, value["high"]), log)
     raise ConfigError(
         f"the values of {name} must be a list or a table {{low = ..., high = ..., log = true}}, "
         f"got {value!r}"

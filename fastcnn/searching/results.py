@@ -1,0 +1,147 @@
+"""What a search found: the trials as plain data, as a table, as files and as pictures."""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from ..config import to_toml
+from ..results import write_text
+from .plan import Plan
+from .space import Choice, Range, show
+
+State = Literal["done", "pruned", "diverged", "refused", "running", "waiting"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One trial.
+
+    Attributes:
+        number: from 0.
+        settings: what was searched; empty while it waits.
+        state: done; ended early as hopeless; diverged; its settings were refused; not yet done.
+        value: the objective in its best epoch, if it is done.
+        found: epochs_run, best_epoch, seconds, and accuracies and losses of the best epoch.
+        reason: why it has no value.
+        attempts: how often it was begun; more than once if a process was killed.
+        history: the objective after each epoch (from 1).
+    """
+
+    number: int
+    settings: dict[str, Any]
+    state: State
+    value: float | None = None
+    found: dict[str, Any] = dataclasses.field(default_factory=dict)
+    reason: str = ""
+    attempts: int = 0
+    history: dict[int, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.state not in ("running", "waiting")
+
+
+def ranked(trials: Sequence[Trial], plan: Plan) -> list[Trial]:
+    """Best first; then those without a value, in order."""
+    sign = -1 if plan.is_higher_better else 1
+    done = [trial for trial in trials if trial.value is not None]
+    others = [trial for trial in trials if trial.value is None]
+    return sorted(done, key=lambda trial: (sign * (trial.value or 0.0), trial.number)) + others
+
+
+def best(trials: Sequence[Trial], plan: Plan) -> Trial | None:
+    """The best trial that is done."""
+    order = ranked(trials, plan)
+    return order[0] if order and order[0].value is not None else None
+
+
+_COLUMNS = (  # heading, what was found, format
+    ("val acc", "val_accuracy", ".2%"),
+    ("val loss", "val_loss", ".4f"),
+    ("test acc", "test_accuracy", ".2%"),
+    ("best epoch", "best_epoch", ".0f"),
+    ("epochs", "epochs_run", ".0f"),
+    ("seconds", "seconds", ".1f"),
+)
+
+
+def table(trials: Sequence[Trial], plan: Plan, most: int | None = None) -> str:
+    """The trials as text, best first, under a heading; at most so many."""
+    names = [axis.name for axis in plan.axes]
+    rows = [["trial", *names, *(head for head, _, _ in _COLUMNS), ""]]
+    for trial in ranked(trials, plan)[:most]:
+        settings = [show(trial.settings[name]) if trial.settings else "" for name in names]
+        numbers = [
+            "" if trial.found.get(key) is None else format(trial.found[key], form)
+            for _, key, form in _COLUMNS
+        ]
+        note = "" if trial.state == "done" else trial.state
+        rows.append([str(trial.number), *settings, *numbers, note])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.rjust, row, widths)).rstrip() for row in rows]
+    if most is not None and len(trials) > most:
+        lines.append(f"... and {len(trials) - most} more in trials.csv")
+    return "\n".join(lines)
+
+
+def to_csv(trials: Sequence[Trial], plan: Plan) -> str:
+    """All trials in their order, numbers without loss."""
+    names = [axis.name for axis in plan.axes]
+    found = (
+        "val_accuracy", "val_loss", "test_accuracy", "test_loss", "train_accuracy",
+        "best_epoch", "epochs_run", "seconds",
+    )  # fmt: skip
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["trial", "state", *names, *found, "attempts", "reason"])
+    for trial in trials:
+        settings = [trial.settings.get(name) for name in names]
+        writer.writerow(
+            [
+                trial.number,
+                trial.state,
+                *(show(value) if isinstance(value, bool | tuple) else value for value in settings),
+                *(trial.found.get(name) for name in found),
+                trial.attempts,
+                trial.reason,
+            ]
+        )
+    return text.getvalue()
+
+
+def write(out: Path, trials: Sequence[Trial], plan: Plan) -> None:
+    """Write trials.csv, best.toml and the pictures.
+
+    Args:
+        out: a folder that exists.
+        trials: in their order.
+        plan: what was searched.
+    """
+    write_text(out / "trials.csv", to_csv(trials, plan))
+    first = best(trials, plan)
+    if first is None:
+        return
+    write_text(out / "best.toml", to_toml(plan.config(first.settings)))
+    draw(out, trials, plan)
+
+
+def draw(out: Path, trials: Sequence[Trial], plan: Plan) -> None:
+    """Write bars.png and history.png; for several axes parallel.png, for a grid grid.png."""
+    from .. import plots
+
+    pairs = [(trial.settings, trial.value) for trial in trials if trial.is_over and trial.settings]
+    log = [axis.name for axis in plan.axes if isinstance(axis, Range) and axis.log]
+    model = plan.config(pairs[0][0]).model.model
+    title = f"{model}: {len(pairs)} trials of a {plan.method} search"
+    plots.save(plots.search_bars(pairs, plan.objective, log, title), out / "bars.png")
+    plots.save(plots.search_history(pairs, plan.objective, title), out / "history.png")
+    if len(plan.axes) > 1:
+        picture = plots.search_parallel(pairs, plan.objective, log, title)
+        plots.save(picture, out / "parallel.png")
+    several = [axis for axis in plan.axes if isinstance(axis, Choice) and len(axis.values) > 1]
+    if plan.method == "grid" and len(several) > 1:
+        plots.save(plots.search_grid(pairs, plan.objective, title), out / "grid.png")

@@ -1,0 +1,299 @@
+"""A search from its plan to its results: starts the workers, tells what happens, writes the files.
+
+    search.toml   the plan, usable as --config
+    search.db     the trials (SQLite; with --storage they are elsewhere)
+    trials/0007   trial 7: config.toml, history.csv, result.json, best.npz
+    trials.csv    a row per trial
+    best.toml     every setting of the best trial, for fastcnn.train --config
+    *.png         pictures
+
+The same search started again, also while it runs, also on another machine with the same database,
+works on the same trials.
+"""
+
+import contextlib
+import dataclasses
+import multiprocessing
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from tqdm import tqdm
+
+from kernels.cores import available_cores
+
+from .. import datasets
+from ..config import PlaceError
+from ..results import write_text
+from . import database, results, worker
+from .plan import Plan
+from .results import Trial
+from .samplers import decoded
+from .slots import REFUSED, Slots, attempts, has_verdict
+from .space import show
+from .worker import Place
+
+_PAUSE = 0.5  # seconds from one look at the trials to the next
+_ROWS = 30  # of the table on the terminal
+
+
+class Search:
+    """One search, as one of perhaps several machines that work on it sees it.
+
+    Args:
+        plan: what is searched.
+        place: where results are kept.
+        quiet: print nothing.
+    """
+
+    def __init__(self, plan: Plan, place: Place, *, quiet: bool = False) -> None:
+        self.plan = plan
+        self.place = place
+        self._quiet = quiet
+
+    # --- before -------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Find every reason why the search cannot run; make the folder, the database, the trials.
+
+        Raises:
+            ValueError: in one sentence.
+        """
+        self._pin_dataset()
+        self._make_folder()
+        storage = database.connect(self.place.url)
+        self.study = database.join(storage, self.place.name, self.plan)
+        Slots(self.study, self.plan.trials).fill()
+        write_text(self.place.out / "search.toml", self.plan.to_toml())
+
+    def join(self) -> None:
+        """Find the search as others have left it, to look at it.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        file = self.place.out / "search.db"
+        if self.place.url == database.default_url(self.place.out) and not file.is_file():
+            raise PlaceError(f"there is no search in {self.place.out}: it has no search.db")
+        storage = database.connect(self.place.url)
+        if not database.exists(storage, self.place.name):
+            raise PlaceError(f"the database has no search {self.place.name!r}: give --name")
+        self.study = database.join(storage, self.place.name, self.plan)
+
+    def _pin_dataset(self) -> None:
+        """Name the dataset that "auto" means here, and check the settings against it."""
+        base = self.plan.config(self.plan.settings(0)).data
+        data = datasets.load(base.dataset, base.data_dir, base.offline)
+        if all(axis.name != "dataset" for axis in self.plan.axes):
+            fixed = {**self.plan.fixed, "dataset": data.name}
+            self.plan = dataclasses.replace(self.plan, fixed=fixed)
+        self.plan.check(data.x_train.shape[1:], len(data.class_names))
+
+    def _make_folder(self) -> None:
+        try:
+            self.place.out.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.place.out):
+                pass
+        except OSError as error:
+            reason = error.strerror or error
+            raise PlaceError(
+                f"the folder {self.place.out} cannot be written to: {reason}"
+            ) from None
+
+    # --- while it runs ------------------------------------------------------------------------
+
+    def run(self, workers: int, should_stop: Callable[[], bool]) -> bool:
+        """Run trials until all are over; returns whether they are.
+
+        Args:
+            workers: processes to start, each with its share of the threads.
+            should_stop: asked twice a second; True ends the workers after their batch.
+
+        Raises:
+            OSError: if the results cannot be written.
+        """
+        threads = self.plan.fixed.get("threads") or max(1, available_cores() // workers)
+        with _started(workers, self.plan, self.place, threads) as (processes, pipes):
+            watcher = _Watcher(self.plan, self._quiet)
+            with contextlib.closing(watcher):
+                while any(process.is_alive() for process in processes):
+                    if should_stop():
+                        for pipe in pipes:
+                            pipe.close()
+                    wait([process.sentinel for process in processes], timeout=_PAUSE)
+                    watcher.look(self.trials())
+        if not self._quiet:
+            _say_deaths(processes)
+        return all(trial.is_over for trial in self.trials())
+
+    def report(self) -> None:
+        """Print the table, and write trials.csv, best.toml and the pictures.
+
+        Raises:
+            OSError: if they cannot be written.
+        """
+        trials = self.trials()
+        if not self._quiet:
+            print(results.table(trials, self.plan, _ROWS))
+        results.write(self.place.out, trials, self.plan)
+        if not self._quiet:
+            print(f"results in {self.place.out}")
+
+    def trials(self) -> list[Trial]:
+        """The trials as they are now, in order."""
+        return read(self.study, self.plan)
+
+
+@contextlib.contextmanager
+def _started(
+    workers: int, plan: Plan, place: Place, threads: int
+) -> Iterator[tuple[list[BaseProcess], list[Connection]]]:
+    """Worker processes, and for each the end of a pipe whose closing makes it stop.
+
+    It is closed too when this process is killed.
+    """
+    context = multiprocessing.get_context("spawn")  # a fork would inherit Numba's threads
+    processes: list[BaseProcess] = []
+    pipes: list[Connection] = []
+    # Ctrl-C goes to all processes of a terminal. The workers ignore it and are told by us.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        for _ in range(workers):
+            theirs, ours = context.Pipe(duplex=False)
+            process = context.Process(target=worker.main, args=(plan, place, threads, theirs))
+            process.start()
+            theirs.close()
+            processes.append(process)
+            pipes.append(ours)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    try:
+        yield processes, pipes
+    finally:
+        for pipe in pipes:
+            pipe.close()
+        for process in processes:
+            process.join()
+
+
+def _say_deaths(processes: Sequence[BaseProcess]) -> None:
+    """Name the workers that were killed: their trials have gone to others, or wait."""
+    for process in processes:
+        code = process.exitcode
+        if code is not None and code < 0:
+            name = signal.Signals(-code).name
+            print(f"note: a worker (process {process.pid}) was ended by {name}", file=sys.stderr)
+
+
+class _Watcher:
+    """Prints a line for each trial that is over, below them a bar with those that are running."""
+
+    def __init__(self, plan: Plan, quiet: bool) -> None:
+        self._plan = plan
+        self._quiet = quiet
+        self._seen: set[int] | None = None
+        self._bar = tqdm(
+            total=plan.trials,
+            desc="trials",
+            unit="trial",
+            leave=False,
+            disable=True if quiet else None,
+            dynamic_ncols=True,
+        )
+
+    def look(self, trials: Sequence[Trial]) -> None:
+        """Tell what is new."""
+        over = {trial.number for trial in trials if trial.is_over}
+        if self._seen is None:
+            self._seen = over if len(over) < len(trials) else set()
+            if over and not self._quiet:
+                self._print(f"{len(over)} of {len(trials)} trials were done before")
+        best = results.best(trials, self._plan)
+        for trial in trials:
+            if trial.is_over and trial.number not in self._seen:
+                self._seen.add(trial.number)
+                self._print(describe(trial, self._plan) + ("; best so far" * (trial is best)))
+        self._bar.n = len(over)
+        running = [trial for trial in trials if trial.state == "running"]
+        self._bar.set_postfix_str(", ".join(map(_now, running)), refresh=False)
+        self._bar.refresh()
+
+    def _print(self, line: str) -> None:
+        if not self._quiet:
+            with self._bar.external_write_mode(file=sys.stdout):
+                print(line, flush=True)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.close()
+
+
+def _now(trial: Trial) -> str:
+    return f"{trial.number} in epoch {max(trial.history, default=0) + 1}"
+
+
+def describe(trial: Trial, plan: Plan) -> str:
+    """A trial that is over, in a line."""
+    settings = ", ".join(f"{name} {show(value)}" for name, value in trial.settings.items())
+    outcome = trial.state
+    if trial.value is not None:
+        outcome = f"{plan.objective} {trial.value:.4f}"
+        if plan.objective == "val_accuracy":
+            outcome = f"val acc {trial.value:.2%}"
+    line = f"trial {trial.number}: {outcome} with {settings}"
+    if trial.found:
+        line += f" ({trial.found['epochs_run']} epochs, {trial.found['seconds']:.1f} s)"
+    if trial.state in ("diverged", "refused"):
+        line += f": {trial.reason}"
+    return line
+
+
+# --- from Optuna's trials to ours ---------------------------------------------------------------
+
+
+def read(study: optuna.Study, plan: Plan) -> list[Trial]:
+    """The trials of the plan, in order, as they are now."""
+    found = attempts(study.get_trials(deepcopy=False))
+    return [_trial(slot, found.get(slot, []), plan) for slot in range(plan.trials)]
+
+
+def _trial(slot: int, tries: Sequence[FrozenTrial], plan: Plan) -> Trial:
+    if not tries:
+        return Trial(slot, {}, "waiting")
+    last = tries[-1]
+    params: Mapping[str, Any] = last.params
+    settings = {
+        axis.name: decoded(axis, params[axis.name]) for axis in plan.axes if axis.name in params
+    }
+    found = dict(last.user_attrs.get(worker.RESULT, {})) if has_verdict(last) else {}
+    reason = found.pop("reason", "") or last.user_attrs.get(REFUSED, "")
+    begun = sum(1 for each in tries if each.state != TrialState.WAITING)
+    state, value = _state(last, reason), None
+    if state == "done":
+        value = found[plan.objective]
+    return Trial(
+        slot,
+        settings if len(settings) == len(plan.axes) else {},
+        state,
+        value,
+        found,
+        reason,
+        begun,
+        dict(last.intermediate_values),
+    )
+
+
+def _state(attempt: FrozenTrial, reason: str) -> results.State:
+    if attempt.state == TrialState.COMPLETE:
+        return "done"
+    if attempt.state == TrialState.PRUNED:
+        return "pruned" if reason == worker.HOPELESS else "diverged"
+    if attempt.state == TrialState.RUNNING:
+        return "running"
+    return "refused" if has_verdict(attempt) else "waiting"
