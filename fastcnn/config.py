@@ -96,12 +96,18 @@ class TrainingOptions:
     """Images per step."""
     loss_reduction: Literal["mean", "sum"] = "mean"
     """Whether a batch's loss is the mean or the sum over its images."""
+    label_smoothing: float = 0.0
+    """Part of each label's weight that all classes share, in training only."""
     patience: _Count = None
     """Stop after N epochs without a better --monitor; needs --validation."""
     monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
     """What the best epoch is chosen by."""
     min_gain: float = 0.0
-    """An epoch counts as better only if it gains more than this."""
+    """For --patience: an epoch counts as better only if it gains more than this."""
+    stop_gain: _Number = None
+    """Stop once an epoch gains less than X: --monitor where validated, else training accuracy."""
+    stop_gain_epochs: int = 3
+    """For --stop-gain: the gain is the mean over so many epochs."""
     clip_norm: _Number = None
     """Shorten gradients longer than this."""
     clip_mode: Literal["global", "array"] = "global"
@@ -118,18 +124,24 @@ class TrainingOptions:
 class OptimizerOptions:
     """How a gradient becomes a step."""
 
-    optimizer: Literal["sgd", "adam", "adamw", "rmsprop", "adagrad"] = "sgd"
+    optimizer: Literal["sgd", "adam", "adamw", "radam", "ranger", "rmsprop", "adagrad"] = "sgd"
     """Update rule. One that is not the preset's brings its own lr and momentum."""
     lr: _Number = None
-    """Learning rate at the start; None: the optimizer's usual one."""
+    """Learning rate at the start, onecycle: the highest; None: the optimizer's usual one."""
     momentum: float = 0.0
     """Momentum of sgd and rmsprop."""
     nesterov: bool = False
     """Nesterov's form of sgd's momentum."""
     weight_decay: float = 0.0
     """L2 penalty on the weights (not on biases, gamma, beta)."""
-    schedule: Literal["constant", "step", "exponential", "cosine", "s5"] = "constant"
-    """How lr changes with the epoch (the options below); s5: exponential, halved every 10 too."""
+    decoupled_decay: bool = False
+    """radam: weight decay shrinks the weights directly, as that of adamw and ranger does."""
+    lookahead: _Count = None
+    """Lookahead: go back part of the way after every N steps. None: never, but ranger after 6."""
+    lookahead_alpha: float = 0.5
+    """Share of the way that Lookahead keeps."""
+    schedule: Literal["constant", "step", "exponential", "cosine", "s5", "onecycle"] = "constant"
+    """How lr changes as training goes on; s5: exponential, halved every 10 epochs too."""
     lr_factor: float = 0.5
     """step: factor."""
     lr_every: int = 10
@@ -138,6 +150,18 @@ class OptimizerOptions:
     """exponential and s5: factor per epoch."""
     lr_min: float = 0.0
     """cosine: rate that it falls towards."""
+    lr_per_step: bool = False
+    """cosine: a new rate in every step, not in every epoch."""
+    lr_rise: float = 0.3
+    """onecycle: share of the run in which the rate rises to lr; then it falls."""
+    lr_div: float = 25.0
+    """onecycle: the first rate is lr divided by this."""
+    lr_final_div: float = 1e4
+    """onecycle: the last rate is the first divided by this."""
+    warmup: float = 0.0
+    """Epochs in which every step's rate rises towards that of the schedule, 0 for none."""
+    warmup_start: float = 0.01
+    """Share of the schedule's rate at the first step of the warm-up."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -350,7 +374,17 @@ def toml_value(name: str, value: Any) -> Any:
 # Setting -> (test of a value that is not None, what it must be).
 _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(
-        ("limit_train", "limit_test", "epochs", "batch_size", "patience", "lr_every", "threads"),
+        (
+            "limit_train",
+            "limit_test",
+            "epochs",
+            "batch_size",
+            "patience",
+            "lr_every",
+            "threads",
+            "stop_gain_epochs",
+            "lookahead",
+        ),
         (lambda value: value >= 1, "at least 1"),
     ),
     **dict.fromkeys(("hidden", "depth", "growth"), (lambda value: value >= 1, "at least 1")),
@@ -359,12 +393,16 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "validation": (lambda value: 0 <= value < 1, "at least 0 and below 1"),
     "dropout": (lambda value: 0 <= value < 1, "at least 0 and below 1"),
     "momentum": (lambda value: 0 <= value < 1, "at least 0 and below 1"),
+    "label_smoothing": (lambda value: 0 <= value < 1, "at least 0 and below 1"),
+    "lr_rise": (lambda value: 0 < value < 1, "between 0 and 1"),
+    "lookahead_alpha": (lambda value: 0 <= value <= 1, "between 0 and 1"),
+    "warmup_start": (lambda value: 0 <= value <= 1, "between 0 and 1"),
     **dict.fromkeys(
-        ("lr", "clip_norm", "lr_factor", "lr_decay"),
+        ("lr", "clip_norm", "lr_factor", "lr_decay", "lr_div", "lr_final_div"),
         (lambda value: 0 < value < math.inf, "above 0"),
     ),
     **dict.fromkeys(
-        ("weight_decay", "lr_min", "min_gain"),
+        ("weight_decay", "lr_min", "min_gain", "stop_gain", "warmup"),
         (lambda value: 0 <= value < math.inf, "at least 0"),
     ),
 }

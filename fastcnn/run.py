@@ -32,10 +32,7 @@ from . import (
     checkpoint,
     compilation,
     datasets,
-    models,
-    optim,
     results,
-    schedules,
     training,
 )
 from .config import Config, ConfigError, PlaceError, check, replace, to_toml
@@ -43,6 +40,7 @@ from .history import History
 from .losses import CrossEntropyLoss
 from .model import Sequential
 from .progress import ConsoleProgress, Progress
+from .recipe import make_model, make_optimizer, make_schedule
 from .training import TrainingDiverged
 
 CHECKPOINT = "last.npz"
@@ -201,7 +199,7 @@ class Run:
         """Arguments of `training.fit` that do not depend on data; new objects each time."""
         config = self.config.training
         return {
-            "loss": CrossEntropyLoss(reduction=config.loss_reduction),
+            "loss": CrossEntropyLoss(config.loss_reduction, config.label_smoothing),
             "optimizer": make_optimizer(self.config),
             "schedule": make_schedule(self.config),
             "batch_size": config.batch_size,
@@ -279,6 +277,8 @@ class Run:
                 patience=config.training.patience,
                 monitor=config.training.monitor,
                 min_gain=config.training.min_gain,
+                stop_gain=config.training.stop_gain,
+                stop_gain_epochs=config.training.stop_gain_epochs,
                 restore_best=config.data.validation > 0,
                 progress=self._progress or (Progress() if self._quiet else ConsoleProgress()),
                 should_stop=should_stop,
@@ -354,48 +354,6 @@ def _train_blank(config: Config, shape: tuple[int, ...], tests: int, classes: in
         source="",
     )
     run._warm_up()
-
-
-def make_model(config: Config, input_shape: tuple[int, ...], classes: int) -> Sequential:
-    """The network that the settings describe, with its starting weights."""
-    options = vars(config.model)
-    changes = {
-        name: value for name, value in options.items() if name != "model" and value is not None
-    }
-    return models.build(
-        options["model"],
-        seed=config.training.seed,
-        input_shape=input_shape,
-        classes=classes,
-        **changes,
-    )
-
-
-def make_optimizer(config: Config) -> optim.Optimizer:
-    """The optimizer that the settings describe."""
-    options = config.optimizer
-    arguments: dict[str, Any] = {"weight_decay": options.weight_decay}
-    if options.lr is not None:
-        arguments["lr"] = options.lr
-    if options.optimizer in ("sgd", "rmsprop"):
-        arguments["momentum"] = options.momentum
-    elif options.momentum:
-        raise ConfigError(f"momentum is an option of sgd and rmsprop, not of {options.optimizer}")
-    if options.optimizer == "sgd":
-        arguments["nesterov"] = options.nesterov
-    return optim.from_name(options.optimizer, **arguments)
-
-
-def make_schedule(config: Config) -> schedules.Schedule:
-    """The schedule that the settings describe."""
-    options = config.optimizer
-    arguments: dict[str, dict[str, Any]] = {
-        "step": {"factor": options.lr_factor, "every": options.lr_every},
-        "exponential": {"decay": options.lr_decay},
-        "cosine": {"lr_min": options.lr_min},
-        "s5": {"decay": options.lr_decay},
-    }
-    return schedules.from_name(options.schedule, **arguments.get(options.schedule, {}))
 
 
 def _shape(array: NDArray[Any]) -> str:

@@ -15,6 +15,7 @@ import pytest
 from fastcnn import datasets, load_model, models
 from fastcnn.commands.train import parse
 from fastcnn.config import ConfigError, names
+from fastcnn.schedules import OneCycle, Warmup
 from fastcnn.train import main
 
 RESULT = [
@@ -272,6 +273,36 @@ def test_checkpoint_that_does_not_fit(tmp_path, capsys):
 def test_wrong_option_is_an_error_of_parse():
     with pytest.raises(ConfigError):
         parse(["--no-such-option"])
+
+
+# --- optimizers, schedules and stopping -------------------------------------------------------
+
+
+def test_rates_and_rules_of_every_kind(tmp_path, capsys):
+    argv = [
+        *QUICK, "--out", str(tmp_path), "--quiet", "--optimizer", "ranger", "--lookahead", "4",
+        "--lr", "0.01", "--schedule", "onecycle", "--warmup", "0.5", "--label-smoothing", "0.1",
+    ]  # fmt: skip
+    assert main(argv) == 0
+    with open(tmp_path / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    schedule = Warmup(OneCycle(), 0.5)
+    expected = [schedule.step_rate(0.01, epoch, 2, 9, 10) for epoch in range(2)]
+    assert [float(row["lr"]) for row in rows] == expected  # the rate of each epoch's last step
+    settings = tomllib.loads((tmp_path / "config.toml").read_text())
+    assert settings["optimizer"]["lookahead"] == 4
+    assert settings["training"]["label_smoothing"] == 0.1
+    assert main(["--resume", "--out", str(tmp_path), "--optimizer", "adam"]) == 2
+    assert "training run with Ranger, not Lookahead around Adam" in capsys.readouterr().err
+
+
+def test_stopping_by_gain(tmp_path, capsys):
+    argv = [*QUICK, "--epochs", "30", "--stop-gain", "0.05", "--stop-gain-epochs", "1"]
+    assert main([*argv, "--out", str(tmp_path)]) == 0
+    assert "gain under the threshold: " in capsys.readouterr().out
+    result = result_of(tmp_path)
+    assert result["stopped_because"] == "gain under the threshold"
+    assert 2 <= result["epochs_run"] == result["best_epoch"] < 30
 
 
 # --- interruption -----------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from ..config import (
     to_tables,
 )
 from ..random import generator
-from ..run import make_model, make_optimizer, make_schedule
+from ..recipe import make_model, make_optimizer, make_schedule
 from . import space
 from .space import Axis, Choice
 

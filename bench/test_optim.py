@@ -1,0 +1,43 @@
+"""Every optimizer over a million parameters in one flat array, as a model has them.
+
+A row is 30 steps: with the slow steps of Lookahead (every fifth) and Ranger (every sixth). They
+are bound by memory, so what counts is how many arrays a step reads and writes:
+
+    sgd 3; momentum, rmsprop, adagrad 5; adam, adamw, radam 7; a slow step 4 more, once in k steps
+"""
+
+from collections.abc import Callable
+from statistics import median
+
+import numpy as np
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from fastcnn import optim
+from fastcnn.layers import Dense
+
+STEPS = 30
+OPTIMIZERS: dict[str, Callable[[], optim.Optimizer]] = {
+    **{name: lambda name=name: optim.from_name(name, lr=1e-4) for name in optim.names()},
+    "sgd, momentum": lambda: optim.SGD(1e-4, momentum=0.9),
+    "lookahead, sgd": lambda: optim.Lookahead(optim.SGD(1e-4)),
+    "lookahead, adam": lambda: optim.Lookahead(optim.Adam(1e-4)),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_steps(benchmark: BenchmarkFixture, name: str):
+    layer, optimizer = Dense(1000, 1000, bias=False), OPTIMIZERS[name]()
+    generator = np.random.default_rng(0)
+    layer.grads["weight"] = generator.standard_normal((1000, 1000), np.float32)
+
+    def steps() -> None:
+        for _ in range(STEPS):
+            optimizer.step(layer)
+
+    steps()  # compiles
+    benchmark.group, benchmark.name = f"optimizers: {STEPS} steps of 1,000,000 parameters", name
+    benchmark(steps)
+    if benchmark.stats is not None:
+        seconds = median(benchmark.stats.stats.data)
+        benchmark.extra_info["parameters_per_second"] = STEPS * 1_000_000 / seconds
