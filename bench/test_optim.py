@@ -1,9 +1,13 @@
 """Every optimizer over a million parameters in one flat array, as a model has them.
 
-A row is 30 steps: with the slow steps of Lookahead (every fifth) and Ranger (every sixth). They
-are bound by memory, so what counts is how many arrays a step reads and writes:
+A row is 30 steps: with the slow steps of Lookahead (every fifth) and Ranger (every sixth). Arrays
+that a step reads and writes, and what else it does to each number:
 
-    sgd 3; momentum, rmsprop, adagrad 5; adam, adamw, radam 7; a slow step 4 more, once in k steps
+    sgd                    3
+    sgd with momentum      5
+    rmsprop, adagrad       5, a square root and a division
+    adam, adamw, radam     7, a square root and a division
+    a slow step            4 more, once in k steps
 """
 
 from collections.abc import Callable

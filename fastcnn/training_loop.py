@@ -180,10 +180,11 @@ class TrainingLoop:
         return True
 
     def _is_slow(self) -> bool:
-        """Whether the last epochs gained too little, by a network that has begun to learn."""
+        """Whether the last epochs gained too little, in all of which the network was learning."""
         if self.pace is None or not self.pace.is_slow(self.history):
             return False
-        return not self._is_guessing(self.history["loss"][-1])
+        losses = self.history["loss"][-1 - self.pace.epochs :]
+        return not any(self._is_guessing(loss) for loss in losses)
 
     def _epoch(self, epoch: int, epochs: int) -> dict[str, float]:
         """Train one epoch (counted from 1) and measure it."""

@@ -362,6 +362,21 @@ def test_a_network_that_has_not_begun_to_learn_is_not_stopped(blobs):
     assert history.stopped_because == "all epochs done"
 
 
+def test_the_epoch_in_which_learning_begins_is_not_compared_with_guessing(blobs):
+    x, y = blobs
+
+    class Late(StepDecay):
+        def rate(self, lr, epoch, epochs):
+            return lr if epoch >= 3 else 0.0
+
+    model = line()
+    model.layers[0].params["weight"] = np.zeros((2, 2), np.float32)
+    options = {"stop_gain": 2.0, "stop_gain_epochs": 1}  # more than an accuracy can gain
+    history = fit(model, x, y, optimizer=SGD(0.05), epochs=9, schedule=Late(), **options)
+    guessing = [loss == pytest.approx(math.log(2), rel=0.01) for loss in history["loss"]]
+    assert guessing == [True, True, True, False, False]
+
+
 def test_stopping_by_gain_survives_an_interruption(digits, tmp_path):
     path = tmp_path / "last.npz"
     options = {"epochs": 30, "patience": None, "stop_gain": 0.1, "schedule": None}
