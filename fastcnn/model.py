@@ -199,7 +199,7 @@ class Sequential:
         Raises:
             ValueError, TypeError: if x does not fit the model; the sentence says why.
         """
-        y = self._run(self._steps, self._prepared(x), training)
+        y = self._run(self._steps, self.prepared(x), training)
         return self._given_out(y)
 
     def backward(self, dlogits: np.ndarray) -> np.ndarray:
@@ -254,8 +254,8 @@ class Sequential:
         y = y.copy()
         return y if self.data_format == "channels_last" else seen(y)
 
-    def _prepared(self, x: np.ndarray) -> np.ndarray:
-        """x as the first layer takes it: normalised if uint8, else as it is."""
+    def prepared(self, x: np.ndarray) -> np.ndarray:
+        """x as the first layer takes it: (N, C, H, W), normalised if uint8, else as it is."""
         x = np.asarray(x)
         if x.dtype == self.dtype:
             return self._as_layers_see(x)
@@ -326,7 +326,7 @@ class Sequential:
             raise ValueError(f"expected at least one sample, got an array of shape {x.shape}")
         for start in range(0, len(x), batch_size):
             rows = slice(start, min(start + batch_size, len(x)))
-            yield rows, self._run(self._trained, self._prepared(x[rows]), False)
+            yield rows, self._run(self._trained, self.prepared(x[rows]), False)
 
     def evaluate(self, x: np.ndarray, y: np.ndarray, batch_size: int = 256) -> tuple[float, float]:
         """(loss, accuracy): mean cross-entropy in nats, and the share of right classes, 0 to 1.

@@ -14,26 +14,52 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .bars import parameter_bars
+from .confusion import confusion
 from .curves import curves, overlay, side_by_side
+from .feature_maps import feature_maps
+from .gradients import gradient_flow
+from .heatmap import weight_heatmap
+from .importance import important_features
+from .misclassified import misclassified
 from .predictions import predictions
+from .probabilities import class_probabilities
+from .schedule import schedule_curves
 from .search_bars import search_bars
 from .search_grid import search_grid
 from .search_history import search_history
 from .search_parallel import search_parallel
+from .tiles import unit_images, weight_tiles
+from .variance import activation_variance
+from .weights import neuron_norms, weight_histograms
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "activation_variance",
+    "class_probabilities",
+    "confusion",
     "curves",
+    "feature_maps",
+    "gradient_flow",
+    "important_features",
+    "misclassified",
+    "neuron_norms",
     "overlay",
+    "parameter_bars",
     "predictions",
     "save",
+    "schedule_curves",
     "search_bars",
     "search_grid",
     "search_history",
     "search_parallel",
     "side_by_side",
+    "unit_images",
+    "weight_heatmap",
+    "weight_histograms",
+    "weight_tiles",
 ]
 
 FORMATS = ("png", "svg", "pdf")

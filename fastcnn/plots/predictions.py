@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from . import style
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -20,6 +22,7 @@ def predictions(
     class_names: Sequence[str],
     title: str = "",
     columns: int = 5,
+    probabilities: NDArray[np.floating] | None = None,
 ) -> "Figure":
     """Images in rows, each under its true and its predicted class.
 
@@ -38,38 +41,29 @@ def predictions(
         Heading over the sheet.
     columns : int
         Images per row.
+    probabilities : float (N,), optional
+        How certain the network was of each prediction, 0 to 1.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    from matplotlib.figure import Figure
-
     rows = max(1, -(-len(images) // columns))
-    figure = Figure(figsize=(1.8 * columns, 2.3 * rows + 0.4), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(rows, columns)).ravel()
-    for axes in panels:
+    figure = style.new_figure(1.9 * columns, 2.4 * rows + 0.5, title)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in panels[len(images) :]:
         axes.set_axis_off()
-    for axes, image, label, guess in zip(panels, images, labels, predicted, strict=False):
-        right = label == guess
+    for index, (axes, image) in enumerate(zip(panels, images, strict=False)):
+        true, guess = labels[index], predicted[index]
+        right = true == guess
         colour, symbol = _RIGHT if right else _WRONG
-        if image.shape[0] == 1:
-            axes.imshow(image[0], cmap="gray", vmin=0, vmax=255)
-        else:
-            axes.imshow(image.transpose(1, 2, 0))
-        axes.set_title(
-            f"true: {class_names[label]}\npredicted: {class_names[guess]} {symbol}",
-            color=colour,
-            fontsize=9,
-            fontweight="normal" if right else "bold",
-        )
-        axes.set_axis_on()
-        axes.set_xticks([])
-        axes.set_yticks([])
+        lines = [f"true: {class_names[true]}", f"predicted: {class_names[guess]} {symbol}"]
+        if probabilities is not None:
+            lines.append(f"certain to {probabilities[index]:.1%}")
+        style.show_image(axes, image)
+        axes.set_title("\n".join(lines), color=colour, fontsize=9)
         for spine in axes.spines.values():
             spine.set_visible(not right)
             spine.set_color(colour)
             spine.set_linewidth(2.5)
-    if title:
-        figure.suptitle(title)
     return figure

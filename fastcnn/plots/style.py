@@ -13,14 +13,23 @@ import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-RISING = "cividis"  # for values: from dark to light, alike for the colour-blind
-SIGNED = "PuOr_r"  # for weights around zero: light at zero, purple below, orange above
+COLOURS = "cividis"  # of all heat maps: from dark to light, alike for the colour-blind
 BAR = {"color": "#4c6a92", "edgecolor": "black", "linewidth": 0.5}
 MARKED_BAR = {"color": "#e6b450", "edgecolor": "black", "linewidth": 0.5, "hatch": "///"}
 
-_COLOURS = ("#1b3a6b", "#e07b28", "#3f9c6d", "#8a2d6f", "#6f6f6f", "#b8a000", "#2f8fc0", "#000000")
+_LINE_COLOURS = (
+    "#1b3a6b",
+    "#e07b28",
+    "#3f9c6d",
+    "#8a2d6f",
+    "#6f6f6f",
+    "#b8a000",
+    "#2f8fc0",
+    "#000000",
+)
 _STYLES = ("-", "--", ":", "-.")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _MANY_POINTS = 25  # beyond this many, markers would touch
@@ -47,7 +56,7 @@ def wrapped(text: str, width: float, points: float) -> str:
 def line_style(index: int, points: int = 1) -> dict[str, Any]:
     """How line number `index` of a picture is drawn; eight differ in all of colour and marker."""
     return {
-        "color": _COLOURS[index % len(_COLOURS)],
+        "color": _LINE_COLOURS[index % len(_LINE_COLOURS)],
         "linestyle": _STYLES[index % len(_STYLES)],
         "marker": _MARKERS[index % len(_MARKERS)],
         "markevery": max(1, math.ceil(points / _MANY_POINTS)),
@@ -66,12 +75,17 @@ def tidy(axes: "Axes") -> None:
 
 def count_epochs(axes: "Axes", epochs: Sequence[float]) -> None:
     """An axis of whole epochs."""
-    from matplotlib.ticker import MaxNLocator
-
     axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    limit_ticks(axes.xaxis, 9, whole=True)
     if len(set(epochs)) == 1:
         axes.set_xticks([epochs[0]])
+
+
+def limit_ticks(axis: "Axis", most: int, whole: bool = False) -> None:
+    """At most so many steps between the ticks of an axis, at whole numbers if `whole`."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(nbins=most, integer=whole))
 
 
 def legend_below(figure: "Figure", axes: "Axes", columns: int = 4) -> None:

@@ -1,0 +1,94 @@
+"""Which classes are taken for which."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..analysis import confused_pairs
+from . import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MOST_WRITTEN = 20  # classes whose numbers have room in the cells
+_PAIRS = 8
+
+
+def confusion(matrix: NDArray[np.int64], class_names: Sequence[str], title: str = "") -> "Figure":
+    """The confusion matrix, and the most confused pairs as bars.
+
+    Parameters
+    ----------
+    matrix : int (classes, classes)
+        How many images of the true class (row) were taken for the predicted one (column):
+        `fastcnn.analysis.confusion_matrix`.
+    class_names : sequence of str
+        Name of each class.
+    title : str
+        Heading.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The matrix, the bars, the colour bar.
+    """
+    classes = len(class_names)
+    size = min(10.0, max(4.8, 2.4 + 0.42 * classes))
+    figure = style.new_figure(size + 5.5, size, title)
+    left, right = figure.subplots(1, 2, width_ratios=(size, 4.5))
+    _matrix(figure, left, matrix, class_names)
+    _pairs(right, matrix, class_names)
+    return figure
+
+
+def _matrix(
+    figure: "Figure", axes: "Axes", matrix: NDArray[np.int64], class_names: Sequence[str]
+) -> None:
+    from matplotlib.colors import PowerNorm
+
+    images = matrix.sum(axis=1, keepdims=True)
+    shares = 100 * matrix / np.maximum(images, 1)
+    # The root of the share: a mistake of 1 % would be as dark as none on an even scale.
+    norm = PowerNorm(0.5, 0, 100)
+    drawn = axes.imshow(shares, cmap=style.COLOURS, norm=norm)
+    names = list(class_names)
+    upright = max(map(len, names)) > 2
+    axes.set_xticks(range(len(names)), names, rotation=90 if upright else 0)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    if len(names) <= _MOST_WRITTEN:
+        for (row, column), count in np.ndenumerate(matrix):
+            if count:
+                colour = "black" if norm(shares[row, column]) > 0.55 else "white"
+                axes.text(
+                    column, row, f"{count}", ha="center", va="center", color=colour, fontsize=8
+                )
+    figure.colorbar(drawn, ax=axes, label="share of the true class (%)", pad=0.02)
+
+
+def _pairs(axes: "Axes", matrix: NDArray[np.int64], class_names: Sequence[str]) -> None:
+    pairs = confused_pairs(matrix, _PAIRS)
+    axes.set_title("most confused pairs", fontsize=11)
+    if not pairs:
+        axes.text(0.5, 0.5, "every image is right", ha="center", transform=axes.transAxes)
+        axes.set_axis_off()
+        return
+    images = matrix.sum(axis=1)
+    counts = [count for _, _, count in pairs]
+    axes.barh(range(len(pairs)), counts, **style.BAR)
+    for place, (true, _, count) in enumerate(pairs):
+        share = f"  {count} ({count / images[true]:.1%})"
+        axes.text(count, place, share, va="center", fontsize=9)
+    axes.set_yticks(
+        range(len(pairs)), [f"{class_names[t]} as {class_names[p]}" for t, p, _ in pairs]
+    )
+    axes.set_xlim(0, 1.45 * max(counts))
+    axes.set_ylim(_PAIRS - 0.5, -0.5)
+    axes.set_xlabel("images (share of the true class)")
+    style.limit_ticks(axes.xaxis, 6, whole=True)
+    style.tidy(axes)
+    axes.grid(visible=False, axis="y")
