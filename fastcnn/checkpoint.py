@@ -50,6 +50,7 @@ def describe(model: Sequential) -> dict[str, Any]:
     input_shape, class_names = model.input_shape, model.class_names
     return {
         "layers": [layer.spec() for layer in model.layers],
+        "frozen": list(model.frozen),
         "dtype": str(model.dtype),
         "seed": int(model.seed),
         "data_format": model.data_format,
@@ -85,6 +86,9 @@ def rebuild(header: dict[str, Any], arrays: Arrays) -> Sequential:
     )
     model.normalization = header["normalization"]
     model.load_arrays(arrays)
+    leaves = {path: leaf for i, layer in enumerate(layers) for path, leaf in layer.leaves(str(i))}
+    for path in header.get("frozen", ()):  # files of version 0.1 name none
+        leaves[path].trainable = False
     return model
 
 
@@ -154,10 +158,16 @@ def load_training(
     try:
         spec, training = header["model"]["layers"], header["training"]
         kind, state = optim.kind_of(training["optimizer"]), training["state"]
+        frozen = tuple(header["model"].get("frozen", ()))
     except (KeyError, TypeError, AttributeError):
         raise CheckpointError(f"{path} holds a model, but no training run to resume") from None
     if spec != describe(model)["layers"]:
         raise CheckpointError(f"{path} belongs to a training run of a model with other layers")
+    if frozen != model.frozen:
+        raise CheckpointError(
+            f"{path} belongs to a training run with frozen layers {', '.join(frozen) or 'none'}, "
+            f"not {', '.join(model.frozen) or 'none'}"
+        )
     wanted = optim.kind_of(optimizer.spec())
     if kind != wanted:
         raise CheckpointError(f"{path} belongs to a training run with {kind}, not {wanted}")

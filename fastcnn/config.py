@@ -87,6 +87,20 @@ class ModelOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class TransferOptions:
+    """What the network begins with, and what of it stays so."""
+
+    init_from: Annotated[str | None, tyro.conf.arg(metavar="FILE|None")] = None
+    """Saved model (best.npz) from which every array that fits by name and shape is loaded."""
+    fresh_head: bool = False
+    """Let the last layer begin anew, even if --init-from has one that fits."""
+    freeze: Annotated[
+        int | Literal["all-but-last"] | None, tyro.conf.arg(metavar="N|all-but-last|None")
+    ] = None
+    """Do not train the first N layers (those of the model's summary), or all but the last."""
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainingOptions:
     """How long and on what the network is trained."""
 
@@ -180,6 +194,7 @@ class Config:
 
     data: DataOptions = dataclasses.field(default_factory=DataOptions)
     model: ModelOptions = dataclasses.field(default_factory=ModelOptions)
+    transfer: TransferOptions = dataclasses.field(default_factory=TransferOptions)
     training: TrainingOptions = dataclasses.field(default_factory=TrainingOptions)
     optimizer: OptimizerOptions = dataclasses.field(default_factory=OptimizerOptions)
     augment: Augment = dataclasses.field(default_factory=Augment)
@@ -389,6 +404,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     **dict.fromkeys(("hidden", "depth", "growth"), (lambda value: value >= 1, "at least 1")),
     "filters": (lambda value: value and min(value) >= 1, "numbers of at least 1"),
+    "freeze": (lambda value: value == "all-but-last" or value >= 0, "at least 0"),
     "seed": (lambda value: 0 <= value < 2**63, "at least 0 and below 2**63"),
     "validation": (lambda value: 0 <= value < 1, "at least 0 and below 1"),
     "dropout": (lambda value: 0 <= value < 1, "at least 0 and below 1"),
@@ -421,5 +437,7 @@ def check(config: Config) -> None:
             fits, words = _RANGES[name]
             if not fits(value):
                 raise ConfigError(f"{name} must be {words}, got {value!r}")
+    if config.transfer.fresh_head and config.transfer.init_from is None:
+        raise ConfigError("fresh_head needs a model to begin with: give init_from")
     if config.training.patience is not None and config.data.validation == 0:
         raise ConfigError("patience needs images to validate on: give validation 0.1, for example")

@@ -22,6 +22,7 @@ from .parameters import FlatParameters
 
 if TYPE_CHECKING:
     from .history import History
+    from .transfer import Loaded
 
 DATA_FORMATS = ("channels_first", "channels_last")
 _NO_AFFINE = np.empty((0, 6), np.float32)
@@ -84,7 +85,6 @@ class Sequential:
                 f"Sequential: data_format must be 'channels_first' or 'channels_last', got "
                 f"{data_format!r}"
             )
-        self.layers = layers
         self.seed = 0 if seed is None else seed
         self.data_format = data_format
         self.name = name
@@ -92,6 +92,14 @@ class Sequential:
         self.normalization = (1 / 255, 0)
         self.workspace = Workspace()
         self._clock = Clock(self.seed)
+        self._take(layers, seed)
+        self.input_shape = None if input_shape is None else tuple(map(int, input_shape))
+        if self.input_shape is not None:
+            self.output_shape((1, *self.input_shape))
+
+    def _take(self, layers: tuple[Layer, ...], seed: int | None) -> None:
+        """Consist of these layers; with a seed, those whose values nobody chose draw new ones."""
+        self.layers = layers
         self._all_layers = [inner for layer in layers for inner in layer.family()]
         self._named = [(str(i), layer) for i, layer in enumerate(layers)]
         # The softmax that CrossEntropyLoss contains must not be applied twice.
@@ -103,9 +111,6 @@ class Sequential:
                     leaf.initialize(seed, path)
         self._parameters = FlatParameters(self._named)
         self._claim_layers()
-        self.input_shape = None if input_shape is None else tuple(map(int, input_shape))
-        if self.input_shape is not None:
-            self.output_shape((1, *self.input_shape))
 
     def _leaves(self) -> Iterator[tuple[str, Layer]]:
         for path, layer in self._named:
@@ -366,6 +371,43 @@ class Sequential:
 
         checkpoint.save_model(self, path)
 
+    # --- beginning with what another model has learned ------------------------------------------
+
+    def load_fitting(self, path: str | Path) -> "Loaded":
+        """Load from a saved model what fits by name and shape; see `fastcnn.transfer`."""
+        from . import transfer  # files know models, not the other way round
+
+        return transfer.load_fitting(self, path)
+
+    def freeze(self, layers: int | str) -> None:
+        """Freeze the first so many layers, or "all-but-last"; 0 for none. See `Layer.trainable`.
+
+        Raises:
+            ValueError: if there are not so many layers.
+        """
+        from . import transfer
+
+        transfer.freeze(self, layers)
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """The paths of the frozen layers: ("0", "1", "3.main.0")."""
+        return tuple(path for at, layer in self._named for path in layer.frozen_leaves(at))
+
+    def replace_head(self, classes: int, class_names: Sequence[str] | None = None) -> None:
+        """Put a new last Dense, for so many classes, in the place of the old one.
+
+        All other layers keep their values. An optimizer that has kept the state of the model
+        before cannot go on with it: make a new one.
+
+        Raises:
+            ValueError: if the last layer with parameters is no Dense, or classes does not fit.
+        """
+        from . import transfer
+
+        self._take(transfer.with_new_head(self, classes), self.seed)
+        self.class_names = None if class_names is None else tuple(map(str, class_names))
+
     # --- looking at the model -------------------------------------------------------------------
 
     def output_shape(self, input_shape: Sequence[int]) -> Shape:
@@ -405,7 +447,10 @@ class Sequential:
             for text, output, count in inside:
                 size = "" if output is None else " x ".join(map(str, output[1:]))
                 rows.append((text, size, f"{count:,}" if count else ""))
-        rows.append(("total", "", f"{self._parameters.count:,}"))
+        total, trained = self._parameters.count, self._parameters.trained_count
+        rows.append(("total", "", f"{total:,}"))
+        if trained < total:
+            rows.append(("frozen", "", f"{total - trained:,}"))
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
         return "\n".join(
             f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}".rstrip() for a, b, c in rows

@@ -6,6 +6,7 @@ with one pass over one array, and clipping or comparing gradients is one operati
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,6 +75,28 @@ class ParameterDict(dict[str, np.ndarray]):
         return dict, (dict(self),)  # a copy is a plain dict
 
 
+@dataclass
+class Stretch:
+    """Parameters that lie one behind the other, and their gradients.
+
+    Attributes:
+        place: where they lie among all parameters.
+        values: float32 or float64 (size,), the parameters.
+        gradients: the same for dLoss/dparameter, as the last backward pass left them.
+        decayed: `values[:decayed]` are the weights.
+    """
+
+    place: slice
+    values: np.ndarray
+    gradients: np.ndarray
+    decayed: int
+
+    @property
+    def dtype(self) -> np.dtype:
+        """float32 or float64."""
+        return self.values.dtype
+
+
 class FlatParameters:
     """One array for the parameters of some layers, one for their gradients.
 
@@ -129,6 +152,30 @@ class FlatParameters:
     def count(self) -> int:
         """Number of parameters."""
         return sum(place.stop - place.start for place in self.slices.values())
+
+    @property
+    def trained_count(self) -> int:
+        """Number of parameters that are not frozen."""
+        return sum(place.stop - place.start for layer, _, place in self._places if layer.trainable)
+
+    def trained(self) -> list[Stretch]:
+        """What optimizers may change: everything, or what lies between frozen layers."""
+        if all(layer.trainable for layer in self._layers):
+            return [self._stretch(0, self.values.size)]
+        stretches: list[list[int]] = []
+        follows = False
+        for layer, _, place in self._places:
+            if layer.trainable and follows:
+                stretches[-1][1] = place.stop
+            elif layer.trainable:
+                stretches.append([place.start, place.stop])
+            follows = layer.trainable
+        return [self._stretch(start, stop) for start, stop in stretches]
+
+    def _stretch(self, start: int, stop: int) -> Stretch:
+        place = slice(start, stop)
+        decayed = min(max(self.decayed - start, 0), stop - start)
+        return Stretch(place, self.values[place], self.gradients[place], decayed)
 
     @property
     def is_bound(self) -> bool:

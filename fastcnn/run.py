@@ -125,6 +125,8 @@ class Run:
                 optimizer = make_optimizer(self.config)
                 state, _ = checkpoint.load_training(self.out / CHECKPOINT, self.model, optimizer)
                 self._say(f"resuming after epoch {len(state['history'].get('epoch', ()))}")
+            else:
+                self._begin_with_another()
             self._warm_up()
         self._seconds_compile = time.perf_counter() - started
         results.write_text(self.out / "config.toml", to_toml(self.config))
@@ -178,7 +180,23 @@ class Run:
         model = make_model(self.config, shape, classes)
         model.normalization = self._normalization()
         model.class_names = self.data.class_names
+        model.freeze(self.config.transfer.freeze or 0)
         return model
+
+    def _begin_with_another(self) -> None:
+        """Load what fits from the model that the settings name."""
+        options = self.config.transfer
+        if options.init_from is None:
+            return
+        path = Path(options.init_from).resolve()
+        self._say(str(self.model.load_fitting(path)))
+        if options.fresh_head:
+            names = self.data.class_names
+            self.model.replace_head(len(names), names)
+            self.model.freeze(options.freeze or 0)
+            self._say("the last layer begins anew")
+        # config.toml may be used from another folder.
+        self.config = replace(self.config, {"init_from": str(path)})
 
     def _normalization(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(scale, offset) per channel: the network is given pixel * scale + offset."""
@@ -260,8 +278,10 @@ class Run:
             After the results of the finished epochs are written.
         """
         config = self.config
+        count, trained = self.model.parameters.count, self.model.parameters.trained_count
+        frozen = f" ({count - trained:,} of them frozen)" if trained < count else ""
         self._say(
-            f"training {config.model.model}, {self.model.parameters.count:,} parameters, "
+            f"training {config.model.model}, {count:,} parameters{frozen}, "
             f"on {self._images_trained():,} images"
         )
         path = self.out / CHECKPOINT

@@ -203,6 +203,11 @@ def fit(
                 f"{name} must be a fastcnn {kind.__name__} object, such as {_EXAMPLES[name]}, "
                 f"got {value!r}"
             )
+    if model.frozen and not any(layer.learns for layer in model.layers):
+        raise ValueError(
+            "all layers with parameters are frozen, so there is nothing to train: freeze fewer, "
+            "such as model.freeze('all-but-last')"
+        )
     _check_pair("test", test)
     if not isinstance(validation, (int, float)):
         _check_pair("validation", validation)

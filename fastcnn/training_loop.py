@@ -240,16 +240,17 @@ class TrainingLoop:
 
     def _clip(self, longest: float) -> bool:
         """Shorten long gradients; returns whether all are finite."""
-        flat = self.model.parameters
-        pieces = [flat.gradients]
+        flat, workspace = self.model.parameters, self.model.workspace
+        together = [[stretch.gradients for stretch in flat.trained()]]
         if self.clip_mode == "array":
-            pieces = [flat.gradients[place] for place in flat.slices.values()]
-        for gradient in pieces:
-            norm = math.sqrt(optim_kernels.squared_norm(gradient, self.model.workspace))
+            together = [[flat.gradients[place]] for place in flat.slices.values()]
+        for gradients in together:
+            norm = math.sqrt(sum(optim_kernels.squared_norm(g, workspace) for g in gradients))
             if not math.isfinite(norm):
                 return False
             if norm > longest:
-                optim_kernels.scale_in_place(gradient, longest / norm)
+                for gradient in gradients:
+                    optim_kernels.scale_in_place(gradient, longest / norm)
         return True
 
     # --- gradients over the epochs --------------------------------------------------------------

@@ -99,6 +99,9 @@ def test_missing_file(tmp_path):
         ({"lr_rise": 1.0}, "lr_rise must be between 0 and 1"),
         ({"lr_div": 0.0}, "lr_div must be above 0"),
         ({"weight_decay": -1.0}, "weight_decay must be at least 0"),
+        ({"freeze": -1}, "freeze must be at least 0, got -1"),
+        ({"fresh_head": True}, "fresh_head needs a model to begin with: give init_from"),
+        ({"depth": 0}, "depth must be at least 1"),
         ({"patience": 3}, "patience needs images to validate on"),
     ],
 )

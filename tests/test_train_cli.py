@@ -187,6 +187,10 @@ def test_filters_take_several_numbers():
         (["--optimizer", "adam", "--momentum", "0.9"], "momentum is an option of sgd"),
         (["--model", "mnist-baseline", "--filters", "3"], "filters"),
         (["--config", "absent.toml"], "there is no configuration file absent.toml"),
+        (["--init-from", "absent.npz"], "there is no file"),
+        (["--freeze", "last"], "'last' does not fit the option --freeze N|all-but-last|None"),
+        (["--freeze", "11"], "the model has 10 layers, 11 cannot be frozen"),
+        (["--freeze", "10"], "there is nothing to train: freeze fewer"),
         (["--resume"], "there is no run to resume"),
         (["--dataset", "cifar10", "--model", "mnist-baseline", "--offline"], "cifar"),
     ],
@@ -268,6 +272,28 @@ def test_checkpoint_that_does_not_fit(tmp_path, capsys):
     error = capsys.readouterr().err
     assert "last.npz is damaged" in error
     assert len(error.splitlines()) == 1
+
+
+def test_transfer_repeated_and_resumed_to_the_same_bits(finished, tmp_path, capsys):
+    source = finished[0] / "best.npz"
+    once, again, part = (tmp_path / name for name in ("once", "again", "part"))
+    transfer = ["--init-from", os.path.relpath(source), "--fresh-head", "--freeze", "all-but-last"]
+    assert main([*QUICK, *transfer, "--epochs", "3", "--out", str(once)]) == 0
+    said = capsys.readouterr().out
+    assert "best.npz: 8 of 8 arrays loaded\nthe last layer begins anew\n" in said
+    assert "103,018 parameters (101,728 of them frozen), on 300 images" in said
+    before, after = (load_model(place).copy_arrays() for place in (source, once / "best.npz"))
+    kept = {name: np.array_equal(after[name], array) for name, array in before.items()}
+    assert [name for name, same in kept.items() if not same] == ["9.weight", "9.bias"]
+
+    assert main(["--config", str(once / "config.toml"), "--out", str(again), "--quiet"]) == 0
+    assert main([*QUICK, *transfer, "--epochs", "1", "--out", str(part), "--quiet"]) == 0
+    resume = ["--resume", "--epochs", "3", "--out", str(part), "--quiet"]
+    assert main(resume) == 0
+    for place in (again, part):
+        assert (place / "best.npz").read_bytes() == (once / "best.npz").read_bytes()
+    assert main([*resume, "--freeze", "3"]) == 2
+    assert "belongs to a training run with frozen layers 0, 1, " in capsys.readouterr().err
 
 
 def test_wrong_option_is_an_error_of_parse():

@@ -20,6 +20,7 @@ from kernels.workspace import Workspace
 from .. import random
 from ..backends import unknown
 from ..parameters import ParameterDict
+from . import checks
 
 if TYPE_CHECKING:
     from ..parameters import FlatParameters
@@ -102,6 +103,7 @@ class Layer:
         self.slot, self.gradient_slot = "y", "gradient"
         self._takes_turns = False
         self.needs_input_gradient = True
+        self._trainable = True
         self.clock: Clock | None = None
         self.path = ""
         self._checked: tuple[Shape, Shape] | None = None
@@ -226,6 +228,34 @@ class Layer:
             yield path, self
         for name, child in children:
             yield from child.leaves(f"{path}.{name}" if path else name)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether this layer is trained; setting it is for all layers inside, too.
+
+        A frozen layer (False) keeps its parameters and its state to the bit, whatever the
+        optimizer, and its gradients are 0. A frozen BatchNorm normalises with its running
+        statistics in training as well. A layer made of layers is trainable if any of them is.
+        """
+        return any(leaf._trainable for _, leaf in self.leaves())
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        value = checks.flag(self.name, "trainable", value)
+        for _, leaf in self.leaves():
+            leaf._trainable = value
+            if leaf._arrays is not None and not value:
+                for gradient in leaf.grads.values():
+                    gradient[...] = 0
+
+    @property
+    def learns(self) -> bool:
+        """Whether it has parameters that are trained."""
+        return any(leaf.trainable and leaf.params for _, leaf in self.leaves())
+
+    def frozen_leaves(self, path: str = "") -> list[str]:
+        """The paths, as `leaves` has them, of what is frozen."""
+        return [place for place, leaf in self.leaves(path) if not leaf.trainable]
 
     def astype(self, dtype: Any) -> "Layer":
         """Turn the arrays into float32 or float64, in place; returns the layer.
@@ -361,16 +391,23 @@ class Layer:
 
     def __reduce__(self) -> Any:
         # Copies and pickled layers must not drag a model's memory along.
-        return _rebuild, (self.spec(), str(self.dtype), self.copy_arrays(), self.chosen_seed)
+        arrays, frozen = self.copy_arrays(), self.frozen_leaves()
+        return _rebuild, (self.spec(), str(self.dtype), arrays, self.chosen_seed, frozen)
 
 
 def _rebuild(
-    spec: dict[str, Any], dtype: str, arrays: dict[str, np.ndarray], seed: int | None
+    spec: dict[str, Any],
+    dtype: str,
+    arrays: dict[str, np.ndarray],
+    seed: int | None,
+    frozen: list[str],
 ) -> Layer:
     layer = from_spec(spec).astype(dtype)
     layer.chosen_seed = seed
     for name, array in layer.named_arrays():
         array[...] = arrays[name]
+    for path, leaf in layer.leaves():
+        leaf.trainable = path not in frozen
     return layer
 
 

@@ -114,10 +114,11 @@ class Conv2D(Layer):
     def backward(self, dy: np.ndarray) -> np.ndarray:
         image, start = self.recall(dy)
         dy, kernels = memory_of(dy), backends.current()
-        kernels.conv_backward_weight(
-            image, dy, self.stride, start,
-            self.grads["weight"], self.bias_or_none(self.grads), self.scratch,
-        )  # fmt: skip
+        if self.trainable:
+            kernels.conv_backward_weight(
+                image, dy, self.stride, start,
+                self.grads["weight"], self.bias_or_none(self.grads), self.scratch,
+            )  # fmt: skip
         if not self.needs_input_gradient:
             return NO_GRADIENT
         dx = self.gradient(image.shape, dy.dtype, dy)

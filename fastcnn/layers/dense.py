@@ -90,8 +90,9 @@ class Dense(Layer):
     def backward(self, dy: np.ndarray) -> np.ndarray:
         (x,) = self.recall(dy)
         dy, kernels = memory_of(dy), backends.current()
-        dbias = self.grads.get("bias", self._no_bias())
-        kernels.dense_backward_weight(x, dy, self.grads["weight"], dbias, self.scratch)
+        if self.trainable:
+            dbias = self.grads.get("bias", self._no_bias())
+            kernels.dense_backward_weight(x, dy, self.grads["weight"], dbias, self.scratch)
         if not self.needs_input_gradient:
             return NO_GRADIENT
         dx = self.gradient(x.shape, dy.dtype, dy)

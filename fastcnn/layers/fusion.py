@@ -27,7 +27,6 @@ from kernels.conv_input import run_input_gradient
 from kernels.gradient_source import POOLED, GradientSource
 
 from .. import backends
-from ..parameters import ParameterDict
 from .activation import ReLU
 from .base import NO_GRADIENT, Layer, Shape, memory_of, seen
 from .conv import Conv2D
@@ -42,7 +41,7 @@ class Step(Protocol):
     needs_input_gradient: bool
 
     @property
-    def params(self) -> ParameterDict: ...
+    def learns(self) -> bool: ...
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray: ...
 
@@ -61,11 +60,12 @@ def run_backward(
 ) -> np.ndarray:
     """dy back through all layers; dx, or an empty array where nobody needs it.
 
-    Without the input's gradient, the way back ends at the first layer that has parameters.
+    Without the input's gradient, the way back ends at the first layer with parameters that are
+    trained.
     """
     first = 0
     if not needs_input_gradient:
-        first = next((i for i, layer in enumerate(layers) if layer.params), len(layers))
+        first = next((i for i, layer in enumerate(layers) if layer.learns), len(layers))
     for i in range(len(layers) - 1, first - 1, -1):
         layers[i].needs_input_gradient = needs_input_gradient or i > first
         try:
@@ -76,9 +76,10 @@ def run_backward(
 
 
 class Group:
-    """Layers, the first of them with parameters, that run as one step of training.
+    """Layers that run as one step of training.
 
-    Otherwise, and with other backends than numba, they run one after the other.
+    Otherwise, with other backends than numba, and where a BatchNorm among them is frozen, they run
+    one after the other.
     """
 
     def __init__(self, *layers: Layer | None) -> None:
@@ -87,12 +88,13 @@ class Group:
         self._fused = False
 
     @property
-    def params(self) -> ParameterDict:
-        return self.layers[0].params
+    def learns(self) -> bool:
+        return any(layer.learns for layer in self.layers)
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         if training:
-            self._fused = backends.current_name() == "numba"
+            frozen = any(type(layer) is BatchNorm and not layer.trainable for layer in self.layers)
+            self._fused = backends.current_name() == "numba" and not frozen
         if training and self._fused:
             return self.run(x)
         return run_forward(self.layers, x, training)
@@ -154,10 +156,11 @@ def convolution_backward(
     needs_input_gradient: bool,
 ) -> np.ndarray:
     """Backward through a convolution of ``image``, its output's gradient made on the way."""
-    kernels_conv.run_weight_gradient(
-        image, source, conv.stride, start, z_shape, conv.grads["weight"],
-        conv.bias_or_none(conv.grads), conv.scratch,
-    )  # fmt: skip
+    if conv.trainable:
+        kernels_conv.run_weight_gradient(
+            image, source, conv.stride, start, z_shape, conv.grads["weight"],
+            conv.bias_or_none(conv.grads), conv.scratch,
+        )  # fmt: skip
     if not needs_input_gradient:
         return NO_GRADIENT
     dx = conv.gradient(image.shape, image.dtype, source.dy)
@@ -245,8 +248,8 @@ class NormalizedSum(Sum):
         self.layers = [norm]
 
     def forward(self, main: np.ndarray, shortcut: np.ndarray, training: bool) -> np.ndarray:
-        if not training:
-            return super().forward(self.norm.forward(main), shortcut, training)
+        if not training or not self.norm.trainable:
+            return super().forward(self.norm.forward(main, training), shortcut, training)
         self.norm.check_input(main)
         y = self.norm.normalise(
             main, self.owner.workspace, memory_of(shortcut), self.activation is not None
@@ -257,7 +260,7 @@ class NormalizedSum(Sum):
 
     def backward(self, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         dy, same = super().backward(dy)
-        return self.norm.spread(dy), same
+        return self.norm.backward(dy), same
 
 
 def end_of_block(

@@ -25,8 +25,9 @@ class BatchNorm(Layer):
 
         running = momentum * running + (1 - momentum) * batch
 
-    Otherwise the running ones are used. Both variances are the biased ones (divided by the count);
-    PyTorch puts the unbiased one into its running variance, and its momentum is 1 minus ours.
+    Otherwise, and where the layer is frozen, the running ones are used and stay as they are. Both
+    variances are the biased ones (divided by the count); PyTorch puts the unbiased one into its
+    running variance, and its momentum is 1 minus ours.
 
     Args:
         num_features: channels of images, or features of vectors.
@@ -81,15 +82,23 @@ class BatchNorm(Layer):
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         self.check_input(x)
-        if training:
+        if training and self.trainable:
             return self.normalise(x, self.workspace)
         x = memory_of(x)
         y = self.result(x.shape, x.dtype, training)
+        self._follow_running(x, self.params["beta"], self.state["running_mean"], y)
+        if training:
+            self.remember(seen(y))
+        return seen(y)
+
+    def _follow_running(
+        self, x: np.ndarray, beta: np.ndarray, mean: np.ndarray, y: np.ndarray
+    ) -> None:
+        """y = gamma * (x - mean) / sqrt(running variance + eps) + beta"""
         kernels.batch_norm_inference(
-            self._rows(x), self.params["gamma"], self.params["beta"], self.state["running_mean"],
+            self._rows(x), self.params["gamma"], beta, mean,
             self.state["running_var"], self.eps, self._rows(y),
         )  # fmt: skip
-        return seen(y)
 
     def normalise(
         self,
@@ -149,7 +158,13 @@ class BatchNorm(Layer):
             running += (1 - self.momentum) * batch
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        return self.spread(dy)
+        if self.recall(dy):
+            return self.spread(dy)
+        # A frozen layer is a straight line in each channel.
+        dy, zeros = memory_of(dy), np.zeros(self.num_features, self.dtype)
+        dx = self.gradient(dy.shape, dy.dtype, dy)
+        self._follow_running(dy, zeros, zeros, dx)
+        return seen(dx)
 
     def spread(self, dy: np.ndarray, relu: bool = False) -> np.ndarray:
         """dx, from the gradient by what `normalise` gave without a shortcut."""

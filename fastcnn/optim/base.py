@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..layers.base import Layer
-from ..parameters import FlatParameters
+from ..parameters import FlatParameters, Stretch
 
 
 class Optimizer:
@@ -59,12 +59,17 @@ class Optimizer:
         """The state array of that name before the first step."""
         return np.zeros_like(flat.values)
 
-    def _update(self, flat: FlatParameters, state: dict[str, np.ndarray]) -> None:
-        """Change `flat.values` by `flat.gradients`, and `state` with them."""
+    def _update(self, flat: Stretch, state: dict[str, np.ndarray]) -> None:
+        """Change `flat.values` by `flat.gradients`, and `state` with them.
+
+        Called once in a step for each stretch of parameters between frozen layers.
+        """
         raise NotImplementedError
 
     def step(self, target: Any) -> None:
         """Change the parameters of a model, a layer or a list of layers by their gradients.
+
+        Those of frozen layers, and what is kept for them from step to step, stay as they are.
 
         Raises:
             TypeError: if `target` is nothing of these.
@@ -74,7 +79,9 @@ class Optimizer:
         if self.state_names():
             self._attach(flat)
         self.steps += 1
-        self._update(flat, self._state)
+        for stretch in flat.trained():
+            state = {name: array[stretch.place] for name, array in self._state.items()}
+            self._update(stretch, state)
 
     def _flat_of(self, target: Any) -> FlatParameters:
         flat = getattr(target, "parameters", None)

@@ -7,7 +7,7 @@ import numpy as np
 from kernels import optim as kernels
 
 from ..layers.checks import whole
-from ..parameters import FlatParameters
+from ..parameters import FlatParameters, Stretch
 from .base import Optimizer
 from .rules import RAdam
 
@@ -87,7 +87,7 @@ class Lookahead(Optimizer):
         kernels.lookahead(flat.values, slow, 1.0)
         return slow
 
-    def _update(self, flat: FlatParameters, state: dict[str, np.ndarray]) -> None:
+    def _update(self, flat: Stretch, state: dict[str, np.ndarray]) -> None:
         self.optimizer.steps = self.steps
         self.optimizer._update(flat, state)
         if self.steps % self.k == 0:

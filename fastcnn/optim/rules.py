@@ -6,7 +6,7 @@ import numpy as np
 
 from kernels import optim as kernels
 
-from ..parameters import FlatParameters
+from ..parameters import Stretch
 from .base import Optimizer
 
 
@@ -44,7 +44,7 @@ class SGD(Optimizer):
     def state_names(self) -> tuple[str, ...]:
         return ("velocity",) if self.momentum else ()
 
-    def _update(self, flat: FlatParameters, state: dict[str, np.ndarray]) -> None:
+    def _update(self, flat: Stretch, state: dict[str, np.ndarray]) -> None:
         velocity = state["velocity"] if self.momentum else np.empty(0, flat.dtype)
         kernels.sgd(
             flat.values, flat.gradients, velocity,
@@ -91,7 +91,7 @@ class Adam(Optimizer):
     def state_names(self) -> tuple[str, ...]:
         return ("m", "v")
 
-    def _update(self, flat: FlatParameters, state: dict[str, np.ndarray]) -> None:
+    def _update(self, flat: Stretch, state: dict[str, np.ndarray]) -> None:
         self._kernel(
             flat.values, flat.gradients, state["m"], state["v"], self.steps,
             self.lr, self.beta1, self.beta2, self.eps,
@@ -190,7 +190,7 @@ class RMSprop(Optimizer):
     def state_names(self) -> tuple[str, ...]:
         return ("square", "buffer") if self.momentum else ("square",)
 
-    def _update(self, flat: FlatParameters, state: dict[str, np.ndarray]) -> None:
+    def _update(self, flat: Stretch, state: dict[str, np.ndarray]) -> None:
         buffer = state["buffer"] if self.momentum else np.empty(0, flat.dtype)
         kernels.rmsprop(
             flat.values, flat.gradients, state["square"], self.lr, self.alpha, self.eps,
@@ -221,7 +221,7 @@ class AdaGrad(Optimizer):
     def state_names(self) -> tuple[str, ...]:
         return ("square",)
 
-    def _update(self, flat: FlatParameters, state: dict[str, np.ndarray]) -> None:
+    def _update(self, flat: Stretch, state: dict[str, np.ndarray]) -> None:
         kernels.adagrad(
             flat.values, flat.gradients, state["square"],
             self.lr, self.eps, self.weight_decay, flat.decayed,
