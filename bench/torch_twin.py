@@ -26,6 +26,7 @@ from fastcnn.layers import (
     Dropout,
     Flatten,
     GlobalAveragePool2D,
+    GroupNorm,
     Layer,
     MaxPool2D,
     ReLU,
@@ -67,6 +68,8 @@ def layer_twin(layer: Layer, shape: Shape) -> nn.Module:
         case BatchNorm():
             kind = nn.BatchNorm2d if len(shape) == 4 else nn.BatchNorm1d
             return kind(layer.num_features, eps=layer.eps, momentum=1 - layer.momentum)
+        case GroupNorm():
+            return nn.GroupNorm(layer.num_groups, layer.num_channels, eps=layer.eps)
         case MaxPool2D():
             pool = functools.partial(nn.MaxPool2d, layer.pool_size, layer.stride)
             return _padded(layer, layer.pool_size, shape, pool, filler=-torch.inf)

@@ -78,8 +78,10 @@ class ModelOptions:
     """Units of the hidden layer, for networks that let them be chosen."""
     dropout: _Number = None
     """Probability of dropping a value, for networks with dropout."""
-    norm: Annotated[Literal["batch", "none"] | None, tyro.conf.arg(metavar="KIND|None")] = None
-    """Normalisation (batch or none), for networks that let it be chosen."""
+    norm: Annotated[
+        Literal["batch", "group", "layer", "none"] | None, tyro.conf.arg(metavar="KIND|None")
+    ] = None
+    """Normalisation (batch, group, layer or none), for networks that let it be chosen."""
     depth: _Count = None
     """Layers of a densenet: 4 more than a multiple of 6."""
     growth: _Count = None

@@ -9,6 +9,7 @@ Example:
 """
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,7 +23,9 @@ from .layers import (
     Dropout,
     Flatten,
     GlobalAveragePool2D,
+    GroupNorm,
     Layer,
+    LayerNorm,
     MaxPool2D,
     ReLU,
     Residual,
@@ -45,10 +48,20 @@ def _features(layers: Sequence[Layer], input_shape: Shape) -> int:
     return shape[1]
 
 
+def _groups(channels: int) -> int:
+    """Groups of 8 channels, or of as many fewer as divide them: these networks are narrow.
+
+    Wu and He find groups of 16 channels, or 32 groups, best in networks of 64 to 2048 channels.
+    """
+    return channels // math.gcd(channels, 8)
+
+
 def _normalizer(network: str, norm: str) -> Callable[[int], list[Layer]]:
     """What makes the normalisation behind a layer of so many channels: no layer for "none"."""
     kinds: dict[str, Callable[[int], list[Layer]]] = {
         "batch": lambda channels: [BatchNorm(channels)],
+        "group": lambda channels: [GroupNorm(_groups(channels), channels)],
+        "layer": lambda channels: [LayerNorm(channels)],
         "none": lambda channels: [],
     }
     if norm not in kinds:
@@ -105,15 +118,20 @@ def _lab_cnn(input_shape: Shape, classes: int) -> list[Layer]:
 
 
 def _cifar_cnn(
-    input_shape: Shape, classes: int, filters: Sequence[int] = (32, 32), dropout: float = 0.3
+    input_shape: Shape,
+    classes: int,
+    filters: Sequence[int] = (32, 32),
+    dropout: float = 0.3,
+    norm: str = "batch",
 ) -> list[Layer]:
     """S3: two convolutions with batch normalisation, one dense layer."""
     if not isinstance(filters, (tuple, list)) or len(filters) != 2:
         raise ValueError(f"cifar-cnn: filters must be two numbers, such as (32, 64), got {filters}")
     first, second = filters
+    normalization = _normalizer("cifar-cnn", norm)
     front: list[Layer] = [
-        Conv2D(input_shape[0], first, 3, padding=2), BatchNorm(first), ReLU(), MaxPool2D(2),
-        Conv2D(first, second, 3, padding=2), BatchNorm(second), ReLU(), MaxPool2D(2),
+        Conv2D(input_shape[0], first, 3, padding=2), *normalization(first), ReLU(), MaxPool2D(2),
+        Conv2D(first, second, 3, padding=2), *normalization(second), ReLU(), MaxPool2D(2),
         Flatten(), Dropout(dropout),
     ]  # fmt: skip
     return [*front, Dense(_features(front, input_shape), classes)]
@@ -142,30 +160,32 @@ def _cifar_mlp(
     ]  # fmt: skip
 
 
-def _normalized_conv(
-    in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0
-) -> list[Layer]:
-    """A convolution without bias, which the BatchNorm behind it would take away again."""
-    conv = Conv2D(in_channels, out_channels, kernel_size, stride, padding, bias=False)
-    return [conv, BatchNorm(out_channels)]
-
-
-def _resnet20(input_shape: Shape, classes: int) -> list[Layer]:
+def _resnet20(input_shape: Shape, classes: int, norm: str = "batch") -> list[Layer]:
     """He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition" (2015), section 4.2.
 
     Three stages of three residual blocks. Where the shape changes, the shortcut is a 1 x 1
     convolution (option B of the paper, whose own CIFAR-10 networks pad with zeros, option A).
     """
-    layers: list[Layer] = [*_normalized_conv(input_shape[0], 16, 3, padding=1), ReLU()]
+    normalization = _normalizer("resnet20", norm)
+
+    def conv(
+        channels: int, filters: int, kernel_size: int, stride: int = 1, padding: int = 0
+    ) -> list[Layer]:
+        """A convolution without bias, as the normalisation behind it has one."""
+        bias = norm == "none"
+        layer = Conv2D(channels, filters, kernel_size, stride, padding, bias)
+        return [layer, *normalization(filters)]
+
+    layers: list[Layer] = [*conv(input_shape[0], 16, 3, padding=1), ReLU()]
     channels = 16
     for filters in (16, 32, 64):
         for block in range(3):
             stride = 2 if block == 0 and filters != channels else 1
             main = [
-                *_normalized_conv(channels, filters, 3, stride, padding=1), ReLU(),
-                *_normalized_conv(filters, filters, 3, padding=1),
+                *conv(channels, filters, 3, stride, padding=1), ReLU(),
+                *conv(filters, filters, 3, padding=1),
             ]  # fmt: skip
-            shortcut = _normalized_conv(channels, filters, 1, stride) if stride > 1 else None
+            shortcut = conv(channels, filters, 1, stride) if stride > 1 else None
             layers.append(Residual(main, shortcut, activation=ReLU()))
             channels = filters
     return [*layers, GlobalAveragePool2D(), Dense(channels, classes)]

@@ -31,7 +31,7 @@ _LEAST_BLOCK_ROWS = 8
 _LEAST_CHUNK_ROWS = 16
 
 
-def _fold(channels: int) -> int:
+def fold(channels: int) -> int:
     """Rows in a wide row."""
     return _COLUMNS // math.gcd(channels, _COLUMNS)
 
@@ -82,8 +82,8 @@ def batch_statistics(
     channels = x.shape[1]
     x = x.reshape(-1)
     width, chunks, sums, scratch, wide = _room(x, channels, workspace)
-    _repeat(x[:channels], wide, 0, width)
-    run = _statistics_share if chunks == 1 else _statistics
+    repeat(x[:channels], wide, 0, width)
+    run = statistics_share if chunks == 1 else _statistics
     run(x, channels, wide, width, scratch, sums, chunks, 0, chunks)
     _finish_statistics(
         x, gamma, beta, float(eps), sums, chunks, width, mean, variance, inverse_std, wide
@@ -101,10 +101,10 @@ def batch_norm_inference(
     y: np.ndarray,
 ) -> None:
     """Normalise by given statistics (C,);  x, y (rows, C), may be the same array."""
-    fold = _fold(x.shape[1])
+    copies = fold(x.shape[1])
     scale = gamma / np.sqrt(running_var + x.dtype.type(eps))
-    wide = np.concatenate([np.tile(part, fold) for part in (running_mean, scale, beta)])
-    _normalise(x.reshape(-1), wide, fold * x.shape[1], y.reshape(-1))
+    wide = np.concatenate([np.tile(part, copies) for part in (running_mean, scale, beta)])
+    _normalise(x.reshape(-1), wide, copies * x.shape[1], y.reshape(-1))
 
 
 def batch_norm_backward(
@@ -133,21 +133,21 @@ def batch_norm_backward(
     dy, x, dx = dy.reshape(-1), x.reshape(-1), dx.reshape(-1)
     width, chunks, sums, scratch, wide = _room(x, channels, workspace)
     relu = beta is not None
-    _repeat(mean, wide, 0, width)
+    repeat(mean, wide, 0, width)
     if relu:
-        _repeat(gamma * inverse_std, wide, width, width)
-        _repeat(beta, wide, 4 * width, width)
-    run = _gradient_sums_share if chunks == 1 else _gradient_sums
+        repeat(gamma * inverse_std, wide, width, width)
+        repeat(beta, wide, 4 * width, width)
+    run = gradient_sums_share if chunks == 1 else _gradient_sums
     run(dy, x, wide, width, relu, scratch, sums, chunks, 0, chunks)
     rows = x.size // channels
     finish_gradient(gamma, inverse_std, sums, chunks, rows, width, dgamma, dbeta, wide)
-    run = _gradient_share if is_small(x.size) else _gradient
+    run = gradient_share if is_small(x.size) else _gradient
     run(dy, x, wide, width, relu, dx, 0, CHUNKS)
 
 
 def _room(x: np.ndarray, channels: int, workspace: Workspace):
     """Width of a wide row, number of chunks, and scratch: their sums, a block's, five wide rows."""
-    width = _fold(channels) * channels
+    width = fold(channels) * channels
     chunks = _chunks(x.size, width)
     sums = workspace.array("norm_sums", (2 * chunks * width,), np.float64)
     scratch = workspace.array("norm_scratch", (2 * chunks * width,), x.dtype)
@@ -163,7 +163,7 @@ def _normalise(
     relu: bool = False,
 ) -> None:
     added = x[:0] if shortcut is None else shortcut.reshape(-1)
-    run = _normalise_share if is_small(x.size) else _normalise_all
+    run = normalise_share if is_small(x.size) else _normalise_all
     run(x, wide, width, added, relu, y, 0, CHUNKS)
 
 
@@ -171,7 +171,7 @@ def _normalise(
 
 
 @jit.serial
-def _repeat(values, wide, start, width):
+def repeat(values, wide, start, width):
     """Write the values of the channels again and again: wide[start:start + width]."""
     for begin in range(start, start + width, values.size):
         for c in range(values.size):  # a slice assignment takes Numba two seconds to compile
@@ -232,11 +232,11 @@ def _add_up(scratch, start, width, factor, sums):
 @jit.parallel
 def _statistics(x, channels, wide, width, scratch, sums, chunks, first_chunk, last_chunk):
     for chunk in prange(first_chunk, last_chunk):  # owns its rows of sums and scratch
-        _statistics_share(x, channels, wide, width, scratch, sums, chunks, chunk, chunk + 1)
+        statistics_share(x, channels, wide, width, scratch, sums, chunks, chunk, chunk + 1)
 
 
 @jit.serial
-def _statistics_share(x, channels, wide, width, scratch, sums, chunks, first_chunk, last_chunk):
+def statistics_share(x, channels, wide, width, scratch, sums, chunks, first_chunk, last_chunk):
     """Sums of x - shift and of its squares, for every column and chunk; the shift is x's first row.
 
     Two passes over each block, the second about the block's mean, are as exact as two passes over
@@ -283,7 +283,7 @@ def _block_statistics(x, place, rows, width, wide, c, scratch, target):
 
 
 @jit.serial
-def _add_chunks(sums, chunks, width, channels):
+def add_chunks(sums, chunks, width, channels):
     """Add the sums of all chunks, and of a channel's columns, into sums[c] and sums[width + c]."""
     for chunk in range(1, chunks):
         other = sums[2 * chunk * width : 2 * (chunk + 1) * width]
@@ -300,7 +300,7 @@ def _finish_statistics(x, gamma, beta, eps, sums, chunks, width, mean, variance,
     """Statistics from the sums; wide rows of mean, gamma * inverse_std and beta."""
     channels = mean.size
     rows = x.size // channels
-    _add_chunks(sums, chunks, width, channels)
+    add_chunks(sums, chunks, width, channels)
     for c in range(channels):
         offset = sums[c] / rows
         spread = max(sums[width + c] / rows - offset * offset, 0.0)
@@ -308,38 +308,38 @@ def _finish_statistics(x, gamma, beta, eps, sums, chunks, width, mean, variance,
         variance[c] = spread
         inverse_std[c] = 1 / math.sqrt(spread + eps)
         wide[width + c] = gamma[c] * inverse_std[c]
-    _repeat(mean, wide, 0, width)
-    _repeat(wide[width : width + channels], wide, width, width)
-    _repeat(beta, wide, 2 * width, width)
+    repeat(mean, wide, 0, width)
+    repeat(wide[width : width + channels], wide, width, width)
+    repeat(beta, wide, 2 * width, width)
 
 
 @jit.parallel
 def _normalise_all(x, wide, width, added, relu, y, first_chunk, last_chunk):
     for chunk in prange(first_chunk, last_chunk):  # owns a stretch of y
-        _normalise_share(x, wide, width, added, relu, y, chunk, chunk + 1)
+        normalise_share(x, wide, width, added, relu, y, chunk, chunk + 1)
 
 
 @jit.serial
-def _normalise_share(x, wide, width, added, relu, y, first_chunk, last_chunk):
-    """y = (x - wide[0]) * wide[1] + wide[2] for the wide rows of some chunks; see `_finished`."""
+def normalise_share(x, wide, width, added, relu, y, first_chunk, last_chunk):
+    """y = (x - wide[0]) * wide[1] + wide[2] for the wide rows of some chunks; see `finished`."""
     first = _whole_rows(x.size, width, first_chunk, CHUNKS)[0]
     last = _whole_rows(x.size, width, last_chunk - 1, CHUNKS)[1]
     for place in range(first * width, last * width, width):
         for c in range(0, width, lanes(x)):
             v = load(x, place + c) - load(wide, c)
             v = fma(v, load(wide, width + c), load(wide, 2 * width + c))
-            store(y, place + c, _finished(v, added, place + c, lanes(x), relu))
+            store(y, place + c, finished(v, added, place + c, lanes(x), relu))
     if last_chunk == CHUNKS:
         end = last * width
         for c in range(0, x.size - end, lanes(x)):
             left = x.size - end - c
             v = load_part(x, end + c, left) - load(wide, c)
             v = fma(v, load(wide, width + c), load(wide, 2 * width + c))
-            store_part(y, end + c, _finished(v, added, end + c, left, relu), left)
+            store_part(y, end + c, finished(v, added, end + c, left, relu), left)
 
 
 @jit.serial
-def _finished(v, added, place, count, relu):
+def finished(v, added, place, count, relu):
     """What follows the normalisation: ``added``, unless empty, and max(v, 0) if ``relu``."""
     if added.size:
         v = v + load_part(added, place, count)
@@ -361,11 +361,11 @@ def _reaching(d, v, place, wide, width, relu):
 @jit.parallel
 def _gradient_sums(dy, x, wide, width, relu, scratch, sums, chunks, first_chunk, last_chunk):
     for chunk in prange(first_chunk, last_chunk):  # owns its rows of sums and scratch
-        _gradient_sums_share(dy, x, wide, width, relu, scratch, sums, chunks, chunk, chunk + 1)
+        gradient_sums_share(dy, x, wide, width, relu, scratch, sums, chunks, chunk, chunk + 1)
 
 
 @jit.serial
-def _gradient_sums_share(dy, x, wide, width, relu, scratch, sums, chunks, first_chunk, last_chunk):
+def gradient_sums_share(dy, x, wide, width, relu, scratch, sums, chunks, first_chunk, last_chunk):
     """Sums of dy and of dy * (x - mean), for every column and chunk."""
     for chunk in range(first_chunk, last_chunk):
         start = 2 * chunk * width
@@ -432,7 +432,7 @@ def finish_gradient(gamma, inverse_std, sums, chunks, rows, width, dgamma, dbeta
     dx = dy * wide[1] + (x - mean) * wide[2] + wide[3]
     """
     channels = gamma.size
-    _add_chunks(sums, chunks, width, channels)
+    add_chunks(sums, chunks, width, channels)
     for c in range(channels):
         total, product, inverse = sums[c], sums[width + c], np.float64(inverse_std[c])
         dbeta[c] = total
@@ -442,17 +442,17 @@ def finish_gradient(gamma, inverse_std, sums, chunks, rows, width, dgamma, dbeta
         wide[2 * width + c] = -scale * inverse * inverse * product / rows
         wide[3 * width + c] = -scale * total / rows
     for k in range(1, 4):
-        _repeat(wide[k * width : k * width + channels], wide, k * width, width)
+        repeat(wide[k * width : k * width + channels], wide, k * width, width)
 
 
 @jit.parallel
 def _gradient(dy, x, wide, width, relu, dx, first_chunk, last_chunk):
     for chunk in prange(first_chunk, last_chunk):  # owns a stretch of dx
-        _gradient_share(dy, x, wide, width, relu, dx, chunk, chunk + 1)
+        gradient_share(dy, x, wide, width, relu, dx, chunk, chunk + 1)
 
 
 @jit.serial
-def _gradient_share(dy, x, wide, width, relu, dx, first_chunk, last_chunk):
+def gradient_share(dy, x, wide, width, relu, dx, first_chunk, last_chunk):
     first = _whole_rows(x.size, width, first_chunk, CHUNKS)[0]
     last = _whole_rows(x.size, width, last_chunk - 1, CHUNKS)[1]
     for place in range(first * width, last * width, width):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastcnn import backend, models
-from fastcnn.layers import AveragePool2D, BatchNorm, Conv2D, Dense, MaxPool2D
+from fastcnn.layers import AveragePool2D, BatchNorm, Conv2D, Dense, GroupNorm, LayerNorm, MaxPool2D
 
 torch = pytest.importorskip("torch")
 BACKENDS = ("im2col", "numba")
@@ -105,6 +105,25 @@ def test_batch_norm(shape):
     np.testing.assert_allclose(
         layer.state["running_mean"], twin.running_mean.numpy(), atol=2e-5, rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("shape", [(33, 12), (4, 6, 6, 7), (16, 36, 9, 4), (3, 12, 1, 1)])
+@pytest.mark.parametrize("groups", [1, 2, 6])
+def test_group_norm(groups, shape):
+    rng = np.random.default_rng(0)
+    channels = shape[1]
+    layer = GroupNorm(groups, channels) if groups > 1 else LayerNorm(channels)
+    twin = torch.nn.GroupNorm(groups, channels)
+    for name, values in zip(("gamma", "beta"), rng.normal(size=(2, channels)), strict=True):
+        layer.params[name] = values
+    twin.weight.data[:] = torch.tensor(np.array(layer.params["gamma"]))
+    twin.bias.data[:] = torch.tensor(np.array(layer.params["beta"]))
+    layer, twin = layer.astype(np.float64), twin.double()
+    x = rng.normal(3, 2, shape)
+    ours, theirs = both(layer, twin, x, lambda shape: rng.normal(size=shape))
+    theirs["gamma"], theirs["beta"] = theirs.pop("weight"), theirs.pop("bias")
+    for name, value in ours.items():
+        np.testing.assert_allclose(value, theirs[name], atol=1e-11, rtol=1e-11, err_msg=name)
 
 
 class Block(torch.nn.Module):

@@ -16,7 +16,9 @@ from fastcnn.layers import (
     Dropout,
     Flatten,
     GlobalAveragePool2D,
+    GroupNorm,
     Layer,
+    LayerNorm,
     LeakyReLU,
     MaxPool2D,
     ReLU,
@@ -54,6 +56,11 @@ CONSTRUCTORS: list[tuple[Callable[[], Any], str]] = [
     (lambda: AveragePool2D(2, count_include_pad=any_of("no")), "count_include_pad must be True or"),
     (lambda: BatchNorm(3, momentum=1.5), "BatchNorm: momentum must be a number from 0 to 1, got"),
     (lambda: BatchNorm(3, eps=0), "BatchNorm: eps must be a finite number above 0, got 0"),
+    (lambda: GroupNorm(3, 8), "GroupNorm: num_groups must divide num_channels, got 3 groups of 8"),
+    (lambda: GroupNorm(0, 8), "GroupNorm: num_groups must be a whole number above 0, got 0"),
+    (lambda: GroupNorm(2, 8, eps=-1), "GroupNorm: eps must be a finite number above 0, got -1"),
+    (lambda: LayerNorm(any_of([8])), "LayerNorm: num_features must be a whole number above 0, got"),
+    (lambda: LayerNorm(8, eps=0), "LayerNorm: eps must be a finite number above 0, got 0"),
     (lambda: Dropout(1), "Dropout: rate must be a probability of dropping, at least 0 and below 1"),
     (lambda: Dropout(float("nan")), "Dropout: rate must be a probability of dropping"),
     (lambda: LeakyReLU(-1), "LeakyReLU: alpha must be a finite number of at least 0, got -1"),
@@ -100,6 +107,12 @@ INPUTS: list[tuple[Layer, tuple[int, ...], str]] = [
         (4, 2),
         "BatchNorm(3): expected input with 3 channels as (N, 3) or (N, 3, H, W)",
     ),
+    (
+        GroupNorm(2, 4),
+        (4, 2),
+        "GroupNorm(2, 4): expected input with 4 channels as (N, 4) or (N, 4, H, W), got shape (4,",
+    ),
+    (LayerNorm(3), (4, 2, 3), "LayerNorm(3): expected input with 3 channels as (N, 3) or (N, 3,"),
     (Softmax(), (2, 3, 4), "Softmax(): expected input as (N, K) or (N, C, H, W), got shape (2, 3"),
     (ReLU(), (0, 4), "ReLU(): expected a batch of at least one sample"),
     (Flatten(), (7,), "one image is passed as x[None]"),
@@ -146,7 +159,8 @@ def test_input_dtypes() -> None:
 
 
 ONE_OF_EACH: list[Layer] = [
-    Conv2D(2, 2, 1), MaxPool2D(1), AveragePool2D(1), BatchNorm(2), Dropout(0.5), Flatten(),
+    Conv2D(2, 2, 1), MaxPool2D(1), AveragePool2D(1), BatchNorm(2), GroupNorm(1, 2),
+    LayerNorm(2), Dropout(0.5), Flatten(),
     GlobalAveragePool2D(), ReLU(), LeakyReLU(), Softmax(), Residual([ReLU()]),
     Concatenate([ReLU()]),
 ]  # fmt: skip

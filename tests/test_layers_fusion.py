@@ -1,10 +1,22 @@
 """What a model runs gives what its layers give one by one."""
 
+import math
+
 import numpy as np
 import pytest
 
 from fastcnn import Sequential, backend
-from fastcnn.layers import BatchNorm, Concatenate, Conv2D, Flatten, MaxPool2D, ReLU, Residual
+from fastcnn.layers import (
+    BatchNorm,
+    Concatenate,
+    Conv2D,
+    Flatten,
+    GroupNorm,
+    LayerNorm,
+    MaxPool2D,
+    ReLU,
+    Residual,
+)
 from fastcnn.layers.fusion import (
     ConvMaxPool,
     ConvNormMaxPool,
@@ -27,6 +39,14 @@ def rows_of_layers(channels):
             MaxPool2D(2),
         ],
         "norm, relu": lambda: [BatchNorm(channels), ReLU()],
+        "group norm, relu": lambda: [GroupNorm(math.gcd(channels, 3), channels), ReLU()],
+        "layer norm, relu": lambda: [LayerNorm(channels), ReLU()],
+        "conv, group norm, relu, pool": lambda: [
+            Conv2D(channels, 12, 3, padding=1),
+            GroupNorm(3, 12),
+            ReLU(),
+            MaxPool2D(2),
+        ],
         "conv, norm, relu, conv": lambda: [
             Conv2D(channels, 17, 3, padding=1, bias=False),
             BatchNorm(17),
@@ -112,6 +132,9 @@ def test_the_plan():
     assert list(layers_of([step])) == [conv, norm, pool, relu]
     assert [type(step) for step in plan([conv, norm, relu])] == [Conv2D, NormalizedReLU]
     assert plan([relu, norm, pool]) == [relu, norm, pool]
+    for other in (GroupNorm(3, 3), LayerNorm(3)):
+        assert [type(step) for step in plan([other, relu])] == [NormalizedReLU]
+        assert plan([conv, other, relu, pool]) == [conv, other, pool, relu]
     (step,) = plan([conv, relu, pool])
     assert isinstance(step, ConvMaxPool)
     assert step.layers == [conv, pool, relu]
@@ -157,10 +180,11 @@ def test_inside_a_residual():
 @pytest.mark.parametrize("activation", [None, ReLU()], ids=["plain", "relu"])
 @pytest.mark.parametrize("shortcut", [None, [Conv2D(5, 5, 1)]], ids=["identity", "projection"])
 @pytest.mark.parametrize("size", [(2, 2), (9, 7), (40, 30)])
-def test_the_end_of_a_residual_block(size, shortcut, activation):
-    """BatchNorm, addition and ReLU in one pass, against the layers one after the other."""
+@pytest.mark.parametrize("norm", [BatchNorm(5), GroupNorm(5, 5), LayerNorm(5)], ids=repr)
+def test_the_end_of_a_residual_block(norm, size, shortcut, activation):
+    """Normalisation, addition and ReLU in one pass, against the layers one after the other."""
     rng = np.random.default_rng(0)
-    main = [Conv2D(5, 5, 3, padding=1), BatchNorm(5)]
+    main = [Conv2D(5, 5, 3, padding=1), norm]
     block = Residual(main, shortcut, activation)
     assert isinstance(block.sum, NormalizedSum)
     x = rng.normal(1, 2, (6, 5, *size)).astype(np.float32)

@@ -15,7 +15,9 @@ from fastcnn.layers import (
     Dropout,
     Flatten,
     GlobalAveragePool2D,
+    GroupNorm,
     Layer,
+    LayerNorm,
     LeakyReLU,
     MaxPool2D,
     ReLU,
@@ -71,6 +73,22 @@ def batch_norm(draw: Draw) -> tuple[Layer, Shape]:
     return BatchNorm(channels, eps=1e-2), shape
 
 
+def _features(draw: Draw, channels: int) -> Shape:
+    """Vectors or images, of which no group has two numbers only: its gradient would be 0."""
+    return (draw(1, 4), channels) if draw(0, 1) else (draw(1, 3), channels, 3, draw(1, 3))
+
+
+def group_norm(draw: Draw) -> tuple[Layer, Shape]:
+    groups = draw(1, 3)
+    channels = groups * draw(3, 5)
+    return GroupNorm(groups, channels, eps=1e-2), _features(draw, channels)
+
+
+def layer_norm(draw: Draw) -> tuple[Layer, Shape]:
+    features = draw(3, 7)
+    return LayerNorm(features, eps=1e-2), _features(draw, features)
+
+
 def residual(draw: Draw) -> tuple[Layer, Shape]:
     channels = draw(1, 3)
     if draw(0, 1):
@@ -100,6 +118,8 @@ MAKERS: dict[str, Callable[[Draw], tuple[Layer, Shape]]] = {
     "GlobalAveragePool2D": lambda draw: (GlobalAveragePool2D(), _images(draw, draw(1, 5))),
     "Dense": dense,
     "BatchNorm": batch_norm,
+    "GroupNorm": group_norm,
+    "LayerNorm": layer_norm,
     "Dropout": lambda draw: (Dropout(draw(0, 9) / 10), _any(draw)),
     "Flatten": lambda draw: (Flatten(), _any(draw)),
     "ReLU": lambda draw: (ReLU(), _any(draw)),

@@ -16,7 +16,9 @@ from fastcnn.layers import (
     Dropout,
     Flatten,
     GlobalAveragePool2D,
+    GroupNorm,
     Layer,
+    LayerNorm,
     LeakyReLU,
     MaxPool2D,
     ReLU,
@@ -40,6 +42,10 @@ LAYERS: list[tuple[Layer, np.ndarray]] = [
     (Dense(6, 5), ROWS),
     (BatchNorm(3), IMAGES),
     (BatchNorm(6), ROWS),
+    (GroupNorm(3, 3), IMAGES),
+    (GroupNorm(2, 6), ROWS),
+    (LayerNorm(3), IMAGES),
+    (LayerNorm(6), ROWS),
     (Dropout(0.5), IMAGES),
     (Flatten(), IMAGES),
     (Flatten(), ROWS),
@@ -278,6 +284,33 @@ def test_batch_norm_follows_the_batch(x: np.ndarray) -> None:
     expected = gamma * (x - running_mean) / np.sqrt(running_var + 1e-5) + beta
     np.testing.assert_allclose(layer.forward(x), expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(layer.state["running_mean"].reshape(shape), 0.25 * mean, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "x"),
+    [(GroupNorm(1, 3), IMAGES), (GroupNorm(3, 3), IMAGES), (LayerNorm(3), IMAGES),
+     (GroupNorm(2, 6), ROWS), (GroupNorm(6, 6), ROWS), (LayerNorm(6), ROWS)],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("training", [False, True])
+def test_group_norm_follows_each_sample(layer: GroupNorm, x: np.ndarray, training: bool) -> None:
+    channels = x.shape[1]
+    layer.params["gamma"] = np.arange(1, channels + 1)
+    layer.params["beta"] = np.arange(channels)
+    grouped = x.reshape(len(x), layer.num_groups, -1)
+    mean, variance = grouped.mean(2, keepdims=True), grouped.var(2, keepdims=True)
+    z = ((grouped - mean) / np.sqrt(variance + 1e-5)).reshape(x.shape)
+    shape = (channels,) + (1,) * (x.ndim - 2)
+    expected = layer.params["gamma"].reshape(shape) * z + layer.params["beta"].reshape(shape)
+    np.testing.assert_allclose(layer.forward(x, training), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_layer_norm_by_hand() -> None:
+    image = np.float32([[[[1, 3]], [[5, 7]]]])  # 2 channels, 1 row, 2 columns: mean 4, variance 5
+    y = LayerNorm(2, eps=4).forward(image)
+    np.testing.assert_allclose(y, [[[[-1, -1 / 3]], [[1 / 3, 1]]]], rtol=1e-6)
+    y = GroupNorm(2, 2, eps=3).forward(image)  # variance 1 in each channel
+    np.testing.assert_allclose(y, [[[[-0.5, 0.5]], [[-0.5, 0.5]]]], rtol=1e-6)
 
 
 def test_dropout_drops_and_scales_in_training_only() -> None:

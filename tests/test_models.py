@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastcnn import Sequential, backend, config, datasets, load_model, models
-from fastcnn.layers import Concatenate, Conv2D, Residual
+from fastcnn.layers import BatchNorm, Concatenate, Conv2D, GroupNorm, LayerNorm, Residual
 from fastcnn.losses import CrossEntropyLoss
 from fastcnn.optim import SGD
 from kernels import jit
@@ -257,3 +257,27 @@ def test_mnist_networks_with_and_without_normalisation():
     assert names(models.build("mnist-baseline", norm="batch", dropout=0.5)).count("BatchNorm") == 2
     with pytest.raises(ValueError, match=r"mnist-baseline: there is no norm 'bath'.*'batch'"):
         models.build("mnist-baseline", norm="bath")
+
+
+@pytest.mark.parametrize("name", ["mnist-baseline", "mnist-optimized", "cifar-cnn", "resnet20"])
+@pytest.mark.parametrize("norm", ["batch", "group", "layer", "none"])
+def test_norm_can_be_chosen(name: str, norm: str):
+    layers = [layer for top in models.build(name, norm=norm).layers for layer in top.family()]
+    norms = [layer for layer in layers if isinstance(layer, BatchNorm | GroupNorm)]
+    wanted = {"batch": BatchNorm, "group": GroupNorm, "layer": LayerNorm}
+    count = 21 if name == "resnet20" else 2
+    assert [type(layer) for layer in norms] == ([] if norm == "none" else count * [wanted[norm]])
+    if norm == "group":
+        assert {layer.num_channels // layer.num_groups for layer in norms} == {8}
+
+
+@pytest.mark.parametrize("norm", ["group", "layer"])
+def test_other_norms_learn_digits(norm: str, tmp_path: Path):
+    data = datasets.load("digits")
+    model = models.build("mnist-optimized", norm=norm, dropout=0.0)
+    x, y = data.x_train[:600], data.y_train[:600]
+    history = model.train(x, y, optimizer=SGD(0.1, momentum=0.9), epochs=2)
+    assert history["loss"][-1] < 0.6
+    model.save(tmp_path / "model.npz")
+    twin = load_model(tmp_path / "model.npz")
+    np.testing.assert_array_equal(twin.predict_proba(data.x_test), model.predict_proba(data.x_test))

@@ -17,7 +17,7 @@ from .containers import Concatenate, Residual
 from .conv import Conv2D
 from .dense import Dense
 from .dropout import Dropout
-from .norm import BatchNorm
+from .norm import BatchNorm, GroupNorm, LayerNorm
 from .pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
 from .shape import Flatten
 
@@ -30,7 +30,9 @@ __all__ = [
     "Dropout",
     "Flatten",
     "GlobalAveragePool2D",
+    "GroupNorm",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "MaxPool2D",
     "ReLU",

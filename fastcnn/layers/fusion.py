@@ -11,7 +11,7 @@ they are: nothing here can be seen by someone who reads or writes a layer.
 - A convolution, BatchNorm and 2 x 2 max pooling, and ReLU after that, are one step
   (`ConvNormMaxPool`): what is normalised goes straight into the pool, and the gradient of the
   convolution's output is never written out.
-- BatchNorm before ReLU is one step (`NormalizedReLU`), and so is BatchNorm at the end of a residual
+- A normalisation before ReLU is one step (`NormalizedReLU`), and so is one at the end of a residual
   block with the addition and ReLU that follow it (`end_of_block`).
 """
 
@@ -30,9 +30,11 @@ from .. import backends
 from .activation import ReLU
 from .base import NO_GRADIENT, Layer, Shape, memory_of, seen
 from .conv import Conv2D
-from .norm import BatchNorm
+from .norm import BatchNorm, GroupNorm, LayerNorm
 from .pool import MaxPool2D
 from .window import padding_before
+
+Norm = BatchNorm | GroupNorm  # and LayerNorm, which is a GroupNorm
 
 
 class Step(Protocol):
@@ -202,12 +204,12 @@ class ConvNormMaxPool(Group):
 
 
 class NormalizedReLU(Group):
-    """BatchNorm and ReLU as one step of training.
+    """A normalisation and ReLU as one step of training.
 
     The values are those of the two layers, bit for bit, and so are the gradients.
     """
 
-    def __init__(self, norm: BatchNorm, relu: ReLU) -> None:
+    def __init__(self, norm: Norm, relu: ReLU) -> None:
         super().__init__(norm, relu)
         self.norm, self.relu = norm, relu
 
@@ -240,9 +242,9 @@ class Sum:
 
 
 class NormalizedSum(Sum):
-    """BatchNorm of main, + shortcut, and perhaps ReLU, in one pass; the same bits."""
+    """A normalisation of main, + shortcut, and perhaps ReLU, in one pass; the same bits."""
 
-    def __init__(self, owner: Layer, norm: BatchNorm, activation: Layer | None) -> None:
+    def __init__(self, owner: Layer, norm: Norm, activation: Layer | None) -> None:
         super().__init__(owner, activation)
         self.norm = norm
         self.layers = [norm]
@@ -268,9 +270,13 @@ def end_of_block(
 ) -> tuple[list[Step], Sum]:
     """What is run for a residual block: the steps of its main way, and what follows them."""
     last = steps[-1]
-    if type(last) is BatchNorm and (activation is None or type(activation) is ReLU):
+    if _normalizes(last) and (activation is None or type(activation) is ReLU):
         return steps[:-1], NormalizedSum(owner, last, activation)
     return steps, Sum(owner, activation)
+
+
+def _normalizes(step: Step | None) -> TypeGuard[Norm]:
+    return type(step) in (BatchNorm, GroupNorm, LayerNorm)
 
 
 def _halves(layer: Layer) -> TypeGuard[MaxPool2D]:
@@ -295,7 +301,7 @@ def plan(layers: Sequence[Layer]) -> list[Step]:
             steps[-1] = ConvMaxPool(last.conv, last.pool, layer)
         elif type(layer) is ReLU and isinstance(last, ConvNormMaxPool) and last.relu is None:
             steps[-1] = ConvNormMaxPool(last.conv, last.norm, last.pool, layer)
-        elif type(layer) is ReLU and type(last) is BatchNorm:
+        elif type(layer) is ReLU and _normalizes(last):
             steps[-1] = NormalizedReLU(last, layer)
         else:
             steps.append(layer)

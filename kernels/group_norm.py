@@ -1,0 +1,306 @@
+"""Group normalisation: every image by itself, over its pixels and the channels of a group.
+
+    y = gamma * (x - mean) * inverse_std + beta,    inverse_std = 1 / sqrt(variance + eps)
+
+(Wu and He 2018), mean and variance of one image and one group of neighbouring channels. Arrays are
+C-contiguous, float32 or float64, all of one dtype: x, y, dy, dx (N, pixels, C), gamma, beta (C,),
+mean, inverse_std (N, groups); results are overwritten. Nothing is checked, which is the layers'
+work.
+
+An image is what one thread has in its cache, so that all of an image's work is done before the
+next is read. Its channels are summed and scaled by what `norm` does with a batch, read in wide
+rows. Vectors, images of one pixel, have no rows to sum: there a group is a stretch of memory.
+"""
+
+import math
+
+import numpy as np
+from numba import prange
+
+from kernels import jit, norm
+from kernels.mathematics import through_relu
+from kernels.shares import CHUNKS, is_small
+from kernels.simd import first_lanes, fma, lanes, load_part, splat, store_part, total, where
+from kernels.workspace import Workspace
+
+_COLUMNS = norm.fold(1)  # of a wide row of one channel
+
+
+def group_norm(
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    eps: float,
+    y: np.ndarray,
+    mean: np.ndarray,
+    inverse_std: np.ndarray,
+    workspace: Workspace,
+    shortcut: np.ndarray | None = None,
+    relu: bool = False,
+) -> None:
+    """Normalise; then add a shortcut, then max(y, 0).
+
+    x, y : (N, pixels, C), may be the same array; shortcut likewise, None for no addition
+    mean, inverse_std : (N, groups), filled in; the variance is the biased one
+    """
+    width, chunks, sums, wide = _room(x, workspace)
+    added = x.reshape(-1)[:0] if shortcut is None else shortcut.reshape(-1)
+    arrays = (x.reshape(-1), added, y.reshape(-1))
+    parameters = (gamma, beta, float(eps), relu, mean, inverse_std)
+    run = _forward_share if is_small(x.size, work=2) else _forward
+    run(arrays, parameters, width, sums, wide, chunks, 0, chunks)
+
+
+def group_norm_backward(
+    dy: np.ndarray,
+    x: np.ndarray,
+    gamma: np.ndarray,
+    mean: np.ndarray,
+    inverse_std: np.ndarray,
+    dx: np.ndarray,
+    dgamma: np.ndarray,
+    dbeta: np.ndarray,
+    workspace: Workspace,
+    beta: np.ndarray | None = None,
+) -> None:
+    """Gradients, through mean and variance too. With z = (x - mean) * inverse_std:
+
+        dbeta = sum of dy,    dgamma = sum of dy * z      over all images and pixels
+        dx = inverse_std * (gamma * dy - mean of (gamma * dy) - z * mean of (gamma * dy * z))
+
+    where the means are over a group of an image.
+
+    dy, x, dx : (N, pixels, C); dx may be dy
+    mean, inverse_std : (N, groups), as `group_norm` filled them in
+    beta : (C,) if max(y, 0) followed the normalisation: then dy reaches the places where y > 0
+        only. They are found by computing y again.
+    """
+    width, chunks, sums, wide = _room(x, workspace)
+    arrays = (dy.reshape(-1), x.reshape(-1), dx.reshape(-1))
+    relu = beta is not None
+    parameters = (gamma, beta if relu else gamma, relu, mean, inverse_std)
+    run = _backward_share if is_small(x.size, work=2) else _backward
+    run(arrays, parameters, width, sums, wide, chunks, 0, chunks)
+    _add_totals(sums, chunks, dgamma, dbeta)
+
+
+def _room(x: np.ndarray, workspace: Workspace):
+    """Width of a wide row, number of chunks, and what each chunk has for itself.
+
+    sums (float64): the channels' gradients (2 rows) and the columns of an image (2). wide: rows of
+    statistics and factors (5), and the columns of a block (2).
+    """
+    batch, _, channels = x.shape
+    width = norm.fold(channels) * channels
+    chunks = jit.chunks_of(batch)
+    sums = workspace.array("group_norm_sums", (chunks, 4 * width), np.float64)
+    return width, chunks, sums, workspace.array("group_norm_wide", (chunks, 7 * width), x.dtype)
+
+
+@jit.parallel
+def _forward(arrays, parameters, width, sums, wide, chunks, first_chunk, last_chunk):
+    for chunk in prange(first_chunk, last_chunk):  # owns some images of y, their mean, and scratch
+        _forward_share(arrays, parameters, width, sums, wide, chunks, chunk, chunk + 1)
+
+
+@jit.serial
+def _forward_share(arrays, parameters, width, sums, wide, chunks, first_chunk, last_chunk):
+    x, added, y = arrays
+    gamma, beta, eps, relu, mean, inverse_std = parameters
+    batch, size = len(mean), x.size // len(mean)
+    for chunk in range(first_chunk, last_chunk):
+        norm.repeat(beta, wide[chunk], 2 * width, width)
+        for n in range(batch * chunk // chunks, batch * (chunk + 1) // chunks):
+            start, stop = n * size, (n + 1) * size
+            images = x[start:stop], added[start:stop], y[start:stop]
+            statistics = mean[n], inverse_std[n]
+            if size == gamma.size:
+                _normalise_vector(images, gamma, beta, eps, relu, statistics)
+            else:
+                _normalise_image(
+                    images, gamma, eps, relu, statistics, width, sums[chunk], wide[chunk]
+                )
+
+
+@jit.parallel
+def _backward(arrays, parameters, width, sums, wide, chunks, first_chunk, last_chunk):
+    for chunk in prange(first_chunk, last_chunk):  # owns some images of dx, a row of sums, scratch
+        _backward_share(arrays, parameters, width, sums, wide, chunks, chunk, chunk + 1)
+
+
+@jit.serial
+def _backward_share(arrays, parameters, width, sums, wide, chunks, first_chunk, last_chunk):
+    dy, x, dx = arrays
+    gamma, beta, relu, mean, inverse_std = parameters
+    batch, channels, size = len(mean), gamma.size, x.size // len(mean)
+    for chunk in range(first_chunk, last_chunk):
+        totals, rows = sums[chunk, : 2 * channels], wide[chunk]
+        totals[:] = 0
+        rows[: 2 * channels] = 0  # totals of vectors
+        norm.repeat(beta, rows, 4 * width, width)
+        for n in range(batch * chunk // chunks, batch * (chunk + 1) // chunks):
+            start, stop = n * size, (n + 1) * size
+            images = dy[start:stop], x[start:stop], dx[start:stop]
+            statistics = mean[n], inverse_std[n]
+            if size == channels:
+                _spread_vector(images, gamma, beta, relu, statistics, rows)
+            else:
+                _spread_image(images, gamma, relu, statistics, width, sums[chunk], rows)
+        if size == channels:
+            for c in range(2 * channels):
+                totals[c] = rows[c]
+
+
+@jit.serial
+def _add_totals(sums, chunks, dgamma, dbeta):
+    channels = dbeta.size
+    for c in range(channels):
+        total_beta, total_gamma = 0.0, 0.0
+        for chunk in range(chunks):
+            total_beta += sums[chunk, c]
+            total_gamma += sums[chunk, channels + c]
+        dbeta[c], dgamma[c] = total_beta, total_gamma
+
+
+# --- one image: (pixels, C) -----------------------------------------------------------------------
+
+
+@jit.serial
+def _repeat_by_group(values, channels, wide, start, width):
+    """A wide row from a value for each group."""
+    group = channels // values.size
+    for g in range(values.size):
+        value = values[g]
+        for c in range(start + g * group, start + (g + 1) * group):
+            wide[c] = value
+    norm.repeat(wide[start : start + channels], wide, start, width)
+
+
+@jit.serial
+def _normalise_image(images, gamma, eps, relu, statistics, width, sums, wide):
+    x, added, y = images
+    mean, inverse_std = statistics
+    channels, groups = gamma.size, mean.size
+    group = channels // groups
+    # All channels of an image are one stretch of memory, wherever a row begins.
+    period = 1 if groups == 1 else channels
+    columns = _COLUMNS if groups == 1 else width
+    columns_sums, scratch = sums[: 2 * columns], wide[5 * width :]
+    for g in range(groups):
+        mean[g] = x[g * group]
+    _repeat_by_group(mean, period, wide, 0, columns)
+    norm.statistics_share(x, period, wide, columns, scratch, columns_sums, 1, 0, 1)
+    norm.add_chunks(columns_sums, 1, columns, period)
+    count = x.size // groups
+    for g in range(groups):
+        offset, square = 0.0, 0.0
+        for c in range(g * period // groups, (g + 1) * period // groups):
+            offset += columns_sums[c]
+            square += columns_sums[columns + c]
+        offset, square = offset / count, square / count
+        mean[g] += offset
+        inverse_std[g] = 1 / math.sqrt(max(square - offset * offset, 0.0) + eps)
+        level, inverse = mean[g], inverse_std[g]
+        for c in range(g * group, (g + 1) * group):
+            wide[c] = level
+            wide[width + c] = gamma[c] * inverse
+    norm.repeat(wide[:channels], wide, 0, width)
+    norm.repeat(wide[width : width + channels], wide, width, width)
+    norm.normalise_share(x, wide, width, added, relu, y, 0, CHUNKS)
+
+
+@jit.serial
+def _spread_image(images, gamma, relu, statistics, width, sums, wide):
+    dy, x, dx = images
+    mean, inverse_std = statistics
+    channels, groups = gamma.size, mean.size
+    group, count = channels // groups, x.size // groups
+    totals, columns = sums[: 2 * channels], sums[2 * width :]
+    for g in range(groups):
+        level, scale = mean[g], inverse_std[g]
+        for c in range(g * group, (g + 1) * group):
+            wide[c] = level
+            wide[width + c] = gamma[c] * scale
+    norm.repeat(wide[:channels], wide, 0, width)
+    norm.repeat(wide[width : width + channels], wide, width, width)
+    norm.gradient_sums_share(dy, x, wide, width, relu, wide[5 * width :], columns, 1, 0, 1)
+    norm.add_chunks(columns, 1, width, channels)
+    for g in range(groups):
+        inverse, total_dy, product = np.float64(inverse_std[g]), 0.0, 0.0
+        for c in range(g * group, (g + 1) * group):
+            totals[c] += columns[c]
+            totals[channels + c] += columns[width + c] * inverse
+            total_dy += gamma[c] * columns[c]
+            product += gamma[c] * columns[width + c]
+        slope = -inverse * inverse * inverse * product / count
+        level = -inverse * total_dy / count
+        for c in range(g * group, (g + 1) * group):
+            wide[2 * width + c] = slope
+            wide[3 * width + c] = level
+    for k in range(2, 4):
+        norm.repeat(wide[k * width : k * width + channels], wide, k * width, width)
+    norm.gradient_share(dy, x, wide, width, relu, dx, 0, CHUNKS)
+
+
+# --- one vector: (C,) -----------------------------------------------------------------------------
+
+
+@jit.serial
+def _normalise_vector(vectors, gamma, beta, eps, relu, statistics):
+    x, added, y = vectors
+    mean, inverse_std = statistics
+    group, zero = gamma.size // mean.size, splat(x, 0.0)
+    for g in range(mean.size):
+        first, last = g * group, (g + 1) * group
+        sums = zero
+        for c in range(first, last, lanes(x)):
+            sums = sums + load_part(x, c, last - c)
+        mean[g] = total(sums) / group
+        shift, sums, squares = splat(x, mean[g]), zero, zero
+        for c in range(first, last, lanes(x)):
+            v = load_part(x, c, last - c) - shift
+            v = where(first_lanes(v, last - c), v, zero)
+            sums, squares = sums + v, fma(v, v, squares)
+        # The mean of what remains is not quite 0, as the first sum was rounded.
+        offset, square = total(sums) / group, total(squares) / group
+        mean[g] += offset
+        inverse_std[g] = 1 / math.sqrt(max(square - offset * offset, 0.0) + eps)
+        shift, inverse = splat(x, mean[g]), splat(x, inverse_std[g])
+        for c in range(first, last, lanes(x)):
+            left = last - c
+            v = load_part(x, c, left) - shift
+            v = fma(v, load_part(gamma, c, left) * inverse, load_part(beta, c, left))
+            store_part(y, c, norm.finished(v, added, c, left, relu), left)
+
+
+@jit.serial
+def _spread_vector(vectors, gamma, beta, relu, statistics, totals):
+    """dx, and what this vector adds to dbeta (totals[:C]) and dgamma (totals[C:])."""
+    dy, x, dx = vectors
+    mean, inverse_std = statistics
+    channels = gamma.size
+    group, zero = channels // mean.size, splat(x, 0.0)
+    for g in range(mean.size):
+        first, last = g * group, (g + 1) * group
+        shift, inverse = splat(x, mean[g]), splat(x, inverse_std[g])
+        sums, products = zero, zero
+        for c in range(first, last, lanes(x)):
+            left = last - c
+            v, factor = load_part(x, c, left) - shift, load_part(gamma, c, left)
+            d = load_part(dy, c, left)
+            if relu:
+                d = through_relu(d, fma(v, factor * inverse, load_part(beta, c, left)))
+            store_part(totals, c, load_part(totals, c, left) + d, left)
+            place, z = channels + c, v * inverse
+            store_part(totals, place, fma(d, z, load_part(totals, place, left)), left)
+            sums = fma(d, factor, sums)
+            products = fma(d * factor, z, products)
+        level = splat(x, -inverse_std[g] * total(sums) / group)
+        slope = splat(x, -inverse_std[g] * inverse_std[g] * total(products) / group)
+        for c in range(first, last, lanes(x)):
+            left = last - c
+            v, factor = load_part(x, c, left) - shift, load_part(gamma, c, left) * inverse
+            d = load_part(dy, c, left)
+            if relu:
+                d = through_relu(d, fma(v, factor, load_part(beta, c, left)))
+            store_part(dx, c, fma(d, factor, fma(v, slope, level)), left)
