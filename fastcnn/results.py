@@ -1,6 +1,5 @@
 """The files that a training run leaves, each of which appears only once it is complete."""
 
-import dataclasses
 import json
 import os
 import sys
@@ -9,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from .config import read_toml
 from .data import Dataset
 from .history import History
 from .model import Sequential
@@ -78,39 +76,6 @@ def _draw(
     title += f": {np.sum(predicted == labels)} of {len(labels)} random test images right"
     sheet = plots.predictions(images, labels, predicted, data.class_names, title)
     plots.save(sheet, out / "predictions.png")
-
-
-@dataclasses.dataclass(frozen=True)
-class Record:
-    """What a finished run has left in its folder."""
-
-    folder: Path
-    settings: dict[str, Any]
-    """Every setting, by its name in `fastcnn.config`."""
-    result: dict[str, Any]
-    """What result.json holds."""
-    history: History
-    """The numbers of each epoch."""
-
-
-def read(folder: str | Path) -> Record:
-    """What the run in `folder` has left there.
-
-    Raises:
-        ValueError: if it is no folder of a finished run, or a file there is damaged.
-    """
-    folder = Path(folder)
-    if not (folder / "result.json").is_file():
-        raise ValueError(f"there is no finished run in {folder}: it has no result.json")
-    settings = read_toml(folder / "config.toml")
-    try:
-        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        history = History.from_csv((folder / "history.csv").read_text(encoding="utf-8"))
-        history.best_epoch = result["best_epoch"]
-        history.stopped_because = result["stopped_because"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"the run in {folder} cannot be read: {error}") from None
-    return Record(folder, settings, result, history)
 
 
 def write_text(path: Path, text: str) -> None:

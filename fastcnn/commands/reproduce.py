@@ -1,0 +1,134 @@
+"""Options of ``python -m fastcnn.reproduce``.
+
+Exit codes: 0 done, 1 results cannot be written, 2 wrong options or missing data, 130 or 143
+interrupted by Ctrl-C or SIGTERM (the same command goes on where it stopped).
+"""
+
+import dataclasses
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from .. import datasets
+from ..backends import unknown
+from ..config import ConfigError
+from ..reproduction import s1, s2, s3, s4, s5, targets
+from ..reproduction.laboratory import FULL, QUICK, Laboratory, ReproductionError
+from ..reproduction.report import Report
+from ..reproduction.sections import Section, Table
+from . import options
+
+_PROGRAM = "python -m fastcnn.reproduce"
+TABLES = {
+    table.name: table
+    for module in (s1, s2, s3, s4, s5, targets)
+    for table in module.TABLES
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Make the experiments of the five authors again, and a report that puts both side by side.
+
+    Finished runs are kept in --out: the same command goes on where it was interrupted.
+
+    Exit codes: 0 done, 1 cannot write, 2 cannot start, 130 Ctrl-C, 143 SIGTERM.
+    """
+
+    tables: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[S1|S1.2|...]")
+    ] = ()
+    """Systems (S1 to S5), single tables (S1.2) or targets; none: all of them."""
+    out: Annotated[str, tyro.conf.arg(metavar="DIR")] = "reproduction"
+    """Folder for runs, pictures, report.md and report.html."""
+    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Few images, few epochs, one seed: shows in minutes that everything works."""
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N|None")] = None
+    """Runs at a time. None: as many as cores."""
+    data_dir: Annotated[str | None, tyro.conf.arg(metavar="DIR|None")] = None
+    """Folder with mnist/ and cifar-10-batches-bin/. None: FASTCNN_DATA or the user's cache."""
+    offline: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Never download."""
+    list: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print the names of the tables and stop."""
+
+
+def chosen(names: Sequence[str]) -> list[Table]:
+    """The tables that the names mean, in the order of the report.
+
+    Raises:
+        ConfigError: if there is no such system or table.
+    """
+    systems = dict.fromkeys(_system(name) for name in TABLES)
+    for name in names:
+        if name not in TABLES and name not in systems:
+            raise ConfigError(unknown("table", name, (*systems, *TABLES)))
+    return [
+        table
+        for name, table in TABLES.items()
+        if not names or name in names or _system(name) in names
+    ]
+
+
+def _system(table: str) -> str:
+    return table.split(".")[0]
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command line; returns the exit code."""
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        arguments = options.parse(Arguments(), argv, _PROGRAM)
+        tables = chosen(arguments.tables)
+        if arguments.list:
+            print("\n".join(f"{table.name:8} {table.title}" for table in tables))
+            return 0
+        if arguments.workers is not None and arguments.workers < 1:
+            raise ConfigError(f"workers must be at least 1, got {arguments.workers}")
+        reproduce(arguments, tables, shlex.join(["python", "-m", "fastcnn.reproduce", *argv]))
+    except OSError as error:
+        return options.refuse(error, 1)
+    except (ValueError, ReproductionError) as error:
+        return options.refuse(error, 2)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except _Terminated:
+        return 128 + signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return 0
+
+
+def reproduce(arguments: Arguments, tables: Sequence[Table], command: str) -> None:
+    """Make the tables and write the report, anew after each of them."""
+    out = Path(arguments.out)
+    scale = QUICK if arguments.quick else FULL
+    lab = Laboratory(out / "runs", scale, arguments.data_dir, arguments.workers)
+    needed = [experiment for table in tables for experiment in table.experiments]
+    notes: dict[str, None] = {}
+    for name in sorted({experiment.settings()["dataset"] for experiment in needed}):
+        data = datasets.load(name, arguments.data_dir, arguments.offline)
+        notes.update(dict.fromkeys(data.notes))
+    print(f"{len(tables)} tables; runs are kept in {lab.folder}", flush=True)
+    lab.train(needed)
+    sections: dict[Table, Section] = {}
+    for table in tables:
+        print(f"{table.name}: {table.title}", flush=True)
+        section = table.make(lab)
+        sections[table] = section if scale.decides else section.undecided()
+        Report(command, scale, sections, list(notes)).write(out)
+    print(f"report in {out / 'report.md'} and {out / 'report.html'}", flush=True)
+
+
+class _Terminated(BaseException):
+    """SIGTERM has come."""
+
+
+def _terminate(_number: int, _frame: object) -> None:
+    raise _Terminated

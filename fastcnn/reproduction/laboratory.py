@@ -1,0 +1,258 @@
+"""Runs experiments and keeps them: what is finished is never run twice.
+
+An `Experiment` is a model and what is changed of its author's settings. With a seed it is one run,
+which has a folder of its own, named after the changes, that holds what `python -m fastcnn.train`
+writes. Results do not depend on the number of threads, so runs share the cores, one thread each;
+those whose time is wanted run alone, on all of them.
+"""
+
+import dataclasses
+import json
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+from kernels.cores import available_cores
+
+from .. import models, training
+from ..config import Config, read_toml, replace, to_dict, to_toml
+from ..results import write_text
+from ..run import CHECKPOINT
+from ..saved import Saved
+
+_SEEDS = (42, 43, 44)
+_TRAIN_IMAGES = {"mnist": 60_000, "cifar10": 50_000}
+_TIMED_EPOCHS = 4  # the first is not counted
+_DIVERGED = 3  # exit code of a run that ended so, and whose results are complete
+# Settings that change no result.
+_PLACES = ("threads", "data_dir", "offline")
+
+
+class ReproductionError(RuntimeError):
+    """An experiment could not be run; the sentence says which, and why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A model, trained with its author's settings but for some changes."""
+
+    model: str
+    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    seeds: Sequence[int] = _SEEDS
+
+    def settings(self) -> dict[str, Any]:
+        """What is given to `fastcnn.config`: the preset and the changes."""
+        return {**models.preset(self.model), "model": self.model, **self.changes}
+
+    def but(self, **changes: Any) -> "Experiment":
+        """This experiment with further changes."""
+        return dataclasses.replace(self, changes={**self.changes, **changes})
+
+    def once(self) -> "Experiment":
+        """This experiment with its first seed alone."""
+        return dataclasses.replace(self, seeds=self.seeds[:1])
+
+    @property
+    def name(self) -> str:
+        """Model and changes, as a folder can be called."""
+        words = [self.model]
+        for name, value in sorted(self.changes.items()):
+            text = "-".join(map(str, value)) if isinstance(value, (tuple, list)) else f"{value}"
+            words.append(f"{name}={text}")
+        return ",".join(words)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """How much of everything is done."""
+
+    name: str
+    changes: Mapping[str, Any]
+    """Settings that all runs share: fewer images, for example."""
+    epochs: float
+    """Epochs, as a share of the author's."""
+    seeds: int
+    """At most so many seeds."""
+    decides: bool = True
+    """Whether a claim can be judged by it."""
+
+
+FULL = Scale("full", {}, 1.0, 3)
+# Chosen so that all systems together take less than ten minutes on two cores.
+QUICK = Scale("quick", {"limit_train": 2000, "limit_test": 1000}, 0.15, 1, decides=False)
+
+
+class Laboratory:
+    """A folder of runs, and what makes more of them.
+
+    Args:
+        folder: where runs are kept; made if missing.
+        scale: how much is done of everything.
+        data_dir: folder of the datasets, as `--data-dir` of training.
+        workers: runs at a time; default: as many as cores.
+        say: told a line when a run is finished.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        scale: Scale = FULL,
+        data_dir: str | None = None,
+        workers: int | None = None,
+        say: Any = print,
+    ) -> None:
+        self.folder = folder
+        self.scale = scale
+        self.cores = available_cores()
+        self.data_dir = data_dir
+        self._workers = workers or self.cores
+        self._say = say
+        self._children: set[subprocess.Popen[str]] = set()
+
+    # --- runs ---------------------------------------------------------------------------------
+
+    def train(self, experiments: Sequence[Experiment]) -> list[list[Saved]]:
+        """The runs of each experiment, one for each of its seeds; made now unless kept."""
+        scaled = [self._scaled(experiment) for experiment in experiments]
+        missing: dict[Path, Config] = {}
+        for experiment in scaled:
+            for seed in experiment.seeds:
+                folder = self._folder_of(experiment, seed)
+                config = self._config({**experiment.settings(), "seed": seed})
+                if not _is_finished(folder, config):
+                    missing[folder] = config
+        threads = max(1, self.cores // self._workers)
+        for done, (folder, seconds) in enumerate(self._run_all(missing, threads), 1):
+            accuracy = Saved(folder).result["test_accuracy"]
+            told = "diverged at once" if accuracy is None else f"test accuracy {accuracy:.2%}"
+            name = folder.relative_to(self.folder)
+            self._say(f"  run {done} of {len(missing)}: {name}: {told}, {seconds:.0f} s")
+        return [
+            [Saved(self._folder_of(experiment, seed)) for seed in experiment.seeds]
+            for experiment in scaled
+        ]
+
+    def seconds_per_epoch(self, experiment: Experiment) -> float:
+        """Seconds that an epoch takes on all cores, testing included: the median of three.
+
+        Where the scale limits the images, the time is scaled up to all of them.
+        """
+        timed = self._scaled(experiment).but(epochs=_TIMED_EPOCHS, patience=None)
+        folder = self.folder / "timing" / timed.name
+        config = self._config({**timed.settings(), "seed": 42})
+        if not _is_finished(folder, config):
+            for _ in self._run_all({folder: config}, self.cores):
+                pass
+        seconds = Saved(folder).history["seconds"]
+        share = images_per_epoch(timed) / images_per_epoch(experiment)
+        return statistics.median(seconds[1:]) / share
+
+    def train_accuracy(self, run: Saved) -> float:
+        """Accuracy (0 to 1) on the images trained on, by the network that the run ended with.
+
+        Not that of history.csv, which is measured during the epoch and with dropout.
+        """
+        return self._evaluated(run)["train_accuracy"]
+
+    def train_loss(self, run: Saved) -> float:
+        """The loss that goes with `train_accuracy`, in nats per image."""
+        return self._evaluated(run)["train_loss"]
+
+    def _evaluated(self, run: Saved) -> dict[str, float]:
+        path = run.path / "train_evaluation.json"
+        if not path.is_file():
+            data = run.dataset()
+            x, y, share = data.x_train, data.y_train, run.config.data.validation
+            if share:
+                rows = training.split(len(x), share, run.config.training.seed)[0]
+                x, y = x[rows], y[rows]
+            loss, accuracy = run.model.evaluate(x, y)
+            numbers = {"train_loss": loss, "train_accuracy": accuracy}
+            write_text(path, json.dumps(numbers) + "\n")
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    def _scaled(self, experiment: Experiment) -> Experiment:
+        """The experiment as this laboratory's scale wants it."""
+        if self.scale is FULL:
+            return experiment
+        epochs = experiment.settings()["epochs"]
+        changes = dict(self.scale.changes)
+        if "limit_train" in experiment.settings():  # is small as it is
+            changes.clear()
+        scaled = experiment.but(epochs=max(1, round(epochs * self.scale.epochs)), **changes)
+        return dataclasses.replace(scaled, seeds=scaled.seeds[: self.scale.seeds])
+
+    def _folder_of(self, experiment: Experiment, seed: int) -> Path:
+        return self.folder / experiment.name / f"seed-{seed}"
+
+    def _config(self, settings: Mapping[str, Any]) -> Config:
+        return replace(Config(), {**settings, "data_dir": self.data_dir})
+
+    # --- processes ----------------------------------------------------------------------------
+
+    def _run_all(self, runs: Mapping[Path, Config], threads: int) -> Iterator[tuple[Path, float]]:
+        """Make the runs, as many at a time as there are workers; yields each as it is finished."""
+        waiting = list(runs.items())
+        with ThreadPoolExecutor(self._workers) as pool:
+            running: set[Future[tuple[Path, float]]] = set()
+            try:
+                while waiting or running:
+                    while waiting and len(running) < self._workers:
+                        running.add(pool.submit(self._run, *waiting.pop(0), threads))
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        yield future.result()
+            except BaseException:
+                for child in list(self._children):
+                    child.send_signal(signal.SIGTERM)
+                raise
+
+    def _run(self, folder: Path, config: Config, threads: int) -> tuple[Path, float]:
+        """One run in a process of its own, continued where an earlier try stopped."""
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = folder / "wanted.toml"
+        write_text(wanted, to_toml(replace(config, {"threads": threads})))
+        command = [sys.executable, "-m", "fastcnn.train", "--quiet"]
+        command += ["--config", str(wanted), "--out", str(folder)]
+        if (folder / CHECKPOINT).is_file() and _has_settings(folder, config):
+            command.append("--resume")
+        started = time.monotonic()
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,  # Ctrl-C is ours to pass on
+        ) as child:  # fmt: skip
+            self._children.add(child)
+            said = child.communicate()[1]
+            self._children.discard(child)
+        if child.returncode not in (0, _DIVERGED):
+            sentence = (said.strip().splitlines() or ["it was killed"])[-1]
+            raise ReproductionError(f"{folder.parent.name}: {sentence.removeprefix('error: ')}")
+        for name in (CHECKPOINT, "predictions.png", "curves.png", "wanted.toml"):
+            (folder / name).unlink(missing_ok=True)  # of no use any more
+        return folder, time.monotonic() - started
+
+
+def _is_finished(folder: Path, config: Config) -> bool:
+    if not (folder / "result.json").is_file() or not _has_settings(folder, config):
+        return False
+    return Saved(folder).result.get("stopped_because") != "interrupted"
+
+
+def _has_settings(folder: Path, config: Config) -> bool:
+    """Whether the run in the folder was started with these settings."""
+    kept = to_dict(replace(Config(), read_toml(folder / "config.toml")))
+    wanted = to_dict(config)
+    return all(kept[name] == wanted[name] for name in wanted if name not in _PLACES)
+
+
+def images_per_epoch(experiment: Experiment) -> int:
+    """Images that an epoch trains on: those not held out."""
+    settings = experiment.settings()
+    count = settings.get("limit_train") or _TRAIN_IMAGES[settings["dataset"]]
+    return count - round(count * settings.get("validation", 0.0))

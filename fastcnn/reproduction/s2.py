@@ -1,0 +1,38 @@
+"""S2: the quick run of a laboratory exercise on MNIST."""
+
+import math
+
+from .laboratory import Experiment, Laboratory
+from .sections import Section, Table, number, of_result, pictures, reached, seconds
+from .verdicts import stated
+
+# With 100 test images a share of 33 % is uncertain by 9 points: hence more seeds.
+LAB = Experiment("lab-cnn", seeds=(42, 43, 44, 45, 46))
+_ACCURACY = 33.0
+_SECONDS = 72.9  # an epoch of 1,000 images
+
+
+def _table(lab: Laboratory) -> Section:
+    section = Section()
+    runs = lab.train([LAB])[0]
+    reached(section, "lab-cnn, 1,000 images, 2 epochs", runs, _ACCURACY)
+    section.lines.append(number("test loss", of_result(runs, "test_loss"), form=".3f"))
+    epoch = lab.seconds_per_epoch(LAB)
+    section.lines.append(seconds("time per epoch of 1,000 images", _SECONDS, epoch))
+    losses = [run.history["loss"][-1] for run in runs]
+    stuck = [abs(loss - math.log(10)) < 0.02 for loss in losses]
+    section.verdicts.append(
+        stated(
+            "the loss does not stay at ln 10", not any(stuck),
+            f"training loss after 2 epochs {', '.join(f'{loss:.2f}' for loss in losses)}",
+        )
+    )  # fmt: skip
+    captions = {
+        "predictions": "Ten random test images: true and predicted digit.",
+        "curves": "Loss and accuracy of the quick run.",
+    }
+    section.pictures += pictures("s2", runs[0], captions)
+    return section
+
+
+TABLES = (Table("S2.1", "Quick run", _table, (LAB,)),)

@@ -1,0 +1,89 @@
+"""S5: a three-layer MLP on CIFAR-10 and its grid of eight."""
+
+import itertools
+
+from .. import plots
+from .laboratory import Experiment, Laboratory, images_per_epoch
+from .sections import (
+    Line,
+    Picture,
+    Section,
+    Table,
+    accuracy,
+    best_validation,
+    pictures,
+    reached,
+    test_accuracy,
+)
+from .verdicts import stated
+
+MLP = Experiment("cifar-mlp", seeds=(42,))
+_IMAGES_PER_SECOND = 907  # the author's NumPy code on two cores
+# The ranges of his grid, in percent.
+_VALIDATION = (51.65, 58.94)
+_TEST = (50.73, 58.12)
+
+HIDDEN = (512, 1024)
+RATES = (0.005, 0.01)
+PENALTIES = (0.005, 0.01)
+
+
+_CAPTIONS = {
+    "curves": "Loss and accuracy of the grid's best network.",
+    "hidden": "Weights of hidden units, as the images that they look for.",
+    "heatmap": "Weights from the hidden units to the classes.",
+    "histograms": "Weights of both layers.",
+    "norms": "Norms of the weights of each unit.",
+    "gamma-beta": "Scale and shift of BatchNorm.",
+    "important": "For each class the hidden units that weigh most.",
+}
+
+
+def _point(hidden: int, lr: float, penalty: float) -> Experiment:
+    return MLP.but(hidden=hidden, lr=lr, weight_decay=penalty)
+
+
+GRID = {point: _point(*point) for point in itertools.product(HIDDEN, RATES, PENALTIES)}
+
+
+def _grid(lab: Laboratory) -> Section:
+    section = Section()
+    runs = dict(zip(GRID, lab.train(list(GRID.values())), strict=True))
+    order = sorted(GRID, key=lambda point: -best_validation(runs[point]).mean)
+    for hidden, lr, penalty in order:
+        records = runs[hidden, lr, penalty]
+        what = f"hidden {hidden}, rate {lr:g}, L2 {penalty:g}"
+        section.lines += [
+            accuracy(f"{what}: validation", best_validation(records)),
+            accuracy(f"{what}: test", test_accuracy(records)),
+        ]
+    reached(section, "best of the grid by validation", runs[order[0]], _TEST[1])
+    reached(section, "worst of the grid by validation", runs[order[-1]], _TEST[0])
+    epoch = lab.seconds_per_epoch(MLP)
+    speed = images_per_epoch(MLP) / epoch
+    section.lines.append(
+        Line(
+            "images per second, with testing", f"{_IMAGES_PER_SECOND} (NumPy, same machine)",
+            f"{speed:,.0f}", speedup=f"{speed / _IMAGES_PER_SECOND:,.0f} ×",
+        )
+    )  # fmt: skip
+    values = [best_validation(records).mean for records in runs.values()]
+    ours = f"{100 * min(values):.2f} to {100 * max(values):.2f} %"
+    section.verdicts.append(
+        stated(
+            "the grid spreads over 7 points of validation accuracy "
+            f"({_VALIDATION[0]} to {_VALIDATION[1]} %)",
+            max(values) - min(values) > 0.03, f"ours from {ours}",
+        )
+    )  # fmt: skip
+    trials = [
+        ({"lr": lr, "weight_decay": penalty, "hidden": hidden}, best_validation(records).mean)
+        for (hidden, lr, penalty), records in runs.items()
+    ]
+    figure = plots.search_grid(trials, title="cifar-mlp: validation accuracy over the grid")
+    section.pictures.append(Picture("s5-grid", figure, "The grid, a panel for each hidden size."))
+    section.pictures += pictures("s5", runs[order[0]][0], _CAPTIONS)
+    return section
+
+
+TABLES = (Table("S5.1", "Grid over hidden units, rate and L2", _grid, tuple(GRID.values())),)

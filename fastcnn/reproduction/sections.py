@@ -1,0 +1,191 @@
+"""What a table of the report is made of: lines of numbers, verdicts, pictures.
+
+A line holds one quantity: the author's figure, ours, its spread over the seeds, and for times how
+many times faster we are. `accuracy`, `seconds` and `number` make such lines from runs.
+"""
+
+import dataclasses
+import itertools
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ..plots.kinds import draw
+from ..plots.views import Options
+from ..saved import Saved
+from .laboratory import Experiment, Laboratory
+from .verdicts import Sample, Verdict, reaches
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NONE = "–"
+_CONVERGED = 0.005  # so near to the best is converged
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One quantity, theirs and ours."""
+
+    quantity: str
+    theirs: str
+    ours: str
+    spread: str = NONE
+    speedup: str = NONE
+    verdict: Verdict | None = None
+    """Whether their figure is reached, where that is a claim."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A picture, and what a reader should see in it."""
+
+    name: str
+    """File name without ending."""
+    figure: "Figure"
+    caption: str
+
+
+def pictures(
+    prefix: str, run: Saved, kinds: Mapping[str, str], options: Options | None = None
+) -> list[Picture]:
+    """Pictures of one run.
+
+    Args:
+        prefix: what their file names begin with.
+        run: what is drawn.
+        kinds: kind of picture (those of `python -m fastcnn.plot`) -> caption.
+        options: which layer or image.
+    """
+    return [
+        Picture(f"{prefix}-{kind}", draw(kind, [run], options), caption)
+        for kind, caption in kinds.items()
+    ]
+
+
+@dataclasses.dataclass
+class Section:
+    """One table of the report and what belongs to it."""
+
+    lines: list[Line] = dataclasses.field(default_factory=list)
+    verdicts: list[Verdict] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+    pictures: list[Picture] = dataclasses.field(default_factory=list)
+
+    def undecided(self) -> "Section":
+        """The same, where the numbers are too few to decide anything."""
+        lines = [
+            dataclasses.replace(line, verdict=line.verdict and line.verdict.undecided())
+            for line in self.lines
+        ]
+        verdicts = [verdict.undecided() for verdict in self.verdicts]
+        return dataclasses.replace(self, lines=lines, verdicts=verdicts)
+
+    def all_verdicts(self) -> list[Verdict]:
+        """Those beside lines and the others."""
+        return [line.verdict for line in self.lines if line.verdict] + self.verdicts
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Table:
+    """A table of the authors that can be made again."""
+
+    name: str
+    """What the command line calls it: the system, a dot and its number."""
+    title: str
+    make: Callable[[Laboratory], Section]
+    experiments: Sequence[Experiment] = ()
+    """Those that do not depend on the outcome of others; made ahead for all tables at once."""
+
+
+# --- numbers of runs ------------------------------------------------------------------------------
+
+
+def test_accuracy(runs: Sequence[Saved]) -> Sample:
+    """Accuracy on the test images, 0 to 1; of a run that diverged at once, that of guessing."""
+    images = runs[0].config.data.limit_test or 10_000
+    values = [run.result["test_accuracy"] for run in runs]
+    return Sample([0.1 if value is None else value for value in values], images)
+
+
+def of_result(runs: Sequence[Saved], name: str) -> Sample:
+    """A number of result.json."""
+    return Sample([run.result[name] for run in runs])
+
+
+def best_validation(runs: Sequence[Saved]) -> Sample:
+    """The best accuracy on the validation images, 0 to 1."""
+    return Sample([max(run.history.get("val_accuracy", [0.1])) for run in runs])
+
+
+def convergence_epoch(runs: Sequence[Saved]) -> Sample:
+    """The first epoch whose test accuracy is within half a point of the run's best."""
+    epochs = []
+    for run in runs:
+        accuracies = run.history["test_accuracy"]
+        near = (value >= max(accuracies) - _CONVERGED for value in accuracies)
+        epochs.append(1.0 + next(i for i, is_near in enumerate(near) if is_near))
+    return Sample(epochs)
+
+
+def instability(runs: Sequence[Saved]) -> Sample:
+    """Standard deviation of the change of the training loss from epoch to epoch."""
+    spreads = []
+    for run in runs:
+        loss = run.history["loss"]
+        changes = [after - before for before, after in itertools.pairwise(loss)]
+        spreads.append(statistics.stdev(changes) if len(changes) > 1 else 0.0)
+    return Sample(spreads)
+
+
+# --- lines ----------------------------------------------------------------------------------------
+
+
+def accuracy(quantity: str, sample: Sample, theirs: float | None = None) -> Line:
+    """An accuracy in percent; theirs is in percent already."""
+    return Line(
+        quantity,
+        NONE if theirs is None else f"{theirs:g} %",
+        f"{100 * sample.mean:.2f} %",
+        _spread(sample, 100, ".2f"),
+    )
+
+
+def number(quantity: str, sample: Sample, theirs: str = NONE, form: str = ".3g") -> Line:
+    """Any other number."""
+    return Line(quantity, theirs, f"{sample.mean:{form}}", _spread(sample, 1, form))
+
+
+def seconds(quantity: str, theirs: float | None, ours: float) -> Line:
+    """A time, and how many times shorter ours is."""
+    faster = NONE if theirs is None else f"{theirs / ours:,.0f} ×"
+    return Line(
+        quantity, NONE if theirs is None else duration(theirs), duration(ours), NONE, faster
+    )
+
+
+def duration(value: float) -> str:
+    """Seconds as people write them."""
+    if value >= 120:
+        return f"{value / 60:.1f} min"
+    return f"{value:.1f} s" if value >= 10 else f"{value:.2f} s"
+
+
+def reached(section: Section, what: str, runs: Sequence[Saved], theirs: float) -> None:
+    """Add a line with a test accuracy, and whether theirs is reached."""
+    sample = test_accuracy(runs)
+    verdict = reaches(f"{what}: {theirs:g} % test accuracy or more", sample, theirs / 100)
+    line = accuracy(f"{what}: test accuracy", sample, theirs)
+    section.lines.append(dataclasses.replace(line, verdict=verdict))
+
+
+def histories(runs: Mapping[str, Sequence[Saved]]) -> dict[str, dict[str, list[float]]]:
+    """The history of the first seed of each, by name, for pictures."""
+    return {name: dict(records[0].history) for name, records in runs.items()}
+
+
+def _spread(sample: Sample, factor: float, form: str) -> str:
+    count = len(sample.values)
+    if count == 1:
+        return "1 seed"
+    return f"± {factor * sample.spread:{form}} ({count} seeds)"

@@ -1,0 +1,25 @@
+"""The test accuracies that this package sets itself, for the five systems and beyond."""
+
+from .laboratory import Experiment, Laboratory
+from .sections import Section, Table, reached
+
+# Experiment, test accuracy in percent that is wanted, where it comes from.
+TARGETS = (
+    ("mnist-baseline, 20 epochs", Experiment("mnist-baseline"), 98.5),
+    ("mnist-optimized", Experiment("mnist-optimized"), 99.3),
+    ("lenet5, 50 epochs", Experiment("lenet5", {"epochs": 50}), 98.17),
+    ("cifar-cnn, the author's settings", Experiment("cifar-cnn"), 69.43),
+    ("cifar-mlp", Experiment("cifar-mlp", seeds=(42,)), 58.12),
+    ("resnet20, with augmentation", Experiment("resnet20", seeds=(42,)), 90.0),
+)
+
+
+def _table(lab: Laboratory) -> Section:
+    section = Section()
+    runs = lab.train([experiment for _, experiment, _ in TARGETS])
+    for (what, _, wanted), records in zip(TARGETS, runs, strict=True):
+        reached(section, what, records, wanted)
+    return section
+
+
+TABLES = (Table("targets", "Accuracies wanted", _table, [row[1] for row in TARGETS]),)
