@@ -159,7 +159,7 @@ def load_training(
         spec, training = header["model"]["layers"], header["training"]
         kind, state = optim.kind_of(training["optimizer"]), training["state"]
         frozen = tuple(header["model"].get("frozen", ()))
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError, RecursionError):
         raise CheckpointError(f"{path} holds a model, but no training run to resume") from None
     if spec != describe(model)["layers"]:
         raise CheckpointError(f"{path} belongs to a training run of a model with other layers")

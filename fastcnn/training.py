@@ -128,7 +128,7 @@ def fit(
         the training accuracy (0.001 is a tenth of a percent). Unlike ``patience``, which counts
         the epochs since the best one, it watches how steep the curve is. Epochs in which the
         network has not yet begun to learn (the loss is that of guessing) do not count: LeNet-5
-        with sigmoids spends its first three so.
+        with sigmoids spends its first three on MNIST so.
     stop_gain_epochs : int
         The gain is the mean over so many epochs, as one alone is noisy; 1 for each by itself.
     restore_best : bool, optional
