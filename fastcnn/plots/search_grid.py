@@ -69,6 +69,10 @@ def search_grid(trials: Trials, objective: str = "val_accuracy", title: str = ""
             getattr(axes, f"set_{axis}label")(label(name), labelpad=8)
         if panel is not None:
             axes.set_title(f"{label(names[2])} {text(panel)}", y=0.95, fontsize=11)
+    legend = "large dot: the best trial"
+    if len(found) < len(cells):
+        legend += "; cross: no result"
+    figure.text(0.5, 0.02, legend, ha="center", fontsize=9)
     more = names[3:]
     if more:
         title += f"\nbest over {', '.join(map(label, more))}"

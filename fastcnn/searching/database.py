@@ -17,6 +17,7 @@ from .samplers import PlanSampler
 _PLAN = "fastcnn"  # the study's attribute that holds the plan
 _WAIT = 60  # seconds that SQLite waits for another process's transaction
 _TRIES = 10
+_FIRST_JUDGED = 2  # epoch; after the first, luck counts for too much
 
 
 def default_url(out: Path) -> str:
@@ -109,9 +110,9 @@ def exists(storage: optuna.storages.RDBStorage, name: str) -> bool:
 
 def _pruner(kind: str) -> optuna.pruners.BasePruner:
     if kind == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
+        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=_FIRST_JUDGED)
     if kind == "halving":
-        return optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
+        return optuna.pruners.SuccessiveHalvingPruner(_FIRST_JUDGED, reduction_factor=3)
     return optuna.pruners.NopPruner()
 
 

@@ -170,14 +170,17 @@ def make(
             raise ConfigError(f"{name} is both given and searched: leave one out")
         if name in MACHINE:
             raise ConfigError(f"{name} does not change what a trial finds and cannot be searched")
+    axes = sorted(axes, key=lambda axis: not isinstance(axis, Choice))  # as TOML will have them
     ranges = [axis.name for axis in axes if not isinstance(axis, Choice)]
     if method is None:
         method = "tpe" if ranges else "grid"
     if prune is None:
         prune = "none" if method == "grid" else "median"
     for what, value, kind in (
-        ("method", method, Method), ("objective", objective, Objective), ("prune", prune, Prune),
-    ):  # fmt: skip
+        ("method", method, Method),
+        ("objective", objective, Objective),
+        ("way to prune", prune, Prune),
+    ):
         if value not in typing.get_args(kind):
             raise ConfigError(unknown(what, value, typing.get_args(kind)))
     if method == "grid":

@@ -29,7 +29,7 @@ class PlanSampler(optuna.samplers.BaseSampler):
 
     def _tpe(self, trial: FrozenTrial) -> optuna.samplers.TPESampler:
         seed = key(self._plan.seed, "tpe", _slot(trial)) % 2**32
-        return optuna.samplers.TPESampler(seed=seed, warn_independent_sampling=False)
+        return optuna.samplers.TPESampler(seed=seed)
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
