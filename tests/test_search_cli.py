@@ -270,6 +270,12 @@ def test_refused(arguments, sentence, tmp_path, monkeypatch, capsys):
     assert not list(tmp_path.rglob("search.db"))
 
 
+def test_a_search_in_another_database_is_not_begun_anew(tmp_path, capsys):
+    (tmp_path / "search.toml").write_text("[search.space]\nlr = [0.1, 1.0]\n")
+    assert main(["--out", str(tmp_path)]) == 2
+    assert "are elsewhere: give --storage" in capsys.readouterr().err
+
+
 def test_without_optuna_a_sentence(tmp_path):
     code = (
         "import sys; sys.modules['optuna'] = None; from fastcnn.search import main; "

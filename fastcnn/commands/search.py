@@ -186,6 +186,8 @@ def _search(wanted: SearchOptions, plan: Plan) -> "Search":
 
     model = plan.config(plan.settings(0)).model.model
     out = Path(wanted.show or wanted.out or f"runs/search-{model}")
+    if wanted.storage is None and (out / _PLAN).is_file() and not (out / database.FILE).is_file():
+        raise ConfigError(f"the trials of the search in {out} are elsewhere: give --storage")
     url = wanted.storage or database.default_url(out)
     place = Place(out, url, wanted.name or out.resolve().name)
     return Search(plan, place, quiet=wanted.quiet)

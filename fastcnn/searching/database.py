@@ -14,6 +14,9 @@ from ..config import ConfigError
 from .plan import Plan
 from .samplers import PlanSampler
 
+FILE = "search.db"
+"""Name of the SQLite file in the folder of the results."""
+
 _PLAN = "fastcnn"  # the study's attribute that holds the plan
 _WAIT = 60  # seconds that SQLite waits for another process's transaction
 _TRIES = 10
@@ -22,7 +25,7 @@ _FIRST_JUDGED = 2  # epoch; after the first, luck counts for too much
 
 def default_url(out: Path) -> str:
     """The SQLite file in the folder of the results."""
-    return f"sqlite:///{(out / 'search.db').resolve().as_posix()}"
+    return f"sqlite:///{(out / FILE).resolve().as_posix()}"
 
 
 def connect(url: str) -> optuna.storages.RDBStorage:

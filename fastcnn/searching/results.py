@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ..config import to_toml
 from ..results import write_text
 from .plan import Plan
-from .space import Choice, Range, show
+from .space import Range, show
 
 State = Literal["done", "pruned", "diverged", "refused", "running", "waiting"]
 
@@ -132,6 +132,7 @@ def write(out: Path, trials: Sequence[Trial], plan: Plan) -> None:
 def draw(out: Path, trials: Sequence[Trial], plan: Plan) -> None:
     """Write bars.png and history.png; for several axes parallel.png, for a grid grid.png."""
     from .. import plots
+    from ..plots.settings import searched
 
     pairs = [(trial.settings, trial.value) for trial in trials if trial.is_over and trial.settings]
     log = [axis.name for axis in plan.axes if isinstance(axis, Range) and axis.log]
@@ -139,9 +140,8 @@ def draw(out: Path, trials: Sequence[Trial], plan: Plan) -> None:
     title = f"{model}: {len(pairs)} trials of a {plan.method} search"
     plots.save(plots.search_bars(pairs, plan.objective, log, title), out / "bars.png")
     plots.save(plots.search_history(pairs, plan.objective, title), out / "history.png")
-    if len(plan.axes) > 1:
+    if len(searched(pairs)) > 1:
         picture = plots.search_parallel(pairs, plan.objective, log, title)
         plots.save(picture, out / "parallel.png")
-    several = [axis for axis in plan.axes if isinstance(axis, Choice) and len(axis.values) > 1]
-    if plan.method == "grid" and len(several) > 1:
+    if len(searched(pairs)) > 1 and plan.method == "grid":
         plots.save(plots.search_grid(pairs, plan.objective, title), out / "grid.png")

@@ -78,9 +78,9 @@ class Search:
         Raises:
             ValueError: if there is none.
         """
-        file = self.place.out / "search.db"
+        file = self.place.out / database.FILE
         if self.place.url == database.default_url(self.place.out) and not file.is_file():
-            raise PlaceError(f"there is no search in {self.place.out}: it has no search.db")
+            raise PlaceError(f"there is no search in {self.place.out}: it has no {file.name}")
         storage = database.connect(self.place.url)
         if not database.exists(storage, self.place.name):
             raise PlaceError(f"the database has no search {self.place.name!r}: give --name")
@@ -119,8 +119,13 @@ class Search:
             OSError: if the results cannot be written.
         """
         threads = self.plan.fixed.get("threads") or max(1, available_cores() // workers)
+        before = self.trials()
+        if all(trial.is_over for trial in before):
+            return True
+        if not self._quiet:
+            print(_headline(self.plan, before, workers, threads), flush=True)
         with _started(workers, self.plan, self.place, threads) as (processes, pipes):
-            watcher = _Watcher(self.plan, self._quiet)
+            watcher = _Watcher(self.plan, before, self._quiet)
             with contextlib.closing(watcher):
                 while any(process.is_alive() for process in processes):
                     if should_stop():
@@ -194,10 +199,10 @@ def _say_deaths(processes: Sequence[BaseProcess]) -> None:
 class _Watcher:
     """Prints a line for each trial that is over, below them a bar with those that are running."""
 
-    def __init__(self, plan: Plan, quiet: bool) -> None:
+    def __init__(self, plan: Plan, before: Sequence[Trial], quiet: bool) -> None:
         self._plan = plan
         self._quiet = quiet
-        self._seen: set[int] | None = None
+        self._told = {trial.number for trial in before if trial.is_over}
         self._bar = tqdm(
             total=plan.trials,
             desc="trials",
@@ -209,17 +214,12 @@ class _Watcher:
 
     def look(self, trials: Sequence[Trial]) -> None:
         """Tell what is new."""
-        over = {trial.number for trial in trials if trial.is_over}
-        if self._seen is None:
-            self._seen = over if len(over) < len(trials) else set()
-            if over and not self._quiet:
-                self._print(f"{len(over)} of {len(trials)} trials were done before")
         best = results.best(trials, self._plan)
         for trial in trials:
-            if trial.is_over and trial.number not in self._seen:
-                self._seen.add(trial.number)
+            if trial.is_over and trial.number not in self._told:
+                self._told.add(trial.number)
                 self._print(describe(trial, self._plan) + ("; best so far" * (trial is best)))
-        self._bar.n = len(over)
+        self._bar.n = len(self._told)
         running = [trial for trial in trials if trial.state == "running"]
         self._bar.set_postfix_str(", ".join(map(_now, running)), refresh=False)
         self._bar.refresh()
@@ -232,6 +232,17 @@ class _Watcher:
     def close(self) -> None:
         """Take the bar away."""
         self._bar.close()
+
+
+def _headline(plan: Plan, before: Sequence[Trial], workers: int, threads: int) -> str:
+    """What is about to happen."""
+    names = ", ".join(axis.name for axis in plan.axes)
+    line = f"{plan.trials} trials, {plan.method} over {names}"
+    over = sum(trial.is_over for trial in before)
+    if over:
+        line += f", {over} of them done before"
+    several = "s" * (workers > 1)
+    return f"{line}; {workers} worker{several} with {threads} thread{'s' * (threads > 1)} each"
 
 
 def _now(trial: Trial) -> str:
@@ -248,7 +259,8 @@ def describe(trial: Trial, plan: Plan) -> str:
             outcome = f"val acc {trial.value:.2%}"
     line = f"trial {trial.number}: {outcome} with {settings}"
     if trial.found:
-        line += f" ({trial.found['epochs_run']} epochs, {trial.found['seconds']:.1f} s)"
+        epochs = trial.found["epochs_run"]
+        line += f" ({epochs} epoch{'s' * (epochs != 1)}, {trial.found['seconds']:.1f} s)"
     if trial.state in ("diverged", "refused"):
         line += f": {trial.reason}"
     return line
