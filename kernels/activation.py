@@ -9,6 +9,7 @@ import numpy as np
 from numba import prange
 
 from kernels import jit, mathematics
+from kernels.random_bits import key_halves, random_bits
 from kernels.shares import CHUNKS, is_small, share
 from kernels.simd import (
     first_lanes,
@@ -158,7 +159,7 @@ def dropout(x: np.ndarray, rate: float, key: int, y: np.ndarray) -> None:
     key : 0 <= key < 2**63
     """
     x, y = x.reshape(-1), y.reshape(-1)
-    low, high = np.uint32(key & 0xFFFFFFFF), np.uint32(key >> 32)
+    low, high = key_halves(key)
     threshold = np.uint32(min(round(rate * 2**32), 2**32 - 1))
     scale = y.dtype.type(1 / (1 - rate))
     if is_small(y.size, work=2):
@@ -175,23 +176,13 @@ def _dropout_all(x, low, high, threshold, scale, y):
 
 
 @jit.serial
-def _mix(h):
-    """Scatter the bits of a 32-bit number: a bijection (constants: C. Wellons, "lowbias32")."""
-    h = np.uint32(h ^ (h >> np.uint32(16)))
-    h = np.uint32(h * np.uint32(0x7FEB352D))
-    h = np.uint32(h ^ (h >> np.uint32(15)))
-    h = np.uint32(h * np.uint32(0x846CA68B))
-    return np.uint32(h ^ (h >> np.uint32(16)))
-
-
-@jit.serial
 def _dropout_share(x, low, high, threshold, scale, y, start, stop):
     zero = scale - scale
     # Loops over whole numbers become vectors without our help, if only it is plain that no index
     # is negative, as it is for slices: 0.3 ns an element instead of 1.4.
     x, y = x[start:stop], y[start:stop]
     for i in range(y.size):
-        h = _mix(np.uint32(_mix(np.uint32(np.uint32(start + i) + low)) ^ high))
+        h = random_bits(start + i, low, high)
         y[i] = x[i] * scale if h >= threshold else zero
 
 

@@ -40,18 +40,18 @@ def gather(
     arguments = (
         images.reshape(-1), shape, indices, scale, offset, affine.reshape(-1), out.reshape(-1)
     )  # fmt: skip
-    run = _gather_share if is_small(out.size) else _gather
+    run = gather_share if is_small(out.size) else _gather
     run(*arguments, 0, count)
 
 
 @jit.parallel
 def _gather(images, shape, indices, scale, offset, affine, out, first, last):
     for n in prange(first, last):  # owns image n of the batch
-        _gather_share(images, shape, indices, scale, offset, affine, out, n, n + 1)
+        gather_share(images, shape, indices, scale, offset, affine, out, n, n + 1)
 
 
 @jit.serial
-def _gather_share(images, shape, indices, scale, offset, affine, out, first, last):
+def gather_share(images, shape, indices, scale, offset, affine, out, first, last):
     channels, height, width = shape
     size = channels * height * width
     moved = affine.size > 0

@@ -1,4 +1,4 @@
-"""exp, tanh, the logistic function and ReLU of SIMD vectors.
+"""exp, log, tanh, the logistic function and ReLU of SIMD vectors.
 
 float32 lanes are computed with polynomials, all lanes at once, to within 2 units in the last place;
 float64 lanes, which only gradient checks use, are handed one by one to the C library.
@@ -20,11 +20,13 @@ from kernels import jit
 from kernels.simd import (
     I32,
     Vector,
+    exponent,
     fma,
     isnan,
     nearest,
     power_of_two,
     scalar_ir,
+    significand,
     splat,
     vector_ir,
     where,
@@ -35,6 +37,11 @@ from kernels.simd import (
 # until the relative error is the same everywhere (below 0.07 units in the last place).
 _EXP = (0.49999994, 0.16666521, 0.04166839, 0.0083687166, 0.0013814599)
 _TANH = (-0.3333328, 0.13331442, -0.053739697, 0.020639023, -0.0057049105)
+# log(1 + f) = f - f**2 / 2 + f**3 * (LOG[0] + LOG[1] f + ...) for 1 / sqrt(2) <= 1 + f <= sqrt(2),
+# likewise.
+_LOG = (
+    0.3333391, -0.25001338, 0.19963063, -0.16577585, 0.14914769, -0.14267486, 0.08700430
+)  # fmt: skip
 _LOG2_E = 1.44269504
 # log(2) in two parts; the first has 9 bits, so that its product with a whole number is exact.
 _LOG_2_HIGH, _LOG_2_LOW = 0.693359375, -2.12194440e-4
@@ -45,6 +52,11 @@ _LOWEST, _HIGHEST = -104.0, 89.0
 def exp(v: Any) -> Any:
     """e**v lane by lane, for use inside Numba functions: 0 at -inf, inf at inf, NaN at NaN."""
     raise NotImplementedError("exp works on SIMD vectors inside Numba functions only")
+
+
+def log(v: Any) -> Any:
+    """Natural logarithm lane by lane of positive normal numbers, for use in Numba functions."""
+    raise NotImplementedError("log works on SIMD vectors inside Numba functions only")
 
 
 def tanh(v: Any) -> Any:
@@ -76,7 +88,7 @@ def _c_library(name: str) -> Any:
     return lane_by_lane
 
 
-_c_exp, _c_tanh = _c_library("exp"), _c_library("tanh")
+_c_exp, _c_log, _c_tanh = _c_library("exp"), _c_library("log"), _c_library("tanh")
 
 
 @overload(exp)
@@ -104,6 +116,33 @@ def _exp(v):
         first = nearest(k * splat(v, 0.5))
         p = p * power_of_two(first) * power_of_two(k - first)
         return where(isnan(v), v, p)
+
+    return polynomial
+
+
+@overload(log)
+def _log(v):
+    """k log 2 + log(m) with v = m * 2**k and m between 1 / sqrt(2) and sqrt(2)."""
+    if not isinstance(v, Vector):
+        return None
+    if v.dtype == types.float64:
+        return lambda v: _c_log(v)
+    p0, p1, p2, p3, p4, p5, p6 = _LOG
+
+    def polynomial(v):
+        one = splat(v, 1.0)
+        k, m = exponent(v), significand(v)
+        large = m > splat(v, 1.41421356)
+        k, f = where(large, k + one, k), where(large, m * splat(v, 0.5), m) - one
+        p = fma(splat(v, p6), f, splat(v, p5))
+        p = fma(p, f, splat(v, p4))
+        p = fma(p, f, splat(v, p3))
+        p = fma(p, f, splat(v, p2))
+        p = fma(p, f, splat(v, p1))
+        p = fma(p, f, splat(v, p0))
+        square = f * f
+        p = fma(p * f, square, fma(square, splat(v, -0.5), k * splat(v, _LOG_2_LOW)))
+        return fma(k, splat(v, _LOG_2_HIGH), p + f)
 
     return polynomial
 

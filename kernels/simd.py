@@ -452,6 +452,36 @@ def power_of_two(_, a):
 
 
 @intrinsic
+def exponent(_, a):
+    """k for lanes m * 2**k with 1 <= m < 2, read off the bits: for positive normal numbers."""
+    bits, mantissa, bias = (32, 23, 127) if a.dtype == types.float32 else (64, 52, 1023)
+
+    def codegen(context, builder, sig, args):
+        integers = ir.VectorType(ir.IntType(bits), a.lanes)
+        shift = ir.Constant(integers, [mantissa] * a.lanes)
+        biased = builder.lshr(builder.bitcast(args[0], integers), shift)
+        unbiased = builder.sub(biased, ir.Constant(integers, [bias] * a.lanes))
+        return builder.sitofp(unbiased, vector_ir(a))
+
+    return a(a), codegen
+
+
+@intrinsic
+def significand(_, a):
+    """m for lanes m * 2**k with 1 <= m < 2: for positive normal numbers."""
+    bits, width, bias = (32, 23, 127) if a.dtype == types.float32 else (64, 52, 1023)
+
+    def codegen(context, builder, sig, args):
+        integers = ir.VectorType(ir.IntType(bits), a.lanes)
+        fraction = ir.Constant(integers, [(1 << width) - 1] * a.lanes)
+        one = ir.Constant(integers, [bias << width] * a.lanes)
+        kept = builder.and_(builder.bitcast(args[0], integers), fraction)
+        return builder.bitcast(builder.or_(kept, one), vector_ir(a))
+
+    return a(a), codegen
+
+
+@intrinsic
 def nearest(_, a):
     """Every lane rounded to the nearest whole number, halves to even."""
 

@@ -189,7 +189,7 @@ def run(digits, path=None, **changes):
         "patience": 3,
         "schedule": "cosine",
         "clip_norm": 1.0,
-        "augment": Augment(shift=2, rotate=5),
+        "augment": Augment(shift=2, rotate=5, brightness=0.1, contrast=0.1, noise=0.05, cutout=4),
         "checkpoint_path": path,
     }
     history = fit(model, x, y, **(arguments | changes))

@@ -6,11 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels import batch as batch_kernels
+from kernels import pixels as pixel_kernels
 
-from ..random import generator
+from ..random import generator, key
 from .augment import Augment
 
 _NO_AFFINE = np.empty((0, 6), np.float32)
+_NO_FACTORS = np.empty((0, 3), np.float32)
+_NO_BOXES = np.empty((0, 4), np.int64)
 
 
 class Batches:
@@ -37,7 +40,8 @@ class Batches:
     Raises
     ------
     ValueError
-        If the array is of another type or is to be augmented without being images.
+        If the array is of another type, is to be augmented without being images, or the
+        saturation of images without colours is to be changed.
     """
 
     def __init__(
@@ -71,6 +75,11 @@ class Batches:
             return
         self._x = np.ascontiguousarray(x.transpose(0, 3, 1, 2) if channels_last else x)
         channels, height, width = self._x.shape[1:]
+        if self._augment is not None and self._augment.saturation and channels != 3:
+            raise ValueError(
+                f"saturation needs images of 3 channels (red, green, blue), these have {channels}; "
+                f"leave it 0"
+            )
         self._scale, self._offset = normalization
         self._buffer = np.empty((rows, height, width, channels), np.float32)
 
@@ -84,11 +93,24 @@ class Batches:
         out = self._buffer[: len(indices)]
         if not self._images:
             return np.take(self._x, indices, axis=0, out=out, mode="clip")
-        affine = _NO_AFFINE
-        if self._augment is not None:
-            height, width = self._x.shape[2:]
+        affine, augment = _NO_AFFINE, self._augment
+        size = self._x.shape[2], self._x.shape[3]
+        if augment is not None and augment.moves:
             numbers = generator(self._seed, "augment", epoch, step)
-            affine = self._augment.matrices(len(indices), (height, width), numbers)
-        batch_kernels.gather(self._x, indices, self._scale, self._offset, affine, out)
+            affine = augment.matrices(len(indices), size, numbers)
+        arrays = (self._x, indices, self._scale, self._offset, affine)
+        if augment is None or not augment.changes_pixels:
+            batch_kernels.gather(*arrays, out)
+        else:
+            # Every kind has numbers of its own: switching one on leaves the others as they were.
+            factors, boxes = _NO_FACTORS, _NO_BOXES
+            if augment.recolours:
+                numbers = generator(self._seed, "augment colours", epoch, step)
+                factors = augment.factors(len(indices), numbers)
+            if augment.cutout:
+                numbers = generator(self._seed, "augment cutout", epoch, step)
+                boxes = augment.boxes(len(indices), size, numbers)
+            noise_key = key(self._seed, "augment noise", epoch, step)
+            pixel_kernels.gather_changed(*arrays, factors, augment.noise, noise_key, boxes, out)
         batch = out.astype(self._dtype, copy=False)
         return batch if self._channels_last else batch.transpose(0, 3, 1, 2)
