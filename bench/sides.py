@@ -55,8 +55,11 @@ def batch_for(shape: Sequence[int], count: int) -> tuple[np.ndarray, np.ndarray]
 # --- one side, in its own process ---------------------------------------------------------------
 
 
-def fastcnn_step(name: str, count: int, threads: int) -> Step:
-    """A training step of fastcnn, on images as its own batches bring them: channels last."""
+def fastcnn_step(name: str, count: int, threads: int, freeze: int | str = 0) -> Step:
+    """A training step of fastcnn, on images as its own batches bring them: channels last.
+
+    freeze : as `Sequential.freeze` takes it
+    """
     from fastcnn import models, optim
     from fastcnn.losses import CrossEntropyLoss
     from kernels import jit
@@ -64,6 +67,7 @@ def fastcnn_step(name: str, count: int, threads: int) -> Step:
     jit.set_threads(threads)
     preset = models.preset(name)
     model = build(name)
+    model.freeze(freeze)
     optimizer = optim.from_name(
         preset.get("optimizer", "sgd"),
         lr=1e-4,
