@@ -120,6 +120,8 @@ class Saved:
         if self.is_run and name == self.config.data.dataset:
             data = data.limit(self.config.data.limit_train, self.config.data.limit_test)
         shape = data.x_test.shape[1:]
+        if self.model.data_format == "channels_last":
+            shape = (*shape[1:], shape[0])
         if self.model.input_shape not in (None, shape):
             raise ValueError(
                 f"{self.model_name} takes images of shape {self.model.input_shape}, those of "

@@ -17,6 +17,7 @@ def parameter_bars(
     title: str = "",
     ylabel: str = "value",
     across: int | None = None,
+    baselines: Mapping[str, float] | None = None,
 ) -> "Figure":
     """A panel of bars for each array.
 
@@ -30,6 +31,8 @@ def parameter_bars(
         What the numbers are.
     across : int, optional
         Panels in a row; default: one for up to four panels, else two, else four.
+    baselines : mapping, optional
+        Name of an array -> where its bars start, such as 1 for gamma; default: 0.
 
     Returns
     -------
@@ -48,11 +51,13 @@ def parameter_bars(
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, (name, array) in zip(panels, arrays.items(), strict=False):
         numbers = np.arange(array.size)
+        start = (baselines or {}).get(name, 0.0)
         if array.size <= 100:
-            axes.bar(numbers, array.ravel(), **style.BAR)
+            axes.bar(numbers, array.ravel() - start, bottom=start, **style.BAR)
         else:  # edges would hide bars so thin
-            axes.bar(numbers, array.ravel(), width=1.0, color=style.BAR["color"])
-        axes.axhline(0, color="black", linewidth=0.8)
+            edges = np.arange(array.size + 1) - 0.5
+            axes.stairs(array.ravel(), edges, baseline=start, fill=True, color=style.BAR["color"])
+        axes.axhline(start, color="black", linewidth=0.8)
         axes.set_title(name, fontsize=10)
         axes.set_xlim(-0.7, array.size - 0.3)
         style.limit_ticks(axes.xaxis, 8, whole=True)

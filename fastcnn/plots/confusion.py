@@ -37,7 +37,7 @@ def confusion(matrix: NDArray[np.int64], class_names: Sequence[str], title: str 
     """
     classes = len(class_names)
     size = min(10.0, max(4.8, 2.4 + 0.42 * classes))
-    figure = style.new_figure(size + 5.5, size, title)
+    figure = style.new_figure(size + 5.5, size, title, of_images=True)
     left, right = figure.subplots(1, 2, width_ratios=(size, 4.5))
     _matrix(figure, left, matrix, class_names)
     _pairs(right, matrix, class_names)

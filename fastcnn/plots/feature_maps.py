@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ACROSS = 16  # maps in a row
-_WIDTH = 11.0  # inches
+_WIDTH = 11.0  # inches, of the picture
+_BAND = 9.7  # inches, of the maps of a layer
+_HEADING = 0.33  # inches, above each
 
 
 def feature_maps(
@@ -47,16 +49,12 @@ def feature_maps(
     """
     if not maps:
         raise ValueError("feature maps need at least one layer that gives images")
-    across = min(_ACROSS, max(min(most, len(array)) for array in maps.values()))
-    across = max(across, 4)
-    heights = [1.3]
+    across = min(_ACROSS, max(4, *(min(most, len(array)) for array in maps.values())))
+    heights = [1.2]
     for array in maps.values():
         rows = math.ceil(min(most, len(array)) / across)
-        # A band is as wide as `across` maps, and its heading takes 0.35 inches.
-        heights.append(
-            min(1.2, (_WIDTH - 2) / across) * rows * array.shape[1] / array.shape[2] + 0.3
-        )
-    figure = style.new_figure(_WIDTH, sum(heights) + 0.5, title)
+        heights.append(min(1.2, _BAND / across) * rows * array.shape[1] / array.shape[2])
+    figure = style.new_figure(_WIDTH, sum(heights) + _HEADING * len(heights), title)
     panels = figure.subplots(len(heights), 1, height_ratios=heights)
     style.show_image(panels[0], image)
     panels[0].set_title("the image", fontsize=9)

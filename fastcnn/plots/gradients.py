@@ -19,7 +19,7 @@ def gradient_flow(
 ) -> "Figure":
     """A line for each layer over the epochs; with more than eight layers a heat map.
 
-    Both are logarithmic; norms of 0 are left out.
+    Where the norms span a power of ten, on a logarithmic scale; norms of 0 are left out.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def gradient_flow(
         for index, (name, values) in enumerate(norms.items()):
             positive = [value if value > 0 else np.nan for value in values]
             axes.plot(epochs, positive, label=name, **style.line_style(index, len(values)))
-        axes.set_yscale("log")
+        style.log_or_linear(axes, [value for values in norms.values() for value in values])
         axes.set_ylabel("norm of the gradient of the weights")
         style.tidy(axes)
         style.legend_below(figure, axes)
@@ -74,4 +74,5 @@ def _map(
     )  # fmt: skip
     axes.set_yticks(range(len(norms)), list(norms), fontsize=9)
     axes.set_ylabel("layer, the first at the top")
-    figure.colorbar(image, ax=axes, label="norm of the gradient of the weights", pad=0.02)
+    bar = figure.colorbar(image, ax=axes, label="norm of the gradient of the weights", pad=0.02)
+    style.log_ticks(bar.ax.yaxis, np.nanmin(values), np.nanmax(values))

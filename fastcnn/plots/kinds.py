@@ -69,12 +69,14 @@ def _biases(view: View) -> "Figure":
 def _gamma_beta(view: View) -> "Figure":
     places = view.some(analysis.with_parameter(view.model, "gamma"), "normalisation layers")
     arrays = {
-        f"{name} of {place}": place.layer.params[name]
+        f"{name} of {place if len(places) <= 4 else place.label}": place.layer.params[name]
         for place in places
         for name in ("gamma", "beta")
     }
-    title = f"{view.name}: scale gamma and shift beta of the normalisation"
-    return plots.parameter_bars(arrays, title, "value", across=2 if len(arrays) <= 8 else 6)
+    title = f"{view.name}: scale gamma (bars from 1) and shift beta (from 0) of the normalisation"
+    ones = {name: 1.0 for name in arrays if name.startswith("gamma")}
+    across = 2 if len(arrays) <= 8 else 6
+    return plots.parameter_bars(arrays, title, "value", across, ones)
 
 
 def _histograms(view: View) -> "Figure":
@@ -108,7 +110,7 @@ def _important(view: View) -> "Figure":
         names = [f"map {c}\n({y}, {x})" for c, y, x in np.ndindex(shape)]
         what = "places of the last feature maps (row, column)"
     else:
-        what = f"units of {hidden.label}" if hidden else f"inputs of {last.label}"
+        what = f"inputs of {last.label}"
     title = f"{view.name}: the features that weigh most for each class; {what}"
     classes = view.model.class_names or [str(k) for k in range(weight.shape[1])]
     return plots.important_features(weight, classes, tiles, title, view.most(8), names)

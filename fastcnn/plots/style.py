@@ -35,15 +35,24 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _MANY_POINTS = 25  # beyond this many, markers would touch
 _POINTS_PER_INCH = 72
 _HEADING = 12  # points
+_HEADING_LINE = 0.22  # inches
 
 
-def new_figure(width: float, height: float, title: str = "") -> "Figure":
-    """An empty figure of that size in inches under a heading, which is wrapped to fit."""
+def new_figure(width: float, height: float, title: str = "", of_images: bool = False) -> "Figure":
+    """An empty figure of that size in inches; a heading, wrapped to fit, makes it higher.
+
+    of_images : whether its panels hold images, which keep their shape and may be moved together.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    heading = wrapped(title, width, _HEADING)
+    lines = heading.count("\n") + 1 if title else 0
+    figure = Figure(
+        figsize=(width, height + lines * _HEADING_LINE),
+        layout="compressed" if of_images else "constrained",
+    )
     if title:
-        figure.suptitle(wrapped(title, width, _HEADING), fontsize=_HEADING)
+        figure.suptitle(heading, fontsize=_HEADING)
     return figure
 
 
@@ -86,6 +95,26 @@ def limit_ticks(axis: "Axis", most: int, whole: bool = False) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(nbins=most, integer=whole))
+
+
+def log_or_linear(axes: "Axes", values: Sequence[float]) -> None:
+    """A logarithmic vertical axis where the values span a power of ten, else one from 0."""
+    positive = [value for value in values if value > 0]
+    if not positive or max(positive) < 10 * min(positive):
+        axes.set_ylim(0, 1.08 * max(positive, default=1))
+    else:
+        axes.set_yscale("log")
+        log_ticks(axes.yaxis, min(positive), max(positive))
+
+
+def log_ticks(axis: "Axis", lowest: float, highest: float) -> None:
+    """Plain numbers on a logarithmic axis: powers of ten, and 2 and 5 where there is room."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    subs = (1, 2, 5) if highest < 300 * lowest else (1,)
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def legend_below(figure: "Figure", axes: "Axes", columns: int = 4) -> None:

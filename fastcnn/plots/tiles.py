@@ -65,9 +65,8 @@ def weight_tiles(
     elif channels > 1:
         notes.append(f"weights for input channel {channel or 0} of {channels}")
     tile = min(_TILE, _WIDEST / columns)
-    lines = len(notes)
     figure = style.new_figure(
-        max(5.0, tile * columns + 2), tile * rows + 1.3 + 0.4 * lines, "\n".join(notes)
+        max(5.0, tile * columns + 2), tile * rows + 1.3, "\n".join(notes), of_images=True
     )
     axes = figure.subplots()
     if coloured:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def activation_variance(variances: Mapping[str, Mapping[str, float]], title: str = "") -> "Figure":
-    """A line over the layers for each initialisation, on a logarithmic scale.
+    """A line over the layers for each initialisation.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def activation_variance(variances: Mapping[str, Mapping[str, float]], title: str
     for index, (name, by_layer) in enumerate(variances.items()):
         values = [by_layer[layer] for layer in layers]
         axes.plot(range(len(layers)), values, label=name, **style.line_style(index))
-    axes.set_yscale("log")
+    style.log_or_linear(axes, [v for by_layer in variances.values() for v in by_layer.values()])
     axes.set_xticks(range(len(layers)), layers, rotation=90 if len(layers) > 6 else 0)
     axes.set_xlabel("layer")
     axes.set_ylabel("variance of the layer's outputs")
