@@ -233,9 +233,9 @@ class Layer:
     def trainable(self) -> bool:
         """Whether this layer is trained; setting it is for all layers inside, too.
 
-        A frozen layer (False) keeps its parameters and its state to the bit, whatever the
-        optimizer, and its gradients are 0. A frozen BatchNorm normalises with its running
-        statistics in training as well. A layer made of layers is trainable if any of them is.
+        A frozen layer (False) keeps its parameters to the bit, whatever the optimizer, and its
+        gradients count for nothing. A frozen BatchNorm normalises with its running statistics in
+        training as well, and keeps them. A layer made of layers is trainable if any of them is.
         """
         return any(leaf._trainable for _, leaf in self.leaves())
 
