@@ -68,6 +68,9 @@ OPTIMIZERS = {
     "adamw": lambda: optim.AdamW(0.1, weight_decay=0.1),
     "rmsprop": lambda: optim.RMSprop(0.1, momentum=0.9, weight_decay=0.1),
     "adagrad": lambda: optim.AdaGrad(0.1, weight_decay=0.1),
+    "radam": lambda: optim.RAdam(0.1, weight_decay=0.1),
+    "lookahead": lambda: optim.Lookahead(optim.SGD(0.1, momentum=0.9), k=2),
+    "ranger": lambda: optim.Ranger(0.1, weight_decay=0.1, k=2),
 }
 
 

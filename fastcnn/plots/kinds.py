@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .. import analysis, plots
+from .. import analysis, plots, recipe
 from ..backends import unknown
 from ..random import generator
 from ..saved import Saved
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _BATCH = 256  # images that activation variances are measured on
+_STEPS = 20  # of an epoch, that are enough to draw its learning rates
 _PICTURED = 10  # images of `predictions`
 
 
@@ -223,8 +224,20 @@ def _overlay(views: Sequence[View]) -> "Figure":
 
 
 def _schedule(views: Sequence[View]) -> "Figure":
-    rates = {name: view.saved.history["lr"] for name, view in _named(views).items()}
-    return plots.schedule_curves(rates, "learning rate of each epoch")
+    rates = {name: _rates(view.saved) for name, view in _named(views).items()}
+    return plots.schedule_curves(rates, "learning rate of each step", _STEPS)
+
+
+def _rates(saved: Saved) -> list[float]:
+    """The learning rates of a run's epochs, as finely as a picture can show."""
+    schedule, options = recipe.make_schedule(saved.config), saved.config.optimizer
+    assert options.lr is not None  # a run writes the one that it took
+    epochs = saved.config.training.epochs
+    return [
+        schedule.step_rate(options.lr, epoch, epochs, step, _STEPS)
+        for epoch in range(saved.history.epochs)
+        for step in range(_STEPS)
+    ]
 
 
 # --- the register ---------------------------------------------------------------------------------
