@@ -30,6 +30,7 @@ def _not_drawn(figure: Figure) -> Iterator[Text]:
 def texts(figure: Figure) -> list[tuple[Text, Bbox]]:
     """(text, its box in pixels) of everything that is written in a figure."""
     canvas = FigureCanvasAgg(figure)
+    figure.draw_without_rendering()  # as `save` does
     canvas.draw()
     skipped = {id(text) for text in _not_drawn(figure)}
     return [

@@ -89,6 +89,7 @@ def save(figure: "Figure", path: str | Path, dpi: int = 120) -> None:
     if kind not in FORMATS:
         raise ValueError(f"a picture's name must end with .png, .svg or .pdf, got {path}")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    figure.draw_without_rendering()  # the layout of images needs a second pass to be right
     try:
         figure.savefig(temporary, format=kind, dpi=dpi)
         os.replace(temporary, path)
