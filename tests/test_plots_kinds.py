@@ -1,6 +1,7 @@
 """Every kind of picture of real networks: nothing overlaps or is cut off; the command line."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -248,3 +249,14 @@ def test_a_place_that_cannot_be_written(runs, tmp_path, capsys):
     run = str(runs / "mnist-baseline")
     assert main(["biases", run, "--out", str(tmp_path / "absent" / "a.png")]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_the_documentation_shows_every_kind():
+    docs = Path(__file__).parents[1] / "docs"
+    text = (docs / "plots.md").read_text()
+    for kind in KINDS:
+        assert f"python -m fastcnn.plot {kind} " in text
+        assert f"![{kind}](plots/{kind}.png)" in text
+    pictures = list((docs / "plots").iterdir())
+    assert {path.stem for path in pictures} == set(KINDS)
+    assert sum(path.stat().st_size for path in pictures) < 1_500_000
