@@ -8,14 +8,14 @@ from .. import plots
 from ..plots.views import Options
 from ..random import generator
 from ..saved import Saved
-from .laboratory import Experiment, Laboratory, images_per_epoch
+from .laboratory import Experiment, Laboratory
 from .sections import (
-    Line,
     Picture,
     Section,
     Table,
     accuracy,
     best_validation,
+    images_per_second,
     number,
     of_result,
     pictures,
@@ -69,19 +69,12 @@ def _defaults(lab: Laboratory) -> Section:
     reached(section, "cifar-cnn, filters 32 and 32", runs, _ACCURACY)
     reached(section, "cifar-cnn, filters 32 and 64", wide, _ACCURACY)
     section.lines.append(number("epochs run", of_result(runs, "epochs_run"), "20", ".1f"))
-    epoch = lab.seconds_per_epoch(CNN)
-    speed = images_per_epoch(CNN) / epoch
-    section.lines.append(
-        Line(
-            "images per second, with testing", f"{_IMAGES_PER_SECOND} (NumPy, same machine)",
-            f"{speed:,.0f}", speedup=f"{speed / _IMAGES_PER_SECOND:,.0f} ×",
-        )
-    )  # fmt: skip
+    section.lines.append(images_per_second(lab, CNN, _IMAGES_PER_SECOND))
     claim = "filters 32 and 64 are more accurate than 32 and 32"
     section.verdicts.append(exceeds(claim, test_accuracy(wide), test_accuracy(runs)))
     section.pictures += pictures("s3", runs[0], _CAPTIONS)
     second = {"filters": "Filters of the second convolution, as they see its first input map."}
-    section.pictures += pictures("s3-second", runs[0], second, Options(layer=2, channel=1))
+    section.pictures += pictures("s3-second", runs[0], second, Options(layer=2, channel=0))
     return section
 
 

@@ -3,14 +3,14 @@
 import itertools
 
 from .. import plots
-from .laboratory import Experiment, Laboratory, images_per_epoch
+from .laboratory import Experiment, Laboratory
 from .sections import (
-    Line,
     Picture,
     Section,
     Table,
     accuracy,
     best_validation,
+    images_per_second,
     pictures,
     reached,
     test_accuracy,
@@ -59,14 +59,7 @@ def _grid(lab: Laboratory) -> Section:
         ]
     reached(section, "best of the grid by validation", runs[order[0]], _TEST[1])
     reached(section, "worst of the grid by validation", runs[order[-1]], _TEST[0])
-    epoch = lab.seconds_per_epoch(MLP)
-    speed = images_per_epoch(MLP) / epoch
-    section.lines.append(
-        Line(
-            "images per second, with testing", f"{_IMAGES_PER_SECOND} (NumPy, same machine)",
-            f"{speed:,.0f}", speedup=f"{speed / _IMAGES_PER_SECOND:,.0f} ×",
-        )
-    )  # fmt: skip
+    section.lines.append(images_per_second(lab, MLP, _IMAGES_PER_SECOND))
     values = [best_validation(records).mean for records in runs.values()]
     ours = f"{100 * min(values):.2f} to {100 * max(values):.2f} %"
     section.verdicts.append(

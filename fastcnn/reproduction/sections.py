@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..plots.kinds import draw
 from ..plots.views import Options
 from ..saved import Saved
-from .laboratory import Experiment, Laboratory
+from .laboratory import Experiment, Laboratory, images_per_epoch
 from .verdicts import Sample, Verdict, reaches
 
 if TYPE_CHECKING:
@@ -161,6 +161,17 @@ def seconds(quantity: str, theirs: float | None, ours: float) -> Line:
     faster = NONE if theirs is None else f"{theirs / ours:,.0f} ×"
     return Line(
         quantity, NONE if theirs is None else duration(theirs), duration(ours), NONE, faster
+    )
+
+
+def images_per_second(lab: Laboratory, experiment: Experiment, theirs: float) -> Line:
+    """How many images an epoch handles in a second, and how many times more than NumPy here."""
+    ours = images_per_epoch(experiment) / lab.seconds_per_epoch(experiment)
+    return Line(
+        "images trained on per second, testing included",
+        f"{theirs:g} (NumPy, same machine)",
+        f"{ours:,.0f}",
+        speedup=f"{ours / theirs:,.0f} ×",
     )
 
 
