@@ -1,6 +1,7 @@
 """Every kind of picture of real networks: nothing overlaps or is cut off; the command line."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,17 @@ def test_runs_are_compared_by_name(runs):
     assert draw("curves", same[:1]).axes[0].lines[0].get_ydata()[1] == 0.5
     with pytest.raises(ValueError, match="drawn from one run or model, got 2"):
         draw("filters", same)
+
+
+def test_schedule_shows_the_rate_of_each_step(runs, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(runs / "mnist-baseline", folder)
+    settings = {**models.preset("mnist-baseline"), "schedule": "onecycle", "lr": 0.5, "epochs": 30}
+    (folder / "config.toml").write_text(to_toml(replace(Config(), settings)))
+    rates = draw("schedule", [Saved(folder)]).axes[0].lines[0].get_ydata()
+    assert len(rates) == 30 * 20 + 1
+    assert max(rates) == pytest.approx(0.5, rel=1e-3) and rates[0] == pytest.approx(0.5 / 25)
+    assert np.all(np.diff(rates[:170]) > 0) and np.all(np.diff(rates[190:-1]) < 0)
 
 
 def test_best_epoch_is_marked_where_it_was_chosen(runs):

@@ -68,7 +68,7 @@ def search_grid(trials: Trials, objective: str = "val_accuracy", title: str = ""
             getattr(axes, f"set_{axis}ticks")(range(len(values)), list(map(text, values)))
             getattr(axes, f"set_{axis}label")(label(name), labelpad=8)
         if panel is not None:
-            axes.set_title(f"{label(names[2])} {text(panel)}", y=0.95, fontsize=11)
+            axes.set_title(f"{label(names[2])} {text(panel)}", y=1.02, fontsize=11)
     legend = "large dot: the best trial"
     if len(found) < len(cells):
         legend += "; cross: no result"
