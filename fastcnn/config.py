@@ -141,15 +141,16 @@ class OptimizerOptions:
     """How a gradient becomes a step."""
 
     optimizer: Literal["sgd", "adam", "adamw", "radam", "ranger", "rmsprop", "adagrad"] = "sgd"
-    """Update rule. One that is not the preset's brings its own lr and momentum."""
+    """Update rule. One that is not the preset's brings its own lr, momentum, weight decay."""
     lr: _Number = None
     """Learning rate at the start, onecycle: the highest; None: the optimizer's usual one."""
     momentum: float = 0.0
     """Momentum of sgd and rmsprop."""
     nesterov: bool = False
     """Nesterov's form of sgd's momentum."""
-    weight_decay: float = 0.0
-    """L2 penalty on the weights (not on biases, gamma, beta)."""
+    weight_decay: _Number = None
+    """Weight decay (not of biases, gamma, beta), an L2 penalty but for adamw and ranger. None: the
+    optimizer's usual one."""
     decoupled_decay: bool = False
     """radam: weight decay shrinks the weights directly, as that of adamw and ranger does."""
     lookahead: _Count = None

@@ -100,8 +100,8 @@ class History(Table):
         The epoch that was best on the validation images; without them, the last; 0 before the
         first is finished.
     stopped_because : str
-        "all epochs done", "early stopping", "gain under the threshold" or "interrupted"; "" while
-        training.
+        "all epochs done", "early stopping", "gain under the threshold", "interrupted" or
+        "diverged"; "" while training.
     notes : list of str
         Sentences that a reader of the numbers should know.
     gradients : Table

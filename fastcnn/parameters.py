@@ -158,6 +158,11 @@ class FlatParameters:
         """Number of parameters that are not frozen."""
         return sum(place.stop - place.start for layer, _, place in self._places if layer.trainable)
 
+    def trained_slices(self) -> dict[str, slice]:
+        """Those of `slices` whose layer is not frozen."""
+        names = zip(self.slices, self._places, strict=True)
+        return {name: place for name, (layer, _, place) in names if layer.trainable}
+
     def trained(self) -> list[Stretch]:
         """What optimizers may change: everything, or what lies between frozen layers."""
         if all(layer.trainable for layer in self._layers):

@@ -20,7 +20,8 @@ def configure(settings: Mapping[str, Any]) -> Config:
 
     Args:
         settings: name -> value. Without a model (or with "auto") the dataset's usual one is
-            taken. An optimizer that is not the preset's does without the preset's lr and momentum.
+            taken. An optimizer that is not the preset's does without the preset's lr, momentum
+            and weight decay.
 
     Raises:
         ConfigError: if a setting is unknown or has a value of the wrong type.
@@ -35,6 +36,6 @@ def configure(settings: Mapping[str, Any]) -> Config:
         preset = models.preset(model)
     if settings.get("optimizer", preset.get("optimizer", "sgd")) != preset.get("optimizer", "sgd"):
         # A rate chosen for one optimizer is ten times wrong for another.
-        for name in ("lr", "momentum", "nesterov"):
+        for name in ("lr", "momentum", "nesterov", "weight_decay"):
             preset.pop(name, None)
     return replace(Config(), {**preset, **settings, "model": model})

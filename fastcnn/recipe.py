@@ -1,10 +1,20 @@
 """From settings to the objects that training takes: the network, the optimizer, its schedule."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from . import models, optim, schedules
-from .config import Config, ConfigError
+from .config import Config, ConfigError, replace
 from .model import Sequential
+
+USUAL = ("lr", "weight_decay")
+"""Settings whose None means what is usual for the optimizer."""
+
+
+def resolved(config: Config) -> Config:
+    """The settings with numbers in place of what is usual for the optimizer."""
+    optimizer = make_optimizer(config)
+    return replace(config, {name: getattr(optimizer, name) for name in USUAL})
 
 
 def make_model(config: Config, input_shape: tuple[int, ...], classes: int) -> Sequential:
@@ -22,12 +32,33 @@ def make_model(config: Config, input_shape: tuple[int, ...], classes: int) -> Se
     )
 
 
+def begin(model: Sequential, config: Config, class_names: Sequence[str]) -> str:
+    """Load what fits from the model that the settings name, and freeze what they say.
+
+    Args:
+        class_names: of the images that are trained on.
+
+    Returns:
+        What was loaded, in words; empty if nothing was asked for.
+
+    Raises:
+        ValueError: if the file cannot be used, nothing in it fits, or there are fewer layers.
+    """
+    options, said = config.transfer, ""
+    if options.init_from is not None:
+        said = str(model.load_fitting(options.init_from))
+        if options.fresh_head:
+            model.replace_head(len(class_names), class_names)
+            said += "; the last layer begins anew"
+    model.freeze(options.freeze or 0)
+    return said
+
+
 def make_optimizer(config: Config) -> optim.Optimizer:
     """The optimizer that the settings describe."""
     options = config.optimizer
-    arguments: dict[str, Any] = {"weight_decay": options.weight_decay}
-    if options.lr is not None:
-        arguments["lr"] = options.lr
+    given = {name: getattr(options, name) for name in USUAL}
+    arguments: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if options.optimizer in ("sgd", "rmsprop"):
         arguments["momentum"] = options.momentum
     elif options.momentum:

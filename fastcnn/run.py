@@ -40,7 +40,7 @@ from .history import History
 from .losses import CrossEntropyLoss
 from .model import Sequential
 from .progress import ConsoleProgress, Progress
-from .recipe import make_model, make_optimizer, make_schedule
+from .recipe import begin, make_model, make_optimizer, make_schedule, resolved
 from .training import TrainingDiverged
 
 CHECKPOINT = "last.npz"
@@ -87,6 +87,7 @@ class Run:
         self._name_folder = out is None  # once the dataset's name is known
         self._resume = resume
         self._quiet = quiet
+        self.resumed = History()  # epochs that an earlier process has finished
         self._progress = progress
         self._pictures = pictures
 
@@ -105,7 +106,7 @@ class Run:
             Any reason why the run cannot start, in one sentence.
         """
         check(self.config)
-        self.config = replace(self.config, {"lr": make_optimizer(self.config).lr})
+        self.config = resolved(self.config)
         backends.set_backend(self.config.machine.backend)
         if self.config.machine.threads is not None:
             jit.set_threads(self.config.machine.threads)
@@ -124,9 +125,10 @@ class Run:
             if self._resume:  # a checkpoint that cannot be used is better refused now
                 optimizer = make_optimizer(self.config)
                 state, _ = checkpoint.load_training(self.out / CHECKPOINT, self.model, optimizer)
-                self._say(f"resuming after epoch {len(state['history'].get('epoch', ()))}")
+                self.resumed = History(state["history"])
+                self._say(f"resuming after epoch {self.resumed.epochs}")
             else:
-                self._begin_with_another()
+                self._begin()
             self._warm_up()
         self._seconds_compile = time.perf_counter() - started
         results.write_text(self.out / "config.toml", to_toml(self.config))
@@ -183,20 +185,14 @@ class Run:
         model.freeze(self.config.transfer.freeze or 0)
         return model
 
-    def _begin_with_another(self) -> None:
-        """Load what fits from the model that the settings name."""
-        options = self.config.transfer
-        if options.init_from is None:
-            return
-        path = Path(options.init_from).resolve()
-        self._say(str(self.model.load_fitting(path)))
-        if options.fresh_head:
-            names = self.data.class_names
-            self.model.replace_head(len(names), names)
-            self.model.freeze(options.freeze or 0)
-            self._say("the last layer begins anew")
-        # config.toml may be used from another folder.
-        self.config = replace(self.config, {"init_from": str(path)})
+    def _begin(self) -> None:
+        """Start from another model where the settings say so."""
+        path = self.config.transfer.init_from
+        if path is not None:  # config.toml may be used from another folder
+            self.config = replace(self.config, {"init_from": str(Path(path).resolve())})
+        said = begin(self.model, self.config, self.data.class_names)
+        if said:
+            self._say(said)
 
     def _normalization(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(scale, offset) per channel: the network is given pixel * scale + offset."""

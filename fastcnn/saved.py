@@ -127,6 +127,11 @@ class Saved:
                 f"{self.model_name} takes images of shape {self.model.input_shape}, those of "
                 f"{data.name} have {shape}"
             )
+        outputs, classes = self.model.output_shape((1, *shape))[1], len(data.class_names)
+        if outputs != classes:
+            raise ValueError(
+                f"{self.model_name} tells {outputs} classes apart, {data.name} has {classes}"
+            )
         return data
 
 

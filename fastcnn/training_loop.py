@@ -243,7 +243,7 @@ class TrainingLoop:
         flat, workspace = self.model.parameters, self.model.workspace
         together = [[stretch.gradients for stretch in flat.trained()]]
         if self.clip_mode == "array":
-            together = [[flat.gradients[place]] for place in flat.slices.values()]
+            together = [[flat.gradients[place]] for place in flat.trained_slices().values()]
         for gradients in together:
             norm = math.sqrt(sum(optim_kernels.squared_norm(g, workspace) for g in gradients))
             if not math.isfinite(norm):
@@ -264,7 +264,7 @@ class TrainingLoop:
         flat = self.model.parameters
         return {
             name: math.sqrt(optim_kernels.squared_norm(flat.gradients[place], self.model.workspace))
-            for name, place in flat.slices.items()
+            for name, place in flat.trained_slices().items()
         }
 
     def _record_gradients(self, epoch: int) -> None:

@@ -163,6 +163,12 @@ def test_schedule_shows_the_rate_of_each_step(runs, tmp_path):
     assert np.all(np.diff(rates[:170]) > 0) and np.all(np.diff(rates[190:-1]) < 0)
 
 
+def test_model_with_other_classes_than_the_images(tmp_path):
+    models.build("cifar-mlp", classes=5).save(tmp_path / "five.npz")
+    with pytest.raises(ValueError, match=r"cifar-mlp tells 5 classes apart, cifar10 has 10"):
+        draw("confusion", [Saved(tmp_path / "five.npz")], Options(dataset="cifar10"))
+
+
 def test_best_epoch_is_marked_where_it_was_chosen(runs):
     marked = draw("curves", [Saved(runs / "cifar-cnn")]).axes[0].lines[-1]
     assert list(marked.get_xdata()) == [7, 7]

@@ -17,6 +17,7 @@ from fastcnn.schedules import Constant, CosineAnnealing, OneCycle, Schedule, Ste
         ({"momentum": 0.9, "nesterov": True}, SGD(momentum=0.9, nesterov=True)),
         ({"optimizer": "adam", "lr": 0.1}, Adam(0.1)),
         ({"optimizer": "adamw", "weight_decay": 0.5}, AdamW(weight_decay=0.5)),
+        ({"optimizer": "adamw"}, AdamW(weight_decay=0.01)),
         ({"optimizer": "radam"}, RAdam()),
         (
             {"optimizer": "radam", "decoupled_decay": True, "weight_decay": 0.1},

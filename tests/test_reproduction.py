@@ -5,19 +5,23 @@ Experiments here are of the built-in digits, so that no other data is needed.
 
 import html.parser
 import json
-import os
+import math
 import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fastcnn.commands.reproduce import TABLES, chosen
 from fastcnn.config import Config, ConfigError, replace
+from fastcnn.data import Dataset
 from fastcnn.plots import curves
 from fastcnn.reproduce import main
+from fastcnn.reproduction import twins
 from fastcnn.reproduction.laboratory import (
     FULL,
     QUICK,
@@ -25,20 +29,24 @@ from fastcnn.reproduction.laboratory import (
     Laboratory,
     ReproductionError,
 )
-from fastcnn.reproduction.report import Report
+from fastcnn.reproduction.report import Report, save_pictures
 from fastcnn.reproduction.sections import (
     Line,
     Picture,
     Section,
     Table,
     accuracy,
+    best_validation,
     convergence_epoch,
     duration,
+    histories,
     instability,
+    of_result,
+    pictures,
     reached,
     seconds,
 )
-from fastcnn.reproduction.verdicts import HOLDS, OPEN, Sample, stated
+from fastcnn.reproduction.verdicts import HOLDS, OPEN, Sample, exceeds, stated
 from fastcnn.saved import Saved
 
 SMALL = Experiment(
@@ -141,6 +149,11 @@ def test_diverged_run_counts_as_guessing(tmp_path) -> None:
     section = Section()
     reached(section, "wild", wild, 5.0)
     assert section.lines[0].ours == "10.00 %"
+    assert best_validation(wild).values == [0.1]
+    assert math.isnan(convergence_epoch(wild).mean) and math.isnan(instability(wild).mean)
+    assert math.isnan(of_result(wild, "test_loss").mean)
+    assert pictures("wild", wild[0], {"curves": ""}) == [] and histories({"wild": wild}) == {}
+    assert exceeds("", of_result(wild, "test_loss"), of_result(wild, "test_loss")).word == OPEN
     assert lab.train([SMALL.but(lr=1e6).once()])[0][0].result == wild[0].result
 
 
@@ -154,8 +167,9 @@ print(lab.train([Experiment("mnist-baseline", settings, seeds=(1,))])[0][0].hist
 """
 
 
-def test_interrupted_run_goes_on_to_the_same_bits(tmp_path) -> None:
-    """SIGTERM in the middle; then the same again, which must not start over."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_interrupted_run_goes_on_to_the_same_bits(tmp_path, number) -> None:
+    """Ended in the middle; then the same again, which must not start over."""
     straight = subprocess.run(
         [sys.executable, "-c", LONG, str(tmp_path / "straight")], capture_output=True, text=True
     )
@@ -164,15 +178,11 @@ def test_interrupted_run_goes_on_to_the_same_bits(tmp_path) -> None:
     broken = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "broken")], stdout=subprocess.DEVNULL
     )
-    checkpoints = (tmp_path / "broken").glob("*/seed-1/last.npz")
-    deadline = time.monotonic() + 120
-    while not list(checkpoints) and time.monotonic() < deadline:
-        checkpoints = (tmp_path / "broken").glob("*/seed-1/last.npz")
-        time.sleep(0.05)
+    folder = wait_for(lambda: list((tmp_path / "broken").glob("*/seed-1/last.npz")))[0].parent
     time.sleep(0.3)
-    os.kill(broken.pid, signal.SIGTERM)
-    assert broken.wait(60) == 1
-    folder = next((tmp_path / "broken").glob("*/seed-1"))
+    broken.send_signal(number)
+    broken.wait(60)
+    wait_for(lambda: (folder / "result.json").is_file())  # the run itself ends after its batch
     stopped = Saved(folder)
     assert stopped.result["stopped_because"] == "interrupted"
     assert 0 < stopped.history.epochs < 60
@@ -184,6 +194,49 @@ def test_interrupted_run_goes_on_to_the_same_bits(tmp_path) -> None:
     assert whole["seconds"][: stopped.history.epochs] == stopped.history["seconds"]
 
 
+def wait_for(condition):
+    """What the condition gives once it gives anything true."""
+    deadline = time.monotonic() + 120
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
+
+
+def test_train_accuracy_is_never_that_of_an_earlier_run(tmp_path) -> None:
+    """As after an update that changes a preset: the same folder, other settings."""
+    lab = Laboratory(tmp_path, say=lambda line: None)
+    run = lab.train([SMALL.once()])[0][0]
+    lab.train_accuracy(run)
+    config = run.path / "config.toml"
+    config.write_text(config.read_text().replace("lr = 0.01", "lr = 0.02"))
+    run = lab.train([SMALL.once()])[0][0]
+    data = run.dataset()
+    assert lab.train_accuracy(run) == run.model.evaluate(data.x_train, data.y_train)[1]
+
+
+def test_scripts_of_both_scales_are_kept_apart(tmp_path, monkeypatch) -> None:
+    asked = []
+
+    def run(command, **_options):
+        asked.append(len(np.load(command[2])["x_train"]))
+        said = json.dumps({"seconds": [9.0, 1.0, 1.0], "accuracy": 0.5, "kilobytes": 1})
+        return subprocess.CompletedProcess(command, 0, said, "")
+
+    monkeypatch.setattr(twins.subprocess, "run", run)
+    monkeypatch.setattr(twins.datasets, "load", lambda *_: mnist_of_noise())
+    script = Path(twins.__file__).with_name("scripts") / "mnist_fastcnn.py"
+    for scale, seconds_per_epoch in ((QUICK, 30.0), (FULL, 1.0), (QUICK, 30.0)):
+        lab = Laboratory(tmp_path, scale)
+        assert twins._run(lab, script)["epoch"] == pytest.approx(seconds_per_epoch)
+    assert asked == [2000, 60_000]
+
+
+def mnist_of_noise() -> Dataset:
+    x, y = np.zeros((60_000, 1, 2, 2), np.uint8), np.zeros(60_000, int)
+    return Dataset("mnist", x, y, x[:10], y[:10], tuple("0123456789"), "noise")
+
+
 # --- numbers of runs ------------------------------------------------------------------------------
 
 
@@ -192,6 +245,7 @@ class FakeRun:
 
     def __init__(self, **history: list[float]) -> None:
         self.history = history
+        self.result = {"epochs_run": 2}
 
 
 def test_convergence_epoch() -> None:
@@ -240,7 +294,10 @@ class Links(html.parser.HTMLParser):
 
 
 def test_report_files(tmp_path) -> None:
-    Report("python -m fastcnn.reproduce S1", FULL, example(), ["JPEG pixels."]).write(tmp_path)
+    sections = example()
+    for section in sections.values():
+        save_pictures(section, tmp_path)
+    Report("python -m fastcnn.reproduce S1", FULL, sections, ["JPEG pixels."]).write(tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert "| test accuracy | 89.7 % | 98.6 % | – | – | **holds** |" in text
     assert "| Adam < SGD | **cannot be told** | who knows |" in text

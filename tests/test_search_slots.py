@@ -8,6 +8,8 @@ import pytest
 
 optuna = pytest.importorskip("optuna", reason="a search needs Optuna: pip install fastcnn[search]")
 
+import sqlalchemy.exc  # noqa: E402
+from optuna.exceptions import StorageInternalError  # noqa: E402
 from optuna.trial import TrialState  # noqa: E402
 
 from fastcnn.config import ConfigError  # noqa: E402
@@ -196,9 +198,24 @@ def test_another_plan_under_the_same_name_is_refused(tmp_path):
         database.join(storage, "it", plan("lr=0.1,2"))
     with pytest.raises(ConfigError, match='objective was "val_accuracy" and is "val_loss"'):
         database.join(storage, "it", plan("lr=0.1,1", objective="val_loss"))
+    database.join(storage, "grid", plan("lr=0.1,1", "momentum=0,0.9"))
+    order = r'order was \["lr", "momentum"\] and is \["momentum", "lr"\]'
+    with pytest.raises(ConfigError, match=order):  # its trials would be other cells
+        database.join(storage, "grid", plan("momentum=0,0.9", "lr=0.1,1"))
     optuna.create_study(storage=storage, study_name="not ours").ask()
     with pytest.raises(ConfigError, match="is none of fastcnn's"):
         database.join(storage, "not ours", plan("lr=0.1,1"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [StorageInternalError("gone"), sqlalchemy.exc.OperationalError("", {}, OSError("gone"))],
+    ids=["optuna", "sqlalchemy"],
+)
+def test_a_database_that_fails_later_is_told_in_words(error):
+    sentence = r"the database sqlite:///x\.db cannot be used: gone"
+    with pytest.raises(OSError, match=sentence), database.in_words("sqlite:///x.db"):
+        raise error
 
 
 @pytest.mark.parametrize(

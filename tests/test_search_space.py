@@ -9,7 +9,9 @@ import pytest
 
 from fastcnn.config import ConfigError
 from fastcnn.searching import plan as plans
-from fastcnn.searching.space import Choice, Range, from_text, from_toml, grid
+from fastcnn.searching.space import Choice, Range, from_text, from_toml, grid, show_setting
+
+CLASSES = tuple("0123456789")
 
 
 def plan(*texts, fixed=None, **options):
@@ -145,16 +147,37 @@ def test_refused_plans(texts, options, sentence):
         (["momentum=0,0.9"], {"optimizer": "adam"}, "momentum is an option of sgd"),
         (["optimizer=sgd,adam", "momentum=0,0.9"], {}, "momentum is an option of sgd"),
         (["lr=0.1,0.2"], {"validation": 0.0, "patience": None}, "validates on no images"),
+        (["lr=0.1,0.2"], {"init_from": "no/such.npz"}, "no/such.npz"),
+        (["lr=0.1,0.2"], {"freeze": 99}, "the model has 11 layers, 99 cannot be frozen"),
+        (["freeze=0,99"], {}, "99 cannot be frozen"),
     ],
 )
 def test_settings_are_tried_before_the_search(texts, fixed, sentence):
     with pytest.raises(ValueError, match=sentence):
-        plan(*texts, fixed={"model": "cifar-cnn", **fixed}).check((3, 32, 32), 10)
+        plan(*texts, fixed={"model": "cifar-cnn", **fixed}).check((3, 32, 32), CLASSES)
+
+
+def test_a_file_to_begin_from_is_the_same_from_any_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    fixed = {"model": "cifar-cnn", "init_from": "begin.npz"}
+    search = plan("lr=0.1,0.2", fixed=fixed)
+    assert search.fixed["init_from"] == str(tmp_path / "begin.npz")
+    searched = plan("init_from=a.npz,b.npz", fixed={"model": "cifar-cnn"})
+    config = searched.config({"init_from": "a.npz"})
+    assert config.transfer.init_from == str(tmp_path / "a.npz")
+
+
+def test_none_is_shown_as_the_setting_calls_it():
+    assert show_setting("norm", None) == "default" and show_setting("norm", "none") == "none"
+    assert show_setting("patience", None) == "none"
+    assert show_setting("filters", (16, 32)) == "16+32"
 
 
 def test_settings_that_fit_pass():
     fixed = {"model": "cifar-cnn"}
-    plan("dropout=0..1", "filters=16+32,32+64", "lr=none,0.1", fixed=fixed).check((3, 32, 32), 10)
+    plan("dropout=0..1", "filters=16+32,32+64", "lr=none,0.1", fixed=fixed).check(
+        (3, 32, 32), CLASSES
+    )
 
 
 def test_an_optimizer_that_is_searched_brings_its_own_rate():

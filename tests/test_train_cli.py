@@ -160,6 +160,8 @@ def test_another_optimizer_brings_its_own_rate():
     assert parse(["--model", "mnist-baseline"]).optimizer.lr == 0.01
     assert parse(["--model", "mnist-baseline", "--optimizer", "adam"]).optimizer.lr is None
     assert parse(["--optimizer", "adam", "--lr", "0.5"]).optimizer.lr == 0.5
+    assert parse(["--model", "cifar-cnn"]).optimizer.weight_decay == 5e-3
+    assert parse(["--model", "cifar-cnn", "--optimizer", "adamw"]).optimizer.weight_decay is None
 
 
 def test_filters_take_several_numbers():
@@ -280,7 +282,7 @@ def test_transfer_repeated_and_resumed_to_the_same_bits(finished, tmp_path, caps
     transfer = ["--init-from", os.path.relpath(source), "--fresh-head", "--freeze", "all-but-last"]
     assert main([*QUICK, *transfer, "--epochs", "3", "--out", str(once)]) == 0
     said = capsys.readouterr().out
-    assert "best.npz: 8 of 8 arrays loaded\nthe last layer begins anew\n" in said
+    assert "best.npz: 8 of 8 arrays loaded; the last layer begins anew\n" in said
     assert "103,018 parameters (101,728 of them frozen), on 300 images" in said
     before, after = (load_model(place).copy_arrays() for place in (source, once / "best.npz"))
     kept = {name: np.array_equal(after[name], array) for name, array in before.items()}

@@ -1,6 +1,6 @@
 """Options of ``python -m fastcnn.reproduce``.
 
-Exit codes: 0 done, 1 results cannot be written, 2 wrong options or missing data, 130 or 143
+Exit codes: 0 done, 1 a run failed or cannot be written, 2 wrong options or missing data, 130 or 143
 interrupted by Ctrl-C or SIGTERM (the same command goes on where it stopped).
 """
 
@@ -19,7 +19,7 @@ from ..backends import unknown
 from ..config import ConfigError
 from ..reproduction import s1, s2, s3, s4, s5, targets
 from ..reproduction.laboratory import FULL, QUICK, Laboratory, ReproductionError
-from ..reproduction.report import Report
+from ..reproduction.report import Report, save_pictures
 from ..reproduction.sections import Section, Table
 from . import options
 
@@ -37,7 +37,7 @@ class Arguments:
 
     Finished runs are kept in --out: the same command goes on where it was interrupted.
 
-    Exit codes: 0 done, 1 cannot write, 2 cannot start, 130 Ctrl-C, 143 SIGTERM.
+    Exit codes: 0 done, 1 a run failed, 2 cannot start, 130 Ctrl-C, 143 SIGTERM.
     """
 
     tables: Annotated[
@@ -91,9 +91,9 @@ def main(argv: Sequence[str]) -> int:
         if arguments.workers is not None and arguments.workers < 1:
             raise ConfigError(f"workers must be at least 1, got {arguments.workers}")
         reproduce(arguments, tables, shlex.join(["python", "-m", "fastcnn.reproduce", *argv]))
-    except OSError as error:
+    except (OSError, ReproductionError) as error:
         return options.refuse(error, 1)
-    except (ValueError, ReproductionError) as error:
+    except ValueError as error:
         return options.refuse(error, 2)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where it stopped", file=sys.stderr)
@@ -121,6 +121,7 @@ def reproduce(arguments: Arguments, tables: Sequence[Table], command: str) -> No
     for table in tables:
         print(f"{table.name}: {table.title}", flush=True)
         section = table.make(lab)
+        save_pictures(section, out)
         sections[table] = section if scale.decides else section.undecided()
         Report(command, scale, sections, list(notes)).write(out)
     print(f"report in {out / 'report.md'} and {out / 'report.html'}", flush=True)

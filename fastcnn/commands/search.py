@@ -147,23 +147,29 @@ def main(argv: Sequence[str]) -> int:
     try:
         wanted, plan = parse(argv)
         search = _search(wanted, plan)
-        if wanted.show is not None:
-            search.join()
-        else:
-            search.prepare()
+        with search.refusals_in_words():
+            if wanted.show is not None:
+                search.join()
+            else:
+                search.prepare()
     except (ValueError, OSError) as error:
         return options.refuse(error, 2)
     except KeyboardInterrupt:
         print("interrupted before the work began", file=sys.stderr)
         return 128 + signal.SIGINT
     try:
-        with interrupt.noted():
-            done = wanted.show is not None or search.run(wanted.workers, interrupt)
-        search.report()
+        with search.refusals_in_words():
+            with interrupt.noted():
+                done = wanted.show is not None or search.run(wanted.workers, interrupt)
+            search.report()
+            has_result = any(trial.value is not None for trial in search.trials())
     except (ValueError, OSError) as error:
         return options.refuse(error, 1)
-    if done:
+    if done and (has_result or wanted.show is not None):
         return 0
+    if done:
+        print("no trial came to a result; the last column says why", file=sys.stderr)
+        return 1
     reason = "interrupted" if interrupt() else "the search ended before all trials were done"
     print(f"{reason}; to continue: {_again(wanted, search.place.out)}", file=sys.stderr)
     return 128 + interrupt.signal if interrupt.signal is not None else 1

@@ -62,6 +62,7 @@ def parameter_bars(
         axes.set_xlim(-0.7, array.size - 0.3)
         style.limit_ticks(axes.xaxis, 8, whole=True)
         axes.tick_params(labelsize=8)
+        axes.ticklabel_format(axis="y", useOffset=False)  # "+1" above an axis is overlooked
         style.tidy(axes)
     for axes in panels[len(arrays) :]:
         axes.remove()

@@ -22,6 +22,7 @@ from kernels.cores import available_cores
 
 from .. import models, training
 from ..config import Config, read_toml, replace, to_dict, to_toml
+from ..recipe import resolved
 from ..results import write_text
 from ..run import CHECKPOINT
 from ..saved import Saved
@@ -29,6 +30,7 @@ from ..saved import Saved
 _SEEDS = (42, 43, 44)
 _TRAIN_IMAGES = {"mnist": 60_000, "cifar10": 50_000}
 _TIMED_EPOCHS = 4  # the first is not counted
+_EVALUATION = "train_evaluation.json"
 _DIVERGED = 3  # exit code of a run that ended so, and whose results are complete
 # Settings that change no result.
 _PLACES = ("threads", "data_dir", "offline")
@@ -119,7 +121,7 @@ class Laboratory:
 
     def train(self, experiments: Sequence[Experiment]) -> list[list[Saved]]:
         """The runs of each experiment, one for each of its seeds; made now unless kept."""
-        scaled = [self._scaled(experiment) for experiment in experiments]
+        scaled = [self.scaled(experiment) for experiment in experiments]
         missing: dict[Path, Config] = {}
         for experiment in scaled:
             for seed in experiment.seeds:
@@ -143,7 +145,7 @@ class Laboratory:
 
         Where the scale limits the images, the time is scaled up to all of them.
         """
-        timed = self._scaled(experiment).but(epochs=_TIMED_EPOCHS, patience=None)
+        timed = self.scaled(experiment).but(epochs=_TIMED_EPOCHS, patience=None)
         folder = self.folder / "timing" / timed.name
         config = self._config({**timed.settings(), "seed": 42})
         if not _is_finished(folder, config):
@@ -165,7 +167,7 @@ class Laboratory:
         return self._evaluated(run)["train_loss"]
 
     def _evaluated(self, run: Saved) -> dict[str, float]:
-        path = run.path / "train_evaluation.json"
+        path = run.path / _EVALUATION
         if not path.is_file():
             data = run.dataset()
             x, y, share = data.x_train, data.y_train, run.config.data.validation
@@ -177,7 +179,7 @@ class Laboratory:
             write_text(path, json.dumps(numbers) + "\n")
         return json.loads(path.read_text(encoding="utf-8"))
 
-    def _scaled(self, experiment: Experiment) -> Experiment:
+    def scaled(self, experiment: Experiment) -> Experiment:
         """The experiment as this laboratory's scale wants it."""
         if self.scale is FULL:
             return experiment
@@ -192,7 +194,7 @@ class Laboratory:
         return self.folder / experiment.name / f"seed-{seed}"
 
     def _config(self, settings: Mapping[str, Any]) -> Config:
-        return replace(Config(), {**settings, "data_dir": self.data_dir})
+        return resolved(replace(Config(), {**settings, "data_dir": self.data_dir}))
 
     # --- processes ----------------------------------------------------------------------------
 
@@ -216,26 +218,33 @@ class Laboratory:
     def _run(self, folder: Path, config: Config, threads: int) -> tuple[Path, float]:
         """One run in a process of its own, continued where an earlier try stopped."""
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / _EVALUATION).unlink(missing_ok=True)  # of an earlier run with other settings
         wanted = folder / "wanted.toml"
         write_text(wanted, to_toml(replace(config, {"threads": threads})))
-        command = [sys.executable, "-m", "fastcnn.train", "--quiet"]
+        command = [sys.executable, "-m", "fastcnn.reproduction.child", "--quiet"]
         command += ["--config", str(wanted), "--out", str(folder)]
         if (folder / CHECKPOINT).is_file() and _has_settings(folder, config):
             command.append("--resume")
         started = time.monotonic()
         with subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            start_new_session=True,  # Ctrl-C is ours to pass on
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            text=True, start_new_session=True,  # Ctrl-C is ours to pass on
         ) as child:  # fmt: skip
             self._children.add(child)
-            said = child.communicate()[1]
+            assert child.stderr is not None
+            said = child.stderr.read()  # stdin stays open: the child ends when it closes
+            child.wait()
             self._children.discard(child)
         if child.returncode not in (0, _DIVERGED):
-            sentence = (said.strip().splitlines() or ["it was killed"])[-1]
-            raise ReproductionError(f"{folder.parent.name}: {sentence.removeprefix('error: ')}")
+            raise ReproductionError(f"{folder.parent.name}: {last_line(said)}")
         for name in (CHECKPOINT, "predictions.png", "curves.png", "wanted.toml"):
             (folder / name).unlink(missing_ok=True)  # of no use any more
         return folder, time.monotonic() - started
+
+
+def last_line(said: str) -> str:
+    """Why a process failed, from what it has said."""
+    return (said.strip().splitlines() or ["it was killed"])[-1].removeprefix("error: ")
 
 
 def _is_finished(folder: Path, config: Config) -> bool:
@@ -253,6 +262,14 @@ def _has_settings(folder: Path, config: Config) -> bool:
 
 def images_per_epoch(experiment: Experiment) -> int:
     """Images that an epoch trains on: those not held out."""
-    settings = experiment.settings()
-    count = settings.get("limit_train") or _TRAIN_IMAGES[settings["dataset"]]
-    return count - round(count * settings.get("validation", 0.0))
+    config = replace(Config(), experiment.settings())
+    return _images(config) - images_held_out(config)
+
+
+def images_held_out(config: Config) -> int:
+    """Images that are validated on."""
+    return round(_images(config) * config.data.validation)
+
+
+def _images(config: Config) -> int:
+    return config.data.limit_train or _TRAIN_IMAGES[config.data.dataset]

@@ -61,12 +61,7 @@ class Report:
     notes: Sequence[str] = ()
 
     def write(self, out: Path) -> None:
-        """Write report.md, report.html and the pictures/ that the first refers to."""
-        folder = out / "pictures"
-        folder.mkdir(parents=True, exist_ok=True)
-        for section in self.sections.values():
-            for picture in section.pictures:
-                plots.save(picture.figure, folder / f"{picture.name}.png", dpi=100)
+        """Write report.md and report.html; the pictures have been saved before."""
         text = self.markdown()
         write_text(out / "report.md", text)
         write_text(out / "report.html", _page(text, out))
@@ -106,6 +101,14 @@ class Report:
         totals = [str(sum(int(row[i]) for row in rows)) for i in (1, 2, 3)]
         rows.append(["**all claims**", *totals])
         return _table(["table", HOLDS, FAILS, OPEN], rows)
+
+
+def save_pictures(section: Section, out: Path) -> None:
+    """Write the pictures of a section into the folder pictures/, where the report expects them."""
+    folder = out / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    for picture in section.pictures:
+        plots.save(picture.figure, folder / f"{picture.name}.png", dpi=100)
 
 
 def _section(section: Section) -> list[str]:

@@ -6,6 +6,7 @@ many times faster we are. `accuracy`, `seconds` and `number` make such lines fro
 
 import dataclasses
 import itertools
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -13,13 +14,14 @@ from typing import TYPE_CHECKING
 from ..plots.kinds import draw
 from ..plots.views import Options
 from ..saved import Saved
-from .laboratory import Experiment, Laboratory, images_per_epoch
+from .laboratory import Experiment, Laboratory, images_held_out, images_per_epoch
 from .verdicts import Sample, Verdict, reaches
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NONE = "–"
+_GUESSING = 0.1  # accuracy among ten classes
 _CONVERGED = 0.005  # so near to the best is converged
 
 
@@ -57,6 +59,8 @@ def pictures(
         kinds: kind of picture (those of `python -m fastcnn.plot`) -> caption.
         options: which layer or image.
     """
+    if not run.result["epochs_run"]:
+        return []  # of a run that diverged at once there is nothing to see
     return [
         Picture(f"{prefix}-{kind}", draw(kind, [run], options), caption)
         for kind, caption in kinds.items()
@@ -105,37 +109,43 @@ def test_accuracy(runs: Sequence[Saved]) -> Sample:
     """Accuracy on the test images, 0 to 1; of a run that diverged at once, that of guessing."""
     images = runs[0].config.data.limit_test or 10_000
     values = [run.result["test_accuracy"] for run in runs]
-    return Sample([0.1 if value is None else value for value in values], images)
+    return Sample([_GUESSING if value is None else value for value in values], images)
 
 
 def of_result(runs: Sequence[Saved], name: str) -> Sample:
-    """A number of result.json."""
-    return Sample([run.result[name] for run in runs])
+    """A number of result.json; NaN of a run that diverged at once."""
+    values = [run.result[name] for run in runs]
+    return Sample([math.nan if value is None else value for value in values])
 
 
 def best_validation(runs: Sequence[Saved]) -> Sample:
     """The best accuracy on the validation images, 0 to 1."""
-    return Sample([max(run.history.get("val_accuracy", [0.1])) for run in runs])
+    images = images_held_out(runs[0].config)
+    return Sample([max(epochs(run, "val_accuracy"), default=_GUESSING) for run in runs], images)
 
 
 def convergence_epoch(runs: Sequence[Saved]) -> Sample:
     """The first epoch whose test accuracy is within half a point of the run's best."""
-    epochs = []
+    found = []
     for run in runs:
-        accuracies = run.history["test_accuracy"]
+        accuracies = epochs(run, "test_accuracy")
         near = (value >= max(accuracies) - _CONVERGED for value in accuracies)
-        epochs.append(1.0 + next(i for i, is_near in enumerate(near) if is_near))
-    return Sample(epochs)
+        found.append(next((1.0 + i for i, is_near in enumerate(near) if is_near), math.nan))
+    return Sample(found)
 
 
 def instability(runs: Sequence[Saved]) -> Sample:
     """Standard deviation of the change of the training loss from epoch to epoch."""
     spreads = []
     for run in runs:
-        loss = run.history["loss"]
-        changes = [after - before for before, after in itertools.pairwise(loss)]
-        spreads.append(statistics.stdev(changes) if len(changes) > 1 else 0.0)
+        changes = [after - before for before, after in itertools.pairwise(epochs(run, "loss"))]
+        spreads.append(statistics.stdev(changes) if len(changes) > 1 else math.nan)
     return Sample(spreads)
+
+
+def epochs(run: Saved, name: str) -> list[float]:
+    """One column of the run's history; empty if it diverged in its first epoch."""
+    return run.history[name] if run.result["epochs_run"] else []
 
 
 # --- lines ----------------------------------------------------------------------------------------
@@ -192,7 +202,11 @@ def reached(section: Section, what: str, runs: Sequence[Saved], theirs: float) -
 
 def histories(runs: Mapping[str, Sequence[Saved]]) -> dict[str, dict[str, list[float]]]:
     """The history of the first seed of each, by name, for pictures."""
-    return {name: dict(records[0].history) for name, records in runs.items()}
+    return {
+        name: dict(records[0].history)
+        for name, records in runs.items()
+        if records[0].result["epochs_run"]
+    }
 
 
 def _spread(sample: Sample, factor: float, form: str) -> str:

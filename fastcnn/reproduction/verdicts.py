@@ -100,6 +100,6 @@ def percent(sample: Sample) -> str:
 
 
 def _word(distance: float, half_width: float) -> str:
-    if abs(distance) <= half_width:
+    if not abs(distance) > half_width:  # also where one is not a number
         return OPEN
     return HOLDS if distance > 0 else FAILS

@@ -1,12 +1,15 @@
 """The Optuna study that all workers of a search share, in any database that Optuna takes by URL."""
 
+import contextlib
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import optuna
 import sqlalchemy
+from optuna.exceptions import OptunaError
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -57,6 +60,15 @@ def connect(url: str) -> optuna.storages.RDBStorage:
     return storage
 
 
+@contextlib.contextmanager
+def in_words(url: str) -> Iterator[None]:
+    """Within this block, what the database refuses is an OSError with a sentence."""
+    try:
+        yield
+    except (OptunaError, SQLAlchemyError) as error:
+        raise OSError(_refusal(url, error)) from None
+
+
 def _no_implicit_begin(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
 
@@ -75,7 +87,7 @@ def _refusal(url: str, error: Exception) -> str:
             "postgresql://user@host/name"
         )
     cause = getattr(error, "orig", None) or error.__cause__ or error
-    return f"the database {shown} cannot be used: {str(cause).splitlines()[0]}"
+    return f"the database {shown} cannot be used: {(str(cause).splitlines() or [type(cause).__name__])[0]}"
 
 
 def join(storage: optuna.storages.RDBStorage, name: str, plan: Plan) -> optuna.Study:
@@ -126,7 +138,7 @@ def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
         if one.get(name) != other.get(name):
             there, here = (side.get(name, "not given") for side in (one, other))
             return f"{name} was {json.dumps(there)} and is {json.dumps(here)}"
-    return "in another order"
+    raise AssertionError("the plans do not differ")
 
 
 def _flat(tables: dict[str, Any]) -> dict[str, Any]:

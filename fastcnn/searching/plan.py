@@ -30,7 +30,7 @@ from ..config import (
     to_tables,
 )
 from ..random import generator
-from ..recipe import make_model, make_optimizer, make_schedule
+from ..recipe import begin, make_model, make_optimizer, make_schedule
 from . import space
 from .space import Axis, Choice
 
@@ -90,9 +90,14 @@ class Plan:
     def config(self, settings: Mapping[str, Any]) -> Config:
         """Every setting of a trial."""
         config = presets.configure({**self.fixed, **settings})
-        return replace(config, {"monitor": self.objective})
+        path = config.transfer.init_from
+        return replace(
+            config,
+            # A relative path would mean another file in another folder.
+            {"monitor": self.objective, "init_from": path and str(Path(path).resolve())},
+        )
 
-    def check(self, input_shape: tuple[int, ...], classes: int) -> None:
+    def check(self, input_shape: tuple[int, ...], class_names: Sequence[str]) -> None:
         """Refuse now what a trial would refuse later, as far as can be told.
 
         Raises:
@@ -111,9 +116,9 @@ class Plan:
                 )
             make_optimizer(config)
             make_schedule(config)
-            if config.model not in models:
-                make_model(config, input_shape, classes)
-                models.append(config.model)
+            if (config.model, config.transfer) not in models:
+                begin(make_model(config, input_shape, len(class_names)), config, class_names)
+                models.append((config.model, config.transfer))
 
     def to_tables(self) -> dict[str, Any]:
         """What `from_tables` takes and TOML can write."""
@@ -135,6 +140,8 @@ class Plan:
         fixed = {name: value for name, value in self.fixed.items() if name not in MACHINE}
         tables = dataclasses.replace(self, fixed=fixed).to_tables()
         tables["search"].pop("trials", None)
+        # Which trial is which cell of a grid hangs on it.
+        tables["search"]["order"] = [axis.name for axis in self.axes]
         return tables
 
 
@@ -170,6 +177,8 @@ def make(
             raise ConfigError(f"{name} is both given and searched: leave one out")
         if name in MACHINE:
             raise ConfigError(f"{name} does not change what a trial finds and cannot be searched")
+    if fixed.get("init_from"):
+        fixed = {**fixed, "init_from": str(Path(fixed["init_from"]).resolve())}
     axes = sorted(axes, key=lambda axis: not isinstance(axis, Choice))  # as TOML will have them
     ranges = [axis.name for axis in axes if not isinstance(axis, Choice)]
     if method is None:

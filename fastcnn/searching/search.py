@@ -18,6 +18,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -36,7 +37,7 @@ from .plan import Plan
 from .results import Trial
 from .samplers import decoded
 from .slots import REFUSED, Slots, attempts, has_verdict
-from .space import show
+from .space import show_setting
 from .worker import Place
 
 _PAUSE = 0.5  # seconds from one look at the trials to the next
@@ -56,6 +57,10 @@ class Search:
         self.plan = plan
         self.place = place
         self._quiet = quiet
+
+    def refusals_in_words(self) -> AbstractContextManager[None]:
+        """Within this block, what the database refuses is an OSError with a sentence."""
+        return database.in_words(self.place.url)
 
     # --- before -------------------------------------------------------------------------------
 
@@ -93,7 +98,7 @@ class Search:
         if all(axis.name != "dataset" for axis in self.plan.axes):
             fixed = {**self.plan.fixed, "dataset": data.name}
             self.plan = dataclasses.replace(self.plan, fixed=fixed)
-        self.plan.check(data.x_train.shape[1:], len(data.class_names))
+        self.plan.check(data.x_train.shape[1:], data.class_names)
 
     def _make_folder(self) -> None:
         try:
@@ -131,7 +136,8 @@ class Search:
                     if should_stop():
                         for pipe in pipes:
                             pipe.close()
-                    wait([process.sentinel for process in processes], timeout=_PAUSE)
+                    # Without those that have ended, which would end the waiting at once.
+                    wait([p.sentinel for p in processes if p.is_alive()], timeout=_PAUSE)
                     watcher.look(self.trials())
         if not self._quiet:
             _say_deaths(processes)
@@ -251,7 +257,9 @@ def _now(trial: Trial) -> str:
 
 def describe(trial: Trial, plan: Plan) -> str:
     """A trial that is over, in a line."""
-    settings = ", ".join(f"{name} {show(value)}" for name, value in trial.settings.items())
+    settings = ", ".join(
+        f"{name} {show_setting(name, value)}" for name, value in trial.settings.items()
+    )
     outcome = trial.state
     if trial.value is not None:
         outcome = f"{plan.objective} {trial.value:.4f}"

@@ -194,6 +194,11 @@ def probes(axes: Sequence[Axis]) -> Iterator[dict[str, Any]]:
             yield {**first, axis.name: value}
 
 
+def show_setting(name: str, value: Any) -> str:
+    """As `show`, where what a setting calls None is not always "none"."""
+    return show(toml_value(name, None) if value is None else value)
+
+
 def show(value: Any) -> str:
     """A setting's value for people, as the command line takes it, numbers to four digits."""
     if isinstance(value, bool):

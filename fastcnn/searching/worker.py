@@ -20,9 +20,11 @@ from optuna.exceptions import OptunaError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..checkpoint import CheckpointError
 from ..config import Config, ConfigError, PlaceError, read_toml, replace, to_dict
 from ..data.dataset import DataError
 from ..progress import Progress
+from ..recipe import USUAL
 from ..run import CHECKPOINT, Run
 from ..training import TrainingDiverged
 from . import database
@@ -36,6 +38,9 @@ RESULT = "result"
 
 HOPELESS = "hopeless beside the others at the same epoch"
 """Reason of a trial that was ended early; the rule is the plan's."""
+
+# What another try may not meet: a file that is missing, a full disk, too little memory.
+_CHANCE = (CheckpointError, DataError, PlaceError, OSError, MemoryError)
 
 _PAUSE = 0.5  # seconds until a worker with nothing to do looks again
 
@@ -72,8 +77,8 @@ def main(plan: Plan, place: Place, threads: int, parent: Connection) -> None:
     try:
         study = database.join(database.connect(place.url), place.name, plan)
         work(plan, study, place, threads, is_over)
-    except (ConfigError, DataError, OSError, OptunaError, SQLAlchemyError) as error:
-        sys.exit(f"error: a worker of the search ends: {error}")
+    except (ConfigError, *_CHANCE, OptunaError, SQLAlchemyError) as error:
+        sys.exit(f"error: a worker of the search ends: {error or 'there is not enough memory'}")
 
 
 def work(
@@ -127,11 +132,11 @@ class _Attempt:
             except TrainingDiverged as error:
                 self._finish(TrialState.PRUNED, {"reason": str(error)})
                 return
-            except (DataError, PlaceError, OSError):  # not the fault of the settings
+            except _CHANCE:  # not the fault of the settings
                 self._slots.give_back(self._trial.number)
                 raise
-            except (ValueError, MemoryError) as error:
-                self._refuse(str(error) or "there is not enough memory")
+            except ValueError as error:
+                self._refuse(str(error))
                 return
         if result["stopped_because"] != "interrupted":
             self._finish(TrialState.COMPLETE, result)
@@ -149,6 +154,8 @@ class _Attempt:
             with contextlib.suppress(ValueError):  # a checkpoint that cannot be used
                 run = Run(config, self._folder, resume=True, **options)
                 run.prepare()
+                for row in run.resumed.rows():  # what the attempt before has told for itself
+                    reporter.on_epoch_end(row)
                 return run
         run = Run(config, self._folder, **options)
         run.prepare()
@@ -164,8 +171,9 @@ class _Attempt:
             return False
         wanted = to_dict(config)
         free = {name: wanted[name] for name in MACHINE}
-        if wanted["lr"] is None:  # the run has found out the optimizer's usual one
-            free["lr"] = None
+        for name in USUAL:  # the run has found out the optimizer's usual one
+            if wanted[name] is None:
+                free[name] = None
         return replace(kept, free) == config
 
     def _finish(self, state: TrialState, result: Mapping[str, Any]) -> None:
