@@ -87,7 +87,8 @@ def _refusal(url: str, error: Exception) -> str:
             "postgresql://user@host/name"
         )
     cause = getattr(error, "orig", None) or error.__cause__ or error
-    return f"the database {shown} cannot be used: {(str(cause).splitlines() or [type(cause).__name__])[0]}"
+    lines = str(cause).splitlines() or [type(cause).__name__]
+    return f"the database {shown} cannot be used: {lines[0]}"
 
 
 def join(storage: optuna.storages.RDBStorage, name: str, plan: Plan) -> optuna.Study:
