@@ -243,8 +243,9 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "dataset": "mnist", "normalization": "standardize",
         "optimizer": "sgd", "lr": 0.01, "batch_size": 32, "epochs": 20,
     },
+    # With the smallest of the shifts that its author calls optional.
     "mnist-optimized": {
-        "dataset": "mnist", "normalization": "standardize", "validation": 0.1,
+        "dataset": "mnist", "normalization": "standardize", "validation": 0.1, "shift": 1,
         "optimizer": "adam", "lr": 1e-3, "weight_decay": 1e-4, "schedule": "cosine",
         "lr_min": 0.0, "batch_size": 64, "epochs": 20, "patience": 5, "monitor": "val_loss",
         "clip_norm": 5.0,

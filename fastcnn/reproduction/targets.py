@@ -6,7 +6,7 @@ from .sections import Section, Table, reached
 # Experiment, test accuracy in percent that is wanted, where it comes from.
 TARGETS = (
     ("mnist-baseline, 20 epochs", Experiment("mnist-baseline"), 98.5),
-    ("mnist-optimized", Experiment("mnist-optimized"), 99.3),
+    ("mnist-optimized, shifts of one pixel", Experiment("mnist-optimized"), 99.3),
     ("lenet5, 50 epochs", Experiment("lenet5", {"epochs": 50}), 98.17),
     ("cifar-cnn, the author's settings", Experiment("cifar-cnn"), 69.43),
     ("cifar-mlp", Experiment("cifar-mlp", seeds=(42,)), 58.12),
