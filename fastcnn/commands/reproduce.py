@@ -52,6 +52,8 @@ class Arguments:
     """Runs at a time. None: as many as cores."""
     data_dir: Annotated[str | None, tyro.conf.arg(metavar="DIR|None")] = None
     """Folder with mnist/ and cifar-10-batches-bin/. None: FASTCNN_DATA or the user's cache."""
+    note: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TEXT ...")] = ()
+    """Sentences for the head of the report: what is special about data or machine."""
     offline: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Never download."""
     list: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -111,7 +113,7 @@ def reproduce(arguments: Arguments, tables: Sequence[Table], command: str) -> No
     scale = QUICK if arguments.quick else FULL
     lab = Laboratory(out / "runs", scale, arguments.data_dir, arguments.workers)
     needed = [experiment for table in tables for experiment in table.experiments]
-    notes: dict[str, None] = {}
+    notes = dict.fromkeys(arguments.note)
     for name in sorted({experiment.settings()["dataset"] for experiment in needed}):
         data = datasets.load(name, arguments.data_dir, arguments.offline)
         notes.update(dict.fromkeys(data.notes))
