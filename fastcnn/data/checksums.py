@@ -159,8 +159,8 @@ def judge(title: str, files: Iterable[Checked]) -> tuple[str, ...]:
         )
     which = "the files" if len(others) == len(files) else listing([f.path.name for f in others])
     note = (
-        f"Not the official {title}: {which} in {others[0].path.parent.name} have other contents, so "
-        "results are not comparable with published ones."
+        f"Not the official {title}: {which} in {others[0].path.parent.name} have other contents, "
+        "so results are not comparable with published ones."
     )
     return (note,)
 
