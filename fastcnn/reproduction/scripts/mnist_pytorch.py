@@ -3,6 +3,8 @@
 python mnist_pytorch.py DATA.npz EPOCHS
 """
 
+# pyright: reportMissingImports=false
+
 import json
 import resource
 import sys
