@@ -89,7 +89,7 @@ class Report:
         return (
             f"Made on {datetime.date.today().isoformat()} by\n\n```sh\n{self.command}\n```\n\n"
             f"with fastcnn {__version__}, Python {platform.python_version()}, {versions}, on "
-            f"{available_cores()} cores of a {_processor()}."
+            f"{available_cores()} cores ({_processor()})."
         )
 
     def _summary(self) -> str:
