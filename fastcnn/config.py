@@ -38,6 +38,10 @@ _NONE = "none"
 _DEFAULT = "default"
 
 
+MACHINE = ("data_dir", "offline", "threads")
+"""Settings that say where a run computes, not what comes out."""
+
+
 class ConfigError(ValueError):
     """A setting that does not exist or cannot have the value given."""
 

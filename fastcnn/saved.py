@@ -13,10 +13,11 @@ from typing import Any
 
 from . import datasets
 from .checkpoint import load_model
-from .config import Config, read_toml, replace
+from .config import MACHINE, Config, read_toml, replace, to_dict
 from .data import Dataset
 from .history import History, Table
 from .model import Sequential
+from .recipe import resolved
 
 
 class Saved:
@@ -133,6 +134,16 @@ class Saved:
                 f"{self.model_name} tells {outputs} classes apart, {data.name} has {classes}"
             )
         return data
+
+
+def was_run_with(folder: Path, config: Config) -> bool:
+    """Whether the run in a folder was begun with these settings, on whatever machine."""
+    try:
+        kept = to_dict(resolved(Saved(folder).config))
+    except ValueError:  # no run, or one whose settings cannot be read
+        return False
+    wanted = to_dict(resolved(config))
+    return all(kept[name] == wanted[name] for name in wanted if name not in MACHINE)
 
 
 def _read(path: Path, kind: type[Table]) -> Any:

@@ -21,19 +21,17 @@ from typing import Any
 from kernels.cores import available_cores
 
 from .. import models, training
-from ..config import Config, read_toml, replace, to_dict, to_toml
+from ..config import Config, replace, to_toml
 from ..recipe import resolved
 from ..results import write_text
 from ..run import CHECKPOINT
-from ..saved import Saved
+from ..saved import Saved, was_run_with
 
 _SEEDS = (42, 43, 44)
 _TRAIN_IMAGES = {"mnist": 60_000, "cifar10": 50_000}
 _TIMED_EPOCHS = 4  # the first is not counted
 _EVALUATION = "train_evaluation.json"
 _DIVERGED = 3  # exit code of a run that ended so, and whose results are complete
-# Settings that change no result.
-_PLACES = ("threads", "data_dir", "offline")
 
 
 class ReproductionError(RuntimeError):
@@ -223,7 +221,7 @@ class Laboratory:
         write_text(wanted, to_toml(replace(config, {"threads": threads})))
         command = [sys.executable, "-m", "fastcnn.reproduction.child", "--quiet"]
         command += ["--config", str(wanted), "--out", str(folder)]
-        if (folder / CHECKPOINT).is_file() and _has_settings(folder, config):
+        if (folder / CHECKPOINT).is_file() and was_run_with(folder, config):
             command.append("--resume")
         started = time.monotonic()
         with subprocess.Popen(
@@ -248,16 +246,9 @@ def last_line(said: str) -> str:
 
 
 def _is_finished(folder: Path, config: Config) -> bool:
-    if not (folder / "result.json").is_file() or not _has_settings(folder, config):
+    if not (folder / "result.json").is_file() or not was_run_with(folder, config):
         return False
     return Saved(folder).result.get("stopped_because") != "interrupted"
-
-
-def _has_settings(folder: Path, config: Config) -> bool:
-    """Whether the run in the folder was started with these settings."""
-    kept = to_dict(replace(Config(), read_toml(folder / "config.toml")))
-    wanted = to_dict(config)
-    return all(kept[name] == wanted[name] for name in wanted if name not in _PLACES)
 
 
 def images_per_epoch(experiment: Experiment) -> int:

@@ -20,6 +20,7 @@ from typing import Any, Literal
 from .. import presets
 from ..backends import unknown
 from ..config import (
+    MACHINE,
     Config,
     ConfigError,
     PlaceError,
@@ -37,9 +38,6 @@ from .space import Axis, Choice
 Method = Literal["grid", "random", "tpe"]
 Objective = Literal["val_accuracy", "val_loss"]
 Prune = Literal["none", "median", "halving"]
-
-MACHINE = ("data_dir", "offline", "threads")
-"""Settings that say where a trial runs, not what comes out."""
 
 _TRIALS = 20  # of a search that is not a grid, unless said otherwise
 

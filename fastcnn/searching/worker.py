@@ -21,15 +21,15 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..checkpoint import CheckpointError
-from ..config import Config, ConfigError, PlaceError, read_toml, replace, to_dict
+from ..config import Config, ConfigError, PlaceError, replace
 from ..data.dataset import DataError
 from ..progress import Progress
-from ..recipe import USUAL
 from ..run import CHECKPOINT, Run
+from ..saved import was_run_with
 from ..training import TrainingDiverged
 from . import database
 from .owner import Heartbeat
-from .plan import MACHINE, Plan
+from .plan import Plan
 from .samplers import suggest
 from .slots import REFUSED, Slots
 
@@ -163,18 +163,7 @@ class _Attempt:
 
     def _is_begun(self, config: Config) -> bool:
         """Whether the folder holds a checkpoint of this very trial."""
-        if not (self._folder / CHECKPOINT).is_file():
-            return False
-        try:
-            kept = replace(Config(), read_toml(self._folder / "config.toml"))
-        except ConfigError:
-            return False
-        wanted = to_dict(config)
-        free = {name: wanted[name] for name in MACHINE}
-        for name in USUAL:  # the run has found out the optimizer's usual one
-            if wanted[name] is None:
-                free[name] = None
-        return replace(kept, free) == config
+        return (self._folder / CHECKPOINT).is_file() and was_run_with(self._folder, config)
 
     def _finish(self, state: TrialState, result: Mapping[str, Any]) -> None:
         """Leave a verdict and what was found; the checkpoint is no longer needed."""
