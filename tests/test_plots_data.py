@@ -194,7 +194,9 @@ def test_variance_and_gradients_draw_every_layer():
     axes = plots.gradient_flow(norms, [1, 2]).axes[0]
     assert [list(line.get_ydata()) for line in axes.lines] == list(norms.values())
     many = {f"Conv {i}": [0.5 / i, 0.0] for i in range(1, 13)}
-    image = plots.gradient_flow(many, [3, 4]).axes[0].images[0]
+    axes, bar = plots.gradient_flow(many, [3, 4]).axes
+    assert bar.get_ylabel().endswith("(white: none)")
+    image = axes.images[0]
     np.testing.assert_array_equal(image.get_array()[:, 0], [0.5 / i for i in range(1, 13)])
     assert image.get_extent()[:2] == [2.5, 4.5]
 

@@ -136,6 +136,12 @@ def test_quick_scale_has_fewer_epochs_images_and_seeds(tmp_path) -> None:
     assert (config.training.epochs, config.data.limit_train) == (2, 2000)
 
 
+def test_offline_reaches_the_runs(tmp_path) -> None:
+    lab = Laboratory(tmp_path, data_dir=str(tmp_path / "empty"), offline=True)
+    with pytest.raises(ReproductionError, match="offline"):
+        lab.train([Experiment("mnist-baseline", {"epochs": 1})])
+
+
 def test_experiment_that_cannot_run_is_named(tmp_path) -> None:
     lab = Laboratory(tmp_path, say=lambda line: None)
     with pytest.raises(ReproductionError, match=r"^mnist-baseline,.*hidden=5.*: .*no choice of"):

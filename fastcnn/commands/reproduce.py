@@ -111,7 +111,9 @@ def reproduce(arguments: Arguments, tables: Sequence[Table], command: str) -> No
     """Make the tables and write the report, anew after each of them."""
     out = Path(arguments.out)
     scale = QUICK if arguments.quick else FULL
-    lab = Laboratory(out / "runs", scale, arguments.data_dir, arguments.workers)
+    lab = Laboratory(
+        out / "runs", scale, arguments.data_dir, arguments.workers, offline=arguments.offline
+    )
     needed = [experiment for table in tables for experiment in table.experiments]
     notes = dict.fromkeys(arguments.note)
     for name in sorted({experiment.settings()["dataset"] for experiment in needed}):

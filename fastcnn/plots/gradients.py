@@ -19,7 +19,8 @@ def gradient_flow(
 ) -> "Figure":
     """A line for each layer over the epochs; with more than eight layers a heat map.
 
-    Where the norms span a power of ten, on a logarithmic scale; norms of 0 are left out.
+    Where the norms span a power of ten, on a logarithmic scale; norms of 0, those of frozen
+    layers, are left out: white in the map.
 
     Parameters
     ----------
@@ -74,5 +75,7 @@ def _map(
     )  # fmt: skip
     axes.set_yticks(range(len(norms)), list(norms), fontsize=9)
     axes.set_ylabel("layer, the first at the top")
-    bar = figure.colorbar(image, ax=axes, label="norm of the gradient of the weights", pad=0.02)
+    white = " (white: none)" if np.isnan(values).any() else ""
+    label = f"norm of the gradient of the weights{white}"
+    bar = figure.colorbar(image, ax=axes, label=label, pad=0.02)
     style.log_ticks(bar.ax.yaxis, np.nanmin(values), np.nanmax(values))

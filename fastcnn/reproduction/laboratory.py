@@ -97,6 +97,7 @@ class Laboratory:
         data_dir: folder of the datasets, as `--data-dir` of training.
         workers: runs at a time; default: as many as cores.
         say: told a line when a run is finished.
+        offline: never download.
     """
 
     def __init__(
@@ -106,11 +107,13 @@ class Laboratory:
         data_dir: str | None = None,
         workers: int | None = None,
         say: Any = print,
+        offline: bool = False,
     ) -> None:
         self.folder = folder
         self.scale = scale
         self.cores = available_cores()
         self.data_dir = data_dir
+        self.offline = offline
         self._workers = workers or self.cores
         self._say = say
         self._children: set[subprocess.Popen[str]] = set()
@@ -192,7 +195,8 @@ class Laboratory:
         return self.folder / experiment.name / f"seed-{seed}"
 
     def _config(self, settings: Mapping[str, Any]) -> Config:
-        return resolved(replace(Config(), {**settings, "data_dir": self.data_dir}))
+        machine = {"data_dir": self.data_dir, "offline": self.offline}
+        return resolved(replace(Config(), {**settings, **machine}))
 
     # --- processes ----------------------------------------------------------------------------
 

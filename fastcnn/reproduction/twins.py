@@ -85,7 +85,7 @@ def _run(lab: Laboratory, script: Path) -> dict[str, float]:
         kept.parent.mkdir(parents=True, exist_ok=True)
         arrays = kept.with_name(f".{script.stem}.npz")
         try:
-            _write_data(images, arrays, lab.data_dir)
+            _write_data(images, arrays, lab)
             command = [sys.executable, str(script), str(arrays), str(_EPOCHS)]
             done = subprocess.run(command, capture_output=True, text=True)
         finally:
@@ -98,9 +98,9 @@ def _run(lab: Laboratory, script: Path) -> dict[str, float]:
     return {**measured, "epoch": statistics.median(measured["seconds"][1:]) / share}
 
 
-def _write_data(images: int, path: Path, data_dir: str | None) -> None:
+def _write_data(images: int, path: Path, lab: Laboratory) -> None:
     """MNIST as both scripts read it: float32 pixels from 0 to 1."""
-    data = datasets.load("mnist", data_dir).limit(images, None)
+    data = datasets.load("mnist", lab.data_dir, lab.offline).limit(images, None)
     x_train, x_test = (x.astype(np.float32) / 255 for x in (data.x_train, data.x_test))
     np.savez(path, x_train=x_train, y_train=data.y_train, x_test=x_test, y_test=data.y_test)
 
