@@ -138,6 +138,8 @@ class TrainingOptions:
     """Starting point of every random choice."""
     track_gradients: bool = False
     """Record the norm of every parameter array's gradient per epoch, in gradients.csv."""
+    precise_bn: int = 0
+    """Measure BatchNorm's statistics anew over N training batches after every epoch; 0: never."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -425,7 +427,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
         (lambda value: 0 < value < math.inf, "above 0"),
     ),
     **dict.fromkeys(
-        ("weight_decay", "lr_min", "min_gain", "stop_gain", "warmup"),
+        ("weight_decay", "lr_min", "min_gain", "stop_gain", "warmup", "precise_bn"),
         (lambda value: 0 <= value < math.inf, "at least 0"),
     ),
 }

@@ -223,6 +223,7 @@ class Run:
             "shuffle": config.shuffle,
             "seed": config.seed,
             "track_gradients": config.track_gradients,
+            "precise_bn": config.precise_bn,
         }
 
     def _warm_up(self) -> None:

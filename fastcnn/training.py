@@ -91,6 +91,7 @@ def fit(
     checkpoint_path: str | Path | None = None,
     resume_from: str | Path | None = None,
     track_gradients: bool = False,
+    precise_bn: int = 0,
 ) -> History:
     """Train a model in place.
 
@@ -157,6 +158,10 @@ def fit(
         Record in the history's ``gradients`` the Euclidean norm of each parameter array's
         gradient, before clipping and without weight decay: per epoch the mean over up to ten
         steps, evenly spread.
+    precise_bn : int
+        Before each evaluation BatchNorm's running statistics become the means over so many
+        training batches, with the weights as they are; 0: they are what ran along. For runs whose
+        steps stay long to the end, see `fastcnn.precise_bn`.
 
     Returns
     -------
@@ -182,6 +187,7 @@ def fit(
     if patience is not None:
         _check_whole("patience", patience)
     _check_whole("stop_gain_epochs", stop_gain_epochs)
+    _check_whole("precise_bn", precise_bn, least=0)
     if clip_norm is not None and not clip_norm > 0:
         raise ValueError(f"clip_norm must be above 0, got {clip_norm!r}")
     if clip_mode not in ("global", "array"):
@@ -238,6 +244,7 @@ def fit(
         should_stop=should_stop or (lambda: False),
         keep_best=patience is not None if restore_best is None else restore_best,
         track_gradients=track_gradients,
+        precise_bn=precise_bn,
     )
     if resume_from is not None:
         loop.load(Path(resume_from))
@@ -258,9 +265,10 @@ def _check_pair(name: str, value: object) -> None:
         raise ValueError(f"{name} must be a pair (x, y) of images and labels")
 
 
-def _check_whole(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} must be a whole number above 0, got {value!r}")
+def _check_whole(name: str, value: object, least: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        words = "above 0" if least else "of at least 0"
+        raise ValueError(f"{name} must be a whole number {words}, got {value!r}")
 
 
 def _training_data(

@@ -3,7 +3,7 @@
 import functools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from .data.batches import Batches
 from .history import Best, History, Pace, Table
 from .losses import CrossEntropyLoss
 from .optim import Optimizer
+from .precise_bn import measure_statistics
 from .progress import Progress
 from .random import generator
 from .schedules import Schedule
@@ -94,6 +95,7 @@ class TrainingLoop:
     should_stop: Callable[[], bool]
     keep_best: bool  # end with the parameters of the best epoch, not of the last
     track_gradients: bool = False
+    precise_bn: int = 0  # batches
     history: History = field(default_factory=History)
 
     def __post_init__(self) -> None:
@@ -208,6 +210,7 @@ class TrainingLoop:
                 raise _Interrupted
         if not self.model.is_finite():
             raise self._diverged("the parameters became infinite or NaN", epoch, steps)
+        measure_statistics(self.model, self._measured(rows, epoch))
         trained = time.perf_counter()
         row = {"epoch": epoch, "lr": self.optimizer.lr, "loss": total_loss / len(rows)}
         row["accuracy"] = correct / len(rows)
@@ -237,6 +240,15 @@ class TrainingLoop:
             raise self._diverged("a gradient became infinite or NaN", epoch, step + 1)
         self.optimizer.step(self.model)
         return value
+
+    def _measured(self, rows: NDArray[np.int64], epoch: int) -> Iterator[NDArray[Any]]:
+        """The first batches of the epoch once more, for BatchNorm's statistics."""
+        full = max(1, len(rows) // self.batch_size)
+        for step in range(min(self.precise_bn, full)):
+            self.model.set_clock(epoch, step)
+            yield self._batches.load(
+                rows[step * self.batch_size : (step + 1) * self.batch_size], epoch, step
+            )
 
     def _clip(self, longest: float) -> bool:
         """Shorten long gradients; returns whether all are finite."""

@@ -464,6 +464,7 @@ def test_far_worse_than_guessing_is_noted(blobs):
         ({"monitor": "loss", "validation": 0.5}, "monitor must be"),
         ({"stop_gain": -0.1}, "stop_gain must not be negative, got -0.1"),
         ({"stop_gain": 0.1, "stop_gain_epochs": 0}, "stop_gain_epochs must be a whole number abo"),
+        ({"precise_bn": -1}, "precise_bn must be a whole number of at least 0, got -1"),
         ({"clip_norm": 0}, "clip_norm must be above 0"),
         ({"clip_norm": 1.0, "clip_mode": "all"}, "clip_mode must be"),
         ({"schedule": "cosinus"}, "there is no schedule"),
