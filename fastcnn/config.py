@@ -35,7 +35,6 @@ _WORDS = {int: "a whole number", bool: "true or false", str: "a text"}
 
 # What "None" is called in TOML, which has no word for it.
 _NONE = "none"
-_DEFAULT = "default"
 
 
 MACHINE = ("data_dir", "offline", "threads")
@@ -82,10 +81,8 @@ class ModelOptions:
     """Units of the hidden layer, for networks that let them be chosen."""
     dropout: _Number = None
     """Probability of dropping a value, for networks with dropout."""
-    norm: Annotated[
-        Literal["batch", "group", "layer", "none"] | None, tyro.conf.arg(metavar="KIND|None")
-    ] = None
-    """Normalisation (batch, group, layer or none), for networks that let it be chosen."""
+    norm: Literal["default", "batch", "group", "layer", "none"] = "default"
+    """Normalisation, for networks that let it be chosen; default: the network's own."""
     depth: _Count = None
     """Layers of a densenet: 4 more than a multiple of 6."""
     growth: _Count = None
@@ -266,18 +263,12 @@ def _unknown(name: str, known: list[str]) -> str:
     return f"there is no setting {name!r}; {hint}"
 
 
-def _none(hint: Any) -> str:
-    """What None is called in TOML: another word where "none" is a choice, as no normalisation."""
-    choices = [choice for kind in typing.get_args(hint) for choice in typing.get_args(kind)]
-    return _DEFAULT if _NONE in choices else _NONE
-
-
 def _converted(name: str, value: Any, hint: Any) -> Any:
     """``value`` as the type ``hint``, or a ConfigError that says what would fit."""
     choices: list[str] = []
     is_union = typing.get_origin(hint) in (types.UnionType, typing.Union)
     kinds = typing.get_args(hint) if is_union else (hint,)
-    if types.NoneType in kinds and (value is None or value == _none(hint)):
+    if types.NoneType in kinds and value in (None, _NONE):
         return None
     for kind in kinds:
         if typing.get_origin(kind) is Literal:
@@ -289,7 +280,7 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
                 return tuple(value)
             choices.append("a list of whole numbers")
         elif kind is types.NoneType:
-            choices.append(f'"{_none(hint)}"')
+            choices.append(f'"{_NONE}"')
         elif kind is float:
             if isinstance(value, int | float) and not isinstance(value, bool):
                 return float(value)
@@ -384,14 +375,14 @@ def to_tables(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     tables: dict[str, dict[str, Any]] = {}
     for name, (group, _) in _places().items():
         if name in settings:
-            tables.setdefault(group, {})[name] = toml_value(name, settings[name])
+            tables.setdefault(group, {})[name] = toml_value(settings[name])
     return tables
 
 
-def toml_value(name: str, value: Any) -> Any:
+def toml_value(value: Any) -> Any:
     """A setting's value as TOML can write it."""
     if value is None:
-        return _none(_places()[name][1])
+        return _NONE
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -450,3 +441,8 @@ def check(config: Config) -> None:
         raise ConfigError("fresh_head needs a model to begin with: give init_from")
     if config.training.patience is not None and config.data.validation == 0:
         raise ConfigError("patience needs images to validate on: give validation 0.1, for example")
+    if config.optimizer.warmup >= config.training.epochs:
+        raise ConfigError(
+            f"warmup must be shorter than the run of {config.training.epochs} epochs, "
+            f"got {config.optimizer.warmup:g}"
+        )

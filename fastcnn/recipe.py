@@ -21,7 +21,9 @@ def make_model(config: Config, input_shape: tuple[int, ...], classes: int) -> Se
     """The network that the settings describe, with its starting weights."""
     options = vars(config.model)
     changes = {
-        name: value for name, value in options.items() if name != "model" and value is not None
+        name: value
+        for name, value in options.items()
+        if name != "model" and value not in (None, "default")
     }
     return models.build(
         options["model"],
@@ -65,6 +67,8 @@ def make_optimizer(config: Config) -> optim.Optimizer:
         raise ConfigError(f"momentum is an option of sgd and rmsprop, not of {options.optimizer}")
     if options.optimizer == "sgd":
         arguments["nesterov"] = options.nesterov
+    elif options.nesterov:
+        raise ConfigError(f"nesterov is an option of sgd, not of {options.optimizer}")
     if options.optimizer == "radam":
         arguments["decoupled_weight_decay"] = options.decoupled_decay
     elif options.decoupled_decay:
@@ -82,6 +86,10 @@ def make_optimizer(config: Config) -> optim.Optimizer:
 def make_schedule(config: Config) -> schedules.Schedule:
     """The schedule that the settings describe."""
     options = config.optimizer
+    if options.lr_per_step and options.schedule != "cosine":
+        raise ConfigError(f"lr_per_step is an option of cosine, not of {options.schedule}")
+    if options.warmup and options.schedule == "onecycle":
+        raise ConfigError("warmup does not go with onecycle, which begins with a rise: see lr_rise")
     arguments: dict[str, dict[str, Any]] = {
         "step": {"factor": options.lr_factor, "every": options.lr_every},
         "exponential": {"decay": options.lr_decay},

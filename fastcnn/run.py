@@ -133,12 +133,17 @@ class Run:
         self._seconds_compile = time.perf_counter() - started
         results.write_text(self.out / "config.toml", to_toml(self.config))
         # An earlier run's result would be taken for ours if we do not come to an end.
-        (self.out / "result.json").unlink(missing_ok=True)
+        for name in ("result.json", "gradients.csv"):
+            (self.out / name).unlink(missing_ok=True)
 
     def _prepare_folder(self) -> None:
         """Find out now whether the results can be written, not after hours of training."""
         if self._resume and not (self.out / CHECKPOINT).is_file():
             raise ConfigError(f"there is no run to resume in {self.out}: it has no {CHECKPOINT}")
+        if (self.out / "search.toml").is_file():
+            raise ConfigError(f"{self.out} is the folder of a search: give the run another one")
+        if (self.out / "result.json").is_file() and not self._resume:
+            self._say(f"note: the finished run in {self.out} is replaced")
         try:
             self.out.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.out):
@@ -193,6 +198,8 @@ class Run:
         said = begin(self.model, self.config, self.data.class_names)
         if said:
             self._say(said)
+        elif self.model.frozen:
+            self._say("note: frozen layers keep their random weights; init_from loads learned ones")
 
     def _normalization(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(scale, offset) per channel: the network is given pixel * scale + offset."""

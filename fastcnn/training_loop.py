@@ -309,7 +309,7 @@ class TrainingLoop:
         if self.history.notes:
             return
         classes, guessing, value = self._classes, math.log(self._classes), row["loss"]
-        if self._is_guessing(value):
+        if self._is_guessing(value) and row["accuracy"] < 2 / classes:
             note = (
                 f"the training loss {value:.4f} is still that of guessing, ln {classes} = "
                 f"{guessing:.4f}: if this lasts, try another learning rate, and check that labels "

@@ -90,9 +90,13 @@ def load_fitting(model: "Sequential", path: str | Path) -> Loaded:
             left[name] = f"{stored[name].shape} in the file, {array.shape} here"
     taken = tuple(name for name in own if name not in left)
     unused = tuple(f"{name} {array.shape}" for name, array in stored.items() if name not in own)
-    loaded = Loaded(str(path), taken, left, unused)
     if not taken:
-        raise CheckpointError(f"nothing in {path} fits this model: {loaded}")
+        name, reason = next(iter(left.items()), ("this model", "without parameters"))
+        raise CheckpointError(
+            f"nothing in {path} fits this model, whose first array is {name} ({reason}): load a "
+            f"file of the same network"
+        )
+    loaded = Loaded(str(path), taken, left, unused)
     for name in taken:
         own[name][...] = stored[name]
     return loaded

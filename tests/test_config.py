@@ -115,7 +115,7 @@ def test_defaults_pass():
     check(replace(Config(), {"patience": 3, "validation": 0.1}))
 
 
-@pytest.mark.parametrize("norm", [None, "none", "batch"])
+@pytest.mark.parametrize("norm", ["default", "none", "batch"])
 def test_no_normalisation_and_the_networks_own_are_told_apart(norm, tmp_path):
     path = tmp_path / "config.toml"
     path.write_text(to_toml(replace(Config(), {"norm": norm})))

@@ -64,8 +64,12 @@ def test_schedule(settings: dict[str, Any], expected: Schedule):
         ({"optimizer": "radam", "momentum": 0.9}, "momentum is an option of sgd and rmsprop, not"),
         ({"optimizer": "adam", "decoupled_decay": True}, "decoupled_decay is an option of radam"),
         ({"optimizer": "sgd", "decoupled_decay": True}, "an option of radam, not of sgd"),
+        ({"optimizer": "adam", "nesterov": True}, "nesterov is an option of sgd, not of adam"),
+        ({"lr_per_step": True}, "lr_per_step is an option of cosine, not of constant"),
+        ({"schedule": "onecycle", "warmup": 1.0}, "warmup does not go with onecycle"),
     ],
 )
 def test_refused(settings: dict[str, Any], sentence: str):
+    config = replace(Config(), settings)
     with pytest.raises(ConfigError, match=sentence):
-        make_optimizer(replace(Config(), settings))
+        make_optimizer(config), make_schedule(config)

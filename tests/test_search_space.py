@@ -9,7 +9,7 @@ import pytest
 
 from fastcnn.config import ConfigError
 from fastcnn.searching import plan as plans
-from fastcnn.searching.space import Choice, Range, from_text, from_toml, grid, show_setting
+from fastcnn.searching.space import Choice, Range, from_text, from_toml, grid, show
 
 CLASSES = tuple("0123456789")
 
@@ -167,10 +167,8 @@ def test_a_file_to_begin_from_is_the_same_from_any_folder(monkeypatch, tmp_path)
     assert config.transfer.init_from == str(tmp_path / "a.npz")
 
 
-def test_none_is_shown_as_the_setting_calls_it():
-    assert show_setting("norm", None) == "default" and show_setting("norm", "none") == "none"
-    assert show_setting("patience", None) == "none"
-    assert show_setting("filters", (16, 32)) == "16+32"
+def test_settings_are_shown_as_the_command_line_takes_them():
+    assert show(None) == "none" and show((16, 32)) == "16+32"
 
 
 def test_settings_that_fit_pass():

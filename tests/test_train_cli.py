@@ -15,7 +15,7 @@ import pytest
 from fastcnn import datasets, load_model, models
 from fastcnn.commands.train import parse
 from fastcnn.config import ConfigError, names
-from fastcnn.schedules import OneCycle, Warmup
+from fastcnn.schedules import CosineAnnealing, Warmup
 from fastcnn.train import main
 
 RESULT = [
@@ -179,6 +179,11 @@ def test_filters_take_several_numbers():
         (["--epochs", "0"], "epochs must be at least 1"),
         (["--epoch", "3"], "perhaps you meant --epochs"),
         (["--lr", "fast"], "'fast' does not fit the option --lr"),
+        (["--epochs", "1.5"], "--epochs takes a whole number, got '1.5'"),
+        (["--norm", "None"], "there is no value of --norm 'None'"),
+        (["--cutout", "28"], "cutout must be smaller than the images, of 28 x 28 pixels, got 28"),
+        (["--shift", "100"], "shift must be smaller than the images, of 28 x 28 pixels, got 100"),
+        (["--epochs", "2", "--warmup", "2"], "warmup must be shorter than the run of 2 epochs"),
         (["--epochs"], "--epochs"),
         (["--monitor", "loss"], "did you mean 'val_loss'?"),
         (["--model", "mnist-basline"], "mnist-baseline"),
@@ -204,6 +209,29 @@ def test_refused_in_one_sentence(tmp_path, capsys, monkeypatch, argv, sentence):
     assert sentence in captured.err
     assert len(captured.err.splitlines()) == 1
     assert "Traceback" not in captured.err
+
+
+def test_none_is_written_as_in_a_file():
+    arguments = parse(["--model", "cifar-cnn", "--patience", "none", "--clip-norm=none"])
+    assert (arguments.training.patience, arguments.training.clip_norm) == (None, None)
+    assert parse(["--norm", "none", "--patience", "None"]).model.norm == "none"
+
+
+def test_folder_of_a_search_is_refused(tmp_path, capsys):
+    (tmp_path / "search.toml").write_text("")
+    assert main([*QUICK, "--out", str(tmp_path)]) == 2
+    assert "is the folder of a search" in capsys.readouterr().err
+
+
+def test_folder_of_a_finished_run_is_said_to_be_replaced(tmp_path, capsys):
+    (tmp_path / "result.json").write_text("{}")
+    (tmp_path / "gradients.csv").write_text("of the earlier run")
+    frozen = ["--freeze", "1"]
+    assert main([*QUICK, "--epochs", "1", *frozen, "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert f"note: the finished run in {tmp_path} is replaced" in printed
+    assert "note: frozen layers keep their random weights" in printed
+    assert not (tmp_path / "gradients.csv").exists()
 
 
 def test_unknown_key_in_file(tmp_path, capsys):
@@ -309,12 +337,13 @@ def test_wrong_option_is_an_error_of_parse():
 def test_rates_and_rules_of_every_kind(tmp_path, capsys):
     argv = [
         *QUICK, "--out", str(tmp_path), "--quiet", "--optimizer", "ranger", "--lookahead", "4",
-        "--lr", "0.01", "--schedule", "onecycle", "--warmup", "0.5", "--label-smoothing", "0.1",
+        "--lr", "0.01", "--schedule", "cosine", "--lr-per-step", "--warmup", "0.5",
+        "--label-smoothing", "0.1",
     ]  # fmt: skip
     assert main(argv) == 0
     with open(tmp_path / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    schedule = Warmup(OneCycle(), 0.5)
+    schedule = Warmup(CosineAnnealing(per_step=True), 0.5)
     expected = [schedule.step_rate(0.01, epoch, 2, 9, 10) for epoch in range(2)]
     assert [float(row["lr"]) for row in rows] == expected  # the rate of each epoch's last step
     settings = tomllib.loads((tmp_path / "config.toml").read_text())

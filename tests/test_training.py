@@ -445,6 +445,17 @@ def test_stuck_at_guessing_is_noted_once(blobs):
     assert "ln 2 = 0.6931" in history.notes[0]
 
 
+def test_loss_of_guessing_of_a_network_that_is_often_right_is_not_noted(blobs):
+    """As after one short epoch from a beginning in small weights."""
+    rng = np.random.default_rng(0)
+    x = 1e-3 * rng.standard_normal((200, 3)).astype(np.float32)
+    model = Sequential(Dense(3, 3), seed=0)
+    model.layers[0].params["weight"] = np.eye(3, dtype=np.float32)
+    history = fit(model, x, x.argmax(1), optimizer=SGD(1e-12), epochs=1)
+    assert history["loss"][0] == pytest.approx(math.log(3), rel=1e-3)
+    assert history["accuracy"] == [1.0] and history.notes == []
+
+
 def test_far_worse_than_guessing_is_noted(blobs):
     x, y = blobs
     history = fit(line(), x, y, optimizer=SGD(1e4), epochs=2)

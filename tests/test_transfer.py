@@ -298,7 +298,9 @@ def test_nothing_fits(tmp_path: Path) -> None:
     build().save(path)
     model = Sequential(Dense(5, 5))
     before = bits(model)
-    with pytest.raises(CheckpointError, match=r"nothing in .* fits this model: .*not loaded: 0\.w"):
+    with pytest.raises(
+        CheckpointError, match=r"nothing in .* fits this model, whose first array is 0"
+    ):
         model.load_fitting(path)
     assert bits(model) == before
     with pytest.raises(CheckpointError, match="there is no file"):

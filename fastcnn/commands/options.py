@@ -10,12 +10,15 @@ Example:
 """
 
 import contextlib
+import dataclasses
 import io
 import itertools
 import re
 import sys
+import types
+import typing
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
@@ -44,7 +47,7 @@ def parse(default: Options, argv: Sequence[str], program: str) -> Options:
         with contextlib.redirect_stderr(errors):
             return tyro.cli(
                 type(default),
-                args=list(argv),
+                args=_with_none(argv, _optional(default)),
                 default=default,
                 prog=program,
                 config=(tyro.conf.OmitArgPrefixes,),
@@ -53,6 +56,31 @@ def parse(default: Options, argv: Sequence[str], program: str) -> Options:
         if stop.code in (None, 0):
             raise
         raise ConfigError(_sentence(errors.getvalue(), program)) from None
+
+
+def _optional(default: Any) -> set[str]:
+    """The options, in all groups, that take None."""
+    names = set()
+    for name, hint in typing.get_type_hints(type(default)).items():
+        if dataclasses.is_dataclass(hint):
+            names |= _optional(getattr(default, name))
+        elif types.NoneType in typing.get_args(hint):
+            names.add("--" + name.replace("_", "-"))
+    return names
+
+
+def _with_none(argv: Sequence[str], optional: set[str]) -> list[str]:
+    """The words, with None written as the parser wants it: "none" is how a TOML file has it."""
+    words, before = [], ""
+    for word in argv:
+        option, equals, value = word.partition("=")
+        if before in optional and word == "none":
+            word = "None"
+        elif option in optional and equals and value == "none":
+            word = f"{option}=None"
+        words.append(word)
+        before = word
+    return words
 
 
 def given(argv: Sequence[str], name: str) -> str | None:
@@ -86,7 +114,8 @@ def _sentence(message: str, program: str) -> str:
         r"parsing (--\S+): (?:invalid literal for int|could not .* float).*'(.*)'", sentence
     )
     if number:
-        return f"{number[1]} takes a number, got {number[2]!r}; see {program} --help"
+        kind = "whole number" if "int" in number[0] else "number"
+        return f"{number[1]} takes a {kind}, got {number[2]!r}; see {program} --help"
     choice = re.search(
         r"invalid choice '(.*)' for argument '(.*)'. Expected one of \((.*)\)", sentence
     )

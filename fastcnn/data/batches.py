@@ -41,7 +41,8 @@ class Batches:
     ------
     ValueError
         If the array is of another type, is to be augmented without being images, or the
-        saturation of images without colours is to be changed.
+        saturation of images without colours is to be changed, or a shift or cutout leaves
+        nothing of an image.
     """
 
     def __init__(
@@ -80,6 +81,13 @@ class Batches:
                 f"saturation needs images of 3 channels (red, green, blue), these have {channels}; "
                 f"leave it 0"
             )
+        for name in ("shift", "cutout"):
+            pixels = getattr(augment, name, 0)
+            if pixels >= min(height, width):
+                raise ValueError(
+                    f"{name} must be smaller than the images, of {height} x {width} pixels, "
+                    f"got {pixels}"
+                )
         self._scale, self._offset = normalization
         self._buffer = np.empty((rows, height, width, channels), np.float32)
 

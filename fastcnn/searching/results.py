@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ..config import to_toml
 from ..results import write_text
 from .plan import Plan
-from .space import Range, show, show_setting
+from .space import Range, show
 
 State = Literal["done", "pruned", "diverged", "refused", "running", "waiting"]
 
@@ -74,9 +74,7 @@ def table(trials: Sequence[Trial], plan: Plan, most: int | None = None) -> str:
     names = [axis.name for axis in plan.axes]
     rows = [["trial", *names, *(head for head, _, _ in _COLUMNS), ""]]
     for trial in ranked(trials, plan)[:most]:
-        settings = [
-            show_setting(name, trial.settings[name]) if trial.settings else "" for name in names
-        ]
+        settings = [show(trial.settings[name]) if trial.settings else "" for name in names]
         numbers = [
             "" if trial.found.get(key) is None else format(trial.found[key], form)
             for _, key, form in _COLUMNS

@@ -37,7 +37,7 @@ from .plan import Plan
 from .results import Trial
 from .samplers import decoded
 from .slots import REFUSED, Slots, attempts, has_verdict
-from .space import show_setting
+from .space import show
 from .worker import Place
 
 _PAUSE = 0.5  # seconds from one look at the trials to the next
@@ -257,9 +257,7 @@ def _now(trial: Trial) -> str:
 
 def describe(trial: Trial, plan: Plan) -> str:
     """A trial that is over, in a line."""
-    settings = ", ".join(
-        f"{name} {show_setting(name, value)}" for name, value in trial.settings.items()
-    )
+    settings = ", ".join(f"{name} {show(value)}" for name, value in trial.settings.items())
     outcome = trial.state
     if trial.value is not None:
         outcome = f"{plan.objective} {trial.value:.4f}"

@@ -38,7 +38,7 @@ class Choice:
 
     def to_toml(self) -> Any:
         """What `from_toml` takes."""
-        return [toml_value(self.name, value) for value in self.values]
+        return [toml_value(value) for value in self.values]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,11 +192,6 @@ def probes(axes: Sequence[Axis]) -> Iterator[dict[str, Any]]:
     for axis in axes:
         for value in axis.probes():
             yield {**first, axis.name: value}
-
-
-def show_setting(name: str, value: Any) -> str:
-    """As `show`, where what a setting calls None is not always "none"."""
-    return show(toml_value(name, None) if value is None else value)
 
 
 def show(value: Any) -> str:
