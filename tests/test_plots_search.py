@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
+from fastcnn import plots
 from fastcnn.plots import search_bars, search_grid, search_history, search_parallel
+from fastcnn.searching.plan import make
+from fastcnn.searching.results import Trial, draw
+from fastcnn.searching.space import from_text
 
 RATES, PENALTIES, FILTERS = (0.01, 0.05, 0.1), (0.001, 0.005, 0.01), ((16, 32), (32, 32), (32, 64))
 GRID = [
@@ -36,10 +40,10 @@ def in_panel(axes, name):
     "figure",
     [
         search_bars(GRID, title="a title"),
-        search_bars(SPREAD, "val_loss", log=["lr"], title="a title"),
+        search_bars(SPREAD, "val_loss", scales={"lr": "log"}, title="a title"),
         search_history(GRID, title="a title"),
         search_parallel(GRID, title="a title"),
-        search_parallel(SPREAD, "val_loss", log=["lr"], title="a title"),
+        search_parallel(SPREAD, "val_loss", scales={"lr": "log"}, title="a title"),
         search_grid(GRID, title="a title"),
         search_grid([(s, v) for s, v in GRID if s["filters"] == (16, 32)], title="a title"),
     ],
@@ -104,7 +108,7 @@ def test_bars_reach_to_the_best_and_dots_show_all():
 
 
 def test_bars_over_numbers_are_to_scale():
-    figure = search_bars(SPREAD, "val_loss", log=["lr"])
+    figure = search_bars(SPREAD, "val_loss", scales={"lr": "log"})
     rate, dropout = figure.axes
     assert (rate.get_xscale(), dropout.get_xscale()) == ("log", "linear")
     assert len(rate.patches) == len(dropout.patches) == 10
@@ -116,6 +120,77 @@ def test_one_setting_with_few_values_has_a_bar_each():
     figure = search_bars([({"dropout": rate}, 0.5 - rate / 9) for rate in (0.7, 0.123456, 0.4)])
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0.123", "0.4", "0.7"]
+
+
+FEW = [
+    ({"lr": lr, "dropout": dropout, "optimizer": kind}, value)
+    for lr, dropout, kind, value in (
+        (0.001, 0.1, "sgd", 0.5), (0.01, 0.2, "adam", 0.7), (1.0, 0.9, "sgd", 0.3),
+    )
+]  # fmt: skip
+RANGES = {"lr": "log", "dropout": "linear"}
+
+
+def test_ranges_are_to_scale_with_few_trials_too():
+    figure = search_bars(FEW, scales=RANGES)
+    rate, dropout, kind = figure.axes
+    assert (rate.get_xscale(), dropout.get_xscale()) == ("log", "linear")
+    assert list(in_panel(rate, "o")[0].get_xdata()) == [0.001, 0.01, 1.0]
+    assert list(in_panel(dropout, "o")[0].get_xdata()) == [0.1, 0.2, 0.9]
+    assert [label.get_text() for label in kind.get_xticklabels()] == ["sgd", "adam"]
+    (axes,) = search_parallel(FEW, scales=RANGES).axes
+    best = next(line for line in axes.lines if line.get_linewidth() > 2)
+    assert list(best.get_ydata()) == pytest.approx([1 / 3, 1 / 8, 1.0, 1.0])
+
+
+def test_a_search_has_its_ranges_drawn_to_scale(tmp_path, monkeypatch):
+    figures = {}
+    monkeypatch.setattr(plots, "save", lambda figure, path: figures.update({path.name: figure}))
+    texts = "lr=0.001..1:log", "dropout=0..0.9", "optimizer=sgd,adam"
+    plan = make({"model": "cifar-cnn"}, list(map(from_text, texts)), trials=3)
+    trials = [Trial(slot, settings, "done", value) for slot, (settings, value) in enumerate(FEW)]
+    draw(tmp_path, trials, plan)
+    by_label = {axes.get_xlabel(): axes for axes in figures["bars.png"].axes}
+    assert by_label["learning rate (log scale)"].get_xscale() == "log"
+    assert list(in_panel(by_label["dropout"], "o")[0].get_xdata()) == [0.1, 0.2, 0.9]
+    assert "learning rate\n(log scale)" in [
+        label.get_text() for label in figures["parallel.png"].axes[0].get_xticklabels()
+    ]
+
+
+def test_a_range_with_one_trial_can_be_drawn():
+    for picture in (search_bars, search_parallel):
+        assert (border(picture(FEW[:1], scales=RANGES)) == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["optimizer"], "best trial with this value (the"),
+        (["lr"], "best trial in this tenth of the range (the"),
+        (["lr", "optimizer"], "best trial with this value or in this tenth of the range (the"),
+    ],
+)
+def test_bars_say_what_they_stand_for(names, sentence):
+    trials = [({name: settings[name] for name in names}, value) for settings, value in FEW]
+    assert sentence in search_bars(trials, scales=RANGES).get_supxlabel()
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [
+        ([8, 11, 55], ["10", "20", "50"]),
+        ([8, 11, 48], ["10", "20", "30", "40"]),
+        ([0.0005, 0.02, 0.7], ["0.001", "0.01", "0.1"]),
+        ([64, 500, 4096], ["100", "200", "500", "1000", "2000"]),
+        ([1, 2], ["1", "2"]),
+    ],
+)
+def test_a_logarithmic_axis_has_plain_numbers(values, ticks):
+    trials = [({"batch_size": value}, 0.5) for value in values]
+    (axes,) = search_bars(trials, scales={"batch_size": "log"}).axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ticks
+    assert not any(label.get_text() for label in axes.get_xticklabels(minor=True))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +209,7 @@ def test_history_shows_the_best_so_far(objective, values, best):
 
 
 def test_parallel_lines_go_through_the_settings():
-    figure = search_parallel(SPREAD, "val_loss", log=["lr"])
+    figure = search_parallel(SPREAD, "val_loss", scales={"lr": "log"})
     (axes,) = figure.axes
     lines = [line for line in axes.lines if len(line.get_xdata()) == 3]
     assert len(lines) == 20
@@ -143,6 +218,14 @@ def test_parallel_lines_go_through_the_settings():
     assert list(best.get_ydata()) == pytest.approx([1.0, 13 / 19, 0.0])
     middle = next(line for line in lines if line.get_ydata()[2] == pytest.approx(9 / 19))
     assert middle.get_ydata()[0] == pytest.approx(10 / 19)  # even in the logarithm
+
+
+def test_parallel_labels_the_best_and_the_worst_value_and_lines_do_not_shine_through():
+    (axes,) = search_parallel(FEW, scales=RANGES).axes
+    values = [text for text in axes.texts if text.xy[0] == 3]
+    assert [text.get_text() for text in values] == ["30.0", "40.0", "50.0", "60.0", "70.0"]
+    assert [values[0].xy[1], values[-1].xy[1]] == [0.0, 1.0]
+    assert {text.get_bbox_patch().get_alpha() for text in axes.texts} == {None}
 
 
 def test_what_is_measured_must_be_known():

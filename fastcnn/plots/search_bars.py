@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .settings import Quantity, Trials, label, quantity, scale, scaled, searched, text
+from .settings import Quantity, Scale, Trials, label, quantity, scale, scaled, searched, text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 _BAR = {"color": "#b8c9de", "edgecolor": "#1b3a6b", "linewidth": 1}
 _BEST = {"color": "#1b3a6b", "edgecolor": "#1b3a6b", "linewidth": 1}
 _COLUMNS = 3
-_BINS = 10  # bars over a setting with many different numbers
+_BINS = 10  # bars over a setting that is drawn to scale
+_MEANING = {True: "with this value", False: "in this tenth of the range"}  # by Scale.is_even
 
 
 def search_bars(
     trials: Trials,
     objective: str = "val_accuracy",
-    log: Sequence[str] = (),
+    scales: Mapping[str, str] | None = None,
     title: str = "",
 ) -> "Figure":
     """A panel per setting: a bar up to the best trial with each value, a dot for every trial.
 
-    The best bar is dark. A setting with many different numbers is drawn to scale, with a bar per
-    tenth of its range.
+    The best bar is dark. A setting that is drawn to scale has a bar per tenth of what was tried.
 
     Parameters
     ----------
@@ -35,8 +35,9 @@ def search_bars(
         None where there is no result.
     objective : str
         What the values are: val_accuracy, val_loss, test_accuracy or test_loss.
-    log : sequence of str
-        Settings that were searched on a logarithmic scale.
+    scales : dict, optional
+        ``{"dropout": "linear", "lr": "log"}``: settings that are drawn to scale, however few
+        their values are, as suits a range; of others, those with many different numbers are.
     title : str
         Heading.
 
@@ -54,8 +55,9 @@ def search_bars(
     width = max(6.4, 4.2 * columns)
     figure = Figure(figsize=(width, 3.8 * rows + 0.4), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    axis_of = {name: scale(found, name, (scales or {}).get(name)) for name in names}
     for axes, name in zip(panels, names, strict=False):
-        _panel(axes, found, name, wanted, name in log)
+        _panel(axes, found, name, wanted, axis_of[name])
     for axes in panels[len(names) :]:
         axes.set_axis_off()
     for axes in panels[::columns]:
@@ -64,9 +66,10 @@ def search_bars(
     panels[0].set_ylim(low, high)
     if title:
         figure.suptitle(title)
+    kinds = {axis.is_even for axis in axis_of.values()}
+    bar = " or ".join(_MEANING[is_even] for is_even in sorted(kinds, reverse=True))
     figure.supxlabel(
-        "bar: best trial with this value (the axis need not begin at 0); dot: every trial",
-        fontsize=9,
+        f"bar: best trial {bar} (the axis need not begin at 0); dot: every trial", fontsize=9
     )
     return figure
 
@@ -83,19 +86,20 @@ def _panel(
     trials: Sequence[tuple[Mapping[str, Any], float]],
     name: str,
     wanted: Quantity,
-    log: bool,
+    axis: Scale,
 ) -> None:
-    axis = scale(trials, name, log)
     overall = wanted.best(value for _, value in trials)
     if axis.is_even:
         edges = [(place - 0.35, place + 0.35) for place in range(len(axis.values))]
-        axes.set_xticks(range(len(axis.values)), [text(value) for value in axis.values])
-        if sum(len(text(value)) for value in axis.values) > 36:
-            axes.tick_params(axis="x", labelrotation=45)
     else:
-        edges = _bins(*axis.ends(), log)
-        if log:
-            axes.set_xscale("log")
+        edges = _bins(*axis.ends(), axis.log)
+    if axis.log:
+        axes.set_xscale("log")
+        axes.tick_params(axis="x", which="minor", labelbottom=False)
+    ticks = axis.ticks()
+    axes.set_xticks([axis.place(value) for value in ticks], [text(value) for value in ticks])
+    if sum(len(text(value)) for value in ticks) > 36:
+        axes.tick_params(axis="x", labelrotation=45)
     for left, right in edges:
         within = [v for settings, v in trials if left <= axis.place(settings[name]) <= right]
         if within:
@@ -123,7 +127,7 @@ def _panel(
         markeredgecolor="black",
         markeredgewidth=0.9,
     )
-    axes.set_xlabel(label(name) + (" (log scale)" if log and not axis.is_even else ""))
+    axes.set_xlabel(label(name) + (" (log scale)" if axis.log else ""))
     axes.grid(axis="y", color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right"):

@@ -16,6 +16,7 @@ _QUANTITIES = {  # (label, factor, whether higher is better)
     "test_loss": ("test loss (nats per image)", 1.0, False),
 }
 _FEW = 8  # so many different numbers are drawn at even distances, each with its label
+_TICKS = 5  # on an axis of numbers, at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Scale:
         """Of one value, from 0 at the lowest to 1 at the highest."""
         low, high = self.ends()
         at = self.place(value)
-        if self.log and not self.is_even:
+        if self.log:
             low, high, at = math.log(low), math.log(high), math.log(at)
         return (at - low) / (high - low) if high > low else 0.5
 
@@ -122,8 +123,35 @@ class Scale:
             return 0.0, len(self.values) - 1.0
         return float(min(self.values)), float(max(self.values))
 
+    def ticks(self) -> Sequence[Any]:
+        """Values to write at the axis: round ones, if there are any within."""
+        from matplotlib.ticker import LogLocator, MaxNLocator
 
-def scale(trials: Trials, name: str, log: bool = False) -> Scale:
-    """The axis of a setting."""
+        if self.is_even:
+            return self.values
+        low, high = min(self.values), max(self.values)
+        is_whole = all(isinstance(value, int) for value in self.values)
+        number = int if is_whole else float
+        locators = [MaxNLocator(_TICKS, steps=(1, 2, 5, 10), integer=is_whole)]
+        if self.log:  # 0.01, 0.1, 1, or where these are too few: 1, 2, 5, 10
+            locators = [LogLocator(), LogLocator(subs=(1, 2, 5)), *locators]
+        for locator in locators:
+            ticks = [number(tick) for tick in locator.tick_values(low, high) if low <= tick <= high]
+            if len(ticks) > 2:
+                return ticks
+        return [low, high]
+
+
+def scale(trials: Trials, name: str, kind: str | None = None) -> Scale:
+    """The axis of a setting.
+
+    Args:
+        trials: with its values.
+        name: of the setting.
+        kind: "linear" or "log": to scale, however few its values; None: to scale if there are
+            many different numbers.
+    """
     values = different(trials, name)
-    return Scale(values, len(values) <= _FEW or not all(map(is_number, values)), log)
+    is_few = len(values) <= (1 if kind else _FEW)
+    is_even = is_few or not all(map(is_number, values))
+    return Scale(values, is_even, kind == "log" and not is_even)

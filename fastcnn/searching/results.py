@@ -135,13 +135,15 @@ def draw(out: Path, trials: Sequence[Trial], plan: Plan) -> None:
     from ..plots.settings import searched
 
     pairs = [(trial.settings, trial.value) for trial in trials if trial.is_over and trial.settings]
-    log = [axis.name for axis in plan.axes if isinstance(axis, Range) and axis.log]
+    scales = {
+        axis.name: "log" if axis.log else "linear" for axis in plan.axes if isinstance(axis, Range)
+    }
     model = plan.config(pairs[0][0]).model.model
     title = f"{model}: {len(pairs)} trials of a {plan.method} search"
-    plots.save(plots.search_bars(pairs, plan.objective, log, title), out / "bars.png")
+    plots.save(plots.search_bars(pairs, plan.objective, scales, title), out / "bars.png")
     plots.save(plots.search_history(pairs, plan.objective, title), out / "history.png")
     if len(searched(pairs)) > 1:
-        picture = plots.search_parallel(pairs, plan.objective, log, title)
+        picture = plots.search_parallel(pairs, plan.objective, scales, title)
         plots.save(picture, out / "parallel.png")
     if len(searched(pairs)) > 1 and plan.method == "grid":
         plots.save(plots.search_grid(pairs, plan.objective, title), out / "grid.png")
