@@ -12,17 +12,17 @@ Example:
 """
 
 import dataclasses
-import difflib
 import math
 import tomllib
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
+from .backends import nearest
 from .data.augment import Augment
 
 # The default help shows an optional number as "{None}|INT"; N and X read better.
@@ -257,10 +257,10 @@ def replace(config: Config, settings: Mapping[str, Any]) -> Config:
     return dataclasses.replace(config, **replaced)
 
 
-def _unknown(name: str, known: list[str]) -> str:
-    matches = difflib.get_close_matches(name.replace("-", "_"), known, n=1, cutoff=0.5)
-    hint = f"did you mean {matches[0]!r}?" if matches else f"known are {', '.join(known)}"
-    return f"there is no setting {name!r}; {hint}"
+def _unknown(name: str, known: list[str], kind: str = "setting") -> str:
+    match = nearest(name, known)
+    hint = f"did you mean {match!r}?" if match else f"known are {', '.join(known)}"
+    return f"there is no {kind} {name!r}; {hint}"
 
 
 def _converted(name: str, value: Any, hint: Any) -> Any:
@@ -331,8 +331,10 @@ def read_tables(path: str | Path) -> dict[str, Any]:
         raise PlaceError(f"the configuration file {path} is not valid TOML: {error}") from None
 
 
-def from_tables(tables: Mapping[str, Any]) -> dict[str, Any]:
+def from_tables(tables: Mapping[str, Any], others: Sequence[str] = ()) -> dict[str, Any]:
     """Settings in the tables of their groups or at the top level, checked, as a flat dict.
+
+    Tables named in ``others`` are passed over.
 
     Raises
     ------
@@ -353,13 +355,15 @@ def from_tables(tables: Mapping[str, Any]) -> dict[str, Any]:
         settings[name] = _converted(name, value, hint)
 
     for key, value in tables.items():
+        if key in others:
+            continue
         if not isinstance(value, dict):
             add(None, key, value)
         elif key in _groups():
             for name, entry in value.items():
                 add(key, name, entry)
         else:
-            raise ConfigError(_unknown(key, list(_groups())).replace("setting", "table"))
+            raise ConfigError(_unknown(key, [*_groups(), *others], "table"))
     return settings
 
 

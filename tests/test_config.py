@@ -50,7 +50,11 @@ def test_settings_without_table(tmp_path):
     [
         ("epoch = 3", "no setting 'epoch'; did you mean 'epochs'"),
         ("batch-size = 3", "did you mean 'batch_size'"),
+        ("lrate = 0.1", "did you mean 'lr'"),
+        ("normalize = 1", "did you mean 'normalization'"),
+        ("smoothing = 0.1", "did you mean 'label_smoothing'"),
         ("[optimiser]\nlr = 1", "no table 'optimiser'; did you mean 'optimizer'"),
+        ("[setting]\nlr = 1", "no table 'setting'"),
         ("[data]\nlr = 1", r"lr belongs into the table \[optimizer\], not \[data\]"),
         ("lr = 1\n[optimizer]\nlr = 2", "lr is given twice"),
         ('epochs = "ten"', "epochs must be a whole number, got 'ten'"),

@@ -221,6 +221,8 @@ def test_toml_round_trip(search, tmp_path):
         ("[search.space]\nlr = ['fast']", "lr must be a number"),
         ("[search.space]\nlr = {low = 1, high = 2, log = 1}", "must be a list or a table"),
         ("[optimiser]\nlr = 0.1", "did you mean 'optimizer'"),
+        ("[serach]\nmethod = 'grid'", "no table 'serach'; did you mean 'search'"),
+        ("[xyz]\nlr = 1", "known are data, .*, search"),
         ("[search", "is not valid TOML"),
     ],
 )

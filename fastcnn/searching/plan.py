@@ -247,5 +247,5 @@ def from_file_tables(tables: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{name: value for name, value in search.items() if name != "space"},
         "axes": [space.from_toml(name, value) for name, value in axes.items()],
-        "fixed": from_tables({name: each for name, each in tables.items() if name != "search"}),
+        "fixed": from_tables(tables, others=["search"]),
     }
