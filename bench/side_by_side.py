@@ -6,7 +6,7 @@ The two take turns, each in a process of its own (`bench.sides` says what they d
 faster of its two memory layouts, tried before the first round.
 
 Prints a table, and writes side_by_side.json and side_by_side.png into --out. Needs the extra
-`compare`: pip install 'fastcnn[compare]'.
+`compare`: pip install '.[compare]' in the folder of the clone.
 """
 
 import contextlib

@@ -247,7 +247,9 @@ def alternate(workers: Sequence[Worker], rounds: int, seconds: float) -> list[li
 def need_torch() -> None:
     """Raise unless PyTorch is there."""
     if importlib.util.find_spec("torch") is None:
-        raise SystemExit("PyTorch is not installed: pip install 'fastcnn[compare]'")
+        raise SystemExit(
+            "PyTorch is not installed: pip install '.[compare]' in the folder of the clone"
+        )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import pytest
 from fastcnn.config import Config, read_toml, replace, to_dict
 from fastcnn.search import main
 
-pytest.importorskip("optuna", reason="a search needs Optuna: pip install fastcnn[search]")
+pytest.importorskip("optuna", reason="a search needs Optuna: pip install '.[search]'")
 
 COMMAND = [sys.executable, "-m", "fastcnn.search"]
 DATA = [
@@ -284,7 +284,8 @@ def test_without_optuna_a_sentence(tmp_path):
     command = [sys.executable, "-c", code, *QUICK, "--search", "lr=0.1,1", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 2
-    assert done.stderr == "error: a search needs Optuna: pip install 'fastcnn[search]'\n"
+    sentence = "a search needs Optuna: pip install '.[search]' in the folder of the clone"
+    assert done.stderr == f"error: {sentence}\n"
 
 
 def test_optuna_is_imported_late():

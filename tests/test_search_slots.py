@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-optuna = pytest.importorskip("optuna", reason="a search needs Optuna: pip install fastcnn[search]")
+optuna = pytest.importorskip("optuna", reason="a search needs Optuna: pip install '.[search]'")
 
 import sqlalchemy.exc  # noqa: E402
 from optuna.exceptions import StorageInternalError  # noqa: E402

@@ -184,7 +184,7 @@ def _search(wanted: SearchOptions, plan: Plan) -> "Search":
         If Optuna is not installed, or an option does not fit.
     """
     if importlib.util.find_spec("optuna") is None:
-        raise ConfigError("a search needs Optuna: pip install 'fastcnn[search]'")
+        raise ConfigError("a search needs Optuna: pip install '.[search]' in the folder of the clone")
     if wanted.workers < 1:
         raise ConfigError(f"workers must be at least 1, got {wanted.workers}")
     from ..searching import database

@@ -63,7 +63,9 @@ def table(lab: Laboratory) -> Section:
         "`fastcnn/reproduction/scripts/mnist_fastcnn.py` and `mnist_pytorch.py`."
     )
     if not has_torch:
-        section.notes.append("PyTorch is not installed (`pip install 'fastcnn[compare]'`).")
+        section.notes.append(
+            "PyTorch is not installed (`pip install '.[compare]'` in the folder of the clone)."
+        )
     for claim, slow, fast in (
         ("PyTorch trains faster than NumPy", numpy_epoch, runs.get("pytorch")),
         ("fastcnn trains faster than PyTorch", runs.get("pytorch"), runs["fastcnn"]),
