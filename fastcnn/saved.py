@@ -136,6 +136,11 @@ class Saved:
         return data
 
 
+def holds_run(folder: Path) -> bool:
+    """Whether a folder holds a training run, or what is left of one."""
+    return any((folder / name).is_file() for name in ("config.toml", "history.csv", "best.npz"))
+
+
 def was_run_with(folder: Path, config: Config) -> bool:
     """Whether the run in a folder was begun with these settings, on whatever machine."""
     try:

@@ -205,16 +205,17 @@ def test_show_draws_again_and_runs_nothing(undisturbed, capsys):
 
 
 def test_a_finished_search_can_be_longer_but_not_another(tmp_path, capsys):
-    ranges = [*QUICK, "--search", "lr=0.01..0.1:log", "--method", "random", "--out", str(tmp_path)]
-    assert main([*ranges, "--trials", "2", "--quiet"]) == 0
-    first = rows(tmp_path)
-    assert main(["--out", str(tmp_path), "--trials", "3", "--quiet"]) == 0
-    assert rows(tmp_path)[:2] == first
-    assert len(rows(tmp_path)) == 3
+    ranges = [*QUICK, "--search", "lr=0.01..0.1:log", "--method", "random", "--out"]
+    assert main([*ranges, str(tmp_path / "before"), "--trials", "2", "--quiet"]) == 0
+    out = (tmp_path / "before").rename(tmp_path / "out")
+    first = rows(out)
+    assert main(["--out", str(out), "--trials", "3", "--quiet"]) == 0
+    assert rows(out)[:2] == first
+    assert len(rows(out)) == 3
     assert capsys.readouterr().out == ""
-    assert main([*ranges, "--trials", "3", "--epochs", "2"]) == 2
+    assert main([*ranges, str(out), "--trials", "3", "--epochs", "2"]) == 2
     assert "begun with other settings, epochs was 1 and is 2" in capsys.readouterr().err
-    plan = tomllib.loads((tmp_path / "search.toml").read_text())
+    plan = tomllib.loads((out / "search.toml").read_text())
     assert plan["search"]["trials"] == 3 and plan["data"]["dataset"] == "digits"
 
 
@@ -273,7 +274,72 @@ def test_refused(arguments, sentence, tmp_path, monkeypatch, capsys):
 def test_a_search_in_another_database_is_not_begun_anew(tmp_path, capsys):
     (tmp_path / "search.toml").write_text("[search.space]\nlr = [0.1, 1.0]\n")
     assert main(["--out", str(tmp_path)]) == 2
-    assert "are elsewhere: give --storage" in capsys.readouterr().err
+    assert "give --storage if it was begun with it, else restore" in capsys.readouterr().err
+    assert not (tmp_path / "search.db").exists()
+
+
+def begin(folder: Path, name: str) -> None:
+    """Begin a search in its own database, train nothing."""
+    from fastcnn.searching import database, plan, slots, space
+
+    folder.mkdir(exist_ok=True)
+    search = plan.make({"dataset": "digits", "validation": 0.2}, [space.from_text("lr=0.1,1")])
+    study = database.join(database.connect(database.default_url(folder)), name, search)
+    slots.Slots(study, search.trials).fill()
+    (folder / "search.toml").write_text(search.to_toml())
+
+
+def test_a_folder_can_be_renamed(tmp_path):
+    begin(tmp_path / "before", "before")
+    (tmp_path / "before").rename(tmp_path / "after")
+    assert main(["--show", str(tmp_path / "after"), "--quiet"]) == 0
+    assert [row["state"] for row in rows(tmp_path / "after")] == ["waiting", "waiting"]
+
+
+@pytest.mark.parametrize("option", ["--show", "--out"])
+def test_of_several_searches_in_a_folder_one_must_be_named(option, tmp_path, capsys):
+    begin(tmp_path, "one")
+    begin(tmp_path, "two")
+    assert main([option, str(tmp_path)]) == 2
+    assert "holds several searches: give --name, one of one, two\n" in capsys.readouterr().err
+    assert main(["--show", str(tmp_path), "--name", "two", "--quiet"]) == 0
+
+
+def test_the_searches_in_a_database_are_named(tmp_path, capsys):
+    begin(tmp_path, "one")
+    storage = ["--storage", f"sqlite:///{tmp_path / 'search.db'}"]
+    assert main(["--show", str(tmp_path), *storage]) == 2
+    assert f"no search {tmp_path.name!r}: give --name, one of one\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--show", "--out"])
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda file: file.unlink(), "has no trials in its search.db"),
+        (lambda file: file.write_bytes(b""), "has no trials in its search.db"),
+        (lambda file: file.write_bytes(file.read_bytes()[:9000]), "search.db cannot be used"),
+        (lambda file: file.write_bytes(b"nonsense" * 999), "search.db cannot be used"),
+    ],
+    ids=["missing", "empty", "cut off", "nonsense"],
+)
+def test_a_database_that_is_lost(option, damage, sentence, tmp_path, capsys):
+    begin(tmp_path, tmp_path.name)
+    damage(tmp_path / "search.db")
+    assert main([option, str(tmp_path)]) == 2
+    errors = capsys.readouterr().err
+    assert sentence in errors and errors.count("\n") == 1
+    assert "restore the file, or begin anew with another --out" in errors
+    assert "still in the folder trials" in errors
+
+
+@pytest.mark.parametrize("name", ["config.toml", "history.csv", "best.npz"])
+def test_the_folder_of_a_training_run_is_left_alone(name, tmp_path, capsys):
+    (tmp_path / name).touch()
+    assert main([*QUICK, "--search", "lr=0.1,1", "--out", str(tmp_path)]) == 2
+    sentence = f"{tmp_path} holds a training run: give a folder of its own as --out"
+    assert sentence in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_without_optuna_a_sentence(tmp_path):

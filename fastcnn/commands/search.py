@@ -20,6 +20,7 @@ import tyro
 from .. import config as settings
 from .. import presets
 from ..config import Config, ConfigError
+from ..saved import holds_run
 from ..searching import plan as plans
 from ..searching import space
 from ..searching.plan import Plan
@@ -68,7 +69,8 @@ class SearchOptions:
     storage: Annotated[str | None, tyro.conf.arg(metavar="URL|None")] = None
     """Database in which machines share the search. None: the SQLite file search.db in --out."""
     name: _Text = None
-    """Name of the search in the database. None: the name of the folder --out."""
+    """Name of the search in the database. None: that of the only one in --out, or the name of the
+    folder."""
     show: Annotated[str | None, tyro.conf.arg(metavar="DIR|None")] = None
     """Write table and pictures of the search in DIR as it stands, and run nothing."""
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -184,7 +186,9 @@ def _search(wanted: SearchOptions, plan: Plan) -> "Search":
         If Optuna is not installed, or an option does not fit.
     """
     if importlib.util.find_spec("optuna") is None:
-        raise ConfigError("a search needs Optuna: pip install '.[search]' in the folder of the clone")
+        raise ConfigError(
+            "a search needs Optuna: pip install '.[search]' in the folder of the clone"
+        )
     if wanted.workers < 1:
         raise ConfigError(f"workers must be at least 1, got {wanted.workers}")
     from ..searching import database
@@ -192,11 +196,20 @@ def _search(wanted: SearchOptions, plan: Plan) -> "Search":
 
     model = plan.config(plan.settings(0)).model.model
     out = Path(wanted.show or wanted.out or f"runs/search-{model}")
-    if wanted.storage is None and (out / _PLAN).is_file() and not (out / database.FILE).is_file():
-        raise ConfigError(f"the trials of the search in {out} are elsewhere: give --storage")
+    is_begun = (out / _PLAN).is_file()
+    if not is_begun and holds_run(out):
+        raise ConfigError(f"{out} holds a training run: give a folder of its own as --out")
+    names = [] if wanted.storage is not None else database.kept_in(out)
+    if is_begun and wanted.storage is None and not names:
+        raise ConfigError(
+            f"the search in {out} has no trials in its {database.FILE}: give --storage if it was "
+            f"begun with it, else {database.WITHOUT_FILE}"
+        )
+    if wanted.name is None and len(names) > 1:
+        raise ConfigError(f"{out} holds several searches: give --name, one of {', '.join(names)}")
+    name = wanted.name or (names[0] if names else out.resolve().name)
     url = wanted.storage or database.default_url(out)
-    place = Place(out, url, wanted.name or out.resolve().name)
-    return Search(plan, place, quiet=wanted.quiet)
+    return Search(plan, Place(out, url, name), quiet=wanted.quiet)
 
 
 def _again(wanted: SearchOptions, out: Path) -> str:

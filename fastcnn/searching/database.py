@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,12 @@ from .samplers import PlanSampler
 
 FILE = "search.db"
 """Name of the SQLite file in the folder of the results."""
+
+WITHOUT_FILE = (
+    "restore the file, or begin anew with another --out (or --storage); the networks of finished "
+    "trials are still in the folder trials"
+)
+"""What to do about a database that is lost."""
 
 _PLAN = "fastcnn"  # the study's attribute that holds the plan
 _WAIT = 60  # seconds that SQLite waits for another process's transaction
@@ -86,9 +93,15 @@ def _refusal(url: str, error: Exception) -> str:
             "the database must be given as a URL such as sqlite:///search.db or "
             "postgresql://user@host/name"
         )
-    cause = getattr(error, "orig", None) or error.__cause__ or error
+    cause: BaseException = error
+    if isinstance(cause, OptunaError):
+        cause = cause.__cause__ or cause
+    cause = getattr(cause, "orig", None) or cause.__cause__ or cause
     lines = str(cause).splitlines() or [type(cause).__name__]
-    return f"the database {shown} cannot be used: {lines[0]}"
+    sentence = f"the database {shown} cannot be used: {lines[0]}"
+    if type(cause) is sqlite3.DatabaseError:  # what it has when the file itself is wrong
+        sentence += f"; {WITHOUT_FILE}"
+    return sentence
 
 
 def join(storage: optuna.storages.RDBStorage, name: str, plan: Plan) -> optuna.Study:
@@ -119,9 +132,18 @@ def join(storage: optuna.storages.RDBStorage, name: str, plan: Plan) -> optuna.S
     return study
 
 
-def exists(storage: optuna.storages.RDBStorage, name: str) -> bool:
-    """Whether there is a study of that name."""
-    return name in optuna.get_all_study_names(storage)
+def kept_in(out: Path) -> list[str]:
+    """Names of the studies in a folder's own SQLite file; none where there is no such file.
+
+    Raises:
+        ConfigError: if the file cannot be used.
+        OSError: likewise.
+    """
+    if not (out / FILE).is_file():
+        return []
+    url = default_url(out)
+    with in_words(url):
+        return optuna.get_all_study_names(connect(url))
 
 
 def _pruner(kind: str) -> optuna.pruners.BasePruner:

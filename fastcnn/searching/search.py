@@ -83,12 +83,13 @@ class Search:
         Raises:
             ValueError: if there is none.
         """
-        file = self.place.out / database.FILE
-        if self.place.url == database.default_url(self.place.out) and not file.is_file():
-            raise PlaceError(f"there is no search in {self.place.out}: it has no {file.name}")
         storage = database.connect(self.place.url)
-        if not database.exists(storage, self.place.name):
-            raise PlaceError(f"the database has no search {self.place.name!r}: give --name")
+        names = optuna.get_all_study_names(storage)
+        if self.place.name not in names:
+            there = f"one of {', '.join(names)}" if names else "it has none"
+            raise PlaceError(
+                f"the database has no search {self.place.name!r}: give --name, {there}"
+            )
         self.study = database.join(storage, self.place.name, self.plan)
 
     def _pin_dataset(self) -> None:
