@@ -130,7 +130,9 @@ def _dropout(lab: Laboratory) -> Section:
         line = accuracy(f"dropout {rate:g}: validation", best_validation(runs[rate]))
         section.lines.append(line)
     trials = [({"dropout": rate}, best_validation(runs[rate]).mean) for rate in rates]
-    figure = plots.search_bars(trials, title="cifar-cnn: validation accuracy by dropout rate")
+    figure = plots.search_bars(
+        trials, title="cifar-cnn: validation accuracy by dropout rate", scales={"dropout": "linear"}
+    )
     section.pictures.append(Picture("s3-dropout", figure, "Random search over the dropout rate."))
     chosen = max(rates, key=lambda rate: best_validation(runs[rate]).mean)
     found = best.but(dropout=chosen, epochs=20)
