@@ -41,7 +41,7 @@ class Place(NamedTuple):
     layer: Layer
 
     def __str__(self) -> str:
-        return f"{self.label} (layer {self.path})"
+        return self.label
 
 
 # --- layers ---------------------------------------------------------------------------------------

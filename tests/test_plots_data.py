@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from fastcnn import Sequential, analysis, models, plots
@@ -151,6 +152,8 @@ def test_histograms_and_norms():
     panels = plots.weight_histograms(weights).axes
     for axes, weight in zip(panels, weights.values(), strict=True):
         assert sum(bar.get_height() for bar in axes.patches) == weight.size
+    many = plots.weight_histograms({"Dense 1": RANDOM.standard_normal((500, 500))}).axes[0]
+    assert "12,000" in [tick.get_text() for tick in many.get_yticklabels()]
     norms = {
         name: np.linalg.norm(analysis.neurons(weight), axis=1) for name, weight in weights.items()
     }
@@ -183,6 +186,14 @@ def test_probabilities():
     assert [bar.get_width() for bar in bars] == pytest.approx([10, 60, 20, 10])
     assert [bool(bar.get_hatch()) for bar in bars] == [False, False, True, False]
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), image.transpose(1, 2, 0))
+    assert figure.axes[0].get_xlabel() == "true: class 2\npredicted: class 1"
+    assert figure.axes[1].get_xlim() == (0, 100)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    left, low, right, high = map(int, bars[2].get_window_extent().padded(-2).extents)
+    pixels = np.asarray(canvas.buffer_rgba())[::-1][low:high, left:right, :3]
+    assert pixels.max(axis=2).min() < 100  # the hatching is black
+    assert faults(plots.class_probabilities(image, np.eye(4)[0], NAMES)) == []
 
 
 def test_variance_and_gradients_draw_every_layer():
@@ -221,7 +232,7 @@ def test_misclassified_shows_the_most_certain_mistakes():
     figure = plots.misclassified(images, labels, rows, NAMES, "net")
     assert figure.get_suptitle() == "net: 2 of 4 images wrong"
     first, second = (axes.get_title() for axes in figure.axes[:2])
-    assert first.startswith("true: class 2\npredicted: class 1") and "90.0%" in first
+    assert first.startswith("true: class 2\npredicted: class 1") and "90.0% sure" in first
     assert second.startswith("true: class 1\npredicted: class 0")
     assert faults(figure) == []
     assert "1 of which" in plots.misclassified(images, labels, rows, NAMES, most=1).get_suptitle()
@@ -237,6 +248,7 @@ def test_schedules_hold_each_rate_for_an_epoch():
     assert step.get_linestyle() != cosine.get_linestyle()
     by_step = plots.schedule_curves({"warm-up": [0.1, 0.2, 0.3, 0.4]}, steps_per_epoch=2)
     assert list(by_step.axes[0].lines[0].get_xdata()) == [0, 0.5, 1, 1.5, 2]
+    assert by_step.axes[0].lines[0].get_marker() == "" != step.get_marker()
     with pytest.raises(ValueError, match="at least one rate"):
         plots.schedule_curves({"none": []})
 

@@ -56,7 +56,9 @@ def parameter_bars(
             axes.bar(numbers, array.ravel() - start, bottom=start, **style.BAR)
         else:  # edges would hide bars so thin
             edges = np.arange(array.size + 1) - 0.5
-            axes.stairs(array.ravel(), edges, baseline=start, fill=True, color=style.BAR["color"])
+            axes.stairs(
+                array.ravel(), edges, baseline=start, fill=True, color=style.BAR["facecolor"]
+            )
         axes.axhline(start, color="black", linewidth=0.8)
         axes.set_title(name, fontsize=10)
         axes.set_xlim(-0.7, array.size - 0.3)

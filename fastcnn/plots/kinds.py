@@ -70,7 +70,7 @@ def _biases(view: View) -> "Figure":
 def _gamma_beta(view: View) -> "Figure":
     places = view.some(analysis.with_parameter(view.model, "gamma"), "normalisation layers")
     arrays = {
-        f"{name} of {place if len(places) <= 4 else place.label}": place.layer.params[name]
+        f"{name} of {place}": place.layer.params[name]
         for place in places
         for name in ("gamma", "beta")
     }

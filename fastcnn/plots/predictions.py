@@ -59,7 +59,7 @@ def predictions(
         colour, symbol = _RIGHT if right else _WRONG
         lines = [f"true: {class_names[true]}", f"predicted: {class_names[guess]} {symbol}"]
         if probabilities is not None:
-            lines.append(f"certain to {probabilities[index]:.1%}")
+            lines.append(f"{probabilities[index]:.1%} sure")
         style.show_image(axes, image)
         axes.set_title("\n".join(lines), color=colour, fontsize=9)
         for spine in axes.spines.values():

@@ -41,8 +41,10 @@ def class_probabilities(
     figure = style.new_figure(9, max(3.4, 1.2 + 0.28 * len(class_names)), title)
     left, right = figure.subplots(1, 2, width_ratios=(1, 2))
     style.show_image(left, image)
+    told = [f"predicted: {class_names[int(probabilities.argmax())]}"]
     if label is not None:
-        left.set_xlabel(f"true class: {class_names[label]}")
+        told.insert(0, f"true: {class_names[label]}")
+    left.set_xlabel("\n".join(told))
     numbers = np.arange(len(probabilities))
     bars = right.barh(numbers, 100 * probabilities, **style.BAR)
     if label is not None:
@@ -52,8 +54,7 @@ def class_probabilities(
     names = [f"{name} (true)" if k == label else name for k, name in enumerate(class_names)]
     right.set_yticks(numbers, names)
     right.invert_yaxis()
-    right.set_xlim(0, 112)
-    right.set_xticks(range(0, 101, 20))
+    right.set_xlim(0, 100)
     right.set_xlabel("probability (%)")
     style.tidy(right)
     right.grid(visible=False, axis="y")

@@ -38,10 +38,10 @@ def schedule_curves(
     axes = figure.subplots()
     for index, (name, values) in enumerate(rates.items()):
         done = [step / steps_per_epoch for step in range(len(values) + 1)]
-        axes.plot(
-            done, [*values, values[-1]], drawstyle="steps-post", label=name,
-            **style.line_style(index, len(values)),
-        )  # fmt: skip
+        look = style.line_style(index, len(values))
+        if steps_per_epoch > 1:
+            look["marker"] = ""  # would be taken for the steps, but cannot be as many
+        axes.plot(done, [*values, values[-1]], drawstyle="steps-post", label=name, **look)
     axes.set_ylim(0, 1.05 * max(map(max, rates.values())))
     style.limit_ticks(axes.xaxis, 9, whole=True)
     axes.set_xlabel("epochs done")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = "cividis"  # of all heat maps: from dark to light, alike for the colour-blind
-BAR = {"color": "#4c6a92", "edgecolor": "black", "linewidth": 0.5}
-MARKED_BAR = {"color": "#e6b450", "edgecolor": "black", "linewidth": 0.5, "hatch": "///"}
+BAR = {"facecolor": "#4c6a92", "edgecolor": "black", "linewidth": 0.5}
+MARKED_BAR = {"facecolor": "#e6b450", "edgecolor": "black", "linewidth": 0.5, "hatch": "///"}
 
 _LINE_COLOURS = (
     "#1b3a6b",
@@ -35,6 +35,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _MANY_POINTS = 25  # beyond this many, markers would touch
 _POINTS_PER_INCH = 72
 _HEADING = 12  # points
+_LARGEST = 200  # inches of a picture either way
 _HEADING_LINE = 0.22  # inches
 
 
@@ -42,9 +43,16 @@ def new_figure(width: float, height: float, title: str = "", of_images: bool = F
     """An empty figure of that size in inches; a heading, wrapped to fit, makes it higher.
 
     of_images : whether its panels hold images, which keep their shape and may be moved together.
+
+    Raises ValueError if it would be larger than pictures can be.
     """
     from matplotlib.figure import Figure
 
+    if max(width, height) > _LARGEST:
+        raise ValueError(
+            f"the picture would have {width:,.0f} x {height:,.0f} inches, more than {_LARGEST} "
+            f"either way: ask for less in it"
+        )
     heading = wrapped(title, width, _HEADING)
     lines = heading.count("\n") + 1 if title else 0
     figure = Figure(
@@ -62,14 +70,14 @@ def wrapped(text: str, width: float, points: float) -> str:
     return "\n".join(textwrap.fill(line, letters) for line in text.splitlines())
 
 
-def line_style(index: int, points: int = 1) -> dict[str, Any]:
-    """How line number `index` of a picture is drawn; eight differ in all of colour and marker."""
+def line_style(index: int, points: int) -> dict[str, Any]:
+    """How line number `index`, of so many points, is drawn; eight differ in colour and marker."""
     return {
         "color": _LINE_COLOURS[index % len(_LINE_COLOURS)],
         "linestyle": _STYLES[index % len(_STYLES)],
         "marker": _MARKERS[index % len(_MARKERS)],
         "markevery": max(1, math.ceil(points / _MANY_POINTS)),
-        "markersize": 4,
+        "markersize": 4 if points > 1 else 6,  # one alone is all there is to see
         "linewidth": 1.6,
     }
 
@@ -95,6 +103,12 @@ def limit_ticks(axis: "Axis", most: int, whole: bool = False) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(nbins=most, integer=whole))
+
+
+def count(axis: "Axis", most: int) -> None:
+    """An axis that counts, such as 250,000 weights: at most so many steps between its ticks."""
+    limit_ticks(axis, most, whole=True)
+    axis.set_major_formatter("{x:,.0f}")
 
 
 def log_or_linear(axes: "Axes", values: Sequence[float]) -> None:

@@ -36,7 +36,7 @@ def activation_variance(variances: Mapping[str, Mapping[str, float]], title: str
     axes = figure.subplots()
     for index, (name, by_layer) in enumerate(variances.items()):
         values = [by_layer[layer] for layer in layers]
-        axes.plot(range(len(layers)), values, label=name, **style.line_style(index))
+        axes.plot(range(len(layers)), values, label=name, **style.line_style(index, len(layers)))
     style.log_or_linear(axes, [v for by_layer in variances.values() for v in by_layer.values()])
     axes.set_xticks(range(len(layers)), layers, rotation=90 if len(layers) > 6 else 0)
     axes.set_xlabel("layer")

@@ -40,6 +40,7 @@ def weight_histograms(weights: Mapping[str, NDArray[np.floating]], title: str = 
         mean, deviation = weight.mean(), weight.std()
         axes.set_title(f"{name}\nmean {mean:.2g}, deviation {deviation:.2g}", fontsize=9)
         style.limit_ticks(axes.xaxis, 4)
+        style.count(axes.yaxis, 5)
 
     return _panels(weights, title, "weight", "number of weights", draw)
 
@@ -66,12 +67,15 @@ def neuron_norms(norms: Mapping[str, NDArray[np.floating]], title: str = "") -> 
 
     def draw(axes: "Axes", name: str, values: NDArray[np.floating]) -> None:
         axes.stairs(
-            np.sort(values)[::-1], np.arange(values.size + 1), fill=True, color=style.BAR["color"]
+            np.sort(values)[::-1],
+            np.arange(values.size + 1),
+            fill=True,
+            color=style.BAR["facecolor"],
         )
         axes.set_xlim(0, values.size)
         axes.set_ylim(0, 1.08 * values.max() or 1)
         axes.set_title(f"{name}: {values.size:,}", fontsize=9)
-        style.limit_ticks(axes.xaxis, 4, whole=True)
+        style.count(axes.xaxis, 4)
 
     return _panels(norms, title, "filters or units, sorted", "norm of the weights", draw)
 
