@@ -226,6 +226,10 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, Arrays]]:
             members = _members(file)
     except FileNotFoundError:
         raise CheckpointError(f"there is no file {path}") from None
+    except IsADirectoryError:
+        best = Path(path) / "best.npz"
+        hint = f"; name {best}" if best.is_file() else ""
+        raise CheckpointError(f"{path} cannot be read: it is a folder{hint}") from None
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from None
     except _NotOurs as error:

@@ -15,7 +15,6 @@ Each file appears only once it is complete.
 """
 
 import contextlib
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +34,7 @@ from . import (
     results,
     training,
 )
-from .config import Config, ConfigError, PlaceError, check, replace, to_toml
+from .config import Config, ConfigError, check, replace, to_toml
 from .history import History
 from .losses import CrossEntropyLoss
 from .model import Sequential
@@ -144,14 +143,7 @@ class Run:
             raise ConfigError(f"{self.out} is the folder of a search: give the run another one")
         if (self.out / "result.json").is_file() and not self._resume:
             self._say(f"note: the finished run in {self.out} is replaced")
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.out):
-                pass
-        except OSError as error:
-            raise PlaceError(
-                f"the folder {self.out} cannot be written to: {error.strerror or error}"
-            ) from None
+        results.make_folder(self.out)
 
     def _load_data(self) -> None:
         options = self.config.data

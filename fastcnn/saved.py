@@ -8,6 +8,7 @@ Example:
 
 import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,10 @@ class Saved:
             raise ValueError(f"there is no run folder or model file {self.path}")
         self.is_run = self.path.is_dir()
         if self.is_run and not (self.path / "config.toml").is_file():
+            inside = [*self.path.glob("*/config.toml"), *self.path.glob("*/*/config.toml")]
+            hint = f"; name one inside it, such as {min(inside).parent}" if inside else ""
             raise ValueError(
-                f"{self.path} is not the folder of a training run: it has no config.toml"
+                f"{self.path} is not the folder of a training run: it has no config.toml{hint}"
             )
 
     def _file(self, name: str, why: str) -> Path:
@@ -63,7 +66,7 @@ class Saved:
     def history(self) -> History:
         """The run's numbers per epoch; `best_epoch` is known once the run is over."""
         path = self._file("history.csv", "the history")
-        history = _read(path, History)
+        history = _read(path, History.from_csv)
         if not history.epochs:
             raise ValueError(f"the run {self.path} has finished no epoch: {path.name} is empty")
         history.best_epoch = self.result.get("best_epoch") or 0
@@ -76,7 +79,7 @@ class Saved:
             raise ValueError(
                 f"the run {self.path} did not track its gradients: train with --track-gradients"
             )
-        return _read(self._file("gradients.csv", "the history of gradients"), Table)
+        return _read(self._file("gradients.csv", "the history of gradients"), Table.from_csv)
 
     @functools.cached_property
     def result(self) -> dict[str, Any]:
@@ -84,11 +87,7 @@ class Saved:
         path = self.path / "result.json"
         if not (self.is_run and path.is_file()):
             return {}
-        try:
-            result = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{path} cannot be read: {error}") from None
-        return result if isinstance(result, dict) else {}
+        return read_json(path)
 
     @property
     def model_name(self) -> str:
@@ -151,8 +150,26 @@ def was_run_with(folder: Path, config: Config) -> bool:
     return all(kept[name] == wanted[name] for name in wanted if name not in MACHINE)
 
 
-def _read(path: Path, kind: type[Table]) -> Any:
+def read_json(path: Path) -> dict[str, Any]:
+    """The names and values in a JSON file of a run.
+
+    Raises:
+        ValueError: if it cannot be read or is damaged; one sentence, which names it.
+    """
+    return _read(path, _from_json, "remove it, or train again")
+
+
+def _from_json(text: str) -> dict[str, Any]:
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError("it does not hold names and values")
+    return values
+
+
+def _read(path: Path, parse: Callable[[str], Any], advice: str = "train again") -> Any:
     try:
-        return kind.from_csv(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
+        return parse(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}; {advice}") from None

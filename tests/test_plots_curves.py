@@ -42,7 +42,7 @@ def test_curves_draw_the_numbers():
 def test_one_epoch_is_visible():
     figure = curves(history(1))
     train, _test = figure.axes[0].lines
-    assert train.get_marker() == "o"
+    assert train.get_marker() == "o" and train.get_markersize() == 6
     assert figure.axes[0].get_ylim()[1] > 1.0
     assert list(figure.axes[0].get_xticks()) == [1]
     assert faults(figure) == []
@@ -102,7 +102,9 @@ def test_lines_differ_without_colour():
     [
         (({},), "at least one run"),
         (({"a": history(2)}, "speed"), "a curve shows"),
-        (({"a": history(2)}, "loss", "val"), "the run a has no val_loss"),
+        (({"a": history(2)}, "loss", "val"), "part must be train or test for loss of the run a"),
+        (({"a": history(2)}, "lr", "test"), "part must be train for lr of the run a, got test"),
+        (({"a": history(2)}, "seconds"), "quantity must be one of loss, accuracy, lr for"),
     ],
 )
 def test_refused_in_a_sentence(arguments, sentence):

@@ -1,6 +1,7 @@
 """Every kind of picture of real networks: nothing overlaps or is cut off; the command line."""
 
 import dataclasses
+import re
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastcnn.saved
-from fastcnn import Sequential, models
+from fastcnn import Sequential, models, plots
 from fastcnn.config import Config, replace, to_toml
 from fastcnn.data import Dataset
 from fastcnn.history import History, Table
@@ -228,12 +229,23 @@ def test_explanations(capsys):
         (["filters"], "of what?"),
         (["filter", "{runs}/cifar-cnn"], "did you mean 'filters'"),
         (["filters", "{runs}/absent"], "there is no run folder or model file"),
-        (["filters", "{runs}"], "is not the folder of a training run: it has no config.toml"),
+        (["filters", "{runs}"], "it has no config.toml; name one inside it, such as {runs}/cifar-"),
+        (["filters", "{runs}/cifar-cnn", "--dpi", "100000"], "dpi must be 1 to "),
+        (["filters", "{runs}/cifar-cnn", "--dpi", "0"], "dpi must be 1 to "),
+        (
+            ["filters", "{runs}/cifar-cnn", "--out", "{runs}/cifar-cnn/best.npz/a.png"],
+            "it is a file, not",
+        ),
+        (["all", "{runs}/cifar-cnn", "--out", "{runs}/cifar-cnn/best.npz"], "it is a file, not a"),
+        (
+            ["overlay", "{runs}/cifar-cnn", "--quantity", "lr", "--part", "test"],
+            "must be train for",
+        ),
         (["filters", "{runs}/cifar-mlp"], "cifar-mlp on cifar10 has no convolutions"),
         (["filters", "{runs}/cifar-cnn", "--out", "picture.jpg"], "must end with .png"),
         (["filters", "{runs}/cifar-cnn", "--most", "0"], "most must be at least 1"),
         (["filters", "{runs}/cifar-cnn/config.toml"], "is not a fastcnn checkpoint"),
-        (["curves", "{runs}/cifar-cnn/best.npz"], "name a run's folder"),
+        (["curves", "{runs}/cifar-cnn/best.npz"], "the history is kept by runs: name a run's"),
         (["confusion", "{runs}/cifar-cnn/best.npz"], "give --dataset"),
         (["confusion", "{runs}/cifar-cnn", "--dataset", "mnist"], "takes images of shape"),
         (["probabilities", "{runs}/cifar-cnn", "--image", "60"], "image must be 0 to 59, got 60"),
@@ -244,7 +256,7 @@ def test_explanations(capsys):
 def test_refused_in_one_sentence(runs, capsys, arguments, sentence):
     assert main([argument.format(runs=runs) for argument in arguments]) == 2
     error = capsys.readouterr().err
-    assert sentence in error
+    assert sentence.format(runs=runs) in error
     assert len(error.splitlines()) == 1
 
 
@@ -257,16 +269,47 @@ def test_damaged_files(runs, tmp_path, capsys):
     assert "train with --track-gradients" in capsys.readouterr().err
     (folder / "history.csv").write_text("epoch,loss\n1,much\n")
     assert main(["curves", str(folder)]) == 2
-    assert "history.csv cannot be read: line 2" in capsys.readouterr().err
+    assert "history.csv is damaged: line 2" in capsys.readouterr().err
+    shutil.copy(runs / "mnist-baseline" / "history.csv", folder)
+    for text in ("{", "[1]"):
+        (folder / "result.json").write_text(text)
+        assert main(["curves", str(folder)]) == 2
+        assert "result.json is damaged: " in capsys.readouterr().err
     (folder / "best.npz").write_bytes((folder / "best.npz").read_bytes()[:5000])
     assert main(["filters", str(folder)]) == 2
     assert "best.npz is damaged" in capsys.readouterr().err
 
 
-def test_a_place_that_cannot_be_written(runs, tmp_path, capsys):
+def test_missing_folders_are_made(runs, tmp_path):
+    out = tmp_path / "absent" / "too" / "a.png"
+    assert main(["biases", str(runs / "mnist-baseline"), "--out", str(out)]) == 0
+    assert out.is_file()
+
+
+def test_what_cannot_be_written_is_named(runs, tmp_path, capsys):
+    (tmp_path / "a.png").mkdir()
     run = str(runs / "mnist-baseline")
-    assert main(["biases", run, "--out", str(tmp_path / "absent" / "a.png")]) == 1
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert main(["biases", run, "--out", str(tmp_path / "a.png")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {tmp_path / 'a.png'} cannot be written: ")
+    assert ".tmp" not in error and len(error.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_pictures_have_a_largest_size(runs):
+    """Refused before anything is drawn."""
+    images = np.zeros((1000, 1, 2, 2), np.uint8)
+    labels = np.zeros(1000, int)
+    with pytest.raises(ValueError, match=r"10 x 480 inches, more than 200 either way"):
+        plots.predictions(images, labels, labels, NAMES["mnist"])
+
+
+def test_the_documentation_names_the_function_of_every_kind():
+    text = (Path(__file__).parents[1] / "docs" / "plots.md").read_text()
+    rows = dict(re.findall(r"^\| ([a-z-]+) \| (`.*`) \|$", text, re.MULTILINE))
+    assert list(rows) == list(KINDS)
+    for names in rows.values():
+        assert set(re.findall("`(.*?)`", names)) <= set(plots.__all__)
 
 
 def test_the_documentation_shows_every_kind():

@@ -1,6 +1,6 @@
 """Options of ``python -m fastcnn.plot``: which picture, of what, where to.
 
-Exit codes: 0 drawn, 1 cannot be written, 2 cannot be drawn.
+Exit codes: 0 drawn, 1 writing failed, 2 cannot be drawn or has no place.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ import tyro
 
 from .. import plots
 from ..plots.kinds import KINDS, Options, draw
+from ..results import make_folder
 from ..saved import Saved
 from . import options
 
@@ -35,7 +36,7 @@ class Arguments:
 
     --list explains the kinds. all draws every kind that the source allows, into a folder.
 
-    Exit codes: 0 drawn, 1 cannot be written, 2 cannot be drawn.
+    Exit codes: 0 drawn, 1 writing failed, 2 cannot be drawn or has no place.
     """
 
     kind: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="KIND")]] = ""
@@ -46,7 +47,7 @@ class Arguments:
     """A run's folder or a saved model (.npz); several runs for the kinds that compare."""
     out: Annotated[str | None, tyro.conf.arg(metavar="FILE|None")] = None
     """Picture (.png, .svg, .pdf), for all a folder. None: KIND.png in the run's folder, or
-    MODEL-KIND.png beside the model."""
+    MODEL-KIND.png beside the model. Missing folders are made."""
     dpi: int = 120
     """Pixels per inch of a PNG."""
     layer: _Number = None
@@ -99,8 +100,6 @@ def _sources(arguments: Arguments) -> list[Saved]:
         raise ValueError(f"which picture? {_PROGRAM} --list explains the kinds")
     if not arguments.sources:
         raise ValueError(f"of what? name a run's folder or a saved model: {arguments.kind} SOURCE")
-    if arguments.dpi < 1:
-        raise ValueError(f"dpi must be at least 1, got {arguments.dpi}")
     return [Saved(source) for source in arguments.sources]
 
 
@@ -118,6 +117,7 @@ def _place(source: Saved, kind: str) -> Path:
 
 def _write(arguments: Arguments, kind: str, sources: Sequence[Saved], path: Path) -> None:
     figure = draw(kind, sources, _picture_options(arguments))
+    make_folder(path.parent)
     plots.save(figure, path, arguments.dpi)
     print(f"written: {path}")
 
@@ -136,7 +136,7 @@ def _draw_all(arguments: Arguments) -> int:
         raise ValueError(f"all is drawn from one run or model, got {len(sources)}")
     place = _place(sources[0], "plots").with_suffix("")
     folder = Path(arguments.out) if arguments.out else place
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     refusals = []
     for kind in KINDS:
         try:

@@ -10,10 +10,11 @@ Example:
     >>> save(figure, "curves.png")  # doctest: +SKIP
 """
 
-import os
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..results import complete
 from .bars import parameter_bars
 from .confusion import confusion
 from .curves import curves, overlay, side_by_side
@@ -63,6 +64,7 @@ __all__ = [
 ]
 
 FORMATS = ("png", "svg", "pdf")
+_MOST_PIXELS = 100e6  # of a picture, which takes some ten bytes for each
 
 
 def save(figure: "Figure", path: str | Path, dpi: int = 120) -> None:
@@ -80,7 +82,7 @@ def save(figure: "Figure", path: str | Path, dpi: int = 120) -> None:
     Raises
     ------
     ValueError
-        If the name ends otherwise.
+        If the name ends otherwise, or the picture would be too large for the memory.
     OSError
         If the file cannot be written.
     """
@@ -88,10 +90,13 @@ def save(figure: "Figure", path: str | Path, dpi: int = 120) -> None:
     kind = path.suffix.lower().removeprefix(".")
     if kind not in FORMATS:
         raise ValueError(f"a picture's name must end with .png, .svg or .pdf, got {path}")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    width, height = figure.get_size_inches()
+    largest = int(math.sqrt(_MOST_PIXELS / (width * height)))
+    if not 1 <= dpi <= largest:
+        raise ValueError(
+            f"dpi must be 1 to {largest} for a picture of {width:.3g} x {height:.3g} inches, "
+            f"got {dpi}"
+        )
     figure.draw_without_rendering()  # the layout of images needs a second pass to be right
-    try:
+    with complete(path) as temporary:
         figure.savefig(temporary, format=kind, dpi=dpi)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -13,7 +13,8 @@ Run = Mapping[str, Sequence[float]]
 
 # Prefix of the key, name, number of the line style.
 _PARTS = (("", "train", 0), ("val_", "validation", 2), ("test_", "test", 1))
-_NAMES = {"": "training", "val": "validation", "test": "test"}
+# Part -> (prefix of the key, what the axis says).
+_NAMES = {"train": ("", "training"), "val": ("val_", "validation"), "test": ("test_", "test")}
 # Quantity -> (what the axis says, factor from the history's unit).
 _QUANTITIES = {
     "loss": ("loss (cross-entropy, nats per image)", 1.0),
@@ -101,7 +102,7 @@ def side_by_side(runs: Mapping[str, Run], title: str = "") -> "Figure":
 def overlay(
     runs: Mapping[str, Run],
     quantity: str = "accuracy",
-    part: str = "",
+    part: str = "train",
     title: str = "",
 ) -> "Figure":
     """One quantity of several runs in one panel, a line each.
@@ -112,7 +113,7 @@ def overlay(
         Name of a run, for the legend -> its history, as `curves` takes it.
     quantity : {"accuracy", "loss", "lr", "seconds"}
         What is drawn.
-    part : {"", "val", "test"}
+    part : {"train", "val", "test"}
         Of which images: those trained on, validated on, tested on.
     title : str
         Heading.
@@ -129,28 +130,37 @@ def overlay(
     _check(runs)
     if quantity not in _QUANTITIES or part not in _NAMES:
         raise ValueError(
-            f"a curve shows {', '.join(_QUANTITIES)} of the part '', 'val' or 'test', got "
+            f"a curve shows {', '.join(_QUANTITIES)} of the part {' or '.join(_NAMES)}, got "
             f"{quantity!r} of {part!r}"
         )
-    key = f"{part}_{quantity}" if part else quantity
+    prefix, images = _NAMES[part]
     label, factor = _QUANTITIES[quantity]
     figure = style.new_figure(8, 4.6 + 0.12 * len(runs), title)
     axes = figure.subplots()
     for index, (name, history) in enumerate(runs.items()):
-        if not history.get(key):
-            raise ValueError(f"the run {name} has no {key}; it has {', '.join(history)}")
-        values = [factor * value for value in history[key]]
+        if not history.get(prefix + quantity):
+            raise ValueError(_absent(name, history, quantity, part))
+        values = [factor * value for value in history[prefix + quantity]]
         axes.plot(
             history["epoch"], values, label=name, **style.line_style(index, len(values))
         )  # fmt: skip
     of_images = quantity in ("loss", "accuracy")
-    axes.set_ylabel(f"{_NAMES[part]} {label}" if of_images else label)
+    axes.set_ylabel(f"{images} {label}" if of_images else label)
     if quantity != "accuracy":
         _from_zero([axes])
     style.count_epochs(axes, [epoch for history in runs.values() for epoch in history["epoch"]])
     style.tidy(axes)
     style.legend_below(figure, axes, columns=3)
     return figure
+
+
+def _absent(name: str, history: Run, quantity: str, part: str) -> str:
+    """The sentence that a run has no such numbers: of which parts or quantities it has some."""
+    parts = [other for other, (prefix, _) in _NAMES.items() if history.get(prefix + quantity)]
+    if parts:
+        return f"part must be {' or '.join(parts)} for {quantity} of the run {name}, got {part}"
+    known = [other for other in _QUANTITIES if history.get(other)]
+    return f"quantity must be one of {', '.join(known)} for the run {name}, got {quantity}"
 
 
 def _check(runs: Mapping[str, Run]) -> None:

@@ -210,17 +210,16 @@ def _named(views: Sequence[View]) -> dict[str, View]:
 
 def _curves(views: Sequence[View]) -> "Figure":
     if len(views) == 1:
-        saved = views[0].saved
-        best = saved.history.best_epoch if saved.config.data.validation else None
-        return plots.curves(saved.history, views[0].name, best)
+        saved, history = views[0].saved, views[0].saved.history
+        best = history.best_epoch if saved.config.data.validation else None
+        return plots.curves(history, views[0].name, best)
     return plots.side_by_side({name: v.saved.history for name, v in _named(views).items()})
 
 
 def _overlay(views: Sequence[View]) -> "Figure":
     options = views[0].options
-    part = "" if options.part == "train" else options.part
     runs = {name: view.saved.history for name, view in _named(views).items()}
-    return plots.overlay(runs, options.quantity, part)
+    return plots.overlay(runs, options.quantity, options.part)
 
 
 def _schedule(views: Sequence[View]) -> "Figure":
