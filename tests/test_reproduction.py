@@ -3,6 +3,7 @@
 Experiments here are of the built-in digits, so that no other data is needed.
 """
 
+import dataclasses
 import html.parser
 import json
 import math
@@ -21,7 +22,7 @@ from fastcnn.config import Config, ConfigError, replace
 from fastcnn.data import Dataset
 from fastcnn.plots import curves
 from fastcnn.reproduce import main
-from fastcnn.reproduction import twins
+from fastcnn.reproduction import s2, s4, twins
 from fastcnn.reproduction.laboratory import (
     FULL,
     QUICK,
@@ -38,9 +39,11 @@ from fastcnn.reproduction.sections import (
     accuracy,
     best_validation,
     convergence_epoch,
+    counted,
     duration,
     histories,
     instability,
+    length,
     of_result,
     pictures,
     reached,
@@ -91,6 +94,7 @@ def test_each_seed_is_a_run_of_its_own(finished) -> None:
 def test_finished_runs_are_kept(finished) -> None:
     lab, runs, said = finished
     before = len(said)
+    assert lab.kept([SMALL, SMALL.once(), SMALL.but(lr=0.5)]) == (2, 4)
     again = lab.train([SMALL, SMALL.once()])
     assert [run.history for run in again[0]] == [run.history for run in runs]
     assert [run.history for run in again[1]] == [runs[0].history]
@@ -265,6 +269,33 @@ def test_instability() -> None:
     assert instability(runs).values == pytest.approx([0, 2**0.5])  # type: ignore[arg-type]
 
 
+def test_what_is_told_comes_from_the_settings(finished, monkeypatch) -> None:
+    """Not from the author's, which a quick run changes."""
+    lab, runs, _ = finished
+    assert length(runs) == "2 epochs" and counted(1, "table") == "1 table"
+    monkeypatch.setattr(s2, "LAB", SMALL)
+    section = s2._table(lab)
+    assert section.lines[0].quantity == "lab-cnn, 200 images, 2 epochs: test accuracy"
+    monkeypatch.setattr(lab, "scale", dataclasses.replace(QUICK, epochs=0.5))
+    section = s2._table(lab)
+    assert section.lines[0].quantity == "lab-cnn, 200 images, 1 epoch: test accuracy"
+    assert "after 1 epoch " in section.verdicts[0].evidence
+    monkeypatch.setattr(s4, "EPOCHS", {2: 50.0, 4: 50.0})
+    monkeypatch.setattr(s4, "_epochs", lambda count: SMALL.but(epochs=count))
+    section = s4._lengths(lab)
+    assert [line.quantity.split(":")[0] for line in section.lines] == [
+        "1 epoch, batch 64", "2 epochs, batch 64",
+    ]  # fmt: skip
+
+
+def test_damaged_file_of_a_run_is_named(tmp_path) -> None:
+    lab = Laboratory(tmp_path, say=lambda line: None)
+    run = lab.train([SMALL.once()])[0][0]
+    (run.path / "train_evaluation.json").write_text("{")
+    with pytest.raises(ValueError, match=r"train_evaluation\.json is damaged: .*remove it"):
+        lab.train_loss(run)
+
+
 def test_lines() -> None:
     line = accuracy("test accuracy", Sample([0.98, 0.99]), 97.5)
     assert (line.theirs, line.ours, line.spread) == ("97.5 %", "98.50 %", "± 0.71 (2 seeds)")
@@ -333,8 +364,9 @@ def test_quick_report_decides_nothing(tmp_path) -> None:
 def test_tables_can_be_chosen() -> None:
     assert [table.name for table in chosen(["S4", "S1.2"])] == ["S1.2", "S4.1", "S4.2", "S4.3"]
     assert len(chosen([])) == len(TABLES)
-    with pytest.raises(ConfigError, match=r"there is no table 'S1\.99'"):
+    with pytest.raises(ConfigError, match=r"there is no table 'S1\.99'") as refusal:
         chosen(["S1.99"])
+    assert str(refusal.value).count("targets") == 1
 
 
 def test_list(capsys) -> None:
@@ -363,5 +395,7 @@ def test_refusals(argv, sentence, capsys, monkeypatch, tmp_path) -> None:
 
 def test_unwritable_folder(tmp_path, capsys) -> None:
     (tmp_path / "file").write_text("")
-    assert main(["S2", "--offline", "--out", str(tmp_path / "file" / "out")]) in (1, 2)
-    assert capsys.readouterr().err.startswith("error: ")
+    for folder, said in (("file", "it is"), ("file/out", f"{tmp_path / 'file'} is")):
+        assert main(["S2", "--offline", "--out", str(tmp_path / folder)]) == 2
+        error = capsys.readouterr().err
+        assert f"{folder} cannot be written to: {said} a file, not a folder\n" in error

@@ -1,7 +1,7 @@
 """Options of ``python -m fastcnn.reproduce``.
 
-Exit codes: 0 done, 1 a run failed or cannot be written, 2 wrong options or missing data, 130 or 143
-interrupted by Ctrl-C or SIGTERM (the same command goes on where it stopped).
+Exit codes: 0 done, 1 a run or writing failed, 2 wrong options, missing data or no place for the
+results, 130 or 143 interrupted by Ctrl-C or SIGTERM (the same command goes on where it stopped).
 """
 
 import dataclasses
@@ -20,7 +20,8 @@ from ..config import ConfigError
 from ..reproduction import s1, s2, s3, s4, s5, targets
 from ..reproduction.laboratory import FULL, QUICK, Laboratory, ReproductionError
 from ..reproduction.report import Report, save_pictures
-from ..reproduction.sections import Section, Table
+from ..reproduction.sections import Section, Table, counted
+from ..results import make_folder
 from . import options
 
 _PROGRAM = "python -m fastcnn.reproduce"
@@ -69,7 +70,7 @@ def chosen(names: Sequence[str]) -> list[Table]:
     systems = dict.fromkeys(_system(name) for name in TABLES)
     for name in names:
         if name not in TABLES and name not in systems:
-            raise ConfigError(unknown("table", name, (*systems, *TABLES)))
+            raise ConfigError(unknown("table", name, tuple({**systems, **TABLES})))
     return [
         table
         for name, table in TABLES.items()
@@ -110,6 +111,7 @@ def main(argv: Sequence[str]) -> int:
 def reproduce(arguments: Arguments, tables: Sequence[Table], command: str) -> None:
     """Make the tables and write the report, anew after each of them."""
     out = Path(arguments.out)
+    make_folder(out)
     scale = QUICK if arguments.quick else FULL
     lab = Laboratory(
         out / "runs", scale, arguments.data_dir, arguments.workers, offline=arguments.offline
@@ -119,7 +121,10 @@ def reproduce(arguments: Arguments, tables: Sequence[Table], command: str) -> No
     for name in sorted({experiment.settings()["dataset"] for experiment in needed}):
         data = datasets.load(name, arguments.data_dir, arguments.offline)
         notes.update(dict.fromkeys(data.notes))
-    print(f"{len(tables)} tables; runs are kept in {lab.folder}", flush=True)
+    print(f"{counted(len(tables), 'table')}; runs are kept in {lab.folder}", flush=True)
+    kept, wanted = lab.kept(needed)
+    if kept:
+        print(f"runs that are there from before: {kept} of {wanted}", flush=True)
     lab.train(needed)
     sections: dict[Table, Section] = {}
     for table in tables:

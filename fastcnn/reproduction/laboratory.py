@@ -25,7 +25,7 @@ from ..config import Config, replace, to_toml
 from ..recipe import resolved
 from ..results import write_text
 from ..run import CHECKPOINT
-from ..saved import Saved, was_run_with
+from ..saved import Saved, read_json, was_run_with
 
 _SEEDS = (42, 43, 44)
 _TRAIN_IMAGES = {"mnist": 60_000, "cifar10": 50_000}
@@ -122,24 +122,22 @@ class Laboratory:
 
     def train(self, experiments: Sequence[Experiment]) -> list[list[Saved]]:
         """The runs of each experiment, one for each of its seeds; made now unless kept."""
-        scaled = [self.scaled(experiment) for experiment in experiments]
-        missing: dict[Path, Config] = {}
-        for experiment in scaled:
-            for seed in experiment.seeds:
-                folder = self._folder_of(experiment, seed)
-                config = self._config({**experiment.settings(), "seed": seed})
-                if not _is_finished(folder, config):
-                    missing[folder] = config
+        runs = self._runs(experiments)
+        missing = {
+            folder: runs[folder] for folder in runs if not _is_finished(folder, runs[folder])
+        }
         threads = max(1, self.cores // self._workers)
         for done, (folder, seconds) in enumerate(self._run_all(missing, threads), 1):
             accuracy = Saved(folder).result["test_accuracy"]
             told = "diverged at once" if accuracy is None else f"test accuracy {accuracy:.2%}"
             name = folder.relative_to(self.folder)
             self._say(f"  run {done} of {len(missing)}: {name}: {told}, {seconds:.0f} s")
-        return [
-            [Saved(self._folder_of(experiment, seed)) for seed in experiment.seeds]
-            for experiment in scaled
-        ]
+        return [[Saved(folder) for folder in self._runs([one])] for one in experiments]
+
+    def kept(self, experiments: Sequence[Experiment]) -> tuple[int, int]:
+        """How many of the experiments' runs are finished already, and how many there are."""
+        runs = self._runs(experiments)
+        return sum(_is_finished(*run) for run in runs.items()), len(runs)
 
     def seconds_per_epoch(self, experiment: Experiment) -> float:
         """Seconds that an epoch takes on all cores, testing included: the median of three.
@@ -178,7 +176,7 @@ class Laboratory:
             loss, accuracy = run.model.evaluate(x, y)
             numbers = {"train_loss": loss, "train_accuracy": accuracy}
             write_text(path, json.dumps(numbers) + "\n")
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
 
     def scaled(self, experiment: Experiment) -> Experiment:
         """The experiment as this laboratory's scale wants it."""
@@ -191,8 +189,15 @@ class Laboratory:
         scaled = experiment.but(epochs=max(1, round(epochs * self.scale.epochs)), **changes)
         return dataclasses.replace(scaled, seeds=scaled.seeds[: self.scale.seeds])
 
-    def _folder_of(self, experiment: Experiment, seed: int) -> Path:
-        return self.folder / experiment.name / f"seed-{seed}"
+    def _runs(self, experiments: Sequence[Experiment]) -> dict[Path, Config]:
+        """The experiments' runs at this laboratory's scale: folder -> settings."""
+        return {
+            self.folder / experiment.name / f"seed-{seed}": self._config(
+                {**experiment.settings(), "seed": seed}
+            )
+            for experiment in map(self.scaled, experiments)
+            for seed in experiment.seeds
+        }
 
     def _config(self, settings: Mapping[str, Any]) -> Config:
         machine = {"data_dir": self.data_dir, "offline": self.offline}

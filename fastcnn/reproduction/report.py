@@ -13,7 +13,7 @@ from pathlib import Path
 from kernels.cores import available_cores
 
 from .. import __version__, plots
-from ..results import write_text
+from ..results import make_folder, write_text
 from .laboratory import Scale
 from .sections import NONE, Line, Section, Table
 from .verdicts import FAILS, HOLDS, OPEN, Verdict
@@ -106,7 +106,7 @@ class Report:
 def save_pictures(section: Section, out: Path) -> None:
     """Write the pictures of a section into the folder pictures/, where the report expects them."""
     folder = out / "pictures"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for picture in section.pictures:
         plots.save(picture.figure, folder / f"{picture.name}.png", dpi=100)
 

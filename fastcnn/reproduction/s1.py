@@ -12,8 +12,10 @@ from .sections import (
     Table,
     accuracy,
     convergence_epoch,
+    counted,
     histories,
     instability,
+    length,
     number,
     of_result,
     pictures,
@@ -86,9 +88,10 @@ def _table_1(lab: Laboratory) -> Section:
         epoch = lab.seconds_per_epoch(experiment)
         epochs = of_result(records, "epochs_run")
         totals.append(epoch * epochs.mean)
+        told = counted(round(epochs.mean), "epoch")
         section.lines += [
             seconds(f"{name}: time per epoch", _SECONDS[name], epoch),
-            seconds(f"{name}: total time ({epochs.mean:.0f} epochs)", None, totals[-1]),
+            seconds(f"{name}: total time ({told})", None, totals[-1]),
         ]
     baseline, optimized = map(test_accuracy, runs)
     section.verdicts.append(
@@ -100,8 +103,8 @@ def _table_1(lab: Laboratory) -> Section:
         stated(
             f"early stopping ends the optimized network's training after {_STOPPED_AFTER} epochs",
             all(stopped) and max(abs(count - _STOPPED_AFTER) for count in epochs) <= 2,
-            f"ours ran for {_listed(epochs)} of {runs[1][0].config.training.epochs} epochs; "
-            f"stopped early in {sum(stopped)} of {len(stopped)} runs",
+            f"ours ran for {_listed(epochs)} of {length(runs[1])}; "
+            f"stopped early in {sum(stopped)} of {counted(len(stopped), 'run')}",
         )
     )
     both = histories({"mnist-baseline": runs[0], "mnist-optimized": runs[1]})

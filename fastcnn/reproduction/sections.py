@@ -185,6 +185,16 @@ def images_per_second(lab: Laboratory, experiment: Experiment, theirs: float) ->
     )
 
 
+def counted(count: int, what: str) -> str:
+    """A number and its noun: 1 epoch, 2 epochs."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def length(runs: Sequence[Saved]) -> str:
+    """For how many epochs the runs were to be trained."""
+    return counted(runs[0].config.training.epochs, "epoch")
+
+
 def duration(value: float) -> str:
     """Seconds as people write them."""
     if value >= 120:

@@ -8,7 +8,6 @@ import ast
 import importlib.metadata
 import importlib.util
 import io
-import json
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import kernels
 
 from .. import datasets
 from ..results import write_text
+from ..saved import read_json
 from .laboratory import Experiment, Laboratory, ReproductionError, images_per_epoch, last_line
 from .sections import NONE, Line, Section, seconds
 from .verdicts import stated
@@ -95,7 +95,7 @@ def _run(lab: Laboratory, script: Path) -> dict[str, float]:
         if done.returncode:
             raise ReproductionError(f"{script.name}: {last_line(done.stderr)}")
         write_text(kept, done.stdout)
-    measured = json.loads(kept.read_text(encoding="utf-8"))
+    measured = read_json(kept)
     share = images / images_per_epoch(_BASELINE)
     return {**measured, "epoch": statistics.median(measured["seconds"][1:]) / share}
 
