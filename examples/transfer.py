@@ -38,26 +38,36 @@ def begin(way: str, classes: int, seed: int, file: Path) -> Sequential:
     return model
 
 
-with tempfile.TemporaryDirectory() as folder:
-    source, target = datasets.load(options.source), datasets.load(options.target)
-    file, classes = Path(folder) / "source.npz", len(target.class_names)
-    teacher = models.build(options.model, classes=len(source.class_names))
-    teacher.train(source.x_train, source.y_train, epochs=2, optimizer=Adam())
-    teacher.save(file)
-    loss, accuracy = teacher.evaluate(source.x_test, source.y_test)
-    print(
-        f"{options.model} on {options.source}: test accuracy {accuracy:.1%}; on {options.target}:\n"
+def main() -> None:
+    """Train on the source, then print the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = datasets.load(options.source), datasets.load(options.target)
+        file, classes = Path(folder) / "source.npz", len(target.class_names)
+        teacher = models.build(options.model, classes=len(source.class_names))
+        teacher.train(source.x_train, source.y_train, epochs=2, optimizer=Adam())
+        teacher.save(file)
+        accuracy = teacher.evaluate(source.x_test, source.y_test)[1]
+        what = f"{options.model} on {options.source}"
+        print(f"{what}: test accuracy {accuracy:.1%}; on {options.target}:\n")
+        print(f"| images | {' | '.join(WAYS)} |\n|---|---|---|---|---|")
+        for count in options.images:
+            cells = [f"{count}"]
+            for way in WAYS:
+                accuracies = []
+                for seed in range(options.seeds):
+                    model = begin(way, classes, seed, file)
+                    rows = generator(seed, "transfer").permutation(len(target.x_train))[:count]
+                    x, y = target.x_train[rows], target.y_train[rows]
+                    model.train(x, y, epochs=60, batch_size=10, optimizer=Adam(), seed=seed)
+                    accuracies.append(100 * model.evaluate(target.x_test, target.y_test)[1])
+                cells.append(f"{np.mean(accuracies):.1f} ± {np.std(accuracies):.1f} %")
+            print(f"| {' | '.join(cells)} |", flush=True)
+
+
+try:
+    main()
+except ValueError as error:  # no such name, missing files, a model for other images
+    reason = getattr(error, "reason", error)  # the advice of missing files is for fastcnn.train
+    parser.exit(
+        2, f"error: {reason}; choose with --source, --target (digits needs no files) and --model\n"
     )
-    print(f"| images | {' | '.join(WAYS)} |\n|---|---|---|---|---|")
-    for count in options.images:
-        cells = [f"{count}"]
-        for way in WAYS:
-            accuracies = []
-            for seed in range(options.seeds):
-                model = begin(way, classes, seed, file)
-                rows = generator(seed, "transfer").permutation(len(target.x_train))[:count]
-                x, y = target.x_train[rows], target.y_train[rows]
-                model.train(x, y, epochs=60, batch_size=10, optimizer=Adam(), seed=seed)
-                accuracies.append(100 * model.evaluate(target.x_test, target.y_test)[1])
-            cells.append(f"{np.mean(accuracies):.1f} ± {np.std(accuracies):.1f} %")
-        print(f"| {' | '.join(cells)} |", flush=True)

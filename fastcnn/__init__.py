@@ -36,9 +36,11 @@ if TYPE_CHECKING:
     from . import backends, datasets, layers, losses, models, optim, schedules
     from .backends import backend, set_backend
     from .checkpoint import load_model
+    from .data.augment import Augment
     from .model import Sequential
 
 __all__ = [
+    "Augment",
     "Sequential",
     "__version__",
     "backend",
@@ -55,6 +57,7 @@ __all__ = [
 
 # Name -> the module that it comes from; the other names of __all__ are modules themselves.
 _PLACES = {
+    "Augment": "data.augment",
     "Sequential": "model",
     "backend": "backends",
     "load_model": "checkpoint",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastcnn.data.augment import Augment
+from fastcnn import Augment
 from fastcnn.data.batches import Batches
 
 

@@ -1,7 +1,10 @@
 """Loading what fits, freezing layers, a new last layer."""
 
 import copy
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -305,6 +308,31 @@ def test_nothing_fits(tmp_path: Path) -> None:
     assert bits(model) == before
     with pytest.raises(CheckpointError, match="there is no file"):
         model.load_fitting(tmp_path / "absent.npz")
+    with pytest.raises(CheckpointError, match=r"cannot be read: it is a folder$"):
+        model.load_fitting(tmp_path)
+    path.rename(tmp_path / "best.npz")
+    with pytest.raises(CheckpointError, match=r"it is a folder; name .*best\.npz$"):
+        model.load_fitting(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("--source digits --target absent", "there is no dataset 'absent'"),
+        ("--source digits --model absent", "there is no model 'absent'"),
+        ("--source mnist", "there is no folder "),
+    ],
+)
+def test_the_example_refuses_in_a_sentence(tmp_path: Path, arguments: str, sentence: str) -> None:
+    example = Path(__file__).parents[1] / "examples" / "transfer.py"
+    nowhere = {**os.environ, "FASTCNN_DATA": str(tmp_path), "HTTPS_PROXY": "http://127.0.0.1:9"}
+    done = subprocess.run(
+        [sys.executable, str(example), "--target", "digits", *arguments.split()],
+        capture_output=True, text=True, env=nowhere,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {sentence}") and done.stderr.count("\n") == 1
+    assert "--source, --target" in done.stderr and "--dataset" not in done.stderr
 
 
 # --- a new head ---------------------------------------------------------------------------------
