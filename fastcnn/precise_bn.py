@@ -2,7 +2,7 @@
 
 The running statistics follow those of the last batches, which earlier weights made. Where steps
 are long to the end of a run, they lag behind: `cifar-cnn`'s gradients are clipped to a fixed
-length, and its running means are up to 0.3 standard deviations off after an epoch.
+length, and without this its accuracy swings from epoch to epoch (docs/accuracy.md).
 """
 
 from collections.abc import Iterable

@@ -16,7 +16,6 @@ import dataclasses
 import multiprocessing
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from multiprocessing.connection import Connection, wait
@@ -31,7 +30,7 @@ from kernels.cores import available_cores
 
 from .. import datasets
 from ..config import PlaceError
-from ..results import write_text
+from ..results import make_folder, write_text
 from . import database, results, worker
 from .plan import Plan
 from .results import Trial
@@ -71,7 +70,7 @@ class Search:
             ValueError: in one sentence.
         """
         self._pin_dataset()
-        self._make_folder()
+        make_folder(self.place.out)
         storage = database.connect(self.place.url)
         self.study = database.join(storage, self.place.name, self.plan)
         Slots(self.study, self.plan.trials).fill()
@@ -100,19 +99,6 @@ class Search:
             fixed = {**self.plan.fixed, "dataset": data.name}
             self.plan = dataclasses.replace(self.plan, fixed=fixed)
         self.plan.check(data.x_train.shape[1:], data.class_names)
-
-    def _make_folder(self) -> None:
-        try:
-            self.place.out.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.place.out):
-                pass
-        except OSError as error:
-            reason = error.strerror or error
-            raise PlaceError(
-                f"the folder {self.place.out} cannot be written to: {reason}"
-            ) from None
-
-    # --- while it runs ------------------------------------------------------------------------
 
     def run(self, workers: int, should_stop: Callable[[], bool]) -> bool:
         """Run trials until all are over; returns whether they are.
