@@ -16,6 +16,7 @@ from .sections import (
     accuracy,
     best_validation,
     images_per_second,
+    length,
     number,
     of_result,
     pictures,
@@ -113,7 +114,7 @@ def _grid(lab: Laboratory) -> Section:
         Picture("s3-grid", figure, "The grid, a panel for each pair of filters.")
     )
     section.notes.append(
-        f"Each point was trained once, for {_SEARCH_EPOCHS} epochs; of {len(GRID)} points "
+        f"Each point was trained once, for {length(runs[best])}; of {len(GRID)} points "
         f"rate {best[0]:g}, L2 {best[1]:g}, filters {best[2][0]} and {best[2][1]} is best. "
         f"The best of so many owes a part of its lead to luck."
     )
@@ -137,9 +138,8 @@ def _dropout(lab: Laboratory) -> Section:
     chosen = max(rates, key=lambda rate: best_validation(runs[rate]).mean)
     found = best.but(dropout=chosen, epochs=20)
     records = lab.train([found])[0]
-    reached(
-        section, f"the best of both searches, 20 epochs, dropout {chosen:g}", records, _ACCURACY
-    )
+    what = f"the best of both searches, dropout {chosen:g}, {length(records)}"
+    reached(section, what, records, _ACCURACY)
     near = [rate for rate in rates if abs(rate - _DROPOUT) <= _NEAR]
     if near and len(near) < len(rates):
         best_near, best_far = (
