@@ -62,7 +62,7 @@ GRID = {point: _point(*point) for point in itertools.product(RATES, PENALTIES, F
 
 def _dropouts() -> list[float]:
     """The random rates, from 0 to 1."""
-    return sorted(round(float(value), 2) for value in generator(42, "dropouts").random(_DROPOUTS))
+    return sorted({round(float(value), 2) for value in generator(42, "dropouts").random(_DROPOUTS)})
 
 
 def _defaults(lab: Laboratory) -> Section:
