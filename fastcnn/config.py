@@ -36,7 +36,6 @@ _WORDS = {int: "a whole number", bool: "true or false", str: "a text"}
 # What "None" is called in TOML, which has no word for it.
 _NONE = "none"
 
-
 MACHINE = ("data_dir", "offline", "threads")
 """Settings that say where a run computes, not what comes out."""
 

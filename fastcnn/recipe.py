@@ -10,6 +10,14 @@ from .model import Sequential
 USUAL = ("lr", "weight_decay")
 """Settings whose None means what is usual for the optimizer."""
 
+# Option -> (setting, the values of it that know the option).
+_OWNERS = {
+    "momentum": ("optimizer", ("sgd", "rmsprop")),
+    "nesterov": ("optimizer", ("sgd",)),
+    "decoupled_decay": ("optimizer", ("radam",)),
+    "lr_per_step": ("schedule", ("cosine",)),
+}
+
 
 def resolved(config: Config) -> Config:
     """The settings with numbers in place of what is usual for the optimizer."""
@@ -61,18 +69,13 @@ def make_optimizer(config: Config) -> optim.Optimizer:
     options = config.optimizer
     given = {name: getattr(options, name) for name in USUAL}
     arguments: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if options.optimizer in ("sgd", "rmsprop"):
+    _refuse_options_of_others(config, "optimizer")
+    if options.optimizer in _OWNERS["momentum"][1]:
         arguments["momentum"] = options.momentum
-    elif options.momentum:
-        raise ConfigError(f"momentum is an option of sgd and rmsprop, not of {options.optimizer}")
-    if options.optimizer == "sgd":
+    if options.optimizer in _OWNERS["nesterov"][1]:
         arguments["nesterov"] = options.nesterov
-    elif options.nesterov:
-        raise ConfigError(f"nesterov is an option of sgd, not of {options.optimizer}")
-    if options.optimizer == "radam":
+    if options.optimizer in _OWNERS["decoupled_decay"][1]:
         arguments["decoupled_weight_decay"] = options.decoupled_decay
-    elif options.decoupled_decay:
-        raise ConfigError(f"decoupled_decay is an option of radam, not of {options.optimizer}")
     if options.optimizer != "ranger":
         optimizer = optim.from_name(options.optimizer, **arguments)
         if options.lookahead is None:
@@ -83,11 +86,19 @@ def make_optimizer(config: Config) -> optim.Optimizer:
     return optim.Ranger(**arguments, alpha=options.lookahead_alpha)
 
 
+def _refuse_options_of_others(config: Config, setting: str) -> None:
+    """Refuse an option that the chosen optimizer or schedule would leave without effect."""
+    chosen = getattr(config.optimizer, setting)
+    for name, (kind, owners) in _OWNERS.items():
+        if kind == setting and chosen not in owners and getattr(config.optimizer, name):
+            known = " and ".join(owners)
+            raise ConfigError(f"{name} is an option of {known}, not of {chosen}")
+
+
 def make_schedule(config: Config) -> schedules.Schedule:
     """The schedule that the settings describe."""
     options = config.optimizer
-    if options.lr_per_step and options.schedule != "cosine":
-        raise ConfigError(f"lr_per_step is an option of cosine, not of {options.schedule}")
+    _refuse_options_of_others(config, "schedule")
     if options.warmup and options.schedule == "onecycle":
         raise ConfigError("warmup does not go with onecycle, which begins with a rise: see lr_rise")
     arguments: dict[str, dict[str, Any]] = {

@@ -40,6 +40,7 @@ from .losses import CrossEntropyLoss
 from .model import Sequential
 from .progress import ConsoleProgress, Progress
 from .recipe import begin, make_model, make_optimizer, make_schedule, resolved
+from .saved import holds_search
 from .training import TrainingDiverged
 
 CHECKPOINT = "last.npz"
@@ -139,7 +140,7 @@ class Run:
         """Find out now whether the results can be written, not after hours of training."""
         if self._resume and not (self.out / CHECKPOINT).is_file():
             raise ConfigError(f"there is no run to resume in {self.out}: it has no {CHECKPOINT}")
-        if (self.out / "search.toml").is_file():
+        if holds_search(self.out):
             raise ConfigError(f"{self.out} is the folder of a search: give the run another one")
         if (self.out / "result.json").is_file() and not self._resume:
             self._say(f"note: the finished run in {self.out} is replaced")

@@ -135,6 +135,15 @@ class Saved:
         return data
 
 
+PLAN = "search.toml"
+"""File in the folder of a search that says what is searched."""
+
+
+def holds_search(folder: Path) -> bool:
+    """Whether a folder holds a search."""
+    return (folder / PLAN).is_file()
+
+
 def holds_run(folder: Path) -> bool:
     """Whether a folder holds a training run, or what is left of one."""
     return any((folder / name).is_file() for name in ("config.toml", "history.csv", "best.npz"))

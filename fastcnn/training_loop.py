@@ -201,7 +201,7 @@ class TrainingLoop:
         self._norms = Table()
         for step in range(steps):
             self.optimizer.lr = self.schedule.step_rate(self._lr, epoch - 1, epochs, step, steps)
-            indices = rows[step * self.batch_size : (step + 1) * self.batch_size]
+            indices = self._indices(rows, step)
             value = self._step(indices, epoch, step, step in tracked)
             total_loss += value if self.loss.reduction == "sum" else value * len(indices)
             correct += self.loss.correct
@@ -225,8 +225,7 @@ class TrainingLoop:
 
     def _step(self, indices: NDArray[np.int64], epoch: int, step: int, tracked: bool) -> float:
         """One batch forward, backward and into the parameters; returns its loss."""
-        self.model.set_clock(epoch, step)
-        batch = self._batches.load(indices, epoch, step)
+        batch = self._load(indices, epoch, step)
         value = self.loss.forward(self.model.forward_training(batch), self.y[indices])
         if not math.isfinite(value):
             advice = None
@@ -241,14 +240,20 @@ class TrainingLoop:
         self.optimizer.step(self.model)
         return value
 
+    def _indices(self, rows: NDArray[np.int64], step: int) -> NDArray[np.int64]:
+        """The rows of one batch."""
+        return rows[step * self.batch_size : (step + 1) * self.batch_size]
+
+    def _load(self, indices: NDArray[np.int64], epoch: int, step: int) -> NDArray[Any]:
+        """One batch, for the training pass that comes next."""
+        self.model.set_clock(epoch, step)
+        return self._batches.load(indices, epoch, step)
+
     def _measured(self, rows: NDArray[np.int64], epoch: int) -> Iterator[NDArray[Any]]:
         """The first batches of the epoch once more, for BatchNorm's statistics."""
         full = max(1, len(rows) // self.batch_size)
         for step in range(min(self.precise_bn, full)):
-            self.model.set_clock(epoch, step)
-            yield self._batches.load(
-                rows[step * self.batch_size : (step + 1) * self.batch_size], epoch, step
-            )
+            yield self._load(self._indices(rows, step), epoch, step)
 
     def _clip(self, longest: float) -> bool:
         """Shorten long gradients; returns whether all are finite."""

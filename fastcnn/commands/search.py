@@ -20,7 +20,7 @@ import tyro
 from .. import config as settings
 from .. import presets
 from ..config import Config, ConfigError
-from ..saved import holds_run
+from ..saved import PLAN, holds_run, holds_search
 from ..searching import plan as plans
 from ..searching import space
 from ..searching.plan import Plan
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from ..searching.search import Search
 
 _PROGRAM = "python -m fastcnn.search"
-_PLAN = "search.toml"
 
 _Text = Annotated[str | None, tyro.conf.arg(metavar="TEXT|None")]
 
@@ -128,10 +127,10 @@ def _file(argv: Sequence[str]) -> str | None:
     file = options.given(argv, "config")
     folder = options.given(argv, "show")
     if folder is not None:
-        return str(Path(folder) / _PLAN)
+        return str(Path(folder) / PLAN)
     folder = options.given(argv, "out")
     if file is None and folder is not None and not _is_given(argv, "search"):
-        kept = Path(folder) / _PLAN
+        kept = Path(folder) / PLAN
         return str(kept) if kept.is_file() else None
     return file
 
@@ -196,7 +195,7 @@ def _search(wanted: SearchOptions, plan: Plan) -> "Search":
 
     model = plan.config(plan.settings(0)).model.model
     out = Path(wanted.show or wanted.out or f"runs/search-{model}")
-    is_begun = (out / _PLAN).is_file()
+    is_begun = holds_search(out)
     if not is_begun and holds_run(out):
         raise ConfigError(f"{out} holds a training run: give a folder of its own as --out")
     names = [] if wanted.storage is not None else database.kept_in(out)

@@ -31,6 +31,7 @@ from kernels.cores import available_cores
 from .. import datasets
 from ..config import PlaceError
 from ..results import make_folder, write_text
+from ..saved import PLAN
 from . import database, results, worker
 from .plan import Plan
 from .results import Trial
@@ -74,7 +75,7 @@ class Search:
         storage = database.connect(self.place.url)
         self.study = database.join(storage, self.place.name, self.plan)
         Slots(self.study, self.plan.trials).fill()
-        write_text(self.place.out / "search.toml", self.plan.to_toml())
+        write_text(self.place.out / PLAN, self.plan.to_toml())
 
     def join(self) -> None:
         """Find the search as others have left it, to look at it.
@@ -99,6 +100,8 @@ class Search:
             fixed = {**self.plan.fixed, "dataset": data.name}
             self.plan = dataclasses.replace(self.plan, fixed=fixed)
         self.plan.check(data.x_train.shape[1:], data.class_names)
+
+    # --- while it runs ------------------------------------------------------------------------
 
     def run(self, workers: int, should_stop: Callable[[], bool]) -> bool:
         """Run trials until all are over; returns whether they are.
