@@ -9,7 +9,8 @@ work.
 
 An image is what one thread has in its cache, so that all of an image's work is done before the
 next is read. Its channels are summed and scaled by what `norm` does with a batch, read in wide
-rows. Vectors, images of one pixel, have no rows to sum: there a group is a stretch of memory.
+rows. Vectors, images of one pixel, have no rows to sum: there a group is a stretch of memory, and
+several small groups fit in a register.
 """
 
 import math
@@ -20,7 +21,18 @@ from numba import prange
 from kernels import jit, norm
 from kernels.mathematics import through_relu
 from kernels.shares import CHUNKS, is_small
-from kernels.simd import first_lanes, fma, lanes, load_part, splat, store_part, total, where
+from kernels.simd import (
+    first_lanes,
+    fma,
+    lanes,
+    load_part,
+    splat,
+    sqrt,
+    store_part,
+    total,
+    totals,
+    where,
+)
 from kernels.workspace import Workspace
 
 _COLUMNS = norm.fold(1)  # of a wide row of one channel
@@ -107,14 +119,16 @@ def _forward(arrays, parameters, width, sums, wide, chunks, first_chunk, last_ch
 def _forward_share(arrays, parameters, width, sums, wide, chunks, first_chunk, last_chunk):
     x, added, y = arrays
     gamma, beta, eps, relu, mean, inverse_std = parameters
-    batch, size = len(mean), x.size // len(mean)
+    (batch, groups), size = mean.shape, x.size // len(mean)
     for chunk in range(first_chunk, last_chunk):
         norm.repeat(beta, wide[chunk], 2 * width, width)
         for n in range(batch * chunk // chunks, batch * (chunk + 1) // chunks):
             start, stop = n * size, (n + 1) * size
             images = x[start:stop], added[start:stop], y[start:stop]
             statistics = mean[n], inverse_std[n]
-            if size == gamma.size:
+            if size == gamma.size and _fits(x, size // groups):
+                _normalise_small_groups(images, gamma, beta, eps, relu, statistics, wide[chunk])
+            elif size == gamma.size:
                 _normalise_vector(images, gamma, beta, eps, relu, statistics)
             else:
                 _normalise_image(
@@ -132,17 +146,19 @@ def _backward(arrays, parameters, width, sums, wide, chunks, first_chunk, last_c
 def _backward_share(arrays, parameters, width, sums, wide, chunks, first_chunk, last_chunk):
     dy, x, dx = arrays
     gamma, beta, relu, mean, inverse_std = parameters
-    batch, channels, size = len(mean), gamma.size, x.size // len(mean)
+    (batch, groups), channels, size = mean.shape, gamma.size, x.size // len(mean)
     for chunk in range(first_chunk, last_chunk):
         totals, rows = sums[chunk, : 2 * channels], wide[chunk]
         totals[:] = 0
-        rows[: 2 * channels] = 0  # totals of vectors
+        rows[: 2 * channels] = 0  # totals of vectors; statistics of small groups come behind
         norm.repeat(beta, rows, 4 * width, width)
         for n in range(batch * chunk // chunks, batch * (chunk + 1) // chunks):
             start, stop = n * size, (n + 1) * size
             images = dy[start:stop], x[start:stop], dx[start:stop]
             statistics = mean[n], inverse_std[n]
-            if size == channels:
+            if size == channels and _fits(x, channels // groups):
+                _spread_small_groups(images, gamma, beta, relu, statistics, rows)
+            elif size == channels:
                 _spread_vector(images, gamma, beta, relu, statistics, rows)
             else:
                 _spread_image(images, gamma, relu, statistics, width, sums[chunk], rows)
@@ -304,3 +320,62 @@ def _spread_vector(vectors, gamma, beta, relu, statistics, totals):
             if relu:
                 d = through_relu(d, fma(v, factor, load_part(beta, c, left)))
             store_part(dx, c, fma(d, factor, fma(v, slope, level)), left)
+
+
+# --- one vector with small groups: (C,) -----------------------------------------------------------
+
+
+@jit.serial
+def _fits(x, group):
+    """Whether a register holds whole groups only, so that each can be summed within it."""
+    return group <= lanes(x) and lanes(x) % group == 0
+
+
+@jit.serial
+def _normalise_small_groups(vectors, gamma, beta, eps, relu, statistics, scratch):
+    x, added, y = vectors
+    mean, inverse_std = statistics
+    channels = gamma.size
+    group = channels // mean.size
+    share, least, zero, one = splat(x, 1 / group), splat(x, eps), splat(x, 0.0), splat(x, 1.0)
+    for c in range(0, channels, lanes(x)):
+        left = channels - c
+        numbers = load_part(x, c, left)
+        shift = totals(numbers, group) * share
+        v = numbers - shift
+        # The mean of what remains is not quite 0, as the first sum was rounded.
+        offset, square = totals(v, group) * share, totals(v * v, group) * share
+        shift, variance = shift + offset, square - offset * offset
+        inverse = one / sqrt(where(zero > variance, zero, variance) + least)
+        store_part(scratch, c, shift, left)
+        store_part(scratch, channels + c, inverse, left)
+        factor = load_part(gamma, c, left) * inverse
+        v = fma(numbers - shift, factor, load_part(beta, c, left))
+        store_part(y, c, norm.finished(v, added, c, left, relu), left)
+    for g in range(mean.size):
+        mean[g], inverse_std[g] = scratch[g * group], scratch[channels + g * group]
+
+
+@jit.serial
+def _spread_small_groups(vectors, gamma, beta, relu, statistics, rows):
+    """As `_spread_vector`; rows[2 * C:] are for the statistics, in every lane of a group."""
+    dy, x, dx = vectors
+    mean, inverse_std = statistics
+    channels = gamma.size
+    group, share = channels // mean.size, splat(x, mean.size / channels)
+    for g in range(mean.size):
+        place = 2 * channels + g * group
+        store_part(rows, place, splat(x, mean[g]), group)
+        store_part(rows, channels + place, splat(x, inverse_std[g]), group)
+    for c in range(0, channels, lanes(x)):
+        left, place = channels - c, channels + c
+        v = load_part(x, c, left) - load_part(rows, channels + place, left)
+        inverse, factor = load_part(rows, 2 * channels + place, left), load_part(gamma, c, left)
+        d, z = load_part(dy, c, left), v * inverse
+        if relu:
+            d = through_relu(d, fma(v, factor * inverse, load_part(beta, c, left)))
+        store_part(rows, c, load_part(rows, c, left) + d, left)
+        store_part(rows, place, fma(d, z, load_part(rows, place, left)), left)
+        d = d * factor
+        level, slope = totals(d, group) * share, totals(d * z, group) * share
+        store_part(dx, c, (d - level - z * slope) * inverse, left)

@@ -423,6 +423,30 @@ def total(_, a):
 
 
 @intrinsic
+def totals(_, a, group):
+    """In every lane the sum over its group: ``group`` neighbouring lanes, a power of two.
+
+    Each lane adds what the lane at distance 1 holds, then at distance 2, 4, ...; a group as large
+    as the vector or larger is all of it.
+    """
+
+    def codegen(context, builder, sig, args):
+        vector, group = args
+        count, distance = vector.type.count, 1
+        unused = ir.Constant(vector.type, ir.Undefined)
+        while distance < count:
+            partners = [lane ^ distance for lane in range(count)]
+            order = ir.Constant(ir.VectorType(I32, count), partners)
+            both = builder.fadd(vector, builder.shuffle_vector(vector, unused, order))
+            further = builder.icmp_signed(">", group, I64(distance))
+            vector = builder.select(further, both, vector)
+            distance *= 2
+        return vector
+
+    return a(a, types.intp), codegen
+
+
+@intrinsic
 def largest(_, a):
     """Largest of all lanes; which one, if any lane is NaN, is not said."""
 

@@ -12,12 +12,13 @@ from tests.gradient_check import check_gradient
 every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f4", "f8"])
 EPS = 1e-5
 # (N, pixels, C) and groups: one number, vectors with groups of one, of less and of more than a
-# vector register, images smaller than a wide row and with an incomplete last one, one image, and
-# enough for threads.
+# vector register, with several groups in a register and an incomplete last one, images smaller than
+# a wide row and with an incomplete last one, one image, and enough for threads.
 CASES = [
     ((1, 1, 1), 1), ((7, 1, 5), 1), ((4, 1, 6), 6), ((20, 1, 1024), 8), ((9, 1, 120), 4),
+    ((6, 1, 22), 11), ((5, 1, 36), 9), ((8, 1, 120), 15), ((3, 1, 48), 3),
     ((3, 2, 3), 3), ((5, 49, 6), 2), ((2, 100, 33), 11), ((33, 64, 64), 1), ((1, 300, 16), 4),
-    ((40, 196, 32), 4), ((2500, 1, 64), 2),
+    ((40, 196, 32), 4), ((2500, 1, 64), 2), ((2500, 1, 64), 8),
 ]  # fmt: skip
 every_case = pytest.mark.parametrize(("shape", "groups"), CASES, ids=str)
 
@@ -94,7 +95,9 @@ def test_forward_and_backward(shape: tuple[int, int, int], groups: int, dtype: D
 
 @pytest.mark.parametrize("mean", [100.0, -1000.0, 30_000.0])
 @pytest.mark.parametrize(
-    ("shape", "groups"), [((6, 500, 8), 1), ((6, 500, 8), 4), ((6, 1, 3000), 1)], ids=str
+    ("shape", "groups"),
+    [((6, 500, 8), 1), ((6, 500, 8), 4), ((6, 1, 3000), 1), ((60, 1, 72), 9)],
+    ids=str,
 )
 def test_a_large_mean_does_not_drown_the_variance(
     shape: tuple[int, int, int], groups: int, mean: float
@@ -105,7 +108,9 @@ def test_a_large_mean_does_not_drown_the_variance(
     np.testing.assert_allclose(got["mean"], expected["mean"], rtol=2e-7)
 
 
-@pytest.mark.parametrize(("shape", "groups"), [((5, 64, 6), 2), ((5, 1, 64), 2)], ids=str)
+@pytest.mark.parametrize(
+    ("shape", "groups"), [((5, 64, 6), 2), ((5, 1, 64), 2), ((5, 1, 64), 8)], ids=str
+)
 def test_a_misleading_first_number_does_not_drown_the_variance(
     shape: tuple[int, int, int], groups: int
 ):
@@ -116,7 +121,9 @@ def test_a_misleading_first_number_does_not_drown_the_variance(
 
 
 @every_dtype
-@pytest.mark.parametrize(("shape", "groups"), [((5, 99, 6), 2), ((5, 1, 66), 1)], ids=str)
+@pytest.mark.parametrize(
+    ("shape", "groups"), [((5, 99, 6), 2), ((5, 1, 66), 1), ((5, 1, 72), 9)], ids=str
+)
 def test_equal_numbers_have_no_variance(shape: tuple[int, int, int], groups: int, dtype: DTypeLike):
     x = np.full(shape, 0.1, dtype)
     gamma, beta = np.ones(shape[2], dtype), np.arange(shape[2]).astype(dtype)
@@ -127,8 +134,9 @@ def test_equal_numbers_have_no_variance(shape: tuple[int, int, int], groups: int
     np.testing.assert_allclose(got["y"], np.broadcast_to(beta, shape), rtol=0, atol=atol)
 
 
-def test_a_sample_depends_on_no_other():
-    arrays = data((5, 30, 6), np.float32)
+@pytest.mark.parametrize("shape", [(5, 30, 6), (5, 1, 24)], ids=str)
+def test_a_sample_depends_on_no_other(shape: tuple[int, int, int]):
+    arrays = data(shape, np.float32)
     expected = run(3, *arrays)
     x, gamma, beta, dy = arrays
     x[2], dy[2] = np.nan, np.nan
@@ -139,7 +147,9 @@ def test_a_sample_depends_on_no_other():
         assert np.isnan(got[name][2]).all()
 
 
-@pytest.mark.parametrize(("shape", "groups"), [((9, 37, 6), 2), ((9, 1, 37), 1)], ids=str)
+@pytest.mark.parametrize(
+    ("shape", "groups"), [((9, 37, 6), 2), ((9, 1, 37), 1), ((9, 1, 36), 9)], ids=str
+)
 def test_results_may_replace_their_input(shape: tuple[int, int, int], groups: int):
     x, gamma, beta, dy = data(shape, np.float32)
     expected, workspace = run(groups, x, gamma, beta, dy), Workspace()
@@ -152,7 +162,7 @@ def test_results_may_replace_their_input(shape: tuple[int, int, int], groups: in
 
 
 @pytest.mark.parametrize(
-    ("shape", "groups"), [((3, 4, 6), 2), ((3, 4, 6), 1), ((3, 1, 8), 2)], ids=str
+    ("shape", "groups"), [((3, 4, 6), 2), ((3, 4, 6), 1), ((3, 1, 6), 2), ((3, 1, 20), 5)], ids=str
 )
 def test_gradients_are_the_numerical_ones(shape: tuple[int, int, int], groups: int):
     x, gamma, beta, dy = data(shape, np.float64, 0.5)
@@ -165,7 +175,9 @@ def test_gradients_are_the_numerical_ones(shape: tuple[int, int, int], groups: i
     )
 
 
-@pytest.mark.parametrize(("shape", "groups"), [((41, 196, 32), 4), ((2501, 1, 64), 2)], ids=str)
+@pytest.mark.parametrize(
+    ("shape", "groups"), [((41, 196, 32), 4), ((2501, 1, 64), 2), ((2501, 1, 64), 8)], ids=str
+)
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_any_number_of_threads_gives_the_same_bits(
     shape: tuple[int, int, int], groups: int, threads: int

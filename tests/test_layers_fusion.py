@@ -115,6 +115,23 @@ def test_same_values_and_gradients(name, size, channels, dtype):
             np.testing.assert_array_equal(ours.state[part], theirs.state[part])
 
 
+@pytest.mark.parametrize(("channels", "groups"), [(40, 5), (18, 9), (15, 5), (66, 2)])
+def test_group_norm_and_relu_of_vectors(channels, groups):
+    rng = np.random.default_rng(0)
+    x, dy = rng.normal(1, 2, (2, 7, channels)).astype("f4")
+    norm = GroupNorm(groups, channels)
+    norm.params["beta"] = rng.normal(0, 1, channels).astype("f4")
+    alone, model = [norm, ReLU()], Sequential(GroupNorm(groups, channels), ReLU())
+    model.layers[0].params["beta"] = norm.params["beta"].copy()
+    y, dx = one_by_one(alone, x, lambda _: dy)
+    np.testing.assert_array_equal(model.forward(x, training=True), y)
+    np.testing.assert_allclose(model.backward(dy), dx, rtol=1e-4, atol=1e-5)
+    for part in ("gamma", "beta"):
+        ours, theirs = model.layers[0].grads[part], norm.grads[part]
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert 0 < np.count_nonzero(y) < y.size
+
+
 def test_ties_and_nan_take_the_same_way():
     x = np.zeros((1, 1, 4, 4), np.float32)
     x[0, 0, :2, :2] = [[2, 2], [1, 2]]
