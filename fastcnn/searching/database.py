@@ -127,7 +127,7 @@ def join(storage: optuna.storages.RDBStorage, name: str, plan: Plan) -> optuna.S
     elif theirs != identity:
         raise ConfigError(
             f"the search {name!r} was begun with other settings, {_difference(theirs, identity)}: "
-            f"give another --out (or --name), or the same settings"
+            f"give another --out (in a shared database: and --name), or the same settings"
         )
     return study
 
