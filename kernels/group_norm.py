@@ -290,8 +290,8 @@ def _normalise_vector(vectors, gamma, beta, eps, relu, statistics):
 
 
 @jit.serial
-def _spread_vector(vectors, gamma, beta, relu, statistics, totals):
-    """dx, and what this vector adds to dbeta (totals[:C]) and dgamma (totals[C:])."""
+def _spread_vector(vectors, gamma, beta, relu, statistics, rows):
+    """dx, and what this vector adds to dbeta (rows[:C]) and dgamma (rows[C : 2 * C])."""
     dy, x, dx = vectors
     mean, inverse_std = statistics
     channels = gamma.size
@@ -306,9 +306,9 @@ def _spread_vector(vectors, gamma, beta, relu, statistics, totals):
             d = load_part(dy, c, left)
             if relu:
                 d = through_relu(d, fma(v, factor * inverse, load_part(beta, c, left)))
-            store_part(totals, c, load_part(totals, c, left) + d, left)
+            store_part(rows, c, load_part(rows, c, left) + d, left)
             place, z = channels + c, v * inverse
-            store_part(totals, place, fma(d, z, load_part(totals, place, left)), left)
+            store_part(rows, place, fma(d, z, load_part(rows, place, left)), left)
             sums = fma(d, factor, sums)
             products = fma(d * factor, z, products)
         level = splat(x, -inverse_std[g] * total(sums) / group)
