@@ -24,13 +24,13 @@ from kernels.shares import CHUNKS, is_small
 from kernels.simd import (
     first_lanes,
     fma,
+    group_totals,
     lanes,
     load_part,
     splat,
     sqrt,
     store_part,
     total,
-    totals,
     where,
 )
 from kernels.workspace import Workspace
@@ -341,10 +341,10 @@ def _normalise_small_groups(vectors, gamma, beta, eps, relu, statistics, scratch
     for c in range(0, channels, lanes(x)):
         left = channels - c
         numbers = load_part(x, c, left)
-        shift = totals(numbers, group) * share
+        shift = group_totals(numbers, group) * share
         v = numbers - shift
         # The mean of what remains is not quite 0, as the first sum was rounded.
-        offset, square = totals(v, group) * share, totals(v * v, group) * share
+        offset, square = group_totals(v, group) * share, group_totals(v * v, group) * share
         shift, variance = shift + offset, square - offset * offset
         inverse = one / sqrt(where(zero > variance, zero, variance) + least)
         store_part(scratch, c, shift, left)
@@ -377,5 +377,5 @@ def _spread_small_groups(vectors, gamma, beta, relu, statistics, rows):
         store_part(rows, c, load_part(rows, c, left) + d, left)
         store_part(rows, place, fma(d, z, load_part(rows, place, left)), left)
         d = d * factor
-        level, slope = totals(d, group) * share, totals(d * z, group) * share
+        level, slope = group_totals(d, group) * share, group_totals(d * z, group) * share
         store_part(dx, c, (d - level - z * slope) * inverse, left)

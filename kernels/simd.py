@@ -423,7 +423,7 @@ def total(_, a):
 
 
 @intrinsic
-def totals(_, a, group):
+def group_totals(_, a, group):
     """In every lane the sum over its group: ``group`` neighbouring lanes, a power of two.
 
     Each lane adds what the lane at distance 1 holds, then at distance 2, 4, ...; a group as large
