@@ -305,12 +305,15 @@ def test_of_several_searches_in_a_folder_one_must_be_named(option, tmp_path, cap
     assert main(["--show", str(tmp_path), "--name", "two", "--quiet"]) == 0
 
 
-def test_a_second_search_does_not_mix_its_trials_with_the_first(tmp_path, capsys):
-    begin(tmp_path, "one")
-    kept = (tmp_path / "search.db").read_bytes()
-    assert main(["--out", str(tmp_path), "--name", "two"]) == 2
-    assert "holds the search one, whose trials" in capsys.readouterr().err
-    assert (tmp_path / "search.db").read_bytes() == kept
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["the same database", "another"])
+def test_a_second_search_does_not_mix_its_trials_with_the_first(elsewhere, tmp_path, capsys):
+    folder = tmp_path / "search"
+    begin(folder, "one")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    storage = ["--storage", f"sqlite:///{tmp_path / 'shared.db'}"] if elsewhere else []
+    assert main(["--out", str(folder), "--name", "two", *QUICK, *storage]) == 2
+    assert "holds another search, whose trials would be mixed" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_the_searches_in_a_database_are_named(tmp_path, capsys):

@@ -206,11 +206,6 @@ def _search(wanted: SearchOptions, plan: Plan) -> "Search":
         )
     if wanted.name is None and len(names) > 1:
         raise ConfigError(f"{out} holds several searches: give --name, one of {', '.join(names)}")
-    if wanted.show is None and wanted.name is not None and names and wanted.name not in names:
-        raise ConfigError(
-            f"{out} holds the search {', '.join(names)}, whose trials would be mixed with those of "
-            f"{wanted.name}: give another --out, or leave out --name"
-        )
     name = wanted.name or (names[0] if names else out.resolve().name)
     url = wanted.storage or database.default_url(out)
     return Search(plan, Place(out, url, name), quiet=wanted.quiet)

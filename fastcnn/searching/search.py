@@ -31,7 +31,7 @@ from kernels.cores import available_cores
 from .. import datasets
 from ..config import PlaceError
 from ..results import make_folder, write_text
-from ..saved import PLAN
+from ..saved import PLAN, holds_search
 from . import database, results, worker
 from .plan import Plan
 from .results import Trial
@@ -73,6 +73,13 @@ class Search:
         self._pin_dataset()
         make_folder(self.place.out)
         storage = database.connect(self.place.url)
+        if holds_search(self.place.out) and self.place.name not in optuna.get_all_study_names(
+            storage
+        ):
+            raise PlaceError(
+                f"{self.place.out} holds another search, whose trials would be mixed with those of "
+                f"{self.place.name!r}: give another --out"
+            )
         self.study = database.join(storage, self.place.name, self.plan)
         Slots(self.study, self.plan.trials).fill()
         write_text(self.place.out / PLAN, self.plan.to_toml())
