@@ -197,7 +197,7 @@ def _densenet(input_shape: Shape, classes: int, depth: int = 16, growth: int = 1
     DenseNet-BC of section 3: three blocks, in which every unit sees what all before it have made;
     bottlenecks of 4 * growth channels, and half of the channels left between blocks. Of the
     ``depth`` layers all but four stand in units, two in each. With 16 an epoch takes as long as
-    one of `resnet20`; the paper has 40 to 250.
+    one of `resnet20`; the paper has 100 to 250.
     """
     whole("densenet", "growth", growth)
     units, rest = divmod(whole("densenet", "depth", depth) - 4, 6)
