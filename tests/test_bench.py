@@ -62,3 +62,21 @@ def test_twin_gives_the_same_output(network, training):
     theirs = twin(torch.from_numpy(x)).detach().numpy()
     np.testing.assert_allclose(model.forward(x, training), theirs, atol=1e-5)
     assert len(list(twin.parameters())) == sum(len(layer.params) for layer in model.layers)
+
+
+def test_pytorch_is_given_shifted_and_mirrored_images():
+    from bench.torch_training import changed
+
+    torch.manual_seed(0)
+    images = torch.arange(1, 1000 * 3 * 5 * 7 + 1).reshape(1000, 3, 5, 7)
+    padded = torch.nn.functional.pad(images, (2, 2, 2, 2))
+    found = set()
+    for image, wide in zip(changed(images, 2), padded, strict=True):
+        for row, column, mirrored in np.ndindex(5, 5, 2):
+            window = wide[:, row : row + 5, column : column + 7]
+            if torch.equal(image, window.flip(2) if mirrored else window):
+                found.add((row, column, mirrored))
+                break
+        else:
+            pytest.fail("an image is neither moved nor mirrored")
+    assert len(found) == 5 * 5 * 2
