@@ -53,4 +53,5 @@ def main() -> None:
 try:
     main()
 except ValueError as error:
-    parser.exit(2, f"error: {error}\n")
+    reason = getattr(error, "reason", error)  # the advice of missing files is for fastcnn.train
+    parser.exit(2, f"error: {reason}\n")

@@ -312,7 +312,9 @@ def test_a_second_search_does_not_mix_its_trials_with_the_first(elsewhere, tmp_p
     before = {path: path.read_bytes() for path in folder.iterdir()}
     storage = ["--storage", f"sqlite:///{tmp_path / 'shared.db'}"] if elsewhere else []
     assert main(["--out", str(folder), "--name", "two", *QUICK, *storage]) == 2
-    assert "holds another search, whose trials would be mixed" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "holds another search, whose trials would be mixed with those of 'two'" in told
+    assert "give another --out, or the --name of that search" in told
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 

@@ -73,12 +73,11 @@ class Search:
         self._pin_dataset()
         make_folder(self.place.out)
         storage = database.connect(self.place.url)
-        if holds_search(self.place.out) and self.place.name not in optuna.get_all_study_names(
-            storage
-        ):
+        names = optuna.get_all_study_names(storage)
+        if holds_search(self.place.out) and self.place.name not in names:
             raise PlaceError(
                 f"{self.place.out} holds another search, whose trials would be mixed with those of "
-                f"{self.place.name!r}: give another --out"
+                f"{self.place.name!r}: give another --out, or the --name of that search"
             )
         self.study = database.join(storage, self.place.name, self.plan)
         Slots(self.study, self.plan.trials).fill()
