@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kernels import activation as activation_kernels
-from kernels import batch as batch_kernels
+from kernels.images import batch as batch_kernels
 from kernels.workspace import Workspace
 
 from .backends import unknown

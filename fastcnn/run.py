@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels import batch as batch_kernels
 from kernels import jit
+from kernels.images import batch as batch_kernels
 
 from . import (
     backends,

@@ -8,7 +8,7 @@ shape, the same for all. The last array is overwritten with the result and may b
 import numpy as np
 from numba import prange
 
-from kernels import jit, mathematics
+from kernels import jit
 from kernels.random_bits import key_halves, random_bits
 from kernels.shares import CHUNKS, is_small, share
 from kernels.simd import (
@@ -17,6 +17,7 @@ from kernels.simd import (
     lanes,
     largest,
     load_part,
+    mathematics,
     splat,
     store_part,
     total,

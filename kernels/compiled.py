@@ -1,9 +1,9 @@
 """The "numba" backend: the ten operations that `loop` and `im2col` have too."""
 
-from kernels.conv import conv_backward_weight, conv_forward
-from kernels.conv_input import conv_backward_input
+from kernels.conv.forward import conv_backward_weight, conv_forward
+from kernels.conv.input import conv_backward_input
 from kernels.dense import dense_backward_input, dense_backward_weight, dense_forward
-from kernels.pool import (
+from kernels.pool.operations import (
     average_pool_backward,
     average_pool_forward,
     max_pool_backward,

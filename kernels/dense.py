@@ -12,20 +12,23 @@ from numba import prange
 
 from kernels import jit
 from kernels.jit import thread_id
-from kernels.packing import (
+from kernels.shares import is_small
+from kernels.simd import lanes
+from kernels.tile import (
+    TILE_ROWS,
     copy_row,
     fill_row,
     mode_of,
     pack_panel,
     pack_transposed,
     panel_width,
+    prepare,
     sum_rows,
+    tiles,
+    transpose_block,
     vector_lanes,
     vector_width,
 )
-from kernels.shares import is_small
-from kernels.simd import lanes
-from kernels.tile import TILE_ROWS, prepare, tiles, transpose_block
 from kernels.workspace import Workspace
 
 _SAME_SETS = 2048  # bytes; 14 rows a multiple of this apart do not fit into their L1 sets

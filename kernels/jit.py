@@ -53,10 +53,10 @@ _PRANGE_ONLY: Any = {
 }
 
 
-def _source_checksum() -> int:
-    """Checksum of all of this package's source files."""
+def source_checksum(package: Path) -> int:
+    """Checksum of all source files of a package, those in its folders included."""
     checksum = 0
-    for file in sorted(Path(__file__).parent.glob("*.py")):
+    for file in sorted(package.rglob("*.py")):
         checksum = zlib.crc32(file.read_bytes(), checksum)
     return checksum
 
@@ -67,7 +67,7 @@ def _context() -> Any:
 
 # What compiled code depends on besides its own source. The processor is the one for which vector
 # widths are chosen, also if someone changes Numba's environment variables later.
-_ORIGIN = (_source_checksum(), _context().codegen().magic_tuple())
+_ORIGIN = (source_checksum(Path(__file__).parent), _context().codegen().magic_tuple())
 
 
 def stamp(compiled: Any) -> Any:

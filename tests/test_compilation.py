@@ -137,7 +137,7 @@ def test_helper_ends_with_its_parent(monkeypatch):
 def specialisations() -> dict[str, int]:
     """How often each compiled function has been compiled."""
     counts = {}
-    for module in pkgutil.iter_modules(kernels.__path__, "kernels."):
+    for module in pkgutil.walk_packages(kernels.__path__, "kernels."):
         for name, value in vars(importlib.import_module(module.name)).items():
             function = getattr(value, "__wrapped__", value)
             if isinstance(function, Dispatcher):

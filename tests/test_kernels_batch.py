@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import DTypeLike
 
-from kernels import batch
+from kernels.images import batch
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (2, 5, 37), (1, 3, 2)]
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)

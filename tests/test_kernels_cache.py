@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -135,9 +136,7 @@ def test_file_knows_what_it_was_made_for(folder):
 @pytest.mark.parametrize("home_is_writable", [True, False])
 def test_installation_that_is_read_only(tmp_path, home_is_writable):
     package = tmp_path / "site" / "kernels"
-    package.mkdir(parents=True)
-    for file in KERNELS.glob("*.py"):
-        (package / file.name).write_text(file.read_text())
+    shutil.copytree(KERNELS, package, ignore=shutil.ignore_patterns("__pycache__"))
     (package / "__pycache__").write_text("")  # root may write to every folder, not to this one
     home, temporary = tmp_path / "home", tmp_path / "temporary"
     home.mkdir() if home_is_writable else home.write_text("")

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from kernels import channels, jit
+from kernels import jit
+from kernels.images import channels
 
 # Less than a vector, tails, whole vectors; the last is large enough for threads.
 SHAPES = [

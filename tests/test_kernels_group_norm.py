@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import DTypeLike
 
-from kernels import group_norm, jit
+from kernels import jit
+from kernels.norm import group as group_norm
 from kernels.shares import is_small
 from kernels.workspace import Workspace
 from tests.gradient_check import check_gradient

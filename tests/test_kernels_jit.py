@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,21 +15,37 @@ KERNELS = Path(jit.__file__).parent
 
 
 def test_kernels_never_import_fastcnn():
-    for file in KERNELS.glob("*.py"):
+    for file in KERNELS.rglob("*.py"):
         for line in file.read_text().splitlines():
             assert not line.strip().startswith(("import fastcnn", "from fastcnn")), file
 
 
-def test_cache_notices_an_edit_in_another_file(tmp_path):
-    package = tmp_path / "kernels"
-    package.mkdir()
-    for file in KERNELS.glob("*.py"):
-        (package / file.name).write_text(file.read_text())
-    (package / "helper.py").write_text(
-        "from kernels import jit\n@jit.serial\ndef number():\n    return 1\n"
-    )
+@pytest.fixture
+def package(tmp_path):
+    """A copy of the kernels, to edit."""
+    copy = tmp_path / "kernels"
+    shutil.copytree(KERNELS, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+def test_every_file_of_every_folder_is_in_the_checksum(package):
+    files = sorted(package.rglob("*.py"))
+    assert {file.parent for file in files} > {package}
+    seen = {jit.source_checksum(package)}
+    for file in files:
+        file.write_text(file.read_text() + "# an edit\n")
+        seen.add(jit.source_checksum(package))
+    assert len(seen) == len(files) + 1
+
+
+@pytest.mark.parametrize("folder", ["", "conv", "images", "norm", "pool", "simd", "tile"])
+def test_cache_notices_an_edit_in_another_file(tmp_path, package, folder):
+    helper = package / folder / "helper.py"
+    assert (helper.parent / "__init__.py").is_file()
+    helper.write_text("from kernels import jit\n@jit.serial\ndef number():\n    return 1\n")
+    name = ".".join(("kernels", *filter(None, (folder,)), "helper"))
     (package / "caller.py").write_text(
-        "from kernels import jit\nfrom kernels.helper import number\n"
+        f"from kernels import jit\nfrom {name} import number\n"
         "@jit.serial\ndef call():\n    return number() + 10\n"
     )
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
@@ -46,7 +63,6 @@ def test_cache_notices_an_edit_in_another_file(tmp_path):
 
     assert call() == (11, 0)
     assert call() == (11, 1)
-    helper = package / "helper.py"
     helper.write_text(helper.read_text().replace("return 1", "return 2"))
     assert call() == (12, 0)
 

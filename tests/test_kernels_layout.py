@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from kernels import jit, layout
+from kernels import jit
+from kernels.images import layout
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import DTypeLike
 
-from kernels import jit, norm
+from kernels import jit
+from kernels.norm import batch as norm
 from kernels.workspace import Workspace
 from tests.gradient_check import check_gradient
 

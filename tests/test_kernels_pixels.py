@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import DTypeLike
 
-from kernels import batch, jit, mathematics, pixels
+from kernels import jit
+from kernels.images import batch, pixels
 from kernels.shares import is_small
-from kernels.simd import lanes, load_part, store_part
+from kernels.simd import lanes, load_part, mathematics, store_part
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (2, 5, 37), (3, 3, 7), (1, 3, 2)]
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from kernels import batch, loss, pool
+from kernels import loss
+from kernels.images import batch
+from kernels.pool import operations as pool
 from kernels.shares import is_small
 
 COUNT = 120  # images, of which a sixth is small

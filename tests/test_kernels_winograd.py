@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from kernels import compiled, im2col, winograd
-from kernels.winograd import blocks_of, suits
+from kernels import compiled, im2col
+from kernels.conv import winograd
+from kernels.conv.winograd import blocks_of, suits
 from kernels.workspace import Workspace
 
 Pair = tuple[int, int]

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels import batch as batch_kernels
-from kernels import pixels as pixel_kernels
+from kernels.images import batch as batch_kernels
+from kernels.images import pixels as pixel_kernels
 
 from ..random import generator, key
 from .augment import Augment

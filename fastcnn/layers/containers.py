@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from kernels import activation as activation_kernels
-from kernels import channels as kernels
+from kernels.images import channels as kernels
 from kernels.workspace import Workspace
 
 from ..parameters import ParameterDict

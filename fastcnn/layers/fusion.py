@@ -21,10 +21,10 @@ from typing import Protocol, TypeGuard
 import numpy as np
 
 from kernels import activation as activation_kernels
-from kernels import conv as kernels_conv
-from kernels.conv import Pooled
-from kernels.conv_input import run_input_gradient
-from kernels.gradient_source import POOLED, GradientSource
+from kernels.conv import forward as kernels_conv
+from kernels.conv.forward import Pooled
+from kernels.conv.gradient_source import POOLED, GradientSource
+from kernels.conv.input import run_input_gradient
 
 from .. import backends
 from .activation import ReLU

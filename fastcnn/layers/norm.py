@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from kernels import group_norm, norm_pool
-from kernels import norm as kernels
-from kernels.gradient_source import NORM_POOLED, GradientSource
+from kernels.conv.gradient_source import NORM_POOLED, GradientSource
+from kernels.norm import batch as kernels
+from kernels.norm import group as group_norm
+from kernels.norm import pooled as norm_pool
 from kernels.workspace import Workspace
 
 from . import checks

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from kernels import layout as kernels
+from kernels.images import layout as kernels
 
 from .base import Layer, Shape, memory_of, seen
 

@@ -17,7 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from kernels import jit
-from kernels.simd import (
+from kernels.simd.vector import (
     I32,
     Vector,
     exponent,

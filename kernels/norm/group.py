@@ -18,8 +18,8 @@ import math
 import numpy as np
 from numba import prange
 
-from kernels import jit, norm
-from kernels.mathematics import through_relu
+from kernels import jit
+from kernels.norm import batch as norm
 from kernels.shares import CHUNKS, is_small
 from kernels.simd import (
     first_lanes,
@@ -33,6 +33,7 @@ from kernels.simd import (
     total,
     where,
 )
+from kernels.simd.mathematics import through_relu
 from kernels.workspace import Workspace
 
 _COLUMNS = norm.fold(1)  # of a wide row of one channel

@@ -15,28 +15,29 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from kernels import jit, winograd
-from kernels.conv_image import (
+from kernels import jit
+from kernels.conv import winograd
+from kernels.conv.gradient_source import GradientSource, gradient_images
+from kernels.conv.image import (
     accumulate_image,
     columns_read,
     combine_chunks,
     convolve_image,
     pool_and_rectify,
 )
-from kernels.gradient_source import GradientSource, gradient_images
 from kernels.jit import thread_id
-from kernels.packing import (
+from kernels.tile import (
     copy_row,
     fill_row,
     pack,
     packed_mode,
     pad_image,
     padded_channels,
+    prepare,
     sum_rows,
     whole_vectors,
     widen_rows,
 )
-from kernels.tile import prepare
 from kernels.workspace import Workspace
 
 Pair = tuple[int, int]

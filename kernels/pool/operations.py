@@ -13,7 +13,7 @@ import numpy as np
 from numba import prange
 
 from kernels import jit
-from kernels.pool_image import (
+from kernels.pool.image import (
     average_pool_image,
     average_spread_image,
     image_sizes,

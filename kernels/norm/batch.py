@@ -18,9 +18,9 @@ import numpy as np
 from numba import prange
 
 from kernels import jit
-from kernels.mathematics import rectified, through_relu
 from kernels.shares import CHUNKS, is_small
 from kernels.simd import fma, lanes, load, load_part, splat, store, store_part
+from kernels.simd.mathematics import rectified, through_relu
 from kernels.workspace import Workspace
 
 # The columns of a wide row are a multiple of four vectors of any processor; a block has about so

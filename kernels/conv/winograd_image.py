@@ -23,11 +23,10 @@ the same places in the cache, which made the transforms three times as slow.
 """
 
 from kernels import jit
-from kernels.mathematics import rectified
-from kernels.packing import full_panel, pad_image
-from kernels.pool_image import max_of_four
+from kernels.pool.image import max_of_four
 from kernels.simd import lanes, load, load_part, splat, store, store_index, store_part
-from kernels.tile import FULL, TILE_ROWS, tile, tiles, transpose_block
+from kernels.simd.mathematics import rectified
+from kernels.tile import FULL, TILE_ROWS, full_panel, pad_image, tile, tiles, transpose_block
 
 PLANES = 16
 

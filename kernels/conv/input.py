@@ -9,12 +9,14 @@ import functools
 import numpy as np
 from numba import prange
 
-from kernels import jit, winograd
-from kernels.conv import Pair
-from kernels.conv_image import convolve_image
-from kernels.gradient_source import GradientSource, gradient_images
+from kernels import jit
+from kernels.conv import winograd
+from kernels.conv.forward import Pair
+from kernels.conv.gradient_source import GradientSource, gradient_images
+from kernels.conv.image import convolve_image
 from kernels.jit import thread_id
-from kernels.packing import (
+from kernels.tile import (
+    TILE_ROWS,
     add_row,
     fill_row,
     mode_of,
@@ -24,9 +26,10 @@ from kernels.packing import (
     pad_image,
     padded_channels,
     panel_width,
+    prepare,
+    tile,
     vector_width,
 )
-from kernels.tile import TILE_ROWS, prepare, tile
 from kernels.workspace import Workspace
 
 Phase = tuple[int, int, int, int, int]

@@ -8,11 +8,11 @@ import numpy as np
 from numba import prange
 
 from kernels import jit
-from kernels.batch import gather_share
-from kernels.mathematics import log
+from kernels.images.batch import gather_share
 from kernels.random_bits import key_halves, random_bits
 from kernels.shares import is_small
 from kernels.simd import fma, lanes, load_part, splat, sqrt, store_part
+from kernels.simd.mathematics import log
 
 # Luma of ITU-R BT.601: how bright red, green and blue seem.
 _RED, _GREEN, _BLUE = 0.299, 0.587, 0.114

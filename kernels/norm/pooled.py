@@ -11,9 +11,9 @@ Nothing is checked.
 import numpy as np
 from numba import prange
 
-from kernels import jit, norm
-from kernels.mathematics import rectified, through_relu
-from kernels.pool_image import max_of_four
+from kernels import jit
+from kernels.norm import batch as norm
+from kernels.pool.image import max_of_four
 from kernels.simd import (
     fma,
     lanes,
@@ -24,6 +24,7 @@ from kernels.simd import (
     store_part,
     where,
 )
+from kernels.simd.mathematics import rectified, through_relu
 from kernels.workspace import Workspace
 
 

@@ -15,12 +15,9 @@ import numpy as np
 from numba import prange
 
 from kernels import jit
-from kernels.conv_image import combine_chunks
-from kernels.gradient_source import GradientSource, gradient_images
-from kernels.jit import thread_id
-from kernels.packing import copy_row, fill_row, full_panel, full_vectors, sum_rows, vector_lanes
-from kernels.simd import lanes, load, store
-from kernels.winograd_image import (
+from kernels.conv.gradient_source import GradientSource, gradient_images
+from kernels.conv.image import combine_chunks
+from kernels.conv.winograd_image import (
     PLANES,
     accumulate_planes,
     equal_tiles,
@@ -33,6 +30,9 @@ from kernels.winograd_image import (
     transform_sums,
     transform_windows,
 )
+from kernels.jit import thread_id
+from kernels.simd import lanes, load, store
+from kernels.tile import copy_row, fill_row, full_panel, full_vectors, sum_rows, vector_lanes
 
 Shape = tuple[int, ...]
 

@@ -16,10 +16,10 @@ import numpy as np
 
 from kernels import jit
 from kernels.jit import thread_id
-from kernels.mathematics import through_relu
-from kernels.norm_pool import spread_image
-from kernels.pool_image import spread_fours_image
+from kernels.norm.pooled import spread_image
+from kernels.pool.image import spread_fours_image
 from kernels.simd import lanes, load_part, store_part
+from kernels.simd.mathematics import through_relu
 from kernels.workspace import Workspace
 
 PLAIN, POOLED, NORM_POOLED = range(3)

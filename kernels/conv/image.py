@@ -4,11 +4,10 @@ Arrays are flat; image0, y0 and the like say where something begins in them.
 """
 
 from kernels import jit
-from kernels.mathematics import rectified
-from kernels.packing import mode_of, panel_width, vector_width
-from kernels.pool_image import pool_fours_image
+from kernels.pool.image import pool_fours_image
 from kernels.simd import lanes, load_part, store_part
-from kernels.tile import TILE_ROWS, tile, tiles
+from kernels.simd.mathematics import rectified
+from kernels.tile import TILE_ROWS, mode_of, panel_width, tile, tiles, vector_width
 
 
 @jit.serial

@@ -8,7 +8,6 @@ are `pool`'s inner part, and that of kernels that pool an image while it is in t
 """
 
 from kernels import jit
-from kernels.packing import fill_row
 from kernels.simd import (
     lanes,
     load_index,
@@ -19,6 +18,7 @@ from kernels.simd import (
     store_part,
     where,
 )
+from kernels.tile import fill_row
 
 
 @jit.serial
