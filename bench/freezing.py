@@ -13,7 +13,7 @@ import tyro
 
 from bench import report, sides
 from fastcnn import models
-from fastcnn.transfer import ALL_BUT_LAST
+from fastcnn.network.transfer import ALL_BUT_LAST
 
 
 @dataclasses.dataclass

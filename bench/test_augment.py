@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from fastcnn.data.augment import Augment
-from fastcnn.data.batches import Batches
+from fastcnn.training.augment import Augment
+from fastcnn.training.batches import Batches
 from kernels import activation
 
 BATCH = 128

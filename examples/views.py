@@ -13,7 +13,7 @@ import argparse
 
 import numpy as np
 
-from fastcnn.saved import Saved
+from fastcnn.runs.saved import Saved
 
 parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -35,9 +35,8 @@ _check_kernels()
 if TYPE_CHECKING:
     from . import backends, datasets, layers, losses, models, optim, schedules
     from .backends import backend, set_backend
-    from .checkpoint import load_model
-    from .data.augment import Augment
-    from .model import Sequential
+    from .sequential import Sequential, load_model
+    from .training.augment import Augment
 
 __all__ = [
     "Augment",
@@ -57,10 +56,10 @@ __all__ = [
 
 # Name -> the module that it comes from; the other names of __all__ are modules themselves.
 _PLACES = {
-    "Augment": "data.augment",
-    "Sequential": "model",
+    "Augment": "training.augment",
+    "Sequential": "sequential",
     "backend": "backends",
-    "load_model": "checkpoint",
+    "load_model": "sequential",
     "set_backend": "backends",
 }
 

@@ -5,7 +5,7 @@ import numpy as np
 from kernels import activation as activation_kernels
 from kernels import loss as kernels
 
-from .layers.checks import number
+from .checks import number
 
 _REDUCTIONS = ("mean", "sum")
 

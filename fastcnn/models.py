@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .backends import unknown
+from .checks import unknown, whole
 from .layers import (
     AveragePool2D,
     BatchNorm,
@@ -31,8 +31,7 @@ from .layers import (
     Residual,
     Sigmoid,
 )
-from .layers.checks import whole
-from .model import Sequential
+from .sequential import Sequential
 
 Shape = tuple[int, ...]
 

@@ -6,7 +6,7 @@ What it does is in `fastcnn.commands.train`.
 import sys
 from collections.abc import Sequence
 
-from . import entry
+from .commands import entry
 
 
 def main(argv: Sequence[str] | None = None) -> int:

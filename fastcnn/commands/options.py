@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 import tyro
 
-from ..backends import unknown
+from ..checks import unknown
 from ..config import ConfigError
 
 Options = TypeVar("Options")

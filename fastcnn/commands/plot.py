@@ -12,9 +12,9 @@ from typing import Annotated, Literal
 import tyro
 
 from .. import plots
-from ..plots.kinds import KINDS, Options, draw
-from ..results import make_folder
-from ..saved import Saved
+from ..files import make_folder
+from ..gallery.kinds import KINDS, Options, draw
+from ..runs.saved import Saved
 from . import options
 
 _PROGRAM = "python -m fastcnn.plot"

@@ -15,13 +15,13 @@ from typing import Annotated
 import tyro
 
 from .. import datasets
-from ..backends import unknown
+from ..checks import unknown
 from ..config import ConfigError
+from ..files import make_folder
 from ..reproduction import s1, s2, s3, s4, s5, targets
 from ..reproduction.laboratory import FULL, QUICK, Laboratory, ReproductionError
 from ..reproduction.report import Report, save_pictures
 from ..reproduction.sections import Section, Table, counted
-from ..results import make_folder
 from . import options
 
 _PROGRAM = "python -m fastcnn.reproduce"

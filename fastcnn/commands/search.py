@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from .. import config as settings
-from .. import presets
-from ..config import Config, ConfigError
-from ..saved import PLAN, holds_run, holds_search
+from ..config import Config, ConfigError, presets
+from ..runs.folder import PLAN, holds_run, holds_search
 from ..searching import plan as plans
 from ..searching import space
 from ..searching.plan import Plan

@@ -15,10 +15,10 @@ from typing import Annotated, Any
 
 import tyro
 
-from .. import datasets, models, presets
-from ..config import Config, read_toml, replace
-from ..run import Run
-from ..training import TrainingDiverged
+from .. import datasets, models
+from ..config import Config, presets, read_toml, replace
+from ..runs.run import Run
+from ..training.fit import TrainingDiverged
 from . import options
 from .interrupt import Interrupt
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from kernels import activation as kernels
 
-from . import checks
+from .. import checks
 from .base import Layer, Shape, memory_of, seen
 
 

@@ -17,13 +17,12 @@ import numpy as np
 
 from kernels.workspace import Workspace
 
-from .. import random
-from ..backends import unknown
-from ..parameters import ParameterDict
-from . import checks
+from .. import checks, random
+from ..checks import unknown
+from .arrays import ParameterDict
 
 if TYPE_CHECKING:
-    from ..parameters import FlatParameters
+    from ..network.parameters import FlatParameters
 
 Shape = tuple[int, ...]
 

@@ -9,7 +9,7 @@ from kernels import activation as activation_kernels
 from kernels.images import channels as kernels
 from kernels.workspace import Workspace
 
-from ..parameters import ParameterDict
+from .arrays import ParameterDict
 from .base import NO_GRADIENT, Layer, Shape, from_spec, memory_of, seen
 from .fusion import end_of_block, layers_of, plan, run_backward, run_forward
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import backends
-from ..parameters import ParameterDict
-from . import checks, initialization
+from .. import backends, checks
+from ..checks import Pair
+from . import initialization
+from .arrays import ParameterDict
 from .base import NO_GRADIENT, Layer, Shape, memory_of, seen
-from .checks import Pair
 from .window import check_images, check_padding, output_size, padding_before, plain
 
 

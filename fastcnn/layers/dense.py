@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import backends
-from . import checks, initialization
+from .. import backends, checks
+from . import initialization
 from .base import NO_GRADIENT, Layer, Shape, memory_of
 
 

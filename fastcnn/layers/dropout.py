@@ -6,8 +6,7 @@ import numpy as np
 
 from kernels import activation as kernels
 
-from .. import random
-from . import checks
+from .. import checks, random
 from .base import Clock, Layer, memory_of, seen
 
 

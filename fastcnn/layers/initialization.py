@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ..backends import unknown
+from ..checks import unknown
 
 SCHEMES = ("he", "xavier")
 

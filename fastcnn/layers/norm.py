@@ -10,7 +10,7 @@ from kernels.norm import group as group_norm
 from kernels.norm import pooled as norm_pool
 from kernels.workspace import Workspace
 
-from . import checks
+from .. import checks
 from .base import Layer, Shape, memory_of, seen
 
 

@@ -4,10 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import backends
-from . import checks
+from .. import backends, checks
+from ..checks import Pair
 from .base import Layer, Shape, memory_of, seen
-from .checks import Pair
 from .window import check_images, check_padding, output_size, padding_before, plain
 
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from . import checks
-from .checks import Pair
+from .. import checks
+from ..checks import Pair
 
 Padding = Pair | str
 

@@ -17,7 +17,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from ..backends import unknown
+from ..checks import unknown
 from .base import Optimizer
 from .lookahead import Lookahead, Ranger
 from .rules import SGD, AdaGrad, Adam, AdamW, RAdam, RMSprop

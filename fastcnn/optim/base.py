@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..layers.base import Layer
-from ..parameters import FlatParameters, Stretch
+from ..network.parameters import FlatParameters, Stretch
 
 
 class Optimizer:

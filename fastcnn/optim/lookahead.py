@@ -6,8 +6,8 @@ import numpy as np
 
 from kernels import optim as kernels
 
-from ..layers.checks import whole
-from ..parameters import FlatParameters, Stretch
+from ..checks import whole
+from ..network.parameters import FlatParameters, Stretch
 from .base import Optimizer
 from .rules import RAdam
 

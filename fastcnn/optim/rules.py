@@ -6,7 +6,7 @@ import numpy as np
 
 from kernels import optim as kernels
 
-from ..parameters import Stretch
+from ..network.parameters import Stretch
 from .base import Optimizer
 
 

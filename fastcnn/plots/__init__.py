@@ -14,7 +14,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..results import complete
+from ..files import complete
 from .bars import parameter_bars
 from .confusion import confusion
 from .curves import curves, overlay, side_by_side

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis import confused_pairs
 from . import style
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ def confusion(matrix: NDArray[np.int64], class_names: Sequence[str], title: str 
     ----------
     matrix : int (classes, classes)
         How many images of the true class (row) were taken for the predicted one (column):
-        `fastcnn.analysis.confusion_matrix`.
+        `fastcnn.gallery.analysis.confusion_matrix`.
     class_names : sequence of str
         Name of each class.
     title : str
@@ -92,3 +91,16 @@ def _pairs(axes: "Axes", matrix: NDArray[np.int64], class_names: Sequence[str]) 
     style.limit_ticks(axes.xaxis, 6, whole=True)
     style.tidy(axes)
     axes.grid(visible=False, axis="y")
+
+
+def confused_pairs(matrix: np.ndarray, most: int = 5) -> list[tuple[int, int, int]]:
+    """(true class, predicted class, how often) of the most frequent mistakes, most frequent first.
+
+    Example:
+        >>> confused_pairs(np.array([[5, 1], [2, 7]]))
+        [(1, 0, 2), (0, 1, 1)]
+    """
+    mistakes = matrix - np.diag(np.diag(matrix))
+    order = np.argsort(-mistakes, axis=None, kind="stable")  # ties in the order of the classes
+    pairs = np.column_stack(np.unravel_index(order, matrix.shape)).tolist()[:most]
+    return [(t, p, int(mistakes[t, p])) for t, p in pairs if mistakes[t, p] > 0]

@@ -16,7 +16,7 @@ def activation_variance(variances: Mapping[str, Mapping[str, float]], title: str
     ----------
     variances : mapping
         Name of an initialisation -> label of a layer -> variance of what the layer gives
-        (`fastcnn.analysis.activation_variances`); the same layers in all.
+        (`fastcnn.gallery.analysis.activation_variances`); the same layers in all.
     title : str
         Heading.
 

@@ -22,10 +22,10 @@ from kernels.cores import available_cores
 
 from .. import models, training
 from ..config import Config, replace, to_toml
-from ..recipe import resolved
-from ..results import write_text
-from ..run import CHECKPOINT
-from ..saved import Saved, read_json, was_run_with
+from ..config.recipe import resolved
+from ..files import write_text
+from ..runs.folder import CHECKPOINT, read_json
+from ..runs.saved import Saved, was_run_with
 
 _SEEDS = (42, 43, 44)
 _TRAIN_IMAGES = {"mnist": 60_000, "cifar10": 50_000}
@@ -228,7 +228,7 @@ class Laboratory:
         (folder / _EVALUATION).unlink(missing_ok=True)  # of an earlier run with other settings
         wanted = folder / "wanted.toml"
         write_text(wanted, to_toml(replace(config, {"threads": threads})))
-        command = [sys.executable, "-m", "fastcnn.reproduction.child", "--quiet"]
+        command = [sys.executable, "-m", "fastcnn.commands.child", "--quiet"]
         command += ["--config", str(wanted), "--out", str(folder)]
         if (folder / CHECKPOINT).is_file() and was_run_with(folder, config):
             command.append("--resume")

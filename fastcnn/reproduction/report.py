@@ -13,7 +13,7 @@ from pathlib import Path
 from kernels.cores import available_cores
 
 from .. import __version__, plots
-from ..results import make_folder, write_text
+from ..files import make_folder, write_text
 from .laboratory import Scale
 from .sections import NONE, Line, Section, Table
 from .verdicts import FAILS, HOLDS, OPEN, Verdict

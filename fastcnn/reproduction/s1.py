@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from .. import analysis, plots
+from .. import plots
+from ..gallery import analysis
+from ..plots.confusion import confused_pairs
 from . import twins
 from .laboratory import Experiment, Laboratory
 from .sections import (
@@ -247,7 +249,7 @@ def _errors(lab: Laboratory) -> Section:
     data = run.dataset()
     predicted = run.model.predict(data.x_test)
     matrix = analysis.confusion_matrix(data.y_test, predicted, len(data.class_names))
-    pairs = analysis.confused_pairs(matrix, _PAIRS)
+    pairs = confused_pairs(matrix, _PAIRS)
     told = ", ".join(f"{true} as {guess} ({count})" for true, guess, count in pairs)
     theirs = ", ".join(f"{true} as {guess}" for true, guess in CONFUSED)
     section.lines.append(Line("most confused pairs (test images)", theirs, told or "none"))

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import plots
-from ..plots.views import Options
+from ..gallery.views import Options
 from ..random import generator
-from ..saved import Saved
+from ..runs.saved import Saved
 from .laboratory import Experiment, Laboratory
 from .sections import (
     Picture,

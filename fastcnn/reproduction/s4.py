@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import plots
-from ..saved import Saved
+from ..runs.saved import Saved
 from .laboratory import Experiment, Laboratory
 from .sections import Picture, Section, Table, histories, length, reached, seconds, test_accuracy
 from .verdicts import exceeds

@@ -11,9 +11,9 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..plots.kinds import draw
-from ..plots.views import Options
-from ..saved import Saved
+from ..gallery.kinds import draw
+from ..gallery.views import Options
+from ..runs.saved import Saved
 from .laboratory import Experiment, Laboratory, images_held_out, images_per_epoch
 from .verdicts import Sample, Verdict, reaches
 

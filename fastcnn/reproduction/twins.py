@@ -19,8 +19,8 @@ import numpy as np
 import kernels
 
 from .. import datasets
-from ..results import write_text
-from ..saved import read_json
+from ..files import write_text
+from ..runs.folder import read_json
 from .laboratory import Experiment, Laboratory, ReproductionError, images_per_epoch, last_line
 from .sections import NONE, Line, Section, seconds
 from .verdicts import stated

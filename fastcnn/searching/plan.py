@@ -17,21 +17,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from .. import presets
-from ..backends import unknown
+from ..checks import unknown
 from ..config import (
     MACHINE,
     Config,
     ConfigError,
-    PlaceError,
     check,
     from_tables,
+    presets,
     read_tables,
     replace,
     to_tables,
 )
+from ..config.recipe import begin, make_model, make_optimizer, make_schedule
 from ..random import generator
-from ..recipe import begin, make_model, make_optimizer, make_schedule
 from . import space
 from .space import Axis, Choice
 
@@ -222,12 +221,12 @@ def read(path: str | Path) -> dict[str, Any]:
     """Arguments for `make` from a TOML file; a file of `python -m fastcnn.train` has no axes.
 
     Raises:
-        ConfigError: if the file cannot be read or something in it is unknown; says which file.
+        ConfigError: if something in the file is unknown; says which file.
+        ConfigFileError: if it cannot be read.
     """
+    tables = read_tables(path)
     try:
-        return from_file_tables(read_tables(path))
-    except PlaceError:
-        raise
+        return from_file_tables(tables)
     except ConfigError as error:
         raise ConfigError(f"in {path}: {error}") from None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..config import to_toml
-from ..results import write_text
+from ..files import write_text
 from .plan import Plan
 from .space import Range, show
 

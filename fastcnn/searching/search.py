@@ -29,9 +29,8 @@ from tqdm import tqdm
 from kernels.cores import available_cores
 
 from .. import datasets
-from ..config import PlaceError
-from ..results import make_folder, write_text
-from ..saved import PLAN, holds_search
+from ..files import PlaceError, make_folder, write_text
+from ..runs.folder import PLAN, holds_search
 from . import database, results, worker
 from .plan import Plan
 from .results import Trial

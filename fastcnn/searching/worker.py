@@ -20,13 +20,15 @@ from optuna.exceptions import OptunaError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..checkpoint import CheckpointError
-from ..config import Config, ConfigError, PlaceError, replace
-from ..data.dataset import DataError
-from ..progress import Progress
-from ..run import CHECKPOINT, Run
-from ..saved import was_run_with
-from ..training import TrainingDiverged
+from ..config import Config, ConfigError, replace
+from ..datasets.dataset import DataError
+from ..files import PlaceError
+from ..network.checkpoint import CheckpointError
+from ..runs.folder import CHECKPOINT
+from ..runs.run import Run
+from ..runs.saved import was_run_with
+from ..training.fit import TrainingDiverged
+from ..training.progress import Progress
 from . import database
 from .owner import Heartbeat
 from .plan import Plan

@@ -1,7 +1,7 @@
 """Batches of images: picked, moved, normalised and turned to channels-last in one pass.
 
 images are uint8 (M, C, H, W) as datasets hold them, a batch is float (N, H, W, C) as the first
-layer reads it; both C-contiguous. Nothing is checked, which is `fastcnn.data`'s work.
+layer reads it; both C-contiguous. Nothing is checked, which is `fastcnn.training.batches`' work.
 """
 
 import math

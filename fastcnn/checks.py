@@ -1,0 +1,85 @@
+"""Refusals that many share: checks of arguments, and the sentence for a misspelt name."""
+
+import difflib
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+Pair = tuple[int, int]
+
+
+def whole(layer: str, name: str, value: Any, least: int = 1) -> int:
+    """`value` as an int of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        wanted = "a whole number above 0" if least == 1 else f"a whole number of at least {least}"
+        raise ValueError(f"{layer}: {name} must be {wanted}, got {value!r}")
+    return int(value)
+
+
+def pair(layer: str, name: str, value: Any, least: int = 1) -> Pair:
+    """A whole number for both axes, or a pair (height, width), as a pair."""
+    if isinstance(value, (tuple, list)):
+        if len(value) != 2:
+            raise ValueError(
+                f"{layer}: {name} must be a whole number or a pair (height, width), got {value!r}"
+            )
+        return whole(layer, name, value[0], least), whole(layer, name, value[1], least)
+    number = whole(layer, name, value, least)
+    return number, number
+
+
+def number(layer: str, name: str, value: Any, low: float, high: float, wanted: str) -> float:
+    """`value` as a float with low <= value < high."""
+    real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not real or not low <= value < high:
+        raise ValueError(f"{layer}: {name} must be {wanted}, got {value!r}")
+    return float(value)
+
+
+def flag(layer: str, name: str, value: Any) -> bool:
+    """`value`, which must be True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{layer}: {name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def seed(layer: str, value: Any) -> int | None:
+    """`value`, which must be None or a whole number of at least 0."""
+    return None if value is None else whole(layer, "seed", value, least=0)
+
+
+def unknown(kind: str, name: object, known: tuple[str, ...]) -> str:
+    """The sentence for a name that does not exist: the nearest one, and all there are."""
+    match = nearest(str(name), known)
+    hint = f"did you mean {match!r}? " if match else ""
+    return f"there is no {kind} {name!r}; {hint}known are {', '.join(known)}"
+
+
+def nearest(name: str, known: Sequence[str]) -> str | None:
+    """The known name that is meant by a misspelt one; None if none is like it.
+
+    Words that begin alike count for more than equal letters elsewhere: lrate is lr, not rotate.
+    """
+    plain = {_plain(each): each for each in known}
+    name = _plain(name)
+
+    def likeness(other: str) -> float:
+        words = itertools.product(name.split("_"), other.split("_"))
+        alike = max((_beginning(one, two) for one, two in words if one and two), default=0.0)
+        return difflib.SequenceMatcher(None, name, other).ratio() + 0.3 * alike
+
+    near = [each for each in plain if difflib.get_close_matches(name, [each], 1, 0.5)]
+    return plain[max(near, key=likeness)] if near else None
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_")
+
+
+def _beginning(one: str, two: str) -> float:
+    """How much of the shorter word is the beginning of both, from 0 to 1."""
+    pairs = zip(one, two, strict=False)
+    same = itertools.takewhile(lambda letters: letters[0] == letters[1], pairs)
+    return len(list(same)) / min(len(one), len(two))

@@ -1,0 +1,42 @@
+"""From a few settings to all of them: a model's preset fills in what is not given.
+
+Example:
+    >>> from fastcnn import presets
+    >>> presets.configure({"model": "lenet5", "lr": 0.005}).training.batch_size
+    64
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from .. import models
+from .groups import Config
+from .values import replace
+
+_DEFAULT_MODELS = {"cifar10": "cifar-cnn"}  # every other dataset looks like MNIST
+
+
+def configure(settings: Mapping[str, Any]) -> Config:
+    """All settings: the given ones, then those of the model's preset, then the defaults.
+
+    Args:
+        settings: name -> value. Without a model (or with "auto") the dataset's usual one is
+            taken. An optimizer that is not the preset's does without the preset's lr, momentum
+            and weight decay.
+
+    Raises:
+        ConfigError: if a setting is unknown or has a value of the wrong type.
+        ValueError: if there is no such model.
+    """
+    dataset = settings.get("dataset", "auto")
+    model = settings.get("model", "auto")
+    if model == "auto":
+        model = _DEFAULT_MODELS.get(dataset, "mnist-baseline")
+        preset = {**models.preset(model), "dataset": dataset}
+    else:
+        preset = models.preset(model)
+    if settings.get("optimizer", preset.get("optimizer", "sgd")) != preset.get("optimizer", "sgd"):
+        # A rate chosen for one optimizer is ten times wrong for another.
+        for name in ("lr", "momentum", "nesterov", "weight_decay"):
+            preset.pop(name, None)
+    return replace(Config(), {**preset, **settings, "model": model})

@@ -1,0 +1,119 @@
+"""From settings to the objects that training takes: the network, the optimizer, its schedule."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from .. import models, optim, schedules
+from ..sequential import Sequential
+from .groups import Config, ConfigError
+from .values import replace
+
+USUAL = ("lr", "weight_decay")
+"""Settings whose None means what is usual for the optimizer."""
+
+# Option -> (setting, the values of it that know the option).
+_OWNERS = {
+    "momentum": ("optimizer", ("sgd", "rmsprop")),
+    "nesterov": ("optimizer", ("sgd",)),
+    "decoupled_decay": ("optimizer", ("radam",)),
+    "lr_per_step": ("schedule", ("cosine",)),
+}
+
+
+def resolved(config: Config) -> Config:
+    """The settings with numbers in place of what is usual for the optimizer."""
+    optimizer = make_optimizer(config)
+    return replace(config, {name: getattr(optimizer, name) for name in USUAL})
+
+
+def make_model(config: Config, input_shape: tuple[int, ...], classes: int) -> Sequential:
+    """The network that the settings describe, with its starting weights."""
+    options = vars(config.model)
+    changes = {
+        name: value
+        for name, value in options.items()
+        if name != "model" and value not in (None, "default")
+    }
+    return models.build(
+        options["model"],
+        seed=config.training.seed,
+        input_shape=input_shape,
+        classes=classes,
+        **changes,
+    )
+
+
+def begin(model: Sequential, config: Config, class_names: Sequence[str]) -> str:
+    """Load what fits from the model that the settings name, and freeze what they say.
+
+    Args:
+        class_names: of the images that are trained on.
+
+    Returns:
+        What was loaded, in words; empty if nothing was asked for.
+
+    Raises:
+        ValueError: if the file cannot be used, nothing in it fits, or there are fewer layers.
+    """
+    options, said = config.transfer, ""
+    if options.init_from is not None:
+        said = str(model.load_fitting(options.init_from))
+        if options.fresh_head:
+            model.replace_head(len(class_names), class_names)
+            said += "; the last layer begins anew"
+    model.freeze(options.freeze or 0)
+    return said
+
+
+def make_optimizer(config: Config) -> optim.Optimizer:
+    """The optimizer that the settings describe."""
+    options = config.optimizer
+    given = {name: getattr(options, name) for name in USUAL}
+    arguments: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    _refuse_options_of_others(config, "optimizer")
+    if options.optimizer in _OWNERS["momentum"][1]:
+        arguments["momentum"] = options.momentum
+    if options.optimizer in _OWNERS["nesterov"][1]:
+        arguments["nesterov"] = options.nesterov
+    if options.optimizer in _OWNERS["decoupled_decay"][1]:
+        arguments["decoupled_weight_decay"] = options.decoupled_decay
+    if options.optimizer != "ranger":
+        optimizer = optim.from_name(options.optimizer, **arguments)
+        if options.lookahead is None:
+            return optimizer
+        return optim.Lookahead(optimizer, options.lookahead, options.lookahead_alpha)
+    if options.lookahead is not None:
+        arguments["k"] = options.lookahead
+    return optim.Ranger(**arguments, alpha=options.lookahead_alpha)
+
+
+def _refuse_options_of_others(config: Config, setting: str) -> None:
+    """Refuse an option that the chosen optimizer or schedule would leave without effect."""
+    chosen = getattr(config.optimizer, setting)
+    for name, (kind, owners) in _OWNERS.items():
+        if kind == setting and chosen not in owners and getattr(config.optimizer, name):
+            known = " and ".join(owners)
+            raise ConfigError(f"{name} is an option of {known}, not of {chosen}")
+
+
+def make_schedule(config: Config) -> schedules.Schedule:
+    """The schedule that the settings describe."""
+    options = config.optimizer
+    _refuse_options_of_others(config, "schedule")
+    if options.warmup and options.schedule == "onecycle":
+        raise ConfigError("warmup does not go with onecycle, which begins with a rise: see lr_rise")
+    arguments: dict[str, dict[str, Any]] = {
+        "step": {"factor": options.lr_factor, "every": options.lr_every},
+        "exponential": {"decay": options.lr_decay},
+        "cosine": {"lr_min": options.lr_min, "per_step": options.lr_per_step},
+        "s5": {"decay": options.lr_decay},
+        "onecycle": {
+            "pct_start": options.lr_rise,
+            "div_factor": options.lr_div,
+            "final_div_factor": options.lr_final_div,
+        },
+    }
+    schedule = schedules.from_name(options.schedule, **arguments.get(options.schedule, {}))
+    if not options.warmup:
+        return schedule
+    return schedules.Warmup(schedule, options.warmup, options.warmup_start)

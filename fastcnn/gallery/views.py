@@ -1,0 +1,104 @@
+"""What pictures of one saved model or run share: the choices, the layers, the images."""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..datasets import Dataset
+from ..runs.saved import Saved
+from ..sequential import Sequential
+from . import analysis
+from .analysis import Place
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be chosen of a picture; each kind takes what concerns it.
+
+    Attributes:
+        layer: which of the layers that the kind is about, from 1; None: the usual one, or all.
+        channel: input channel of filters; None: all three of an image in colours, else the first.
+        image: number of the test image, from 0.
+        most: tiles, maps, features or images at most; None: as many as the kind usually shows.
+        quantity, part: what `overlay` shows: see `plots.overlay`.
+        names: what the sources are called in a legend; default: model and dataset.
+        dataset, data_dir, offline: where the images come from; default: those of the run.
+    """
+
+    layer: int | None = None
+    channel: int | None = None
+    image: int = 0
+    most: int | None = None
+    quantity: str = "accuracy"
+    part: str = "train"
+    names: tuple[str, ...] = ()
+    dataset: str | None = None
+    data_dir: str | None = None
+    offline: bool = False
+
+
+class View:
+    """A source, with what several pictures of it need."""
+
+    def __init__(self, saved: Saved, options: Options) -> None:
+        self.saved, self.options = saved, options
+        self.name = saved.name
+
+    @property
+    def model(self) -> Sequential:
+        return self.saved.model
+
+    @functools.cached_property
+    def data(self) -> Dataset:
+        options = self.options
+        return self.saved.dataset(options.dataset, options.data_dir, options.offline)
+
+    @functools.cached_property
+    def weighted(self) -> list[Place]:
+        """The layers with weights."""
+        places = analysis.with_weights(self.model)
+        if not places:
+            raise ValueError(f"{self.name} has no layers with weights")
+        return places
+
+    def taken(self, images: np.ndarray) -> np.ndarray:
+        """Images of a dataset as the model takes them."""
+        last = self.model.data_format == "channels_last"
+        return images.transpose(0, 2, 3, 1) if last else images
+
+    @functools.cached_property
+    def probabilities(self) -> np.ndarray:
+        """(test images, classes)."""
+        return self.model.predict_proba(self.taken(self.data.x_test))
+
+    @property
+    def image(self) -> np.ndarray:
+        """The chosen test image, (C, H, W)."""
+        count = len(self.data.x_test)
+        if not 0 <= self.options.image < count:
+            raise ValueError(f"image must be 0 to {count - 1}, got {self.options.image}")
+        return self.data.x_test[self.options.image]
+
+    @property
+    def image_name(self) -> str:
+        label = self.data.class_names[self.data.y_test[self.options.image]]
+        return f"test image {self.options.image} of {self.data.name}, class {label}"
+
+    def some(self, places: list[Place], what: str) -> list[Place]:
+        """The chosen layer of these, or all of them."""
+        if not places:
+            raise ValueError(f"{self.name} has no {what}")
+        layer = self.options.layer
+        if layer is None:
+            return places
+        if not 1 <= layer <= len(places):
+            raise ValueError(f"layer must be 1 to {len(places)} for the {what}, got {layer}")
+        return [places[layer - 1]]
+
+    def first(self, places: list[Place], what: str) -> Place:
+        """The chosen layer of these, or the first."""
+        return self.some(places, what)[0]
+
+    def most(self, usual: int) -> int:
+        return usual if self.options.most is None else self.options.most

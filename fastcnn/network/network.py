@@ -1,0 +1,367 @@
+"""A network: layers run as one, forward and backward; it knows no training and no file format."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from kernels import activation as activation_kernels
+from kernels.images import batch as batch_kernels
+from kernels.workspace import Workspace
+
+from ..layers import Layer, Softmax
+from ..layers.base import Clock, Shape, float_dtype, seen
+from ..layers.containers import bind_memory
+from ..layers.fusion import Step, layers_of, plan, run_backward, run_forward
+from ..losses import CrossEntropyLoss
+from .parameters import FlatParameters
+
+DATA_FORMATS = ("channels_first", "channels_last")
+_NO_AFFINE = np.empty((0, 6), np.float32)
+
+
+class Network:
+    """Layers one after the other, with what using them needs around them.
+
+    Images are (N, C, H, W), or (N, H, W, C) with data_format="channels_last"; float32 (float64
+    after `astype`), or uint8, which become `pixel * scale + offset` by `normalization`.
+
+    Args:
+        layers: in the order in which the input runs through them.
+        seed: key of the starting weights and of dropout. Layers whose weights were written, were
+            given a seed or belong to another model keep them. None: all layers keep theirs.
+        data_format: "channels_first" or "channels_last".
+        name: what the model is called, for people.
+        input_shape: shape of one sample, such as (1, 28, 28), as `data_format` says; if given,
+            the layers are checked at once.
+        class_names: what the classes are called, for people.
+
+    Attributes:
+        layers: the layers, a tuple.
+        normalization: (scale, offset), float32 arrays of one number per channel or one for all;
+            at first (1/255, 0), which brings pixels to 0 ... 1.
+        workspace: memory for batches and sums.
+
+    Raises:
+        ValueError: if an argument does not fit, or a layer stands in two places.
+        TypeError: if something else than layers is given.
+    """
+
+    def __init__(
+        self,
+        *layers: Layer,
+        seed: int | None = 42,
+        data_format: str = "channels_first",
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        kind = type(self).__name__
+        if not layers or not all(isinstance(layer, Layer) for layer in layers):
+            wrong = next((layer for layer in layers if not isinstance(layer, Layer)), None)
+            hint = f"; unpack a list with {kind}(*layers)" if isinstance(wrong, list) else ""
+            raise TypeError(
+                f"{kind} takes one or more layers, got {type(wrong).__name__}{hint}"
+                if layers
+                else f"{kind} takes one or more layers, got none"
+            )
+        if data_format not in DATA_FORMATS:
+            raise ValueError(
+                f"{kind}: data_format must be 'channels_first' or 'channels_last', got "
+                f"{data_format!r}"
+            )
+        self.seed = 0 if seed is None else seed
+        self.data_format = data_format
+        self.name = name
+        self.class_names = None if class_names is None else tuple(map(str, class_names))
+        self.normalization = (1 / 255, 0)
+        self.workspace = Workspace()
+        self._clock = Clock(self.seed)
+        self._take(layers, seed)
+        self.input_shape = None if input_shape is None else tuple(map(int, input_shape))
+        if self.input_shape is not None:
+            self.output_shape((1, *self.input_shape))
+
+    def _take(self, layers: tuple[Layer, ...], seed: int | None) -> None:
+        """Consist of these layers; with a seed, those whose values nobody chose draw new ones."""
+        self.layers = layers
+        self._all_layers = [inner for layer in layers for inner in layer.family()]
+        self._named = [(str(i), layer) for i, layer in enumerate(layers)]
+        # The softmax that CrossEntropyLoss contains must not be applied twice.
+        self._steps = plan(layers)
+        self._trained = self._steps[:-1] if isinstance(layers[-1], Softmax) else self._steps
+        if seed is not None:
+            for path, leaf in self._leaves():
+                if not leaf.has_chosen_values():
+                    leaf.initialize(seed, path)
+        self._parameters = FlatParameters(self._named)
+        self._claim_layers()
+
+    def _leaves(self) -> Iterator[tuple[str, Layer]]:
+        for path, layer in self._named:
+            yield from layer.leaves(path)
+
+    def _claim_layers(self) -> None:
+        """Give all layers the model's memory and clock, unless they have them.
+
+        Layers may be part of two models, which then take turns.
+        """
+        if all(layer.clock is self._clock for layer in self._all_layers):
+            return
+        scratch = Workspace(keep=False)
+        bind_memory(layers_of(self._steps), scratch, "result")
+        self._memory = [scratch, *(layer.workspace for layer in self._all_layers)]
+        for layer in self._all_layers:
+            layer.clock = self._clock
+        for path, leaf in self._leaves():
+            leaf.path = path
+
+    # --- parameters -----------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> FlatParameters:
+        """All parameters and gradients as two flat arrays."""
+        if not self._parameters.is_bound:
+            self._parameters.bind()
+        return self._parameters
+
+    @property
+    def dtype(self) -> np.dtype:
+        """float32 or float64."""
+        return self._parameters.dtype
+
+    def astype(self, dtype: Any) -> Self:
+        """Turn the whole model into float32 or float64, in place; returns the model.
+
+        Raises:
+            ValueError: for any other dtype.
+        """
+        dtype = float_dtype(dtype, type(self).__name__)
+        for layer in self.layers:
+            layer.astype(dtype)
+        self._parameters = FlatParameters(self._named)
+        return self
+
+    def named_arrays(self) -> Iterator[tuple[str, np.ndarray]]:
+        """(name, array) of all parameters and states: ("0.weight", ...)."""
+        for path, layer in self._named:
+            yield from layer.named_arrays(path)
+
+    def copy_arrays(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters and states by name, for `load_arrays`."""
+        return {name: array.copy() for name, array in self.named_arrays()}
+
+    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Write all parameters and states.
+
+        Raises:
+            ValueError: if a name is missing or too much, or a shape does not fit; then nothing
+                is written.
+        """
+        own = dict(self.named_arrays())
+        for name in own.keys() ^ arrays.keys():
+            fault = "is missing" if name in own else "belongs to no layer of the model"
+            raise ValueError(f"the array {name!r} {fault}")
+        for name, array in arrays.items():
+            if array.shape != own[name].shape:
+                raise ValueError(
+                    f"the array {name!r} must have shape {own[name].shape}, got {array.shape}"
+                )
+        for name, array in arrays.items():
+            own[name][...] = array
+
+    def is_finite(self) -> bool:
+        """Whether no parameter and no state is infinite or NaN."""
+        return all(np.isfinite(array).all() for _, array in self.named_arrays())
+
+    # --- forward and backward -------------------------------------------------------------------
+
+    def set_clock(self, epoch: int, step: int) -> None:
+        """Say where training is, which keys dropout in the next forward pass.
+
+        Without it, each training pass counts as the next step of epoch 0.
+        """
+        self._clock.epoch, self._clock.step = epoch, step
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        """The output of the last layer, a new array.
+
+        Raises:
+            ValueError, TypeError: if x does not fit the model; the sentence says why.
+        """
+        y = self._run(self._steps, self.prepared(x), training)
+        return self._given_out(y)
+
+    def backward(self, dlogits: np.ndarray) -> np.ndarray:
+        """dLoss/dx, a new array, from dLoss/dy of the last forward(training=True).
+
+        Fills the layers' `grads`, overwriting what was there.
+
+        Raises:
+            RuntimeError: if there was no forward(training=True).
+        """
+        with self._kept_memory():
+            return self._given_out(run_backward(self._steps, self._as_layers_see(dlogits)))
+
+    def forward_training(self, x: np.ndarray) -> np.ndarray:
+        """Logits for a batch, for the training loop.
+
+        x is a float array of the model's dtype and data_format. The logits are overwritten by the
+        next pass. A Softmax at the end of the model is left out.
+        """
+        return self._run(self._trained, self._as_layers_see(x), True)
+
+    def _run(self, steps: Sequence[Step], x: np.ndarray, training: bool) -> np.ndarray:
+        self._claim_layers()
+        with self._kept_memory():
+            y = run_forward(steps, x, training)
+        if training:
+            self._clock.step += 1
+        return y
+
+    def backward_training(self, dlogits: np.ndarray) -> None:
+        """Fill the layers' gradients after `forward_training`."""
+        with self._kept_memory():
+            run_backward(self._trained, dlogits, needs_input_gradient=False)
+
+    @contextlib.contextmanager
+    def _kept_memory(self) -> Iterator[None]:
+        """During the model's own passes its layers use the same memory again and again."""
+        for workspace in self._memory:
+            workspace.keep = True
+        try:
+            yield
+        finally:
+            for workspace in self._memory:
+                workspace.keep = False
+
+    def _as_layers_see(self, x: np.ndarray) -> np.ndarray:
+        return seen(x) if self.data_format == "channels_last" else x
+
+    def _given_out(self, y: np.ndarray) -> np.ndarray:
+        """A copy of what a layer returned, for people, channels-last in memory."""
+        y = y.transpose(0, 2, 3, 1) if y.ndim == 4 else y
+        y = y.copy()
+        return y if self.data_format == "channels_last" else seen(y)
+
+    def prepared(self, x: np.ndarray) -> np.ndarray:
+        """x as the first layer takes it: (N, C, H, W), normalised if uint8, else as it is."""
+        x = np.asarray(x)
+        if x.dtype == self.dtype:
+            return self._as_layers_see(x)
+        if x.dtype != np.uint8 or x.ndim != 4:
+            raise TypeError(
+                f"this model takes {self.dtype} arrays or uint8 images of four dimensions, got "
+                f"{x.dtype} of shape {x.shape}; convert it with x.astype(np.{self.dtype})"
+            )
+        images = np.ascontiguousarray(self._as_layers_see(x))
+        batch, channels, height, width = images.shape
+        scale, offset = self.normalization_of(channels)
+        out = self.workspace.array("images", (batch, height, width, channels), np.float32)
+        batch_kernels.gather(images, np.arange(batch), scale, offset, _NO_AFFINE, out)
+        return seen(out if self.dtype == np.float32 else out.astype(self.dtype))
+
+    @property
+    def normalization(self) -> tuple[np.ndarray, np.ndarray]:
+        """(scale, offset): a uint8 image enters the first layer as pixel * scale + offset."""
+        return self._normalization
+
+    @normalization.setter
+    def normalization(self, value: Any) -> None:
+        wanted = (
+            "normalization must be (scale, offset), each one finite number for all channels or "
+            "one per channel"
+        )
+        try:
+            scale, offset = (np.atleast_1d(np.asarray(part, np.float32)) for part in value)
+        except (TypeError, ValueError):
+            raise ValueError(f"{wanted}, got {value!r}") from None
+        size = max(scale.size, offset.size)
+        for part in (scale, offset):
+            if part.ndim != 1 or part.size not in (1, size) or not np.isfinite(part).all():
+                raise ValueError(f"{wanted}, got {value!r}")
+        self._normalization = (np.resize(scale, size), np.resize(offset, size))
+
+    def normalization_of(self, channels: int) -> tuple[np.ndarray, np.ndarray]:
+        """`normalization` with one number for each of `channels` channels.
+
+        Raises:
+            ValueError: if it was given for another number of channels.
+        """
+        scale, offset = self._normalization
+        if scale.size not in (1, channels):
+            raise ValueError(
+                f"model.normalization is for {scale.size} channels, the images have {channels}"
+            )
+        return np.resize(scale, channels), np.resize(offset, channels)
+
+    # --- using the model ------------------------------------------------------------------------
+
+    def _logits(self, x: np.ndarray, batch_size: int) -> Iterator[tuple[slice, np.ndarray]]:
+        """(rows, logits) batch by batch; the logits are overwritten by the next batch."""
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size must be a whole number above 0, got {batch_size!r}")
+        x = np.asarray(x)
+        if x.ndim == 0 or len(x) == 0:
+            raise ValueError(f"expected at least one sample, got an array of shape {x.shape}")
+        for start in range(0, len(x), batch_size):
+            rows = slice(start, min(start + batch_size, len(x)))
+            yield rows, self._run(self._trained, self.prepared(x[rows]), False)
+
+    def evaluate(self, x: np.ndarray, y: np.ndarray, batch_size: int = 256) -> tuple[float, float]:
+        """(loss, accuracy): mean cross-entropy in nats, and the share of right classes, 0 to 1.
+
+        The cross-entropy is that of the labels as they are, not smoothed.
+
+        Raises:
+            ValueError: if there are not as many labels as samples, or none.
+        """
+        y = np.asarray(y)
+        if np.ndim(x) == 0 or y.ndim == 0:
+            raise ValueError("evaluate: needs arrays of samples x and of labels y, got none")
+        if len(x) != len(y):
+            raise ValueError(f"evaluate: got {len(x)} samples and {len(y)} labels")
+        loss, total, correct = CrossEntropyLoss("sum"), 0.0, 0
+        for rows, logits in self._logits(x, batch_size):
+            total += loss.forward(logits, y[rows])
+            correct += loss.correct
+        return total / len(x), correct / len(x)
+
+    def predict(self, x: np.ndarray, batch_size: int = 256) -> np.ndarray:
+        """The most probable class of each sample, int64 (N,)."""
+        batches = self._logits(x, batch_size)
+        return np.concatenate([logits.argmax(axis=1) for _, logits in batches])
+
+    def predict_proba(self, x: np.ndarray, batch_size: int = 256) -> np.ndarray:
+        """The probability of each class for each sample, (N, classes)."""
+        parts = []
+        for _, logits in self._logits(x, batch_size):
+            parts.append(np.empty_like(logits))
+            activation_kernels.softmax(logits, parts[-1])
+        return np.concatenate(parts)
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """The paths of the frozen layers: ("0", "1", "3.main.0")."""
+        return tuple(path for at, layer in self._named for path in layer.frozen_leaves(at))
+
+    # --- looking at the model -------------------------------------------------------------------
+
+    def output_shape(self, input_shape: Sequence[int]) -> Shape:
+        """Shape of the output for an input of `input_shape` (batch included).
+
+        Raises:
+            ValueError: if the input does not fit a layer; names the layer.
+        """
+        shape = tuple(input_shape)
+        if self.data_format == "channels_last" and len(shape) == 4:
+            shape = (shape[0], shape[3], shape[1], shape[2])
+        for layer in self.layers:
+            shape = layer.output_shape(shape)
+        if self.data_format == "channels_last" and len(shape) == 4:
+            shape = (shape[0], shape[2], shape[3], shape[1])
+        return shape
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"

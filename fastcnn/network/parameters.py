@@ -1,0 +1,149 @@
+"""The parameters of a model in one flat array, its gradients in another.
+
+Layers keep their arrays by name, in the shapes that people expect (`layer.params["weight"]`), but
+the memory of those arrays belongs to one `FlatParameters`. An optimizer then updates a whole model
+with one pass over one array, and clipping or comparing gradients is one operation as well.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kernels.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ..layers.base import Layer
+
+# Every array starts on a 64-byte border: a cache line, and the widest vector register.
+_BORDER_BYTES = 64
+
+
+@dataclass
+class Stretch:
+    """Parameters that lie one behind the other, and their gradients.
+
+    Attributes:
+        place: where they lie among all parameters.
+        values: float32 or float64 (size,), the parameters.
+        gradients: the same for dLoss/dparameter, as the last backward pass left them.
+        decayed: `values[:decayed]` are the weights.
+    """
+
+    place: slice
+    values: np.ndarray
+    gradients: np.ndarray
+    decayed: int
+
+    @property
+    def dtype(self) -> np.dtype:
+        """float32 or float64."""
+        return self.values.dtype
+
+
+class FlatParameters:
+    """One array for the parameters of some layers, one for their gradients.
+
+    The arrays called "weight" come first: they are what weight decay applies to. Between two
+    arrays lies what brings the next one to a 64-byte border; it holds zeros, which every
+    optimizer leaves at zero.
+
+    A layer may be part of two models. Its memory then belongs to the one that asked last, and
+    `bind` asks for it back; the values never differ.
+
+    Attributes:
+        values: float32 or float64 (size,), the parameters.
+        gradients: the same for dLoss/dparameter, as the last backward pass left them.
+        decayed: `values[:decayed]` are the weights.
+        slices: array name ("0.weight", "3.main.1.gamma") -> its place in `values`.
+
+    Raises:
+        ValueError: if the layers do not all have the same dtype, or one of them comes twice.
+    """
+
+    def __init__(self, layers: "Iterable[tuple[str, Layer]]") -> None:
+        leaves = [leaf for path, layer in layers for leaf in layer.leaves(path)]
+        self._layers = [leaf for _, leaf in leaves if leaf.params]
+        if len({id(leaf) for _, leaf in leaves}) < len(leaves):
+            raise ValueError(
+                "the same layer object stands in two places; make a layer of its own for each"
+            )
+        places = [(path, leaf, name) for path, leaf in leaves for name in leaf.params]
+        places.sort(key=lambda place: place[2] != "weight")  # stable: weights first
+        dtypes = {leaf.dtype for _, leaf, _ in places} or {leaf.dtype for _, leaf in leaves}
+        if len(dtypes) > 1:
+            raise ValueError(
+                "some layers have float32 and some float64 parameters; call astype on all of them"
+            )
+        self.dtype = dtypes.pop()
+        border = _BORDER_BYTES // self.dtype.itemsize
+        self.slices: dict[str, slice] = {}
+        self._places: list[tuple[Layer, str, slice]] = []
+        self.decayed = size = 0
+        for path, leaf, name in places:
+            start = -(-size // border) * border
+            size = start + leaf.params[name].size
+            self.slices[f"{path}.{name}" if path else name] = slice(start, size)
+            self._places.append((leaf, name, slice(start, size)))
+            if name == "weight":
+                self.decayed = size
+        aligned = Workspace(keep=False)
+        self.values = aligned.array("values", (size,), self.dtype, zeroed=True)
+        self.gradients = aligned.array("gradients", (size,), self.dtype, zeroed=True)
+        self.bind()
+
+    @property
+    def count(self) -> int:
+        """Number of parameters."""
+        return sum(place.stop - place.start for place in self.slices.values())
+
+    @property
+    def trained_count(self) -> int:
+        """Number of parameters that are not frozen."""
+        return sum(place.stop - place.start for layer, _, place in self._places if layer.trainable)
+
+    def trained_slices(self) -> dict[str, slice]:
+        """Those of `slices` whose layer is not frozen."""
+        names = zip(self.slices, self._places, strict=True)
+        return {name: place for name, (layer, _, place) in names if layer.trainable}
+
+    def trained(self) -> list[Stretch]:
+        """What optimizers may change: everything, or what lies between frozen layers."""
+        if all(layer.trainable for layer in self._layers):
+            return [self._stretch(0, self.values.size)]
+        stretches: list[list[int]] = []
+        follows = False
+        for layer, _, place in self._places:
+            if layer.trainable and follows:
+                stretches[-1][1] = place.stop
+            elif layer.trainable:
+                stretches.append([place.start, place.stop])
+            follows = layer.trainable
+        return [self._stretch(start, stop) for start, stop in stretches]
+
+    def _stretch(self, start: int, stop: int) -> Stretch:
+        place = slice(start, stop)
+        decayed = min(max(self.decayed - start, 0), stop - start)
+        return Stretch(place, self.values[place], self.gradients[place], decayed)
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether every layer's arrays are views of `values` and `gradients`."""
+        return all(layer.owner is self for layer in self._layers)
+
+    def bind(self) -> None:
+        """Copy the layers' values here and make the layers' arrays views of this memory."""
+        for layer, name, place in self._places:
+            if layer.dtype != self.dtype:
+                raise ValueError(
+                    f"{layer.name} was turned into {layer.dtype} while its model is {self.dtype}; "
+                    f"call the model's astype instead"
+                )
+            for flat, arrays in ((self.values, layer.params), (self.gradients, layer.grads)):
+                view = flat[place].reshape(arrays[name].shape)
+                if view is not arrays[name]:
+                    view[...] = arrays[name]
+                arrays.bind(name, view)
+        for layer in self._layers:
+            layer.owner = self

@@ -1,0 +1,143 @@
+"""A finished run, or a saved model, opened for looking at it.
+
+Example:
+    >>> run = Saved("runs/mnist-baseline-mnist")  # doctest: +SKIP
+    >>> run.history["test_accuracy"][-1]  # doctest: +SKIP
+    0.9872
+"""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+from .. import datasets
+from ..config import MACHINE, Config, read_toml, replace, to_dict
+from ..config.recipe import resolved
+from ..datasets import Dataset
+from ..sequential import Sequential, load_model
+from ..training.history import History, Table
+from .folder import read_file, read_json
+
+
+class Saved:
+    """What a training run left in its folder, or a model file alone; each part is read when asked.
+
+    Args:
+        path: the folder that `python -m fastcnn.train --out` wrote, or a model's .npz file.
+
+    Raises:
+        ValueError: if there is neither; and by the parts below, if the file behind them is
+            missing or damaged. One sentence, which names the file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.exists():
+            raise ValueError(f"there is no run folder or model file {self.path}")
+        self.is_run = self.path.is_dir()
+        if self.is_run and not (self.path / "config.toml").is_file():
+            inside = [*self.path.glob("*/config.toml"), *self.path.glob("*/*/config.toml")]
+            hint = f"; name one inside it, such as {min(inside).parent}" if inside else ""
+            raise ValueError(
+                f"{self.path} is not the folder of a training run: it has no config.toml{hint}"
+            )
+
+    def _file(self, name: str, why: str) -> Path:
+        """A file of the run."""
+        if not self.is_run:
+            raise ValueError(f"{self.path} is a model; {why} is kept by runs: name a run's folder")
+        if not (self.path / name).is_file():
+            raise ValueError(f"the run {self.path} has no {name}: {why} is not known")
+        return self.path / name
+
+    @functools.cached_property
+    def model(self) -> Sequential:
+        """The network: of a run, that of its best epoch."""
+        return load_model(self._file("best.npz", "the model") if self.is_run else self.path)
+
+    @functools.cached_property
+    def config(self) -> Config:
+        """The run's settings."""
+        return replace(Config(), read_toml(self._file("config.toml", "the configuration")))
+
+    @functools.cached_property
+    def history(self) -> History:
+        """The run's numbers per epoch; `best_epoch` is known once the run is over."""
+        path = self._file("history.csv", "the history")
+        history = read_file(path, History.from_csv)
+        if not history.epochs:
+            raise ValueError(f"the run {self.path} has finished no epoch: {path.name} is empty")
+        history.best_epoch = self.result.get("best_epoch") or 0
+        return history
+
+    @functools.cached_property
+    def gradients(self) -> Table:
+        """The norms of the run's gradients per epoch."""
+        if self.is_run and not (self.path / "gradients.csv").is_file():
+            raise ValueError(
+                f"the run {self.path} did not track its gradients: train with --track-gradients"
+            )
+        return read_file(self._file("gradients.csv", "the history of gradients"), Table.from_csv)
+
+    @functools.cached_property
+    def result(self) -> dict[str, Any]:
+        """The run's result.json; empty while it is not over."""
+        path = self.path / "result.json"
+        if not (self.is_run and path.is_file()):
+            return {}
+        return read_json(path)
+
+    @property
+    def model_name(self) -> str:
+        """What the model is called."""
+        if self.is_run:
+            return self.config.model.model
+        return self.model.name or self.path.stem
+
+    @property
+    def name(self) -> str:
+        """Model and dataset, for headings."""
+        if not self.is_run:
+            return self.model_name
+        return f"{self.model_name} on {self.config.data.dataset}"
+
+    def dataset(
+        self, name: str | None = None, data_dir: str | None = None, offline: bool = False
+    ) -> Dataset:
+        """The images that the run was trained and tested on, or those of the dataset named.
+
+        Raises:
+            ValueError: if no dataset is known, or its images do not fit the model.
+        """
+        if not self.is_run and name is None:
+            raise ValueError(f"the model {self.path} does not say on which images: give --dataset")
+        if self.is_run:
+            options = self.config.data
+            name, data_dir = name or options.dataset, data_dir or options.data_dir
+        data = datasets.load(name or "auto", data_dir, offline)
+        if self.is_run and name == self.config.data.dataset:
+            data = data.limit(self.config.data.limit_train, self.config.data.limit_test)
+        shape = data.x_test.shape[1:]
+        if self.model.data_format == "channels_last":
+            shape = (*shape[1:], shape[0])
+        if self.model.input_shape not in (None, shape):
+            raise ValueError(
+                f"{self.model_name} takes images of shape {self.model.input_shape}, those of "
+                f"{data.name} have {shape}"
+            )
+        outputs, classes = self.model.output_shape((1, *shape))[1], len(data.class_names)
+        if outputs != classes:
+            raise ValueError(
+                f"{self.model_name} tells {outputs} classes apart, {data.name} has {classes}"
+            )
+        return data
+
+
+def was_run_with(folder: Path, config: Config) -> bool:
+    """Whether the run in a folder was begun with these settings, on whatever machine."""
+    try:
+        kept = to_dict(resolved(Saved(folder).config))
+    except ValueError:  # no run, or one whose settings cannot be read
+        return False
+    wanted = to_dict(resolved(config))
+    return all(kept[name] == wanted[name] for name in wanted if name not in MACHINE)

@@ -1,0 +1,329 @@
+"""Epochs and steps: what `fastcnn.training.fit` runs once it has checked its arguments."""
+
+import functools
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels import optim as optim_kernels
+
+from ..losses import CrossEntropyLoss
+from ..network.network import Network
+from ..optim import Optimizer
+from ..random import generator
+from ..schedules import Schedule
+from . import checkpoint
+from .augment import Augment
+from .batches import Batches
+from .history import Best, History, Pace, Table
+from .precise_bn import measure_statistics
+from .progress import Progress
+
+Arrays = tuple[NDArray[Any], NDArray[Any]]
+
+# Steps of an epoch, evenly spread, at which gradients are measured where they are tracked; fewer
+# in an epoch that has fewer.
+_TRACKED_STEPS = 10
+
+# Guessing among K classes costs ln K nats. A loss this near to it (relatively) has learned
+# nothing; one of so many times it comes from weights that a step far too long has thrown away.
+_STUCK_WITHIN = 0.01
+_LOST_ABOVE = 2
+
+
+class TrainingDiverged(ArithmeticError):
+    """The loss, the gradients or the parameters became infinite or not a number.
+
+    The model then has the parameters of the end of the best or the last finished epoch (the
+    initial ones if there is none).
+
+    Attributes
+    ----------
+    epoch, batch : int
+        Where it happened, both from 1.
+    history : History
+        The finished epochs.
+    """
+
+    def __init__(
+        self, what: str, epoch: int, batch: int, advice: str, kept: int, history: History
+    ) -> None:
+        source = f"the end of epoch {kept}" if kept else "before training"
+        super().__init__(
+            f"{what} in epoch {epoch}, batch {batch}: {advice}; the model keeps its parameters "
+            f"from {source}"
+        )
+        self.epoch = epoch
+        self.batch = batch
+        self.history = history
+
+
+class _Interrupted(Exception):
+    """`should_stop` said so between two batches."""
+
+
+@dataclass
+class TrainingLoop:
+    """One run of training; `fastcnn.training.fit` documents the fields."""
+
+    model: Network
+    loss: CrossEntropyLoss
+    optimizer: Optimizer
+    schedule: Schedule
+    x: NDArray[Any]
+    y: NDArray[Any]
+    rows: NDArray[np.int64]  # of x and y that are trained on
+    batch_size: int
+    validation: Arrays | None
+    test: Arrays | None
+    best: Best
+    pace: Pace | None
+    clip_norm: float | None
+    clip_mode: str
+    augment: Augment | None
+    shuffle: bool
+    seed: int
+    progress: Progress
+    should_stop: Callable[[], bool]
+    keep_best: bool  # end with the parameters of the best epoch, not of the last
+    track_gradients: bool = False
+    precise_bn: int = 0  # batches
+    history: History = field(default_factory=History)
+
+    def __post_init__(self) -> None:
+        self._lr = self.optimizer.lr
+        self._norms = Table()  # of this epoch's gradients so far
+        self._best_arrays: dict[str, NDArray[Any]] = {}
+        channels_last = self.model.data_format == "channels_last"
+        normalization = self.model.normalization
+        if self.x.ndim == 4:
+            normalization = self.model.normalization_of(self.x.shape[3 if channels_last else 1])
+        self._batches = Batches(
+            self.x,
+            self.batch_size,
+            normalization,
+            augment=self.augment,
+            channels_last=channels_last,
+            dtype=self.model.dtype,
+            seed=self.seed,
+        )
+
+    # --- checkpoints --------------------------------------------------------------------------
+
+    def save(self, path: Path) -> None:
+        """Write everything that the rest of the run depends on."""
+        state = {
+            "history": dict(self.history),
+            "gradients": dict(self.history.gradients),
+            "best": self.best.state(),
+            "stopped_because": self.history.stopped_because,
+        }
+        checkpoint.save_training(path, self.model, self.optimizer, state, self._best_arrays)
+
+    def load(self, path: Path) -> None:
+        """Continue where `save` was called."""
+        state, self._best_arrays = checkpoint.load_training(path, self.model, self.optimizer)
+        self.history = History(state["history"])
+        self.history.gradients = Table(state.get("gradients"))
+        self.best.load_state(state["best"])
+        self.history.stopped_because = state["stopped_because"]
+
+    # --- the run ------------------------------------------------------------------------------
+
+    def run(self, epochs: int, patience: int | None, path: Path | None) -> History:
+        """Train until ``epochs`` are done or something stops it."""
+        history = self.history
+        if path is not None and history.epochs == 0:
+            self.save(path)
+        good = self.model.copy_arrays()
+        try:
+            while not self._is_over(epochs, patience):
+                row = self._epoch(history.epochs + 1, epochs)
+                history.add(row)
+                self._record_gradients(history.epochs)
+                good = self.model.copy_arrays()
+                if self.validation is None or self.best.update(history.epochs, row):
+                    self.best.epoch = history.epochs
+                    self._best_arrays = good if self.keep_best else {}
+                history.best_epoch = self.best.epoch
+                self.progress.on_epoch_end(row)
+                self._note_if_lost(row)
+                if path is not None:
+                    self.save(path)
+        except _Interrupted:
+            history.stopped_because = "interrupted"
+        except TrainingDiverged:
+            history.stopped_because = "diverged"
+            raise
+        finally:
+            self.optimizer.lr = self._lr
+            history.best_epoch = self.best.epoch
+            self.model.load_arrays(self._best_arrays or good)
+        return history
+
+    def _is_over(self, epochs: int, patience: int | None) -> bool:
+        finished = self.history.epochs
+        if patience is not None and finished - self.best.epoch >= patience:
+            self.history.stopped_because = "early stopping"
+        elif self._is_slow():
+            self.history.stopped_because = "gain under the threshold"
+        elif finished >= epochs:
+            self.history.stopped_because = "all epochs done"
+        else:
+            return False
+        return True
+
+    def _is_slow(self) -> bool:
+        """Whether the last epochs gained too little, in all of which the network was learning."""
+        if self.pace is None or not self.pace.is_slow(self.history):
+            return False
+        losses = self.history["loss"][-1 - self.pace.epochs :]
+        return not any(self._is_guessing(loss) for loss in losses)
+
+    def _epoch(self, epoch: int, epochs: int) -> dict[str, float]:
+        """Train one epoch (counted from 1) and measure it."""
+        started = time.perf_counter()
+        rows = self.rows
+        if self.shuffle:
+            rows = rows[generator(self.seed, "shuffle", epoch).permutation(len(rows))]
+        steps = math.ceil(len(rows) / self.batch_size)
+        self.progress.on_epoch_start(epoch, epochs, steps)
+        total_loss, correct = 0.0, 0
+        tracked = self._tracked(steps)
+        self._norms = Table()
+        for step in range(steps):
+            self.optimizer.lr = self.schedule.step_rate(self._lr, epoch - 1, epochs, step, steps)
+            indices = self._indices(rows, step)
+            value = self._step(indices, epoch, step, step in tracked)
+            total_loss += value if self.loss.reduction == "sum" else value * len(indices)
+            correct += self.loss.correct
+            self.progress.on_step(total_loss / min((step + 1) * self.batch_size, len(rows)))
+            if self.should_stop():
+                raise _Interrupted
+        if not self.model.is_finite():
+            raise self._diverged("the parameters became infinite or NaN", epoch, steps)
+        measure_statistics(self.model, self._measured(rows, epoch))
+        trained = time.perf_counter()
+        row = {"epoch": epoch, "lr": self.optimizer.lr, "loss": total_loss / len(rows)}
+        row["accuracy"] = correct / len(rows)
+        for part, data in (("val", self.validation), ("test", self.test)):
+            if data is not None:
+                row[f"{part}_loss"], row[f"{part}_accuracy"] = self.model.evaluate(*data)
+                if not math.isfinite(row[f"{part}_loss"]):
+                    raise self._diverged(f"the {part} loss became infinite or NaN", epoch, steps)
+        row["seconds"] = time.perf_counter() - started
+        row["seconds_training"] = trained - started
+        return row
+
+    def _step(self, indices: NDArray[np.int64], epoch: int, step: int, tracked: bool) -> float:
+        """One batch forward, backward and into the parameters; returns its loss."""
+        batch = self._load(indices, epoch, step)
+        value = self.loss.forward(self.model.forward_training(batch), self.y[indices])
+        if not math.isfinite(value):
+            advice = None
+            if not np.isfinite(batch).all():
+                advice = "this batch of the data holds NaN or infinite numbers: repair the data"
+            raise self._diverged(f"the loss became {value:g}", epoch, step + 1, advice)
+        self.model.backward_training(self.loss.backward())
+        if tracked:
+            self._norms.add(self._gradient_norms())
+        if self.clip_norm is not None and not self._clip(self.clip_norm):
+            raise self._diverged("a gradient became infinite or NaN", epoch, step + 1)
+        self.optimizer.step(self.model)
+        return value
+
+    def _indices(self, rows: NDArray[np.int64], step: int) -> NDArray[np.int64]:
+        """The rows of one batch."""
+        return rows[step * self.batch_size : (step + 1) * self.batch_size]
+
+    def _load(self, indices: NDArray[np.int64], epoch: int, step: int) -> NDArray[Any]:
+        """One batch, for the training pass that comes next."""
+        self.model.set_clock(epoch, step)
+        return self._batches.load(indices, epoch, step)
+
+    def _measured(self, rows: NDArray[np.int64], epoch: int) -> Iterator[NDArray[Any]]:
+        """The first batches of the epoch once more, for BatchNorm's statistics."""
+        full = max(1, len(rows) // self.batch_size)
+        for step in range(min(self.precise_bn, full)):
+            yield self._load(self._indices(rows, step), epoch, step)
+
+    def _clip(self, longest: float) -> bool:
+        """Shorten long gradients; returns whether all are finite."""
+        flat, workspace = self.model.parameters, self.model.workspace
+        together = [[stretch.gradients for stretch in flat.trained()]]
+        if self.clip_mode == "array":
+            together = [[flat.gradients[place]] for place in flat.trained_slices().values()]
+        for gradients in together:
+            norm = math.sqrt(sum(optim_kernels.squared_norm(g, workspace) for g in gradients))
+            if not math.isfinite(norm):
+                return False
+            if norm > longest:
+                for gradient in gradients:
+                    optim_kernels.scale_in_place(gradient, longest / norm)
+        return True
+
+    # --- gradients over the epochs --------------------------------------------------------------
+
+    def _tracked(self, steps: int) -> range:
+        """The steps of an epoch at which the gradients are measured."""
+        return range(0, steps if self.track_gradients else 0, math.ceil(steps / _TRACKED_STEPS))
+
+    def _gradient_norms(self) -> dict[str, float]:
+        """Array name -> Euclidean norm of its gradient, before clipping and weight decay."""
+        flat = self.model.parameters
+        return {
+            name: math.sqrt(optim_kernels.squared_norm(flat.gradients[place], self.model.workspace))
+            for name, place in flat.trained_slices().items()
+        }
+
+    def _record_gradients(self, epoch: int) -> None:
+        """Record the mean of what this epoch's steps measured."""
+        if self._norms:
+            means = {name: sum(norms) / len(norms) for name, norms in self._norms.items()}
+            self.history.gradients.add({"epoch": epoch, **means})
+
+    # --- what a person should know ------------------------------------------------------------
+
+    def _diverged(
+        self, what: str, epoch: int, batch: int, advice: str | None = None
+    ) -> TrainingDiverged:
+        kept = self.best.epoch if self.keep_best else self.history.epochs
+        lr = self.optimizer.lr
+        advice = advice or f"the learning rate {lr:g} is probably too high, try {lr / 10:g}"
+        return TrainingDiverged(what, epoch, batch, advice, kept, self.history)
+
+    @functools.cached_property
+    def _classes(self) -> int:
+        return self.model.output_shape((1, *self.x.shape[1:]))[1]
+
+    def _is_guessing(self, loss: float) -> bool:
+        """Whether that is the loss of a network that has learned nothing."""
+        guessing = math.log(self._classes)
+        return abs(loss - guessing) <= _STUCK_WITHIN * guessing
+
+    def _note_if_lost(self, row: dict[str, float]) -> None:
+        """Say once that the network does no better than guessing, or far worse."""
+        if self.history.notes:
+            return
+        classes, guessing, value = self._classes, math.log(self._classes), row["loss"]
+        if self._is_guessing(value) and row["accuracy"] < 2 / classes:
+            note = (
+                f"the training loss {value:.4f} is still that of guessing, ln {classes} = "
+                f"{guessing:.4f}: if this lasts, try another learning rate, and check that labels "
+                f"and images belong together"
+            )
+        elif value > _LOST_ABOVE * guessing:
+            note = (
+                f"the training loss {value:.4g} is far above that of guessing, ln {classes} = "
+                f"{guessing:.4f}: the learning rate {row['lr']:g} is probably too high"
+            )
+        else:
+            return
+        self.history.notes.append(f"after epoch {row['epoch']:.0f} {note}")
+        self.progress.on_note(self.history.notes[-1])
