@@ -12,9 +12,10 @@ from typing import Any
 class Spread:
     """Median and range of repeated measurements.
 
-    Example:
-        >>> f"{Spread.of([3, 1, 2]):.1f}"
-        '2.0 (1.0 to 3.0)'
+    Examples
+    --------
+    >>> f"{Spread.of([3, 1, 2]):.1f}"
+    '2.0 (1.0 to 3.0)'
     """
 
     median: float

@@ -53,8 +53,10 @@ def sequence_twin(layers: Sequence[Layer], shape: Shape) -> nn.Sequential:
 def layer_twin(layer: Layer, shape: Shape) -> nn.Module:
     """The twin of one layer, for inputs of `shape` (batch included).
 
-    Raises:
-        ValueError: if there is none.
+    Raises
+    ------
+    ValueError
+        If there is none.
     """
     match layer:
         case Conv2D():

@@ -1,11 +1,12 @@
 """Convolutional networks on the CPU, readable and fast.
 
-Example:
-    >>> from fastcnn import datasets, models
-    >>> digits = datasets.load("digits")
-    >>> model = models.build("mnist-baseline")
-    >>> history = model.train(digits.x_train, digits.y_train, epochs=2)  # doctest: +SKIP
-    >>> loss, accuracy = model.evaluate(digits.x_test, digits.y_test)
+Examples
+--------
+>>> from fastcnn import datasets, models
+>>> digits = datasets.load("digits")
+>>> model = models.build("mnist-baseline")
+>>> history = model.train(digits.x_train, digits.y_train, epochs=2)  # doctest: +SKIP
+>>> loss, accuracy = model.evaluate(digits.x_test, digits.y_test)
 """
 
 import importlib

@@ -4,11 +4,12 @@
     "im2col"  NumPy matrix products
     "loop"    plain Python loops that read like the formulas; very slow
 
-Example:
-    >>> from fastcnn import backend, backends
-    >>> with backend("im2col"):
-    ...     backends.current_name()
-    'im2col'
+Examples
+--------
+>>> from fastcnn import backend, backends
+>>> with backend("im2col"):
+...     backends.current_name()
+'im2col'
 """
 
 import contextlib
@@ -46,8 +47,10 @@ def _module(name: str) -> ModuleType:
 def set_backend(name: str) -> None:
     """Use backend `name` from now on, in the whole process.
 
-    Raises:
-        ValueError: if there is no such backend.
+    Raises
+    ------
+    ValueError
+        If there is no such backend.
     """
     global _current_name
     if name not in _MODULES:
@@ -59,8 +62,10 @@ def set_backend(name: str) -> None:
 def backend(name: str) -> Iterator[None]:
     """Use backend `name` inside a with block.
 
-    Raises:
-        ValueError: if there is no such backend.
+    Raises
+    ------
+    ValueError
+        If there is no such backend.
     """
     before = _current_name
     set_backend(name)

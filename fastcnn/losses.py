@@ -27,24 +27,33 @@ class CrossEntropyLoss:
     The largest logit of each row is subtracted first, so nothing overflows. Bishop, "Pattern
     Recognition and Machine Learning", equations 4.108 and 4.109.
 
-    Args:
-        reduction: "mean" or "sum" over the batch.
-        label_smoothing: s above, at least 0 and below 1.
+    Parameters
+    ----------
+    reduction : str
+        "mean" or "sum" over the batch.
+    label_smoothing : float
+        S above, at least 0 and below 1.
 
-    Attributes:
-        correct: how many rows of the last `forward` have their largest logit at the right class.
+    Attributes
+    ----------
+    correct
+        How many rows of the last `forward` have their largest logit at the right class.
 
-    Raises:
-        ValueError: if an argument or a label is out of range, shapes do not fit, or a row of
-            targets is not made of probabilities.
-        TypeError: if the logits are not floats, or the labels neither whole numbers nor rows.
+    Raises
+    ------
+    ValueError
+        If an argument or a label is out of range, shapes do not fit, or a row of targets is not
+        made of probabilities.
+    TypeError
+        If the logits are not floats, or the labels neither whole numbers nor rows.
 
-    Example:
-        >>> loss = CrossEntropyLoss()
-        >>> round(loss.forward(np.zeros((4, 10), np.float32), np.array([0, 1, 2, 3])), 4)
-        2.3026
-        >>> loss.backward().shape
-        (4, 10)
+    Examples
+    --------
+    >>> loss = CrossEntropyLoss()
+    >>> round(loss.forward(np.zeros((4, 10), np.float32), np.array([0, 1, 2, 3])), 4)
+    2.3026
+    >>> loss.backward().shape
+    (4, 10)
     """
 
     def __init__(self, reduction: str = "mean", label_smoothing: float = 0.0) -> None:
@@ -93,8 +102,10 @@ class CrossEntropyLoss:
     def backward(self) -> np.ndarray:
         """dLoss/dlogits (N, K) for the last `forward`.
 
-        Raises:
-            RuntimeError: if there was no `forward` before.
+        Raises
+        ------
+        RuntimeError
+            If there was no `forward` before.
         """
         if self._gradient is None:
             raise RuntimeError("CrossEntropyLoss: backward needs a forward(logits, labels) before")
@@ -106,8 +117,10 @@ class CrossEntropyLoss:
 
         Of logits from a model it must be asked for before the model runs again.
 
-        Raises:
-            RuntimeError: if there was no `forward` before.
+        Raises
+        ------
+        RuntimeError
+            If there was no `forward` before.
         """
         if self._logits is None:
             raise RuntimeError(

@@ -1,11 +1,12 @@
 """The named networks, each with the settings it is trained with.
 
-Example:
-    >>> from fastcnn import models
-    >>> models.build("cifar-cnn", filters=(32, 64)).output_shape((8, 3, 32, 32))
-    (8, 10)
-    >>> models.preset("lenet5")["batch_size"]
-    64
+Examples
+--------
+>>> from fastcnn import models
+>>> models.build("cifar-cnn", filters=(32, 64)).output_shape((8, 3, 32, 32))
+(8, 10)
+>>> models.preset("lenet5")["batch_size"]
+64
 """
 
 import inspect
@@ -306,17 +307,25 @@ def build(
 ) -> Sequential:
     """A new model.
 
-    Args:
-        name: one of `names()`.
-        seed: key of its starting weights.
-        input_shape: (channels, height, width) of the images; default: those it was made for.
-        classes: how many classes it tells apart.
-        changes: what else the network lets be chosen: `filters`, `hidden`, `dropout`, `norm`,
-            `depth`, `growth`.
+    Parameters
+    ----------
+    name : str
+        One of `names()`.
+    seed : int
+        Key of its starting weights.
+    input_shape : sequence of int, optional
+        (channels, height, width) of the images; default: those it was made for.
+    classes : int
+        How many classes it tells apart.
+    changes
+        What else the network lets be chosen: `filters`, `hidden`, `dropout`, `norm`, `depth`,
+        `growth`.
 
-    Raises:
-        ValueError: if there is no such network, it does not let that be chosen, or the images
-            are too small for it.
+    Raises
+    ------
+    ValueError
+        If there is no such network, it does not let that be chosen, or the images are too small for
+        it.
     """
     _check_name(name)
     builder, usual_shape = _BUILDERS[name]
@@ -351,8 +360,10 @@ def preset(name: str) -> dict[str, Any]:
 
     Where the author left something open, the choice is ours; so is the schedule of `resnet20`.
 
-    Raises:
-        ValueError: if there is no such network.
+    Raises
+    ------
+    ValueError
+        If there is no such network.
     """
     _check_name(name)
     return dict(_PRESETS[name])

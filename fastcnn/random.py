@@ -4,11 +4,12 @@ Every random choice is made by its own generator, keyed by a seed, a purpose and
 epoch and step. What a key gives depends on nothing else: not on the number of threads, not on what
 was drawn before, so an interrupted run continues with the same numbers without storing any state.
 
-Example:
-    >>> from fastcnn.random import generator
-    >>> first = generator(42, "shuffle", 3).permutation(1000)
-    >>> bool((first == generator(42, "shuffle", 3).permutation(1000)).all())
-    True
+Examples
+--------
+>>> from fastcnn.random import generator
+>>> first = generator(42, "shuffle", 3).permutation(1000)
+>>> bool((first == generator(42, "shuffle", 3).permutation(1000)).all())
+True
 """
 
 import hashlib
@@ -30,8 +31,10 @@ def key(seed: int, purpose: str, *counters: int | str) -> int:
 
     Kernels that make their own random numbers (dropout) are given such a number.
 
-    Raises:
-        TypeError: if `seed` is not a whole number.
+    Raises
+    ------
+    TypeError
+        If `seed` is not a whole number.
     """
     return _digest(seed, purpose, counters, 8) >> 1
 
@@ -41,7 +44,9 @@ def generator(seed: int, purpose: str, *counters: int | str) -> np.random.Genera
 
     Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3" (2011).
 
-    Raises:
-        TypeError: if `seed` is not a whole number.
+    Raises
+    ------
+    TypeError
+        If `seed` is not a whole number.
     """
     return np.random.Generator(np.random.Philox(key=_digest(seed, purpose, counters, 16)))

@@ -9,10 +9,11 @@ Training asks for ``schedule.step_rate(lr, epoch, epochs, step, steps)`` at ever
 ``steps`` in the epoch being 0. It is the epoch's rate, but for `OneCycle`, `Warmup` and
 ``CosineAnnealing(per_step=True)``, which change within the epoch.
 
-Example:
-    >>> from fastcnn.schedules import StepDecay
-    >>> [StepDecay(factor=0.5, every=10).rate(0.1, epoch, 30) for epoch in (0, 9, 10, 20)]
-    [0.1, 0.1, 0.05, 0.025]
+Examples
+--------
+>>> from fastcnn.schedules import StepDecay
+>>> [StepDecay(factor=0.5, every=10).rate(0.1, epoch, 30) for epoch in (0, 9, 10, 20)]
+[0.1, 0.1, 0.05, 0.025]
 """
 
 import difflib

@@ -20,13 +20,14 @@ class Sequential(Network):
 
     What it is made of, and how it is used, says `Network`; this is what people build.
 
-    Example:
-        >>> from fastcnn.layers import Conv2D, Dense, Flatten, MaxPool2D, ReLU
-        >>> model = Sequential(
-        ...     Conv2D(1, 8, 3, padding="same"), ReLU(), MaxPool2D(2), Flatten(), Dense(1568, 10)
-        ... )
-        >>> model.predict(np.zeros((5, 1, 28, 28), np.uint8)).shape
-        (5,)
+    Examples
+    --------
+    >>> from fastcnn.layers import Conv2D, Dense, Flatten, MaxPool2D, ReLU
+    >>> model = Sequential(
+    ...     Conv2D(1, 8, 3, padding="same"), ReLU(), MaxPool2D(2), Flatten(), Dense(1568, 10)
+    ... )
+    >>> model.predict(np.zeros((5, 1, 28, 28), np.uint8)).shape
+    (5,)
     """
 
     def train(self, x: np.ndarray, y: np.ndarray, **options: Any) -> History:
@@ -50,8 +51,10 @@ class Sequential(Network):
     def freeze(self, layers: int | str) -> None:
         """Freeze the first so many layers, or "all-but-last"; 0 for none. See `Layer.trainable`.
 
-        Raises:
-            ValueError: if there are not so many layers.
+        Raises
+        ------
+        ValueError
+            If there are not so many layers.
         """
         transfer.freeze(self, layers)
 
@@ -61,8 +64,10 @@ class Sequential(Network):
         All other layers keep their values. An optimizer that has kept the state of the model
         before cannot go on with it: make a new one.
 
-        Raises:
-            ValueError: if the last layer with parameters is no Dense, or classes does not fit.
+        Raises
+        ------
+        ValueError
+            If the last layer with parameters is no Dense, or classes does not fit.
         """
         self._take(transfer.with_new_head(self, classes), self.seed)
         self.class_names = None if class_names is None else tuple(map(str, class_names))
@@ -72,9 +77,11 @@ class Sequential(Network):
 
         Layers inside a layer stand below it, indented, each with the name that it has there.
 
-        Args:
-            input_shape: shape of one sample; default: the model's `input_shape`. Without either,
-                outputs are left out.
+        Parameters
+        ----------
+        input_shape : sequence of int, optional
+            Shape of one sample; default: the model's `input_shape`. Without either, outputs are
+            left out.
         """
         shape: Shape | None = None
         sample = self.input_shape if input_shape is None else tuple(input_shape)
@@ -107,8 +114,10 @@ def load_model(path: str | Path) -> Sequential:
 
     Nothing in the file is executed, and no memory is taken for more than the file holds.
 
-    Raises:
-        CheckpointError: a ValueError, if the file is missing, damaged or something else.
+    Raises
+    ------
+    CheckpointError
+        A ValueError, if the file is missing, damaged or something else.
     """
     header, groups = checkpoint.read(path)
     try:

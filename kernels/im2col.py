@@ -222,7 +222,8 @@ def max_pool_forward(
     x: np.ndarray, window: Pair, stride: Pair, padding: Pair, y: np.ndarray, index: np.ndarray
 ) -> None:
     """The places are visited in row-major order, so the last strict improvement is the first
-    maximum, and its number is the largest seen: `index` is a maximum too."""
+    maximum, and its number is the largest seen: `index` is a maximum too.
+    """
     batch, out_height, out_width, channels = y.shape
     rows = np.maximum(0, padding[0] - stride[0] * np.arange(out_height))
     columns = np.maximum(0, padding[1] - stride[1] * np.arange(out_width))

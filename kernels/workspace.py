@@ -33,11 +33,12 @@ class Workspace:
 
     A workspace belongs to one thread at a time.
 
-    Example:
-        >>> workspace = Workspace()
-        >>> columns = workspace.array("columns", (4, 9))
-        >>> np.shares_memory(columns, workspace.array("columns", (2, 3, 3)))
-        True
+    Examples
+    --------
+    >>> workspace = Workspace()
+    >>> columns = workspace.array("columns", (4, 9))
+    >>> np.shares_memory(columns, workspace.array("columns", (2, 3, 3)))
+    True
     """
 
     def __init__(self, keep: bool = True) -> None:

@@ -43,15 +43,21 @@ def check_gradient(
 ) -> None:
     """Fails unless `gradients[name]` is the gradient by `arrays[name]`, for every name.
 
-    Args:
-        function: computes y from the arrays as they are when it is called.
-        arrays: float64 arrays that `function` reads, by name; a layer's `params`, for instance.
-        upstream: dL/dy, the shape of y.
-        gradients: what the backward pass gave for `upstream`.
+    Parameters
+    ----------
+    function : function
+        Computes y from the arrays as they are when it is called.
+    arrays : Mapping[str, array]
+        Float64 arrays that `function` reads, by name; a layer's `params`, for instance.
+    upstream : array
+        DL/dy, the shape of y.
+    gradients : Mapping[str, array]
+        What the backward pass gave for `upstream`.
 
-    Example:
-        >>> x = np.array([1.0, 2.0])
-        >>> check_gradient(lambda: x**2, {"x": x}, np.ones(2), {"x": 2 * x})
+    Examples
+    --------
+    >>> x = np.array([1.0, 2.0])
+    >>> check_gradient(lambda: x**2, {"x": x}, np.ones(2), {"x": 2 * x})
     """
     assert arrays.keys() == gradients.keys()
     for name, array in arrays.items():

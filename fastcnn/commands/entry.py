@@ -12,9 +12,12 @@ _INTERRUPTED = 128 + signal.SIGINT
 def run(command: str, argv: Sequence[str] | None = None) -> int:
     """Import `fastcnn.commands.COMMAND` and call its `main`; returns the exit code.
 
-    Args:
-        command: name of the module.
-        argv: the options; default: those of this process.
+    Parameters
+    ----------
+    command : str
+        Name of the module.
+    argv : sequence of str, optional
+        The options; default: those of this process.
     """
     before = signal.signal(signal.SIGINT, _leave)
     try:

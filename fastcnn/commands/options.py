@@ -1,12 +1,13 @@
 """What all command lines share: options as a dataclass, and refusing in a sentence.
 
-Example:
-    >>> import dataclasses
-    >>> @dataclasses.dataclass(frozen=True)
-    ... class Options:
-    ...     epochs: int = 20
-    >>> parse(Options(), ["--epochs", "3"], "python -m fastcnn.train").epochs
-    3
+Examples
+--------
+>>> import dataclasses
+>>> @dataclasses.dataclass(frozen=True)
+... class Options:
+...     epochs: int = 20
+>>> parse(Options(), ["--epochs", "3"], "python -m fastcnn.train").epochs
+3
 """
 
 import contextlib
@@ -33,14 +34,21 @@ def parse(default: Options, argv: Sequence[str], program: str) -> Options:
 
     Nested dataclasses are groups in the help; their names are not part of an option's name.
 
-    Args:
-        default: values of options that are not given; its docstrings are the help.
-        argv: the words after the program's name.
-        program: what the user typed, for help and messages.
+    Parameters
+    ----------
+    default : Options
+        Values of options that are not given; its docstrings are the help.
+    argv : sequence of str
+        The words after the program's name.
+    program : str
+        What the user typed, for help and messages.
 
-    Raises:
-        ConfigError: if an option is unknown or has a value that does not fit; one sentence.
-        SystemExit: after --help.
+    Raises
+    ------
+    ConfigError
+        If an option is unknown or has a value that does not fit; one sentence.
+    SystemExit
+        After --help.
     """
     errors = io.StringIO()
     try:

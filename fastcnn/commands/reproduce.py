@@ -64,8 +64,10 @@ class Arguments:
 def chosen(names: Sequence[str]) -> list[Table]:
     """The tables that the names mean, in the order of the report.
 
-    Raises:
-        ConfigError: if there is no such system or table.
+    Raises
+    ------
+    ConfigError
+        If there is no such system or table.
     """
     systems = dict.fromkeys(_system(name) for name in TABLES)
     for name in names:

@@ -1,9 +1,10 @@
 """From a few settings to all of them: a model's preset fills in what is not given.
 
-Example:
-    >>> from fastcnn import presets
-    >>> presets.configure({"model": "lenet5", "lr": 0.005}).training.batch_size
-    64
+Examples
+--------
+>>> from fastcnn import presets
+>>> presets.configure({"model": "lenet5", "lr": 0.005}).training.batch_size
+64
 """
 
 from collections.abc import Mapping
@@ -19,14 +20,18 @@ _DEFAULT_MODELS = {"cifar10": "cifar-cnn"}  # every other dataset looks like MNI
 def configure(settings: Mapping[str, Any]) -> Config:
     """All settings: the given ones, then those of the model's preset, then the defaults.
 
-    Args:
-        settings: name -> value. Without a model (or with "auto") the dataset's usual one is
-            taken. An optimizer that is not the preset's does without the preset's lr, momentum
-            and weight decay.
+    Parameters
+    ----------
+    settings : Mapping[str, Any]
+        Name -> value. Without a model (or with "auto") the dataset's usual one is taken. An
+        optimizer that is not the preset's does without the preset's lr, momentum and weight decay.
 
-    Raises:
-        ConfigError: if a setting is unknown or has a value of the wrong type.
-        ValueError: if there is no such model.
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown or has a value of the wrong type.
+    ValueError
+        If there is no such model.
     """
     dataset = settings.get("dataset", "auto")
     model = settings.get("model", "auto")

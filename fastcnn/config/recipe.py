@@ -46,14 +46,20 @@ def make_model(config: Config, input_shape: tuple[int, ...], classes: int) -> Se
 def begin(model: Sequential, config: Config, class_names: Sequence[str]) -> str:
     """Load what fits from the model that the settings name, and freeze what they say.
 
-    Args:
-        class_names: of the images that are trained on.
+    Parameters
+    ----------
+    class_names : sequence of str
+        Of the images that are trained on.
 
-    Returns:
+    Returns
+    -------
+    str
         What was loaded, in words; empty if nothing was asked for.
 
-    Raises:
-        ValueError: if the file cannot be used, nothing in it fits, or there are fewer layers.
+    Raises
+    ------
+    ValueError
+        If the file cannot be used, nothing in it fits, or there are fewer layers.
     """
     options, said = config.transfer, ""
     if options.init_from is not None:

@@ -60,8 +60,10 @@ def matches(content: np.ndarray, expected: Published) -> bool:
 def read_manifest(folder: Path) -> dict[str, str]:
     """Return {file name: SHA-256} of a folder's manifest, {} where there is none.
 
-    Raises:
-        DataError: the manifest cannot be read or a line is not of sha256sum's format.
+    Raises
+    ------
+    DataError
+        The manifest cannot be read or a line is not of sha256sum's format.
     """
     path = folder / MANIFEST
     try:
@@ -100,8 +102,10 @@ def write_manifest(folder: Path, sums: dict[str, str]) -> None:
 def check_listed(path: Path, raw: np.ndarray, manifest: dict[str, str]) -> bool:
     """Compare a file as it lies in its folder with the manifest; False where it is not listed.
 
-    Raises:
-        DataError: the manifest lists another sum.
+    Raises
+    ------
+    DataError
+        The manifest lists another sum.
     """
     if path.name not in manifest:
         return False
@@ -123,8 +127,10 @@ def check_file(
 ) -> Checked:
     """Compare a file with its manifest (the `raw` bytes) and the official file (`content`).
 
-    Raises:
-        DataError: the manifest lists another sum.
+    Raises
+    ------
+    DataError
+        The manifest lists another sum.
     """
     return Checked(
         path=path,
@@ -142,8 +148,10 @@ def judge(title: str, files: Iterable[Checked]) -> tuple[str, ...]:
     subset, images that went through JPEG): it is used, and the notes say so. A file listed in
     the manifest is what its owner meant it to be.
 
-    Raises:
-        DataError: a file of the official size differs while others are official.
+    Raises
+    ------
+    DataError
+        A file of the official size differs while others are official.
     """
     files = list(files)
     others = [file for file in files if not file.official]

@@ -84,9 +84,12 @@ def load(data_dir: Path, offline: bool, progress: bool | None) -> Dataset:
 
     The archive is looked for in `data_dir` first.
 
-    Raises:
-        MissingDataError: files are missing and were not, or could not be, downloaded.
-        DataError: a file or the archive is damaged.
+    Raises
+    ------
+    MissingDataError
+        Files are missing and were not, or could not be, downloaded.
+    DataError
+        A file or the archive is damaged.
     """
     folder = data_dir / FOLDER
     source = f"CIFAR-10 from {folder}."

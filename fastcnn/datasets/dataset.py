@@ -29,23 +29,33 @@ class MissingDataError(DataError):
 class Dataset:
     """Images and labels of one dataset, in memory.
 
-    Attributes:
-        name: "mnist", "fashion-mnist", "cifar10" or "digits" (never "auto").
-        x_train: uint8 (train images, channels, height, width), values 0 to 255.
-        y_train: int64 (train images,), values 0 to len(class_names) - 1.
-        x_test: uint8 (test images, channels, height, width).
-        y_test: int64 (test images,).
-        class_names: the name of each class, in the order of the labels.
-        source: a sentence saying where the data came from and, when the dataset was chosen
-            by "auto", why it is this one.
-        notes: sentences a reader of results should know, for example that the files are
-            not the official ones. Empty for the official data.
+    Attributes
+    ----------
+    name : str
+        "mnist", "fashion-mnist", "cifar10" or "digits" (never "auto").
+    x_train : array
+        Uint8 (train images, channels, height, width), values 0 to 255.
+    y_train : array
+        Int64 (train images,), values 0 to len(class_names) - 1.
+    x_test : array
+        Uint8 (test images, channels, height, width).
+    y_test : array
+        Int64 (test images,).
+    class_names : tuple[str, ...]
+        The name of each class, in the order of the labels.
+    source : str
+        A sentence saying where the data came from and, when the dataset was chosen by "auto", why
+        it is this one.
+    notes : tuple[str, ...]
+        Sentences a reader of results should know, for example that the files are not the official
+        ones. Empty for the official data.
 
-    Example:
-        >>> from fastcnn import datasets
-        >>> digits = datasets.load("digits")
-        >>> digits.x_train.shape, digits.x_test.shape
-        ((1501, 1, 28, 28), (296, 1, 28, 28))
+    Examples
+    --------
+    >>> from fastcnn import datasets
+    >>> digits = datasets.load("digits")
+    >>> digits.x_train.shape, digits.x_test.shape
+    ((1501, 1, 28, 28), (296, 1, 28, 28))
     """
 
     name: str
@@ -63,14 +73,18 @@ class Dataset:
         None keeps them all, and so does a number beyond what there is. The arrays are views
         of the same memory; a note says what was left out.
 
-        Raises:
-            TypeError: a limit is not an integer.
-            ValueError: a limit is below 1.
+        Raises
+        ------
+        TypeError
+            A limit is not an integer.
+        ValueError
+            A limit is below 1.
 
-        Example:
-            >>> from fastcnn import datasets
-            >>> len(datasets.load("digits").limit(train=100).x_train)
-            100
+        Examples
+        --------
+        >>> from fastcnn import datasets
+        >>> len(datasets.load("digits").limit(train=100).x_train)
+        100
         """
         changes: dict[str, object] = {}
         notes = list(self.notes)
@@ -96,9 +110,10 @@ def _check_limit(part: str, count: object) -> None:
 def listing(items: Sequence[object]) -> str:
     """Join names for a sentence: "a", "a and b", "a, b and c".
 
-    Example:
-        >>> listing(["a", "b", "c"])
-        'a, b and c'
+    Examples
+    --------
+    >>> listing(["a", "b", "c"])
+    'a, b and c'
     """
     words = [str(item) for item in items]
     if len(words) < 2:

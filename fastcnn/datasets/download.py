@@ -50,8 +50,10 @@ class Mirrors:
     def __init__(self, base_urls: Sequence[str]):
         """Find out which hosts can be reached, which takes at most CONNECT_SECONDS.
 
-        Raises:
-            DownloadError: none can be reached.
+        Raises
+        ------
+        DownloadError
+            None can be reached.
         """
         reached = reachable([_host(url) for url in base_urls])
         self._failures = {_host(url): "no connection" for url in base_urls}
@@ -62,9 +64,12 @@ class Mirrors:
     def download(self, file: RemoteFile, folder: Path, progress: bool | None) -> str:
         """Download one file into a folder; return the host that had it.
 
-        Raises:
-            DownloadError: no mirror sent the file.
-            OSError: the file cannot be written.
+        Raises
+        ------
+        DownloadError
+            No mirror sent the file.
+        OSError
+            The file cannot be written.
         """
         while self._base_urls:
             url = self._base_urls[0] + file.name
@@ -117,9 +122,12 @@ def fetch(url: str, file: RemoteFile, folder: Path, progress: bool | None) -> No
 
     progress: True shows a bar on standard error, None only where that is a terminal.
 
-    Raises:
-        DownloadError: the message is a few words for a list of mirrors.
-        OSError: the file cannot be written.
+    Raises
+    ------
+    DownloadError
+        The message is a few words for a list of mirrors.
+    OSError
+        The file cannot be written.
     """
     import pooch
     import requests
@@ -163,8 +171,10 @@ def temporary_folder(data_dir: Path) -> Iterator[Path]:
     It lies inside, not in the system's temporary folder, so that files can be renamed into
     place. Failures to write turn into a sentence.
 
-    Raises:
-        DownloadError: the data folder cannot be written, or is full.
+    Raises
+    ------
+    DownloadError
+        The data folder cannot be written, or is full.
     """
     try:
         data_dir.mkdir(parents=True, exist_ok=True)

@@ -34,10 +34,14 @@ _MAX_BYTES = 1 << 30
 class IdxFile:
     """One IDX file in memory.
 
-    Attributes:
-        raw: uint8 (bytes on disk,), still gzipped if the file is.
-        content: uint8 (bytes,), unpacked, header included.
-        values: the view of `content` behind the header, shaped as the header says.
+    Attributes
+    ----------
+    raw : array
+        Uint8 (bytes on disk,), still gzipped if the file is.
+    content : array
+        Uint8 (bytes,), unpacked, header included.
+    values : array
+        The view of `content` behind the header, shaped as the header says.
     """
 
     raw: np.ndarray
@@ -48,8 +52,10 @@ class IdxFile:
 def read_images(path: Path) -> IdxFile:
     """Read uint8 images; `values` is (images, height, width).
 
-    Raises:
-        DataError: the file is not an IDX file of images, or is damaged, or holds none.
+    Raises
+    ------
+    DataError
+        The file is not an IDX file of images, or is damaged, or holds none.
     """
     return _read(path, IMAGES)
 
@@ -57,9 +63,11 @@ def read_images(path: Path) -> IdxFile:
 def read_labels(path: Path, classes: int) -> IdxFile:
     """Read labels, each below `classes`; `values` is (labels,).
 
-    Raises:
-        DataError: the file is not an IDX file of labels, or is damaged, or holds none, or a
-            label is out of range.
+    Raises
+    ------
+    DataError
+        The file is not an IDX file of labels, or is damaged, or holds none, or a label is out of
+        range.
     """
     file = _read(path, LABELS)
     check_labels(path, file.values, classes)
@@ -79,8 +87,10 @@ def check_labels(path: Path, labels: np.ndarray, classes: int) -> None:
 def read_bytes(path: Path) -> np.ndarray:
     """Read a whole data file as a writable uint8 array; refuse what cannot be one.
 
-    Raises:
-        DataError: the file cannot be read, is empty, is a web page, or is over 1 GiB.
+    Raises
+    ------
+    DataError
+        The file cannot be read, is empty, is a web page, or is over 1 GiB.
     """
     try:
         size = path.stat().st_size

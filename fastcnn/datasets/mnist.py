@@ -106,9 +106,12 @@ FASHION_MNIST = IdxDataset(
 def load(spec: IdxDataset, data_dir: Path, offline: bool, progress: bool | None) -> Dataset:
     """Read data_dir/<name>/, after downloading what is missing there unless `offline`.
 
-    Raises:
-        MissingDataError: files are missing and were not, or could not be, downloaded.
-        DataError: a file is damaged or the files do not belong together.
+    Raises
+    ------
+    MissingDataError
+        Files are missing and were not, or could not be, downloaded.
+    DataError
+        A file is damaged or the files do not belong together.
     """
     folder = data_dir / spec.name
     missing = [name for name in FILES if find(folder, name) is None]

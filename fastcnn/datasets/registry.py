@@ -14,10 +14,11 @@ _NAMES = ("auto", "mnist", "fashion-mnist", "cifar10", "digits")
 def names() -> tuple[str, ...]:
     """Return the names that `load` knows.
 
-    Example:
-        >>> from fastcnn import datasets
-        >>> datasets.names()
-        ('auto', 'mnist', 'fashion-mnist', 'cifar10', 'digits')
+    Examples
+    --------
+    >>> from fastcnn import datasets
+    >>> datasets.names()
+    ('auto', 'mnist', 'fashion-mnist', 'cifar10', 'digits')
     """
     return _NAMES
 
@@ -30,32 +31,44 @@ def load(
 ) -> Dataset:
     """Load a dataset, downloading it first where its files are missing.
 
-    Args:
-        name: "mnist", "fashion-mnist", "cifar10", "digits" (part of fastcnn, needs no files), or
-            "auto": MNIST where its files are present or can be downloaded, else digits. The
-            result's `source` says which and why.
-        data_dir: the folder that holds mnist/, fashion-mnist/ and cifar-10-batches-bin/. None is
-            the folder that the environment variable FASTCNN_DATA names, and without it the
-            user's cache folder.
-        offline: never use the network.
-        progress: show progress bars of downloads on standard error. None shows them only
-            where that is a terminal.
+    Parameters
+    ----------
+    name : str
+        "mnist", "fashion-mnist", "cifar10", "digits" (part of fastcnn, needs no files), or "auto":
+        MNIST where its files are present or can be downloaded, else digits. The result's `source`
+        says which and why.
+    data_dir : str or os.PathLike[str], optional
+        The folder that holds mnist/, fashion-mnist/ and cifar-10-batches-bin/. None is the folder
+        that the environment variable FASTCNN_DATA names, and without it the user's cache folder.
+    offline : bool
+        Never use the network.
+    progress : bool, optional
+        Show progress bars of downloads on standard error. None shows them only where that is a
+        terminal.
 
-    Returns:
-        Images as uint8 (N, C, H, W), labels as int64 (N,); see `Dataset`. Files are compared
-        with their published checksums, or those in a SHA256SUMS beside them, at every load.
+    Returns
+    -------
+    Dataset
+        Images as uint8 (N, C, H, W), labels as int64 (N,); see `Dataset`. Files are compared with
+        their published checksums, or those in a SHA256SUMS beside them, at every load.
 
-    Raises:
-        TypeError: the name is not a string.
-        ValueError: there is no such dataset; the message names the nearest.
-        MissingDataError: files are missing and were not, or could not be, downloaded.
-        DataError: a file is damaged or is not what its name says. Both are ValueErrors.
+    Raises
+    ------
+    TypeError
+        The name is not a string.
+    ValueError
+        There is no such dataset; the message names the nearest.
+    MissingDataError
+        Files are missing and were not, or could not be, downloaded.
+    DataError
+        A file is damaged or is not what its name says. Both are ValueErrors.
 
-    Example:
-        >>> from fastcnn import datasets
-        >>> data = datasets.load("digits")
-        >>> data.x_test.shape, data.y_test.shape
-        ((296, 1, 28, 28), (296,))
+    Examples
+    --------
+    >>> from fastcnn import datasets
+    >>> data = datasets.load("digits")
+    >>> data.x_test.shape, data.y_test.shape
+    ((296, 1, 28, 28), (296,))
     """
     _check_name(name)
     if name == "digits":

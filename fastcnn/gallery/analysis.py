@@ -2,10 +2,11 @@
 
 Everything is read off the layers themselves, so it works for any model, blocks of layers included.
 
-Example:
-    >>> from fastcnn import models
-    >>> [place.label for place in with_weights(models.build("lenet5"))]
-    ['Conv 1', 'Conv 2', 'Dense 1', 'Dense 2', 'Dense 3']
+Examples
+--------
+>>> from fastcnn import models
+>>> [place.label for place in with_weights(models.build("lenet5"))]
+['Conv 1', 'Conv 2', 'Dense 1', 'Dense 2', 'Dense 3']
 """
 
 import contextlib
@@ -30,10 +31,14 @@ _SMALL = 0.01  # standard deviation of "small"
 class Place(NamedTuple):
     """A layer and where it stands.
 
-    Attributes:
-        label: what it is called in pictures: its kind, and its number among its kind from 1.
-        path: where it is in the model: "0", "4.main.1".
-        layer: the layer itself.
+    Attributes
+    ----------
+    label : str
+        What it is called in pictures: its kind, and its number among its kind from 1.
+    path : str
+        Where it is in the model: "0", "4.main.1".
+    layer : Layer
+        The layer itself.
     """
 
     label: str
@@ -115,14 +120,20 @@ def image_shape(model: Sequential, place: Place) -> tuple[int, int, int] | None:
 def layer_outputs(model: Sequential, x: np.ndarray) -> list[tuple[Place, np.ndarray]]:
     """What every layer makes of a batch, in the order in which they run; outside training.
 
-    Args:
-        x: as `Sequential.forward` takes it.
+    Parameters
+    ----------
+    x : array
+        As `Sequential.forward` takes it.
 
-    Returns:
+    Returns
+    -------
+    list[tuple[Place, array]]
         (place, output) with images as (N, C, H, W); a block follows the layers inside it.
 
-    Raises:
-        ValueError, TypeError: if x does not fit the model.
+    Raises
+    ------
+    ValueError, TypeError
+        If x does not fit the model.
     """
     outputs: list[tuple[Place, np.ndarray]] = []
     y = model.prepared(x)
@@ -159,17 +170,25 @@ def activation_variances(
     The weights of a copy are drawn anew, everything else is as in a new model; BatchNorm has seen
     no batch yet, and so leaves numbers as they are.
 
-    Args:
-        x: as `Sequential.forward` takes it.
-        initialization: "he" or "xavier" (`layers.initialization.draw_weight`), or "small": normal
-            with a standard deviation of 0.01.
-        seed: key of the weights.
+    Parameters
+    ----------
+    x : array
+        As `Sequential.forward` takes it.
+    initialization : str
+        "he" or "xavier" (`layers.initialization.draw_weight`), or "small": normal with a standard
+        deviation of 0.01.
+    seed : int
+        Key of the weights.
 
-    Returns:
+    Returns
+    -------
+    dict[str, float]
         Label of the layer -> variance over images, channels and places.
 
-    Raises:
-        ValueError: if there is no such initialisation, or x does not fit the model.
+    Raises
+    ------
+    ValueError
+        If there is no such initialisation, or x does not fit the model.
     """
     if initialization not in INITIALIZATIONS:
         raise ValueError(unknown("initialization", initialization, INITIALIZATIONS))
@@ -204,10 +223,11 @@ def _drawn(shape: Sequence[int], initialization: str, seed: int, path: str) -> n
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """How often each class is taken for each: int64 (true class, predicted class).
 
-    Example:
-        >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
-        array([[1, 1],
-               [0, 1]])
+    Examples
+    --------
+    >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
+    array([[1, 1],
+           [0, 1]])
     """
     matrix = np.zeros((classes, classes), np.int64)
     np.add.at(matrix, (labels, predicted), 1)

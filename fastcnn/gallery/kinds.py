@@ -1,8 +1,9 @@
 """Every kind of picture by name, drawn from saved models and runs: `python -m fastcnn.plot`.
 
-Example:
-    >>> from fastcnn.runs.saved import Saved
-    >>> figure = draw("filters", [Saved("run")], Options(layer=2))  # doctest: +SKIP
+Examples
+--------
+>>> from fastcnn.runs.saved import Saved
+>>> figure = draw("filters", [Saved("run")], Options(layer=2))  # doctest: +SKIP
 """
 
 from collections.abc import Callable, Sequence
@@ -247,11 +248,15 @@ def _rates(saved: Saved) -> list[float]:
 class Kind(NamedTuple):
     """A kind of picture.
 
-    Attributes:
-        about: what it shows, in a line.
-        needs: what it is drawn from: "run" (a run's folder), "runs" (one or several), "model" (a
-            run or a model's file), "images" (the same, and a dataset).
-        draw: makes the figure of one view; of all views for "runs".
+    Attributes
+    ----------
+    about : str
+        What it shows, in a line.
+    needs : str
+        What it is drawn from: "run" (a run's folder), "runs" (one or several), "model" (a run or a
+        model's file), "images" (the same, and a dataset).
+    draw : function
+        Makes the figure of one view; of all views for "runs".
     """
 
     about: str
@@ -284,8 +289,10 @@ KINDS: dict[str, Kind] = {
 def draw(kind: str, sources: Sequence[Saved], options: Options | None = None) -> "Figure":
     """A picture of one saved model or run; of several runs for the kinds that compare.
 
-    Raises:
-        ValueError: if there is no such kind, or it cannot be drawn from these sources; says why.
+    Raises
+    ------
+    ValueError
+        If there is no such kind, or it cannot be drawn from these sources; says why.
     """
     if kind not in KINDS:
         raise ValueError(unknown("kind of picture", kind, tuple(KINDS)))

@@ -16,14 +16,22 @@ from .analysis import Place
 class Options:
     """What can be chosen of a picture; each kind takes what concerns it.
 
-    Attributes:
-        layer: which of the layers that the kind is about, from 1; None: the usual one, or all.
-        channel: input channel of filters; None: all three of an image in colours, else the first.
-        image: number of the test image, from 0.
-        most: tiles, maps, features or images at most; None: as many as the kind usually shows.
-        quantity, part: what `overlay` shows: see `plots.overlay`.
-        names: what the sources are called in a legend; default: model and dataset.
-        dataset, data_dir, offline: where the images come from; default: those of the run.
+    Attributes
+    ----------
+    layer : int, optional
+        Which of the layers that the kind is about, from 1; None: the usual one, or all.
+    channel : int, optional
+        Input channel of filters; None: all three of an image in colours, else the first.
+    image : int
+        Number of the test image, from 0.
+    most : int, optional
+        Tiles, maps, features or images at most; None: as many as the kind usually shows.
+    quantity, part : str
+        What `overlay` shows: see `plots.overlay`.
+    names : tuple[str, ...]
+        What the sources are called in a legend; default: model and dataset.
+    dataset, data_dir, offline
+        Where the images come from; default: those of the run.
     """
 
     layer: int | None = None
@@ -47,10 +55,12 @@ class View:
 
     @property
     def model(self) -> Sequential:
+        """The source's model."""
         return self.saved.model
 
     @functools.cached_property
     def data(self) -> Dataset:
+        """The images that the options ask for, else the source's own."""
         options = self.options
         return self.saved.dataset(options.dataset, options.data_dir, options.offline)
 
@@ -82,6 +92,7 @@ class View:
 
     @property
     def image_name(self) -> str:
+        """Number and class of the image that is looked at."""
         label = self.data.class_names[self.data.y_test[self.options.image]]
         return f"test image {self.options.image} of {self.data.name}, class {label}"
 
@@ -101,4 +112,5 @@ class View:
         return self.some(places, what)[0]
 
     def most(self, usual: int) -> int:
+        """How many are shown: what the options say, else what is usual."""
         return usual if self.options.most is None else self.options.most

@@ -1,14 +1,15 @@
 """Layers: each checks its input, calls a kernel and returns.
 
-Example:
-    >>> import numpy as np
-    >>> from fastcnn.layers import Conv2D
-    >>> layer = Conv2D(3, 16, kernel_size=3, padding="same")
-    >>> x = np.zeros((8, 3, 32, 32), np.float32)
-    >>> y = layer.forward(x, training=True)
-    >>> dx = layer.backward(np.ones_like(y))
-    >>> layer.grads["weight"].shape
-    (16, 3, 3, 3)
+Examples
+--------
+>>> import numpy as np
+>>> from fastcnn.layers import Conv2D
+>>> layer = Conv2D(3, 16, kernel_size=3, padding="same")
+>>> x = np.zeros((8, 3, 32, 32), np.float32)
+>>> y = layer.forward(x, training=True)
+>>> dx = layer.backward(np.ones_like(y))
+>>> layer.grads["weight"].shape
+(16, 3, 3, 3)
 """
 
 from .activation import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh

@@ -42,9 +42,10 @@ class ReLU(_Activation):
 
     x (N, ...) -> y of the same shape, float32 or float64.
 
-    Example:
-        >>> ReLU().forward(np.float32([[-1, 0, 2]]))
-        array([[0., 0., 2.]], dtype=float32)
+    Examples
+    --------
+    >>> ReLU().forward(np.float32([[-1, 0, 2]]))
+    array([[0., 0., 2.]], dtype=float32)
     """
 
     def apply(self, x: np.ndarray, y: np.ndarray) -> None:
@@ -60,15 +61,20 @@ class LeakyReLU(Layer):
     x (N, ...) -> y of the same shape, float32 or float64. Maas, Hannun, Ng, "Rectifier
     Nonlinearities Improve Neural Network Acoustic Models" (2013).
 
-    Args:
-        alpha: slope for negative numbers, at least 0.
+    Parameters
+    ----------
+    alpha : float
+        Slope for negative numbers, at least 0.
 
-    Raises:
-        ValueError: if alpha is negative or not a number.
+    Raises
+    ------
+    ValueError
+        If alpha is negative or not a number.
 
-    Example:
-        >>> LeakyReLU(0.5).forward(np.float32([[-1, 0, 2]]))
-        array([[-0.5,  0. ,  2. ]], dtype=float32)
+    Examples
+    --------
+    >>> LeakyReLU(0.5).forward(np.float32([[-1, 0, 2]]))
+    array([[-0.5,  0. ,  2. ]], dtype=float32)
     """
 
     positional = 1
@@ -103,9 +109,10 @@ class Sigmoid(_Activation):
 
     x (N, ...) -> y of the same shape, float32 or float64, from 0 to 1.
 
-    Example:
-        >>> Sigmoid().forward(np.float32([[0]]))
-        array([[0.5]], dtype=float32)
+    Examples
+    --------
+    >>> Sigmoid().forward(np.float32([[0]]))
+    array([[0.5]], dtype=float32)
     """
 
     def apply(self, x: np.ndarray, y: np.ndarray) -> None:
@@ -120,9 +127,10 @@ class Tanh(_Activation):
 
     x (N, ...) -> y of the same shape, float32 or float64, from -1 to 1.
 
-    Example:
-        >>> Tanh().forward(np.float32([[0]]))
-        array([[0.]], dtype=float32)
+    Examples
+    --------
+    >>> Tanh().forward(np.float32([[0]]))
+    array([[0.]], dtype=float32)
     """
 
     def apply(self, x: np.ndarray, y: np.ndarray) -> None:
@@ -141,12 +149,15 @@ class Softmax(_Activation):
     overflowing. `CrossEntropyLoss` contains a softmax: a model that is trained needs none at its
     end, and `Sequential` leaves one that stands there out of training and evaluation.
 
-    Raises:
-        ValueError: if an input is neither (N, K) nor (N, C, H, W).
+    Raises
+    ------
+    ValueError
+        If an input is neither (N, K) nor (N, C, H, W).
 
-    Example:
-        >>> Softmax().forward(np.float32([[0, 0]]))
-        array([[0.5, 0.5]], dtype=float32)
+    Examples
+    --------
+    >>> Softmax().forward(np.float32([[0, 0]]))
+    array([[0.5, 0.5]], dtype=float32)
     """
 
     def output_shape(self, input_shape: Shape) -> Shape:

@@ -10,16 +10,19 @@ class ParameterDict(dict[str, np.ndarray]):
 
     So `layer.params["weight"] = new` takes effect although the memory belongs to a model.
 
-    Raises:
-        ValueError: if a name does not exist, or the new value has another shape or is not
-            real numbers; or on an attempt to remove an array.
+    Raises
+    ------
+    ValueError
+        If a name does not exist, or the new value has another shape or is not real numbers; or on
+        an attempt to remove an array.
 
-    Example:
-        >>> from fastcnn.layers import Dense
-        >>> layer = Dense(2, 3)
-        >>> layer.params["bias"] = [1, 2, 3]
-        >>> layer.params["bias"]
-        array([1., 2., 3.], dtype=float32)
+    Examples
+    --------
+    >>> from fastcnn.layers import Dense
+    >>> layer = Dense(2, 3)
+    >>> layer.params["bias"] = [1, 2, 3]
+    >>> layer.params["bias"]
+    array([1., 2., 3.], dtype=float32)
     """
 
     def __init__(self, label: str) -> None:

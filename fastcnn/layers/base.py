@@ -72,16 +72,23 @@ class Layer:
     Neither x nor y may be changed in place between a `forward(x, training=True)` and the
     `backward` that belongs to it: the layer remembers them, not copies.
 
-    Attributes:
-        params: trained arrays by name ("weight", "bias", "gamma", "beta"); assigning to a name
-            copies into the array.
-        grads: dLoss/dparameter by the same names; `backward` overwrites them.
-        state: arrays that are saved but not trained (BatchNorm's running statistics).
-        dtype: of params, grads and state; float32 unless `astype` was called.
-        workspace: gives the arrays that live until the backward pass.
-        scratch: gives those that live until the next layer has run.
-        needs_input_gradient: whether anyone needs what `backward` returns; if not, it may
-            return an empty array instead.
+    Attributes
+    ----------
+    params
+        Trained arrays by name ("weight", "bias", "gamma", "beta"); assigning to a name copies into
+        the array.
+    grads
+        DLoss/dparameter by the same names; `backward` overwrites them.
+    state
+        Arrays that are saved but not trained (BatchNorm's running statistics).
+    dtype
+        Of params, grads and state; float32 unless `astype` was called.
+    workspace
+        Gives the arrays that live until the backward pass.
+    scratch
+        Gives those that live until the next layer has run.
+    needs_input_gradient
+        Whether anyone needs what `backward` returns; if not, it may return an empty array instead.
     """
 
     positional = 0  # how many arguments the name shows without saying what they are
@@ -114,9 +121,10 @@ class Layer:
     def output_shape(self, input_shape: Shape) -> Shape:
         """Shape of y for an x of `input_shape` (batch included).
 
-        Raises:
-            ValueError: if the layer cannot take such an input; names the layer, what it wanted
-                and what it got.
+        Raises
+        ------
+        ValueError
+            If the layer cannot take such an input; names the layer, what it wanted and what it got.
         """
         return input_shape
 
@@ -127,9 +135,12 @@ class Layer:
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """dLoss/dx from dLoss/dy, for the last forward(training=True); fills `grads`.
 
-        Raises:
-            RuntimeError: if there was no forward(x, training=True) before.
-            ValueError: if dy is not shaped like y.
+        Raises
+        ------
+        RuntimeError
+            If there was no forward(x, training=True) before.
+        ValueError
+            If dy is not shaped like y.
         """
         raise NotImplementedError
 
@@ -215,7 +226,7 @@ class Layer:
         return self._arrays is not None and self._checksum() != self._fingerprint
 
     def family(self) -> "Iterator[Layer]":
-        """This layer and all layers inside it."""
+        """Yield this layer and all layers inside it."""
         yield self
         for _, child in self.children():
             yield from child.family()
@@ -259,8 +270,10 @@ class Layer:
     def astype(self, dtype: Any) -> "Layer":
         """Turn the arrays into float32 or float64, in place; returns the layer.
 
-        Raises:
-            ValueError: for any other dtype.
+        Raises
+        ------
+        ValueError
+            For any other dtype.
         """
         dtype = float_dtype(dtype, self.name)
         for _, child in self.children():
@@ -419,8 +432,10 @@ def _defaults(cls: type[Layer]) -> dict[str, Any]:
 def from_spec(spec: Any) -> Layer:
     """A new layer from what `Layer.spec` gave.
 
-    Raises:
-        ValueError: if there is no such layer, or it cannot have such arguments.
+    Raises
+    ------
+    ValueError
+        If there is no such layer, or it cannot have such arguments.
     """
     if not isinstance(spec, dict) or not isinstance(spec.get("type"), str):
         raise ValueError(f"a layer is described by a dict with a 'type', got {spec!r:.200}")

@@ -103,21 +103,28 @@ class Residual(_Container):
 
     He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition" (2016), section 3.
 
-    Args:
-        main: layers that x runs through in order.
-        shortcut: layers on the other way; None: x is added as it is.
-        activation: a layer after the addition; None for none.
+    Parameters
+    ----------
+    main : sequence of Layer
+        Layers that x runs through in order.
+    shortcut : sequence of Layer, optional
+        Layers on the other way; None: x is added as it is.
+    activation : Layer, optional
+        A layer after the addition; None for none.
 
     params, grads, state: those of all layers inside, "main.0.weight" and so on.
 
-    Raises:
-        ValueError: if the two ways give different shapes, or an argument does not fit.
+    Raises
+    ------
+    ValueError
+        If the two ways give different shapes, or an argument does not fit.
 
-    Example:
-        >>> from fastcnn.layers import Conv2D, ReLU
-        >>> block = Residual([Conv2D(16, 16, 3, padding="same")], activation=ReLU())
-        >>> block.forward(np.zeros((8, 16, 9, 9), np.float32)).shape
-        (8, 16, 9, 9)
+    Examples
+    --------
+    >>> from fastcnn.layers import Conv2D, ReLU
+    >>> block = Residual([Conv2D(16, 16, 3, padding="same")], activation=ReLU())
+    >>> block.forward(np.zeros((8, 16, 9, 9), np.float32)).shape
+    (8, 16, 9, 9)
     """
 
     def __init__(
@@ -208,19 +215,24 @@ class Concatenate(_Container):
     Huang, Liu, van der Maaten, Weinberger, "Densely Connected Convolutional Networks" (2017),
     equation 2: a row of these gives each of them what all before it have made.
 
-    Args:
-        layers: layers that x runs through in order.
+    Parameters
+    ----------
+    layers : sequence of Layer
+        Layers that x runs through in order.
 
     params, grads, state: those of all layers inside, "layers.0.weight" and so on.
 
-    Raises:
-        ValueError: if the layers change more than the channels, or an argument does not fit.
+    Raises
+    ------
+    ValueError
+        If the layers change more than the channels, or an argument does not fit.
 
-    Example:
-        >>> from fastcnn.layers import BatchNorm, Conv2D, ReLU
-        >>> unit = Concatenate([BatchNorm(24), ReLU(), Conv2D(24, 12, 3, padding=1)])
-        >>> unit.forward(np.zeros((8, 24, 9, 9), np.float32)).shape
-        (8, 36, 9, 9)
+    Examples
+    --------
+    >>> from fastcnn.layers import BatchNorm, Conv2D, ReLU
+    >>> unit = Concatenate([BatchNorm(24), ReLU(), Conv2D(24, 12, 3, padding=1)])
+    >>> unit.forward(np.zeros((8, 24, 9, 9), np.float32)).shape
+    (8, 36, 9, 9)
     """
 
     positional = 1

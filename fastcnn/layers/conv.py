@@ -24,29 +24,42 @@ class Conv2D(Layer):
     (cross-correlation; Goodfellow, Bengio, Courville, "Deep Learning", equation 9.6). Places on
     the padding count as zeros.
 
-    Args:
-        in_channels: channels of the input.
-        out_channels: filters, and so channels of the output.
-        kernel_size: height and width of the filters, one number or a pair.
-        stride: pixels between neighbouring places of a filter, one number or a pair.
-        padding: pixels of zeros around the image, one number or a pair; "valid" for none;
-            "same" for as many as make H_out = ceil(H / stride), the odd one at the bottom right.
-        bias: whether a number per filter is added.
-        init: how the weights start, "he" or "xavier" (`initialization.draw_weight`); the bias
-            starts at 0.
-        seed: key of the starting weights of a layer that stands alone. A model draws them anew
-            unless a seed was given here or the weights were written.
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the input.
+    out_channels : int
+        Filters, and so channels of the output.
+    kernel_size : int or pair
+        Height and width of the filters, one number or a pair.
+    stride : int or pair
+        Pixels between neighbouring places of a filter, one number or a pair.
+    padding : int, pair or str
+        Pixels of zeros around the image, one number or a pair; "valid" for none; "same" for as many
+        as make H_out = ceil(H / stride), the odd one at the bottom right.
+    bias : bool
+        Whether a number per filter is added.
+    init : str
+        How the weights start, "he" or "xavier" (`initialization.draw_weight`); the bias starts at
+        0.
+    seed : int, optional
+        Key of the starting weights of a layer that stands alone. A model draws them anew unless a
+        seed was given here or the weights were written.
 
     params: weight (out_channels, in_channels, kernel_h, kernel_w), bias (out_channels,).
 
-    Raises:
-        ValueError: if an argument or the shape of an input does not fit.
-        TypeError: if an input is not a float array of the layer's dtype.
+    Raises
+    ------
+    ValueError
+        If an argument or the shape of an input does not fit.
+    TypeError
+        If an input is not a float array of the layer's dtype.
 
-    Example:
-        >>> x = np.zeros((8, 3, 32, 32), np.float32)
-        >>> Conv2D(3, 16, kernel_size=3, padding=1).forward(x).shape
-        (8, 16, 32, 32)
+    Examples
+    --------
+    >>> x = np.zeros((8, 3, 32, 32), np.float32)
+    >>> Conv2D(3, 16, kernel_size=3, padding=1).forward(x).shape
+    (8, 16, 32, 32)
     """
 
     positional = 2

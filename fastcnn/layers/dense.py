@@ -16,24 +16,34 @@ class Dense(Layer):
 
         y = x @ weight + bias
 
-    Args:
-        in_features: numbers per sample in the input.
-        out_features: numbers per sample in the output.
-        bias: whether a number per output is added.
-        init: how the weights start, "he" or "xavier" (`initialization.draw_weight`); the bias
-            starts at 0.
-        seed: key of the starting weights of a layer that stands alone. A model draws them anew
-            unless a seed was given here or the weights were written.
+    Parameters
+    ----------
+    in_features : int
+        Numbers per sample in the input.
+    out_features : int
+        Numbers per sample in the output.
+    bias : bool
+        Whether a number per output is added.
+    init : str
+        How the weights start, "he" or "xavier" (`initialization.draw_weight`); the bias starts at
+        0.
+    seed : int, optional
+        Key of the starting weights of a layer that stands alone. A model draws them anew unless a
+        seed was given here or the weights were written.
 
     params: weight (in_features, out_features), bias (out_features,).
 
-    Raises:
-        ValueError: if an argument or the shape of an input does not fit.
-        TypeError: if an input is not a float array of the layer's dtype.
+    Raises
+    ------
+    ValueError
+        If an argument or the shape of an input does not fit.
+    TypeError
+        If an input is not a float array of the layer's dtype.
 
-    Example:
-        >>> Dense(784, 10).forward(np.zeros((32, 784), np.float32)).shape
-        (32, 10)
+    Examples
+    --------
+    >>> Dense(784, 10).forward(np.zeros((32, 784), np.float32)).shape
+    (32, 10)
     """
 
     positional = 2

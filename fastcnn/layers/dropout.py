@@ -23,16 +23,22 @@ class Dropout(Layer):
     in a model the model's, see `Sequential.set_clock`; in a layer that stands alone from its own
     seed and the number of training passes so far.
 
-    Args:
-        rate: probability of dropping a number, from 0 up to but not including 1.
-        seed: key of the random choices of a layer that stands alone.
+    Parameters
+    ----------
+    rate : float
+        Probability of dropping a number, from 0 up to but not including 1.
+    seed : int, optional
+        Key of the random choices of a layer that stands alone.
 
-    Raises:
-        ValueError: if the rate is out of range.
+    Raises
+    ------
+    ValueError
+        If the rate is out of range.
 
-    Example:
-        >>> Dropout(0.5).forward(np.float32([[1, 2]]))
-        array([[1., 2.]], dtype=float32)
+    Examples
+    --------
+    >>> Dropout(0.5).forward(np.float32([[1, 2]]))
+    array([[1., 2.]], dtype=float32)
     """
 
     positional = 1

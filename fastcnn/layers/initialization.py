@@ -27,9 +27,12 @@ def draw_weight(
               Bengio, "Understanding the Difficulty of Training Deep Feedforward Neural
               Networks" (2010), equation 16.
 
-    Args:
-        fan_in: how many inputs each output sums over.
-        fan_out: how many outputs each input is part of.
+    Parameters
+    ----------
+    fan_in : int
+        How many inputs each output sums over.
+    fan_out : int
+        How many outputs each input is part of.
     """
     if init == "he":
         return generator.standard_normal(shape) * math.sqrt(2 / fan_in)

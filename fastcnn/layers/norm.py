@@ -30,22 +30,30 @@ class BatchNorm(Layer):
     variances are the biased ones (divided by the count); PyTorch puts the unbiased one into its
     running variance, and its momentum is 1 minus ours.
 
-    Args:
-        num_features: channels of images, or features of vectors.
-        momentum: how much the running statistics keep of what they were, from 0 to 1.
-        eps: added to the variance, above 0.
+    Parameters
+    ----------
+    num_features : int
+        Channels of images, or features of vectors.
+    momentum : float
+        How much the running statistics keep of what they were, from 0 to 1.
+    eps : float
+        Added to the variance, above 0.
 
     params: gamma (num_features,), starts at 1; beta (num_features,), starts at 0.
     state: running_mean (num_features,), starts at 0; running_var, starts at 1.
 
-    Raises:
-        ValueError: if an argument or the shape of an input does not fit.
-        TypeError: if an input is not a float array of the layer's dtype.
+    Raises
+    ------
+    ValueError
+        If an argument or the shape of an input does not fit.
+    TypeError
+        If an input is not a float array of the layer's dtype.
 
-    Example:
-        >>> BatchNorm(1).forward(np.float32([[1], [3]]), training=True).round(2)
-        array([[-1.],
-               [ 1.]], dtype=float32)
+    Examples
+    --------
+    >>> BatchNorm(1).forward(np.float32([[1], [3]]), training=True).round(2)
+    array([[-1.],
+           [ 1.]], dtype=float32)
     """
 
     positional = 1
@@ -185,22 +193,30 @@ class GroupNorm(Layer):
     image; gamma and beta belong to the channels. No sample depends on another, so training and
     prediction compute the same and there is nothing that runs along: small batches do no harm.
 
-    Args:
-        num_groups: how many groups, a divisor of num_channels; the paper's choice is 32. 1 is
-            `LayerNorm`; num_channels itself normalises every channel of an image alone (Ulyanov,
-            Vedaldi, Lempitsky, "Instance Normalization", 2016).
-        num_channels: channels of images, or features of vectors.
-        eps: added to the variance, above 0.
+    Parameters
+    ----------
+    num_groups : int
+        How many groups, a divisor of num_channels; the paper's choice is 32. 1 is `LayerNorm`;
+        num_channels itself normalises every channel of an image alone (Ulyanov, Vedaldi, Lempitsky,
+        "Instance Normalization", 2016).
+    num_channels : int
+        Channels of images, or features of vectors.
+    eps : float
+        Added to the variance, above 0.
 
     params: gamma (num_channels,), starts at 1; beta (num_channels,), starts at 0.
 
-    Raises:
-        ValueError: if an argument or the shape of an input does not fit.
-        TypeError: if an input is not a float array of the layer's dtype.
+    Raises
+    ------
+    ValueError
+        If an argument or the shape of an input does not fit.
+    TypeError
+        If an input is not a float array of the layer's dtype.
 
-    Example:
-        >>> GroupNorm(2, 4).forward(np.float32([[1, 3, 50, 90]])).round(2)
-        array([[-1.,  1., -1.,  1.]], dtype=float32)
+    Examples
+    --------
+    >>> GroupNorm(2, 4).forward(np.float32([[1, 3, 50, 90]])).round(2)
+    array([[-1.,  1., -1.,  1.]], dtype=float32)
     """
 
     positional = 2
@@ -307,20 +323,27 @@ class LayerNorm(GroupNorm):
     PyTorch's LayerNorm(C) and Keras's LayerNormalization() take the mean over the last axis only,
     which for N, H, W, C images is that of each pixel by itself.
 
-    Args:
-        num_features: channels of images, or features of vectors.
-        eps: added to the variance, above 0.
+    Parameters
+    ----------
+    num_features : int
+        Channels of images, or features of vectors.
+    eps : float
+        Added to the variance, above 0.
 
     params: gamma (num_features,), starts at 1; beta (num_features,), starts at 0.
 
-    Raises:
-        ValueError: if an argument or the shape of an input does not fit.
-        TypeError: if an input is not a float array of the layer's dtype.
+    Raises
+    ------
+    ValueError
+        If an argument or the shape of an input does not fit.
+    TypeError
+        If an input is not a float array of the layer's dtype.
 
-    Example:
-        >>> LayerNorm(2).forward(np.float32([[1, 3], [50, 90]])).round(2)
-        array([[-1.,  1.],
-               [-1.,  1.]], dtype=float32)
+    Examples
+    --------
+    >>> LayerNorm(2).forward(np.float32([[1, 3], [50, 90]])).round(2)
+    array([[-1.,  1.],
+           [-1.,  1.]], dtype=float32)
     """
 
     positional = 1

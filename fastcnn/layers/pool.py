@@ -57,18 +57,25 @@ class MaxPool2D(_Pool2D):
     Padding never wins a maximum. The gradient goes to the largest value alone; among equal ones,
     to the first in reading order.
 
-    Args:
-        pool_size: height and width of the window, one number or a pair.
-        stride: pixels between neighbouring windows; None: the window's size.
-        padding: pixels around the image, at most half the window; "valid" for none; "same" for
-            as many as make H_out = ceil(H / stride).
+    Parameters
+    ----------
+    pool_size
+        Height and width of the window, one number or a pair.
+    stride
+        Pixels between neighbouring windows; None: the window's size.
+    padding
+        Pixels around the image, at most half the window; "valid" for none; "same" for as many as
+        make H_out = ceil(H / stride).
 
-    Raises:
-        ValueError: if an argument or the shape of an input does not fit.
+    Raises
+    ------
+    ValueError
+        If an argument or the shape of an input does not fit.
 
-    Example:
-        >>> MaxPool2D(2).forward(np.float32([[[[1, 2], [3, 4]]]]))
-        array([[[[4.]]]], dtype=float32)
+    Examples
+    --------
+    >>> MaxPool2D(2).forward(np.float32([[[[1, 2], [3, 4]]]]))
+    array([[[[4.]]]], dtype=float32)
     """
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
@@ -100,20 +107,28 @@ class AveragePool2D(_Pool2D):
         x (N, C, H, W) -> y (N, C, H_out, W_out), float32 or float64
         H_out = floor((H + 2 * padding - pool_size) / stride) + 1
 
-    Args:
-        pool_size: height and width of the window, one number or a pair.
-        stride: pixels between neighbouring windows; None: the window's size.
-        padding: pixels around the image, at most half the window; "valid" for none; "same" for
-            as many as make H_out = ceil(H / stride).
-        count_include_pad: whether padding counts, as zeros; if not, a window at the border is
-            divided by the number of its pixels that lie on the image.
+    Parameters
+    ----------
+    pool_size : int or pair
+        Height and width of the window, one number or a pair.
+    stride : int or Pair, optional
+        Pixels between neighbouring windows; None: the window's size.
+    padding : int, pair or str
+        Pixels around the image, at most half the window; "valid" for none; "same" for as many as
+        make H_out = ceil(H / stride).
+    count_include_pad : bool
+        Whether padding counts, as zeros; if not, a window at the border is divided by the number of
+        its pixels that lie on the image.
 
-    Raises:
-        ValueError: if an argument or the shape of an input does not fit.
+    Raises
+    ------
+    ValueError
+        If an argument or the shape of an input does not fit.
 
-    Example:
-        >>> AveragePool2D(2).forward(np.float32([[[[1, 2], [3, 4]]]]))
-        array([[[[2.5]]]], dtype=float32)
+    Examples
+    --------
+    >>> AveragePool2D(2).forward(np.float32([[[[1, 2], [3, 4]]]]))
+    array([[[[2.5]]]], dtype=float32)
     """
 
     def __init__(
@@ -160,12 +175,15 @@ class GlobalAveragePool2D(Layer):
 
     Lin, Chen, Yan, "Network In Network" (2014), section 3.2.
 
-    Raises:
-        ValueError: if an input is not (N, C, H, W).
+    Raises
+    ------
+    ValueError
+        If an input is not (N, C, H, W).
 
-    Example:
-        >>> GlobalAveragePool2D().forward(np.float32([[[[1, 2], [3, 4]]]]))
-        array([[2.5]], dtype=float32)
+    Examples
+    --------
+    >>> GlobalAveragePool2D().forward(np.float32([[[[1, 2], [3, 4]]]]))
+    array([[2.5]], dtype=float32)
     """
 
     def output_shape(self, input_shape: Shape) -> Shape:

@@ -17,9 +17,10 @@ class Flatten(Layer):
     The order is channel by channel, row by row within a channel, as in PyTorch, whatever the
     order in memory. Any other (N, ...) becomes (N, features) as well.
 
-    Example:
-        >>> Flatten().forward(np.zeros((8, 3, 4, 4), np.float32)).shape
-        (8, 48)
+    Examples
+    --------
+    >>> Flatten().forward(np.zeros((8, 3, 4, 4), np.float32)).shape
+    (8, 48)
     """
 
     def output_shape(self, input_shape: Shape) -> Shape:

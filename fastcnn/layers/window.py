@@ -54,8 +54,10 @@ def output_size(
         a number of pixels   out = floor((in + 2 padding - window) / stride) + 1
         "same"               out = ceil(in / stride)
 
-    Raises:
-        ValueError: if the window is larger than the padded image.
+    Raises
+    ------
+    ValueError
+        If the window is larger than the padded image.
     """
     height, width = input_shape[2:]
     if isinstance(padding, str):

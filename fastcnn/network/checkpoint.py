@@ -64,8 +64,10 @@ def describe(model: Network) -> dict[str, Any]:
 def rebuild(header: dict[str, Any], arrays: Arrays, kind: type[Kind]) -> Kind:
     """The model, of a kind of network, that `describe(model)` and `model.copy_arrays()` speak of.
 
-    Raises:
-        ValueError, TypeError, LookupError: if they speak of none.
+    Raises
+    ------
+    ValueError, TypeError, LookupError
+        If they speak of none.
     """
     layers = [from_spec(spec).astype(header["dtype"]) for spec in header["layers"]]
     # Before memory is taken: a damaged description may speak of billions of weights.
@@ -95,8 +97,10 @@ def rebuild(header: dict[str, Any], arrays: Arrays, kind: type[Kind]) -> Kind:
 def save_model(model: Network, path: str | Path) -> None:
     """Write a model: layers, parameters, states, normalization, class names.
 
-    Raises:
-        OSError: if the file cannot be written.
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
     """
     write(path, {"model": describe(model)}, {"model": dict(model.named_arrays())})
 
@@ -136,8 +140,10 @@ def write(path: str | Path, header: dict[str, Any], groups: dict[str, Arrays]) -
 def read(path: str | Path) -> tuple[dict[str, Any], dict[str, Arrays]]:
     """(header, groups) of what `write` wrote.
 
-    Raises:
-        CheckpointError: if the file is missing, damaged or something else.
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged or something else.
     """
     try:
         with open(path, "rb") as file:

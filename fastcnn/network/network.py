@@ -27,25 +27,39 @@ class Network:
     Images are (N, C, H, W), or (N, H, W, C) with data_format="channels_last"; float32 (float64
     after `astype`), or uint8, which become `pixel * scale + offset` by `normalization`.
 
-    Args:
-        layers: in the order in which the input runs through them.
-        seed: key of the starting weights and of dropout. Layers whose weights were written, were
-            given a seed or belong to another model keep them. None: all layers keep theirs.
-        data_format: "channels_first" or "channels_last".
-        name: what the model is called, for people.
-        input_shape: shape of one sample, such as (1, 28, 28), as `data_format` says; if given,
-            the layers are checked at once.
-        class_names: what the classes are called, for people.
+    Parameters
+    ----------
+    layers : Layer
+        In the order in which the input runs through them.
+    seed : int, optional
+        Key of the starting weights and of dropout. Layers whose weights were written, were given a
+        seed or belong to another model keep them. None: all layers keep theirs.
+    data_format : str
+        "channels_first" or "channels_last".
+    name : str, optional
+        What the model is called, for people.
+    input_shape : sequence of int, optional
+        Shape of one sample, such as (1, 28, 28), as `data_format` says; if given, the layers are
+        checked at once.
+    class_names : sequence of str, optional
+        What the classes are called, for people.
 
-    Attributes:
-        layers: the layers, a tuple.
-        normalization: (scale, offset), float32 arrays of one number per channel or one for all;
-            at first (1/255, 0), which brings pixels to 0 ... 1.
-        workspace: memory for batches and sums.
+    Attributes
+    ----------
+    layers : tuple of Layer
+        The layers.
+    normalization : pair of arrays
+        (scale, offset), float32 arrays of one number per channel or one for all; at first (1/255,
+        0), which brings pixels to 0 ... 1.
+    workspace : Workspace
+        Memory for batches and sums.
 
-    Raises:
-        ValueError: if an argument does not fit, or a layer stands in two places.
-        TypeError: if something else than layers is given.
+    Raises
+    ------
+    ValueError
+        If an argument does not fit, or a layer stands in two places.
+    TypeError
+        If something else than layers is given.
     """
 
     def __init__(
@@ -134,8 +148,10 @@ class Network:
     def astype(self, dtype: Any) -> Self:
         """Turn the whole model into float32 or float64, in place; returns the model.
 
-        Raises:
-            ValueError: for any other dtype.
+        Raises
+        ------
+        ValueError
+            For any other dtype.
         """
         dtype = float_dtype(dtype, type(self).__name__)
         for layer in self.layers:
@@ -155,9 +171,10 @@ class Network:
     def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         """Write all parameters and states.
 
-        Raises:
-            ValueError: if a name is missing or too much, or a shape does not fit; then nothing
-                is written.
+        Raises
+        ------
+        ValueError
+            If a name is missing or too much, or a shape does not fit; then nothing is written.
         """
         own = dict(self.named_arrays())
         for name in own.keys() ^ arrays.keys():
@@ -187,8 +204,10 @@ class Network:
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """The output of the last layer, a new array.
 
-        Raises:
-            ValueError, TypeError: if x does not fit the model; the sentence says why.
+        Raises
+        ------
+        ValueError, TypeError
+            If x does not fit the model; the sentence says why.
         """
         y = self._run(self._steps, self.prepared(x), training)
         return self._given_out(y)
@@ -198,8 +217,10 @@ class Network:
 
         Fills the layers' `grads`, overwriting what was there.
 
-        Raises:
-            RuntimeError: if there was no forward(training=True).
+        Raises
+        ------
+        RuntimeError
+            If there was no forward(training=True).
         """
         with self._kept_memory():
             return self._given_out(run_backward(self._steps, self._as_layers_see(dlogits)))
@@ -286,8 +307,10 @@ class Network:
     def normalization_of(self, channels: int) -> tuple[np.ndarray, np.ndarray]:
         """`normalization` with one number for each of `channels` channels.
 
-        Raises:
-            ValueError: if it was given for another number of channels.
+        Raises
+        ------
+        ValueError
+            If it was given for another number of channels.
         """
         scale, offset = self._normalization
         if scale.size not in (1, channels):
@@ -314,8 +337,10 @@ class Network:
 
         The cross-entropy is that of the labels as they are, not smoothed.
 
-        Raises:
-            ValueError: if there are not as many labels as samples, or none.
+        Raises
+        ------
+        ValueError
+            If there are not as many labels as samples, or none.
         """
         y = np.asarray(y)
         if np.ndim(x) == 0 or y.ndim == 0:
@@ -351,8 +376,10 @@ class Network:
     def output_shape(self, input_shape: Sequence[int]) -> Shape:
         """Shape of the output for an input of `input_shape` (batch included).
 
-        Raises:
-            ValueError: if the input does not fit a layer; names the layer.
+        Raises
+        ------
+        ValueError
+            If the input does not fit a layer; names the layer.
         """
         shape = tuple(input_shape)
         if self.data_format == "channels_last" and len(shape) == 4:

@@ -24,11 +24,16 @@ _BORDER_BYTES = 64
 class Stretch:
     """Parameters that lie one behind the other, and their gradients.
 
-    Attributes:
-        place: where they lie among all parameters.
-        values: float32 or float64 (size,), the parameters.
-        gradients: the same for dLoss/dparameter, as the last backward pass left them.
-        decayed: `values[:decayed]` are the weights.
+    Attributes
+    ----------
+    place : slice
+        Where they lie among all parameters.
+    values : array
+        Float32 or float64 (size,), the parameters.
+    gradients : array
+        The same for dLoss/dparameter, as the last backward pass left them.
+    decayed : int
+        `values[:decayed]` are the weights.
     """
 
     place: slice
@@ -52,14 +57,21 @@ class FlatParameters:
     A layer may be part of two models. Its memory then belongs to the one that asked last, and
     `bind` asks for it back; the values never differ.
 
-    Attributes:
-        values: float32 or float64 (size,), the parameters.
-        gradients: the same for dLoss/dparameter, as the last backward pass left them.
-        decayed: `values[:decayed]` are the weights.
-        slices: array name ("0.weight", "3.main.1.gamma") -> its place in `values`.
+    Attributes
+    ----------
+    values
+        Float32 or float64 (size,), the parameters.
+    gradients
+        The same for dLoss/dparameter, as the last backward pass left them.
+    decayed
+        `values[:decayed]` are the weights.
+    slices
+        Array name ("0.weight", "3.main.1.gamma") -> its place in `values`.
 
-    Raises:
-        ValueError: if the layers do not all have the same dtype, or one of them comes twice.
+    Raises
+    ------
+    ValueError
+        If the layers do not all have the same dtype, or one of them comes twice.
     """
 
     def __init__(self, layers: "Iterable[tuple[str, Layer]]") -> None:

@@ -28,11 +28,16 @@ _NAMED = 8
 class Loaded:
     """What `load_fitting` took from a file; `str` says it in words.
 
-    Attributes:
-        path: the file.
-        taken: names of the model's arrays that came from the file.
-        left: name -> reason, of the model's arrays that keep what they were.
-        unused: names of the file's arrays that the model has no place for.
+    Attributes
+    ----------
+    path : str
+        The file.
+    taken : tuple[str, ...]
+        Names of the model's arrays that came from the file.
+    left : dict[str, str]
+        Name -> reason, of the model's arrays that keep what they were.
+    unused : tuple[str, ...]
+        Names of the file's arrays that the model has no place for.
     """
 
     path: str
@@ -61,20 +66,26 @@ def load_fitting(model: Network, path: str | Path) -> Loaded:
     Names are places: "0.weight" is the weight of the first layer, whatever its kind. Everything
     else, such as the model's `normalization`, stays as it is.
 
-    Args:
-        path: a file of `Sequential.save`, or a training checkpoint.
+    Parameters
+    ----------
+    path : path
+        A file of `Sequential.save`, or a training checkpoint.
 
-    Returns:
+    Returns
+    -------
+    Loaded
         What was loaded, and what was not and why.
 
-    Raises:
-        CheckpointError: a ValueError, if the file cannot be used or nothing in it fits; the model
-            is then as it was.
+    Raises
+    ------
+    CheckpointError
+        A ValueError, if the file cannot be used or nothing in it fits; the model is then as it was.
 
-    Example:
-        >>> from fastcnn import models
-        >>> print(load_fitting(models.build("lenet5"), "run/best.npz"))  # doctest: +SKIP
-        from run/best.npz: 10 of 10 arrays loaded
+    Examples
+    --------
+    >>> from fastcnn import models
+    >>> print(load_fitting(models.build("lenet5"), "run/best.npz"))  # doctest: +SKIP
+    from run/best.npz: 10 of 10 arrays loaded
     """
     _, groups = checkpoint.read(path)
     stored = groups.get("model", {})
@@ -105,12 +116,16 @@ def freeze(model: Network, layers: int | str) -> None:
     What a frozen layer is, `Layer.trainable` says. The backward pass of training ends at the
     first layer that is not frozen.
 
-    Args:
-        layers: how many of `model.layers`, 0 for none; or "all-but-last": those before the last
-            one that has parameters.
+    Parameters
+    ----------
+    layers : int or str
+        How many of `model.layers`, 0 for none; or "all-but-last": those before the last one that
+        has parameters.
 
-    Raises:
-        ValueError: if it is neither.
+    Raises
+    ------
+    ValueError
+        If it is neither.
     """
     if layers == ALL_BUT_LAST:
         count = _head(model)
@@ -127,8 +142,10 @@ def freeze(model: Network, layers: int | str) -> None:
 def with_new_head(model: Network, classes: int) -> tuple[Layer, ...]:
     """The layers of a model, the last dense one replaced by a new one for so many classes.
 
-    Raises:
-        ValueError: if the last layer with parameters is no Dense, or classes is no whole number.
+    Raises
+    ------
+    ValueError
+        If the last layer with parameters is no Dense, or classes is no whole number.
     """
     place = _head(model)
     old = model.layers[place]

@@ -3,14 +3,15 @@
 All follow PyTorch's definitions. `weight_decay` applies to the arrays called "weight" alone, not to
 biases, gamma and beta. An optimizer keeps the state of one model: make a new one for each.
 
-Example:
-    >>> import numpy as np
-    >>> from fastcnn import Sequential
-    >>> from fastcnn.layers import Dense
-    >>> model, optimizer = Sequential(Dense(4, 2)), Adam(1e-3)
-    >>> y = model.forward(np.ones((8, 4), np.float32), training=True)
-    >>> dx = model.backward(y)
-    >>> optimizer.step(model)
+Examples
+--------
+>>> import numpy as np
+>>> from fastcnn import Sequential
+>>> from fastcnn.layers import Dense
+>>> model, optimizer = Sequential(Dense(4, 2)), Adam(1e-3)
+>>> y = model.forward(np.ones((8, 4), np.float32), training=True)
+>>> dx = model.backward(y)
+>>> optimizer.step(model)
 """
 
 import inspect
@@ -51,8 +52,10 @@ def names() -> tuple[str, ...]:
 def from_name(name: str, **arguments: Any) -> Optimizer:
     """An optimizer by its name in lower case: ``from_name("sgd", lr=0.1, momentum=0.9)``.
 
-    Raises:
-        ValueError: if there is no such optimizer, or it has no such argument.
+    Raises
+    ------
+    ValueError
+        If there is no such optimizer, or it has no such argument.
     """
     kind = _BY_NAME.get(str(name).lower())
     if kind is None:

@@ -13,10 +13,14 @@ from ..network.parameters import FlatParameters, Stretch
 class Optimizer:
     """What all optimizers share. A new one defines `arguments`, `state_names` and `_update`.
 
-    Attributes:
-        lr: learning rate; may be changed between steps.
-        weight_decay: the L2 penalty's factor.
-        steps: steps made so far.
+    Attributes
+    ----------
+    lr : float
+        Learning rate; may be changed between steps.
+    weight_decay : float
+        The L2 penalty's factor.
+    steps
+        Steps made so far.
     """
 
     def __init__(self, lr: float, weight_decay: float) -> None:
@@ -71,9 +75,12 @@ class Optimizer:
 
         Those of frozen layers, and what is kept for them from step to step, stay as they are.
 
-        Raises:
-            TypeError: if `target` is nothing of these.
-            ValueError: if the optimizer has kept the state of something else.
+        Raises
+        ------
+        TypeError
+            If `target` is nothing of these.
+        ValueError
+            If the optimizer has kept the state of something else.
         """
         flat = self._flat_of(target)
         if self.state_names():
@@ -127,8 +134,10 @@ class Optimizer:
     def load_state_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         """Continue where `state_arrays` was called; the next `step` says for which model.
 
-        Raises:
-            ValueError: if these are not the arrays of such an optimizer.
+        Raises
+        ------
+        ValueError
+            If these are not the arrays of such an optimizer.
         """
         wanted = {"steps", *self.state_names()} if arrays else set()
         if set(arrays) != wanted:

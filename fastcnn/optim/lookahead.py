@@ -24,18 +24,25 @@ class Lookahead(Optimizer):
     1 Step Back" (2019), algorithm 1. Between two slow steps a model holds the fast weights p; what
     is measured or saved then is those. Learning rate and weight decay are the optimizer's.
 
-    Args:
-        optimizer: a new optimizer, from now on used through this one only.
-        k: its steps from one slow step to the next.
-        alpha: share of the way that the slow weights go, 0 to 1.
+    Parameters
+    ----------
+    optimizer : Optimizer
+        A new optimizer, from now on used through this one only.
+    k : int
+        Its steps from one slow step to the next.
+    alpha : float
+        Share of the way that the slow weights go, 0 to 1.
 
-    Raises:
-        ValueError: if an argument is out of range, or the optimizer has made steps already.
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or the optimizer has made steps already.
 
-    Example:
-        >>> from fastcnn.optim import Adam
-        >>> Lookahead(Adam(0.002), k=6).lr
-        0.002
+    Examples
+    --------
+    >>> from fastcnn.optim import Adam
+    >>> Lookahead(Adam(0.002), k=6).lr
+    0.002
     """
 
     def __init__(self, optimizer: Optimizer, k: int = 5, alpha: float = 0.5) -> None:
@@ -100,8 +107,10 @@ class Ranger(Lookahead):
     Wright, "Ranger: a synergistic optimizer" (2019), whose defaults these are, without the
     centralised gradients that he added later.
 
-    Raises:
-        ValueError: if an argument is out of range.
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
     """
 
     def __init__(

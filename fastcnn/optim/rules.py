@@ -20,8 +20,10 @@ class SGD(Optimizer):
     Sutskever et al., "On the Importance of Initialization and Momentum in Deep Learning" (2013),
     with the learning rate outside v as in PyTorch.
 
-    Raises:
-        ValueError: if an argument is out of range, or nesterov has no momentum to work with.
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or nesterov has no momentum to work with.
     """
 
     def __init__(
@@ -62,8 +64,10 @@ class Adam(Optimizer):
 
     Kingma and Ba, "Adam" (2015), algorithm 1.
 
-    Raises:
-        ValueError: if an argument is out of range.
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
     """
 
     decoupled = False
@@ -104,8 +108,10 @@ class AdamW(Adam):
 
     Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (2019), algorithm 2.
 
-    Raises:
-        ValueError: if an argument is out of range.
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
     """
 
     decoupled = True
@@ -132,11 +138,15 @@ class RAdam(Adam):
     with g, m and v as in Adam. Liu et al., "On the Variance of the Adaptive Learning Rate and
     Beyond" (2020), algorithm 2; eps as in PyTorch, next to the v that is not corrected.
 
-    Args:
-        decoupled_weight_decay: shrink the weights directly, as AdamW does.
+    Parameters
+    ----------
+    decoupled_weight_decay : bool
+        Shrink the weights directly, as AdamW does.
 
-    Raises:
-        ValueError: if an argument is out of range.
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
     """
 
     _kernel = staticmethod(kernels.radam)
@@ -166,8 +176,10 @@ class RMSprop(Optimizer):
 
     Tieleman and Hinton, "Neural Networks for Machine Learning", lecture 6.5 (2012).
 
-    Raises:
-        ValueError: if an argument is out of range.
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
     """
 
     def __init__(
@@ -207,8 +219,10 @@ class AdaGrad(Optimizer):
 
     Duchi, Hazan, Singer, "Adaptive Subgradient Methods" (2011).
 
-    Raises:
-        ValueError: if an argument is out of range.
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
     """
 
     def __init__(self, lr: float = 1e-2, eps: float = 1e-10, weight_decay: float = 0.0) -> None:

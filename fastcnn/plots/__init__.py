@@ -4,10 +4,11 @@ Each function takes arrays and returns a Matplotlib `Figure`; nothing is shown, 
 its global state is not used. Matplotlib takes 0.4 s to import, so it is imported when a picture
 is drawn and not before.
 
-Example:
-    >>> from fastcnn.plots import curves, save
-    >>> figure = curves({"epoch": [1, 2], "loss": [0.9, 0.4], "accuracy": [0.7, 0.9]})
-    >>> save(figure, "curves.png")  # doctest: +SKIP
+Examples
+--------
+>>> from fastcnn.plots import curves, save
+>>> figure = curves({"epoch": [1, 2], "loss": [0.9, 0.4], "accuracy": [0.7, 0.9]})
+>>> save(figure, "curves.png")  # doctest: +SKIP
 """
 
 import math

@@ -96,9 +96,10 @@ def _pairs(axes: "Axes", matrix: NDArray[np.int64], class_names: Sequence[str]) 
 def confused_pairs(matrix: np.ndarray, most: int = 5) -> list[tuple[int, int, int]]:
     """(true class, predicted class, how often) of the most frequent mistakes, most frequent first.
 
-    Example:
-        >>> confused_pairs(np.array([[5, 1], [2, 7]]))
-        [(1, 0, 2), (0, 1, 1)]
+    Examples
+    --------
+    >>> confused_pairs(np.array([[5, 1], [2, 7]]))
+    [(1, 0, 2), (0, 1, 1)]
     """
     mistakes = matrix - np.diag(np.diag(matrix))
     order = np.argsort(-mistakes, axis=None, kind="stable")  # ties in the order of the classes

@@ -23,10 +23,14 @@ _TICKS = 5  # on an axis of numbers, at most
 class Quantity:
     """What trials are compared by.
 
-    Attributes:
-        label: with its unit.
-        factor: from a trial's value to the label's unit.
-        is_higher_better: an accuracy, not a loss.
+    Attributes
+    ----------
+    label : str
+        With its unit.
+    factor : float
+        From a trial's value to the label's unit.
+    is_higher_better : bool
+        An accuracy, not a loss.
     """
 
     label: str
@@ -45,8 +49,10 @@ class Quantity:
 def quantity(name: str) -> Quantity:
     """The quantity of that name.
 
-    Raises:
-        ValueError: if it is not an accuracy or loss that is measured.
+    Raises
+    ------
+    ValueError
+        If it is not an accuracy or loss that is measured.
     """
     if name not in _QUANTITIES:
         raise ValueError(f"quantity must be one of {', '.join(_QUANTITIES)}, got {name!r}")
@@ -95,10 +101,14 @@ def text(value: Any) -> str:
 class Scale:
     """Where the values of a setting stand on an axis.
 
-    Attributes:
-        values: those that were tried.
-        is_even: few values or words, at 0, 1, 2, ...; otherwise numbers.
-        log: numbers on a logarithmic axis.
+    Attributes
+    ----------
+    values : sequence of Any
+        Those that were tried.
+    is_even : bool
+        Few values or words, at 0, 1, 2, ...; otherwise numbers.
+    log : bool
+        Numbers on a logarithmic axis.
     """
 
     values: Sequence[Any]
@@ -145,11 +155,15 @@ class Scale:
 def scale(trials: Trials, name: str, kind: str | None = None) -> Scale:
     """The axis of a setting.
 
-    Args:
-        trials: with its values.
-        name: of the setting.
-        kind: "linear" or "log": to scale, however few its values; None: to scale if there are
-            many different numbers.
+    Parameters
+    ----------
+    trials : Trials
+        With its values.
+    name : str
+        Of the setting.
+    kind : str, optional
+        "linear" or "log": to scale, however few its values; None: to scale if there are many
+        different numbers.
     """
     values = different(trials, name)
     is_few = len(values) <= (1 if kind else _FEW)

@@ -157,12 +157,18 @@ def grid_shape(count: int, widest: int = 16) -> tuple[int, int]:
 def mosaic(tiles: np.ndarray, columns: int, fill: float = np.nan) -> np.ndarray:
     """Tiles side by side in one image, one pixel of `fill` between them.
 
-    Args:
-        tiles: (N, H, W) or (N, H, W, 3).
-        columns: tiles per row.
-        fill: value of the pixels between the tiles, and of places left over.
+    Parameters
+    ----------
+    tiles : array
+        (N, H, W) or (N, H, W, 3).
+    columns : int
+        Tiles per row.
+    fill : float
+        Value of the pixels between the tiles, and of places left over.
 
-    Returns:
+    Returns
+    -------
+    array
         (rows * (H + 1) - 1, columns * (W + 1) - 1) or the same with 3 at the end.
     """
     count, height, width, *colours = tiles.shape

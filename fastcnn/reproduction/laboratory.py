@@ -51,11 +51,11 @@ class Experiment:
         return {**models.preset(self.model), "model": self.model, **self.changes}
 
     def but(self, **changes: Any) -> "Experiment":
-        """This experiment with further changes."""
+        """The experiment with further changes."""
         return dataclasses.replace(self, changes={**self.changes, **changes})
 
     def once(self) -> "Experiment":
-        """This experiment with its first seed alone."""
+        """The experiment with its first seed alone."""
         return dataclasses.replace(self, seeds=self.seeds[:1])
 
     @property
@@ -91,13 +91,20 @@ QUICK = Scale("quick", {"limit_train": 2000, "limit_test": 1000}, 0.15, 1, decid
 class Laboratory:
     """A folder of runs, and what makes more of them.
 
-    Args:
-        folder: where runs are kept; made if missing.
-        scale: how much is done of everything.
-        data_dir: folder of the datasets, as `--data-dir` of training.
-        workers: runs at a time; default: as many as cores.
-        say: told a line when a run is finished.
-        offline: never download.
+    Parameters
+    ----------
+    folder : Path
+        Where runs are kept; made if missing.
+    scale : Scale
+        How much is done of everything.
+    data_dir : str, optional
+        Folder of the datasets, as `--data-dir` of training.
+    workers : int, optional
+        Runs at a time; default: as many as cores.
+    say : Any
+        Told a line when a run is finished.
+    offline : bool
+        Never download.
     """
 
     def __init__(

@@ -53,11 +53,16 @@ def pictures(
 ) -> list[Picture]:
     """Pictures of one run.
 
-    Args:
-        prefix: what their file names begin with.
-        run: what is drawn.
-        kinds: kind of picture (those of `python -m fastcnn.plot`) -> caption.
-        options: which layer or image.
+    Parameters
+    ----------
+    prefix : str
+        What their file names begin with.
+    run : Saved
+        What is drawn.
+    kinds : Mapping[str, str]
+        Kind of picture (those of `python -m fastcnn.plot`) -> caption.
+    options : Options, optional
+        Which layer or image.
     """
     if not run.result["epochs_run"]:
         return []  # of a run that diverged at once there is nothing to see

@@ -25,8 +25,10 @@ def holds_run(folder: Path) -> bool:
 def read_json(path: Path) -> dict[str, Any]:
     """The names and values in a JSON file of a run.
 
-    Raises:
-        ValueError: if it cannot be read or is damaged; one sentence, which names it.
+    Raises
+    ------
+    ValueError
+        If it cannot be read or is damaged; one sentence, which names it.
     """
     return read_file(path, _from_json, "remove it, or train again")
 
@@ -39,6 +41,7 @@ def _from_json(text: str) -> dict[str, Any]:
 
 
 def read_file(path: Path, parse: Callable[[str], Any], advice: str = "train again") -> Any:
+    """What `parse` makes of a text file; a ValueError that names the file if it cannot."""
     try:
         return parse(path.read_text(encoding="utf-8"))
     except OSError as error:

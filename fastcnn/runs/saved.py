@@ -1,9 +1,10 @@
 """A finished run, or a saved model, opened for looking at it.
 
-Example:
-    >>> run = Saved("runs/mnist-baseline-mnist")  # doctest: +SKIP
-    >>> run.history["test_accuracy"][-1]  # doctest: +SKIP
-    0.9872
+Examples
+--------
+>>> run = Saved("runs/mnist-baseline-mnist")  # doctest: +SKIP
+>>> run.history["test_accuracy"][-1]  # doctest: +SKIP
+0.9872
 """
 
 import functools
@@ -22,12 +23,16 @@ from .folder import read_file, read_json
 class Saved:
     """What a training run left in its folder, or a model file alone; each part is read when asked.
 
-    Args:
-        path: the folder that `python -m fastcnn.train --out` wrote, or a model's .npz file.
+    Parameters
+    ----------
+    path : path
+        The folder that `python -m fastcnn.train --out` wrote, or a model's .npz file.
 
-    Raises:
-        ValueError: if there is neither; and by the parts below, if the file behind them is
-            missing or damaged. One sentence, which names the file.
+    Raises
+    ------
+    ValueError
+        If there is neither; and by the parts below, if the file behind them is missing or damaged.
+        One sentence, which names the file.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -106,8 +111,10 @@ class Saved:
     ) -> Dataset:
         """The images that the run was trained and tested on, or those of the dataset named.
 
-        Raises:
-            ValueError: if no dataset is known, or its images do not fit the model.
+        Raises
+        ------
+        ValueError
+            If no dataset is known, or its images do not fit the model.
         """
         if not self.is_run and name is None:
             raise ValueError(f"the model {self.path} does not say on which images: give --dataset")

@@ -45,8 +45,10 @@ def connect(url: str) -> optuna.storages.RDBStorage:
     writing it. SQLite lets two processes read before either writes, so that both would get the
     trial; here every transaction takes SQLite's write lock before it reads.
 
-    Raises:
-        ConfigError: if the database cannot be used.
+    Raises
+    ------
+    ConfigError
+        If the database cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     is_sqlite = url.startswith("sqlite")
@@ -107,8 +109,10 @@ def _refusal(url: str, error: Exception) -> str:
 def join(storage: optuna.storages.RDBStorage, name: str, plan: Plan) -> optuna.Study:
     """The study of that name with this plan, new or as others have begun it.
 
-    Raises:
-        ConfigError: if there is a study of that name with another plan; says what differs.
+    Raises
+    ------
+    ConfigError
+        If there is a study of that name with another plan; says what differs.
     """
     study = optuna.create_study(
         storage=storage,
@@ -135,9 +139,12 @@ def join(storage: optuna.storages.RDBStorage, name: str, plan: Plan) -> optuna.S
 def kept_in(out: Path) -> list[str]:
     """Names of the studies in a folder's own SQLite file; none where there is no such file.
 
-    Raises:
-        ConfigError: if the file cannot be used.
-        OSError: likewise.
+    Raises
+    ------
+    ConfigError
+        If the file cannot be used.
+    OSError
+        likewise.
     """
     if not (out / FILE).is_file():
         return []

@@ -36,7 +36,8 @@ def _link(path: str) -> str:
 
 def _host() -> str:
     """Processes with the same text have the same process numbers: one machine since it started,
-    one container."""
+    one container.
+    """
     boot = _text("/proc/sys/kernel/random/boot_id")
     return f"{platform.node()} {boot} {_link('/proc/self/ns/pid')}"
 
@@ -59,8 +60,10 @@ def this_process() -> dict[str, Any]:
 class Watch:
     """Judges whether those who work on trials are dead.
 
-    Args:
-        silence: seconds without a heartbeat after which a process elsewhere counts as dead.
+    Parameters
+    ----------
+    silence : float
+        Seconds without a heartbeat after which a process elsewhere counts as dead.
     """
 
     def __init__(self, silence: float = _SILENCE) -> None:
@@ -83,8 +86,10 @@ class Watch:
 class Heartbeat:
     """Within its block, a thread counts up a trial's heartbeat.
 
-    Attributes:
-        is_lost: the trial has been taken from us, because we were silent for too long.
+    Attributes
+    ----------
+    is_lost
+        The trial has been taken from us, because we were silent for too long.
     """
 
     def __init__(self, trial: optuna.Trial, interval: float = _BEAT) -> None:

@@ -4,11 +4,12 @@
     lr = [0.01, 0.05, 0.1]                 in the table [search.space]
     model = "cifar-cnn"                    in the tables of `fastcnn.config`: for all trials
 
-Example:
-    >>> from fastcnn.searching import plan, space
-    >>> search = plan.make({"model": "cifar-mlp"}, [space.from_text("lr=0.005,0.01")])
-    >>> search.method, search.trials, search.settings(1)
-    ('grid', 2, {'lr': 0.01})
+Examples
+--------
+>>> from fastcnn.searching import plan, space
+>>> search = plan.make({"model": "cifar-mlp"}, [space.from_text("lr=0.005,0.01")])
+>>> search.method, search.trials, search.settings(1)
+('grid', 2, {'lr': 0.01})
 """
 
 import dataclasses
@@ -45,14 +46,21 @@ _TRIALS = 20  # of a search that is not a grid, unless said otherwise
 class Plan:
     """A search; `make` fills in what is not given.
 
-    Attributes:
-        fixed: settings that all trials have; the model's preset has the others.
-        axes: what differs.
-        method: grid (every combination once), random, or tpe (model-based).
-        trials: how many.
-        objective: what the trials are compared by, measured on the validation images in the
-            epoch where it is best.
-        prune: how hopeless trials are ended early.
+    Attributes
+    ----------
+    fixed : Mapping[str, Any]
+        Settings that all trials have; the model's preset has the others.
+    axes : tuple[Axis, ...]
+        What differs.
+    method : Method
+        Grid (every combination once), random, or tpe (model-based).
+    trials : int
+        How many.
+    objective : Objective
+        What the trials are compared by, measured on the validation images in the epoch where it is
+        best.
+    prune : Prune
+        How hopeless trials are ended early.
     """
 
     fixed: Mapping[str, Any]
@@ -97,8 +105,10 @@ class Plan:
     def check(self, input_shape: tuple[int, ...], class_names: Sequence[str]) -> None:
         """Refuse now what a trial would refuse later, as far as can be told.
 
-        Raises:
-            ValueError: names the setting, says what it must be.
+        Raises
+        ------
+        ValueError
+            Names the setting, says what it must be.
         """
         axes = self.axes
         tried = space.grid(typing.cast(Any, axes)) if self.method == "grid" else space.probes(axes)
@@ -152,17 +162,26 @@ def make(
 ) -> Plan:
     """A plan from what the user said.
 
-    Args:
-        fixed: settings that all trials have.
-        axes: what differs.
-        method: default: grid if every axis is a list of values, else tpe.
-        trials: default: 20; a grid has its own number.
-        objective: val_accuracy or val_loss.
-        prune: none, median or halving; default: none for a grid, so that its table is complete,
-            else median.
+    Parameters
+    ----------
+    fixed : Mapping[str, Any]
+        Settings that all trials have.
+    axes : sequence of Axis
+        What differs.
+    method : str, optional
+        Default: grid if every axis is a list of values, else tpe.
+    trials : int, optional
+        Default: 20; a grid has its own number.
+    objective : str
+        Val_accuracy or val_loss.
+    prune : str, optional
+        None, median or halving; default: none for a grid, so that its table is complete, else
+        median.
 
-    Raises:
-        ConfigError: in one sentence, what contradicts what.
+    Raises
+    ------
+    ConfigError
+        In one sentence, what contradicts what.
     """
     if not axes:
         raise ConfigError("there is nothing to search: give --search lr=0.01,0.1, for example")
@@ -220,9 +239,12 @@ def make(
 def read(path: str | Path) -> dict[str, Any]:
     """Arguments for `make` from a TOML file; a file of `python -m fastcnn.train` has no axes.
 
-    Raises:
-        ConfigError: if something in the file is unknown; says which file.
-        ConfigFileError: if it cannot be read.
+    Raises
+    ------
+    ConfigError
+        If something in the file is unknown; says which file.
+    ConfigFileError
+        If it cannot be read.
     """
     tables = read_tables(path)
     try:

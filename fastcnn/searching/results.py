@@ -19,15 +19,24 @@ State = Literal["done", "pruned", "diverged", "refused", "running", "waiting"]
 class Trial:
     """One trial.
 
-    Attributes:
-        number: from 0.
-        settings: what was searched; empty while it waits.
-        state: done; ended early as hopeless; diverged; its settings were refused; not yet done.
-        value: the objective in its best epoch, if it is done.
-        found: epochs_run, best_epoch, seconds, and accuracies and losses of the best epoch.
-        reason: why it has no value.
-        attempts: how often it was begun; more than once if a process was killed.
-        history: the objective after each epoch (from 1).
+    Attributes
+    ----------
+    number : int
+        From 0.
+    settings : dict[str, Any]
+        What was searched; empty while it waits.
+    state : State
+        Done; ended early as hopeless; diverged; its settings were refused; not yet done.
+    value : float, optional
+        The objective in its best epoch, if it is done.
+    found : dict[str, Any]
+        Epochs_run, best_epoch, seconds, and accuracies and losses of the best epoch.
+    reason : str
+        Why it has no value.
+    attempts : int
+        How often it was begun; more than once if a process was killed.
+    history : dict[int, float]
+        The objective after each epoch (from 1).
     """
 
     number: int
@@ -116,10 +125,14 @@ def to_csv(trials: Sequence[Trial], plan: Plan) -> str:
 def write(out: Path, trials: Sequence[Trial], plan: Plan) -> None:
     """Write trials.csv, best.toml and the pictures.
 
-    Args:
-        out: a folder that exists.
-        trials: in their order.
-        plan: what was searched.
+    Parameters
+    ----------
+    out : Path
+        A folder that exists.
+    trials : sequence of Trial
+        In their order.
+    plan : Plan
+        What was searched.
     """
     write_text(out / "trials.csv", to_csv(trials, plan))
     first = best(trials, plan)

@@ -46,10 +46,14 @@ _ROWS = 30  # of the table on the terminal
 class Search:
     """One search, as one of perhaps several machines that work on it sees it.
 
-    Args:
-        plan: what is searched.
-        place: where results are kept.
-        quiet: print nothing.
+    Parameters
+    ----------
+    plan : Plan
+        What is searched.
+    place : Place
+        Where results are kept.
+    quiet : bool
+        Print nothing.
     """
 
     def __init__(self, plan: Plan, place: Place, *, quiet: bool = False) -> None:
@@ -66,8 +70,10 @@ class Search:
     def prepare(self) -> None:
         """Find every reason why the search cannot run; make the folder, the database, the trials.
 
-        Raises:
-            ValueError: in one sentence.
+        Raises
+        ------
+        ValueError
+            In one sentence.
         """
         self._pin_dataset()
         make_folder(self.place.out)
@@ -85,8 +91,10 @@ class Search:
     def join(self) -> None:
         """Find the search as others have left it, to look at it.
 
-        Raises:
-            ValueError: if there is none.
+        Raises
+        ------
+        ValueError
+            If there is none.
         """
         storage = database.connect(self.place.url)
         names = optuna.get_all_study_names(storage)
@@ -111,12 +119,17 @@ class Search:
     def run(self, workers: int, should_stop: Callable[[], bool]) -> bool:
         """Run trials until all are over; returns whether they are.
 
-        Args:
-            workers: processes to start, each with its share of the threads.
-            should_stop: asked twice a second; True ends the workers after their batch.
+        Parameters
+        ----------
+        workers : int
+            Processes to start, each with its share of the threads.
+        should_stop : function
+            Asked twice a second; True ends the workers after their batch.
 
-        Raises:
-            OSError: if the results cannot be written.
+        Raises
+        ------
+        OSError
+            If the results cannot be written.
         """
         threads = self.plan.fixed.get("threads") or max(1, available_cores() // workers)
         before = self.trials()
@@ -141,8 +154,10 @@ class Search:
     def report(self) -> None:
         """Print the table, and write trials.csv, best.toml and the pictures.
 
-        Raises:
-            OSError: if they cannot be written.
+        Raises
+        ------
+        OSError
+            If they cannot be written.
         """
         trials = self.trials()
         if not self._quiet:

@@ -42,10 +42,14 @@ def has_verdict(attempt: FrozenTrial) -> bool:
 class Slots:
     """The slots 0 to ``count`` - 1 of a study.
 
-    Args:
-        study: shared by all workers.
-        count: trials of the plan.
-        watch: who is dead.
+    Parameters
+    ----------
+    study : optuna.Study
+        Shared by all workers.
+    count : int
+        Trials of the plan.
+    watch : Watch, optional
+        Who is dead.
     """
 
     def __init__(self, study: optuna.Study, count: int, watch: Watch | None = None) -> None:

@@ -1,11 +1,12 @@
 """Which values of which settings a search tries.
 
-Example:
-    >>> from fastcnn.searching.space import from_text
-    >>> from_text("filters=16+32,32+64")
-    Choice(name='filters', values=((16, 32), (32, 64)))
-    >>> from_text("weight_decay=0.001..0.01:log")
-    Range(name='weight_decay', low=0.001, high=0.01, log=True)
+Examples
+--------
+>>> from fastcnn.searching.space import from_text
+>>> from_text("filters=16+32,32+64")
+Choice(name='filters', values=((16, 32), (32, 64)))
+>>> from_text("weight_decay=0.001..0.01:log")
+Range(name='weight_decay', low=0.001, high=0.01, log=True)
 """
 
 import dataclasses
@@ -80,12 +81,16 @@ Axis = Choice | Range
 def from_text(text: str) -> Axis:
     """A setting and its values as the command line gives them.
 
-    Args:
-        text: ``NAME=VALUE,VALUE,...`` (numbers of a list joined by ``+``), or
-            ``NAME=LOW..HIGH``, or ``NAME=LOW..HIGH:log``.
+    Parameters
+    ----------
+    text : str
+        ``NAME=VALUE,VALUE,...`` (numbers of a list joined by ``+``), or ``NAME=LOW..HIGH``, or
+        ``NAME=LOW..HIGH:log``.
 
-    Raises:
-        ConfigError: if there is no such setting, or it cannot have these values.
+    Raises
+    ------
+    ConfigError
+        If there is no such setting, or it cannot have these values.
     """
     name, equals, values = text.partition("=")
     name = name.strip().replace("-", "_")
@@ -103,12 +108,17 @@ def from_text(text: str) -> Axis:
 def from_toml(name: str, value: Any) -> Axis:
     """A setting and its values as a TOML file gives them.
 
-    Args:
-        name: of the setting.
-        value: a list of values, or a table ``{low = 0.0, high = 1.0, log = false}``.
+    Parameters
+    ----------
+    name : str
+        Of the setting.
+    value : Any
+        A list of values, or a table ``{low = 0.0, high = 1.0, log = false}``.
 
-    Raises:
-        ConfigError: if there is no such setting, or it cannot have these values.
+    Raises
+    ------
+    ConfigError
+        If there is no such setting, or it cannot have these values.
     """
     if isinstance(value, list):
         return _choice(name, [_checked(name, each) for each in value])

@@ -51,10 +51,14 @@ _PAUSE = 0.5  # seconds until a worker with nothing to do looks again
 class Place:
     """Where a search keeps things.
 
-    Attributes:
-        out: folder of the results.
-        url: the database.
-        name: the study's name in it.
+    Attributes
+    ----------
+    out : Path
+        Folder of the results.
+    url : str
+        The database.
+    name : str
+        The study's name in it.
     """
 
     out: Path

@@ -6,12 +6,13 @@ may change. `Augment.matrices` turns the former into one affine matrix per image
 of it. The kernels that gather the batch (`kernels.batch.gather`, `kernels.pixels.gather_changed`)
 apply them while they convert the pixels, so augmentation needs no pass of its own over the images.
 
-Example:
-    >>> from fastcnn.training.augment import Augment
-    >>> from fastcnn.random import generator
-    >>> augment = Augment(shift=2)
-    >>> augment.matrices(2, (28, 28), generator(42, "augment", 0, 0)).shape
-    (2, 6)
+Examples
+--------
+>>> from fastcnn.training.augment import Augment
+>>> from fastcnn.random import generator
+>>> augment = Augment(shift=2)
+>>> augment.matrices(2, (28, 28), generator(42, "augment", 0, 0)).shape
+(2, 6)
 """
 
 import dataclasses

@@ -17,12 +17,17 @@ def save_training(
 ) -> None:
     """Write everything that the rest of a training run depends on; `load_model` reads it too.
 
-    Args:
-        state: what the training loop wants back, as JSON can hold it.
-        best_arrays: `model.copy_arrays()` of the best epoch; may be empty.
+    Parameters
+    ----------
+    state : dict[str, Any]
+        What the training loop wants back, as JSON can hold it.
+    best_arrays : Arrays
+        `model.copy_arrays()` of the best epoch; may be empty.
 
-    Raises:
-        OSError: if the file cannot be written.
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
     """
     header = {
         "model": describe(model),
@@ -41,8 +46,10 @@ def load_training(
 ) -> tuple[dict[str, Any], Arrays]:
     """Bring model and optimizer to where `save_training` was called; returns (state, best_arrays).
 
-    Raises:
-        CheckpointError: if the file cannot be used, or is of another model or optimizer.
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be used, or is of another model or optimizer.
     """
     header, groups = read(path)
     try:

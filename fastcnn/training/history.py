@@ -1,13 +1,14 @@
 """What training records: a row of numbers per epoch, and which epoch was best.
 
-Example:
-    >>> history = History()
-    >>> history.add({"epoch": 1, "loss": 0.5})
-    >>> history.add({"epoch": 2, "loss": 0.25})
-    >>> history["loss"]
-    [0.5, 0.25]
-    >>> history.row(1)
-    {'epoch': 2, 'loss': 0.25}
+Examples
+--------
+>>> history = History()
+>>> history.add({"epoch": 1, "loss": 0.5})
+>>> history.add({"epoch": 2, "loss": 0.25})
+>>> history["loss"]
+[0.5, 0.25]
+>>> history.row(1)
+{'epoch': 2, 'loss': 0.25}
 """
 
 import csv

@@ -52,6 +52,7 @@ def _gather(images, shape, indices, scale, offset, affine, out, first, last):
 
 @jit.serial
 def gather_share(images, shape, indices, scale, offset, affine, out, first, last):
+    """The images of a batch from ``first`` to ``last``, moved as `affine` says."""
     channels, height, width = shape
     size = channels * height * width
     moved = affine.size > 0
@@ -180,9 +181,10 @@ def channel_moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns two float64 arrays (C,). All sums are whole numbers, so nothing is rounded before the
     last division.
 
-    Example:
-        >>> channel_moments(np.array([0, 255], np.uint8).reshape(1, 1, 1, 2))
-        (array([0.5]), array([0.5]))
+    Examples
+    --------
+    >>> channel_moments(np.array([0, 255], np.uint8).reshape(1, 1, 1, 2))
+    (array([0.5]), array([0.5]))
     """
     count, channels = images.shape[:2]
     chunks = jit.chunks_of(count)

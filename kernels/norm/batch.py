@@ -453,6 +453,7 @@ def _gradient(dy, x, wide, width, relu, dx, first_chunk, last_chunk):
 
 @jit.serial
 def gradient_share(dy, x, wide, width, relu, dx, first_chunk, last_chunk):
+    """dx of some chunks."""
     first = _whole_rows(x.size, width, first_chunk, CHUNKS)[0]
     last = _whole_rows(x.size, width, last_chunk - 1, CHUNKS)[1]
     for place in range(first * width, last * width, width):

@@ -105,6 +105,7 @@ def max_of_four(a, b, c, d):
 
 @jit.serial
 def pool_fours_image(x, x0, sizes, maximum, y, y0, index, index0):
+    """2 x 2 pooling of one image: the largest of each four and its number, or their mean."""
     _, width, out_height, out_width, channels = sizes
     quarter = splat(x, 0.25)
     for row in range(out_height):
@@ -128,6 +129,7 @@ def pool_fours_image(x, x0, sizes, maximum, y, y0, index, index0):
 
 @jit.serial
 def spread_fours_image(dy, dy0, index, index0, sizes, maximum, dx, dx0):
+    """The gradient of `pool_fours_image`."""
     height, width, out_height, out_width, channels = sizes
     zero, quarter = splat(dx, 0.0), splat(dx, 0.25)
     one, two, three = splat(dx, 1.0), splat(dx, 2.0), splat(dx, 3.0)

@@ -37,7 +37,9 @@ from kernels import jit
 class Intrinsic(Protocol):
     """How a kernel calls an intrinsic: without the typing context, which Numba adds."""
 
-    def __call__(self, *operands: Any) -> Any: ...
+    def __call__(self, *operands: Any) -> Any:
+        """The value of the intrinsic."""
+        ...
 
 
 def intrinsic(define: Callable[..., Any]) -> Intrinsic:
@@ -71,6 +73,7 @@ def scalar_ir(dtype: types.Type) -> ir.Type:
 
 
 def vector_ir(vector: Vector) -> ir.VectorType:
+    """LLVM's type of a vector."""
     return ir.VectorType(scalar_ir(vector.dtype), vector.lanes)
 
 
