@@ -1,18 +1,33 @@
 """`Sequential`: a network that can also be trained, saved, loaded and described."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 
 from .checks import unknown
 from .layers.base import Shape
+from .losses import CrossEntropyLoss
 from .network import checkpoint, transfer
 from .network.network import Network
+from .optim import Optimizer
+from .schedules import Schedule
+from .training.augment import Augment
 from .training.fit import fit
 from .training.history import History
+from .training.progress import Progress
+from .training.settings import (
+    Arrays,
+    Clipping,
+    Keeping,
+    Measuring,
+    Method,
+    Passes,
+    Stopping,
+    Watching,
+)
 
 
 class Sequential(Network):
@@ -30,13 +45,148 @@ class Sequential(Network):
     (5,)
     """
 
-    def train(self, x: np.ndarray, y: np.ndarray, **options: Any) -> History:
-        """Train in place; all options are those of `fastcnn.training.fit`."""
-        known = tuple(inspect.signature(fit).parameters)[3:]
-        for option in options:
-            if option not in known:
-                raise TypeError(unknown("option of train", option, known))
-        return fit(self, x, y, **options)
+    def train(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        *,
+        loss: CrossEntropyLoss | None = None,
+        optimizer: Optimizer | str | None = None,
+        epochs: int = 10,
+        batch_size: int = 32,
+        validation: Arrays | float | None = None,
+        test: Arrays | None = None,
+        schedule: Schedule | str | None = None,
+        patience: int | None = None,
+        monitor: str = "val_loss",
+        min_gain: float = 0.0,
+        stop_gain: float | None = None,
+        stop_gain_epochs: int = 3,
+        restore_best: bool | None = None,
+        clip_norm: float | None = None,
+        clip_mode: str = "global",
+        augment: Augment | None = None,
+        shuffle: bool = True,
+        seed: int | None = None,
+        progress: Progress | None = None,
+        should_stop: Callable[[], bool] | None = None,
+        checkpoint_path: str | Path | None = None,
+        resume_from: str | Path | None = None,
+        track_gradients: bool = False,
+        precise_bn: int = 0,
+        **misspelt: Never,
+    ) -> History:
+        """Train in place.
+
+        Parameters
+        ----------
+        x : uint8 (N, C, H, W), or float32 (N, ...)
+            Training data. uint8 images are normalised by the model (``model.normalization``).
+        y : int (N,) or float (N, classes)
+            Class numbers, or one-hot rows.
+        loss : CrossEntropyLoss, optional
+            Default: the mean over the batch.
+        optimizer : Optimizer or str, optional
+            Default ``SGD(0.01)``. An L2 penalty is its ``weight_decay``.
+        epochs : int
+            Passes over the training data, those of a resumed run included.
+        batch_size : int
+            Rows per step; the last step of an epoch takes what is left.
+        validation : (x, y) or float, optional
+            Data measured after each epoch to choose the best, or the share of the training data
+            to hold out for it.
+        test : (x, y), optional
+            Data measured after each epoch and used for nothing.
+        schedule : Schedule or str, optional
+            How the learning rate changes; default: not at all.
+        patience : int, optional
+            Stop after so many epochs without a better ``monitor``.
+        monitor : {"val_loss", "val_accuracy"}
+            What decides which epoch is best.
+        min_gain : float
+            An epoch is better only if it gains more than this on the best so far.
+        stop_gain : float, optional
+            Stop once an epoch gains less than this: ``monitor`` where there is validation data,
+            else the training accuracy (0.001 is a tenth of a percent). Unlike ``patience``, which
+            counts the epochs since the best one, it watches how steep the curve is. Epochs in which
+            the network has not yet begun to learn (the loss is that of guessing) do not count:
+            LeNet-5 with sigmoids spends its first three on MNIST so.
+        stop_gain_epochs : int
+            The gain is the mean over so many epochs, as one alone is noisy; 1 for each by itself.
+        restore_best : bool, optional
+            End with the parameters of the best epoch. Default: if ``patience`` is given.
+        clip_norm : float, optional
+            Gradients longer than this (Euclidean norm) are scaled to it.
+        clip_mode : {"global", "array"}
+            All gradients as one vector, or each parameter array by itself.
+        augment : Augment, optional
+            Random changes to the training images, made anew for each batch.
+        shuffle : bool
+            New order of the rows in every epoch.
+        seed : int, optional
+            Key of shuffling, splitting and augmentation; default: the model's.
+        progress : Progress, optional
+            Is told what happens; `ConsoleProgress` prints it.
+        should_stop : function, optional
+            Asked after each batch; when it says True, training ends with the parameters of the
+            last finished epoch (or the best).
+        checkpoint_path : path, optional
+            File that is rewritten at the end of each epoch, and read by ``resume_from``.
+        resume_from : path, optional
+            Continue the run of this checkpoint. All other arguments should be as they were; more
+            ``epochs`` are fine.
+        track_gradients : bool
+            Record in the history's ``gradients`` the Euclidean norm of each parameter array's
+            gradient, before clipping and without weight decay: per epoch the mean over up to ten
+            steps, evenly spread.
+        precise_bn : int
+            Before each evaluation BatchNorm's running statistics become the means over so many
+            training batches, with the weights as they are; 0: they are what ran along. For runs
+            whose steps stay long to the end, see `fastcnn.training.precise_bn`.
+        **misspelt
+            Refused, with the name that was meant.
+
+        Returns
+        -------
+        History
+            A dict of lists with one entry per epoch.
+
+        Raises
+        ------
+        TrainingDiverged
+            If a number becomes infinite or NaN; at the step where it shows.
+        ValueError
+            If an argument does not fit; the sentence says which.
+        TypeError
+            If there is no such option; names the one that was meant.
+
+        Examples
+        --------
+        >>> from fastcnn import datasets, models
+        >>> digits = datasets.load("digits")
+        >>> history = models.build("mnist-baseline").train(
+        ...     digits.x_train, digits.y_train, epochs=2
+        ... )  # doctest: +SKIP
+        """
+        for option in misspelt:
+            known = tuple(inspect.signature(self.train).parameters)[2:-1]
+            raise TypeError(unknown("option of train", option, known))
+        return fit(
+            self,
+            x,
+            y,
+            method=Method.of(loss, optimizer, schedule, Clipping(clip_norm, clip_mode)),
+            passes=Passes(epochs, batch_size, shuffle, augment, seed),
+            measuring=Measuring(validation, test, precise_bn, track_gradients),
+            stopping=Stopping(
+                monitor, patience, min_gain, stop_gain, stop_gain_epochs, restore_best
+            ),
+            watching=Watching(progress or Progress(), should_stop or (lambda: False)),
+            keeping=Keeping(
+                None if checkpoint_path is None else Path(checkpoint_path),
+                None if resume_from is None else Path(resume_from),
+            ),
+        )
 
     def save(self, path: str | Path) -> None:
         """Write the model to a file that `load_model` reads; see `fastcnn.network.checkpoint`."""

@@ -33,7 +33,7 @@ def curves(history: Run, title: str = "", best_epoch: int | None = None) -> "Fig
     history : mapping of lists
         ``epoch`` (from 1), ``loss`` (nats per image) and ``accuracy`` (0 to 1), and where there
         are such images ``val_loss``, ``val_accuracy``, ``test_loss``, ``test_accuracy``: what
-        `fastcnn.training.fit` returns. Parts that are missing are left out.
+        `Sequential.train` returns. Parts that are missing are left out.
     title : str
         Heading over both panels.
     best_epoch : int, optional

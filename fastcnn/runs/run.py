@@ -205,7 +205,7 @@ class Run:
         return (scale / 255).astype(np.float32), (-mean * scale).astype(np.float32)
 
     def _training_arguments(self) -> dict[str, Any]:
-        """Arguments of `training.fit` that do not depend on data; new objects each time."""
+        """Arguments of `Sequential.train` that do not depend on data; new objects each time."""
         config = self.config.training
         return {
             "loss": CrossEntropyLoss(config.loss_reduction, config.label_smoothing),
@@ -236,7 +236,7 @@ class Run:
         measured = _MEASURED + len(self.data.x_test) % _MEASURED if compiles else 1
         test = self.data.x_test[:measured], self.data.y_test[:measured]
         with contextlib.suppress(TrainingDiverged):  # of interest only in the run itself
-            training.fit(self._build(), x, y, test=test, epochs=1, **self._training_arguments())
+            self._build().train(x, y, test=test, epochs=1, **self._training_arguments())
 
     def _say_compiling(self) -> None:
         self._say(
@@ -279,8 +279,7 @@ class Run:
         path = self.out / CHECKPOINT
         diverged = None
         try:
-            history = training.fit(
-                self.model,
+            history = self.model.train(
                 self.data.x_train,
                 self.data.y_train,
                 test=(self.data.x_test, self.data.y_test),

@@ -3,7 +3,7 @@
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,19 +13,13 @@ from numpy.typing import NDArray
 
 from kernels import optim as optim_kernels
 
-from ..losses import CrossEntropyLoss
 from ..network.network import Network
-from ..optim import Optimizer
 from ..random import generator
-from ..schedules import Schedule
 from . import checkpoint
-from .augment import Augment
 from .batches import Batches
-from .history import Best, History, Pace, Table
+from .history import History, Table
 from .precise_bn import measure_statistics
-from .progress import Progress
-
-Arrays = tuple[NDArray[Any], NDArray[Any]]
+from .settings import Measuring, Method, Passes, Stopping, Watching
 
 # Steps of an epoch, evenly spread, at which gradients are measured where they are tracked; fewer
 # in an epoch that has fewer.
@@ -70,33 +64,23 @@ class _Interrupted(Exception):
 
 @dataclass
 class TrainingLoop:
-    """One run of training; `fastcnn.training.fit` documents the fields."""
+    """One run of training, its data checked and its validation images chosen."""
 
     model: Network
-    loss: CrossEntropyLoss
-    optimizer: Optimizer
-    schedule: Schedule
     x: NDArray[Any]
     y: NDArray[Any]
     rows: NDArray[np.int64]  # of x and y that are trained on
-    batch_size: int
-    validation: Arrays | None
-    test: Arrays | None
-    best: Best
-    pace: Pace | None
-    clip_norm: float | None
-    clip_mode: str
-    augment: Augment | None
-    shuffle: bool
-    seed: int
-    progress: Progress
-    should_stop: Callable[[], bool]
-    keep_best: bool  # end with the parameters of the best epoch, not of the last
-    track_gradients: bool = False
-    precise_bn: int = 0  # batches
+    method: Method
+    passes: Passes
+    measuring: Measuring
+    stopping: Stopping
+    watching: Watching
     history: History = field(default_factory=History)
 
     def __post_init__(self) -> None:
+        self.optimizer, self.loss = self.method.optimizer, self.method.loss
+        self.best = self.stopping.best()
+        self.pace = self.stopping.pace(self.measuring.validation is not None)
         self._lr = self.optimizer.lr
         self._norms = Table()  # of this epoch's gradients so far
         self._best_arrays: dict[str, NDArray[Any]] = {}
@@ -106,13 +90,17 @@ class TrainingLoop:
             normalization = self.model.normalization_of(self.x.shape[3 if channels_last else 1])
         self._batches = Batches(
             self.x,
-            self.batch_size,
+            self.passes.batch_size,
             normalization,
-            augment=self.augment,
+            augment=self.passes.augment,
             channels_last=channels_last,
             dtype=self.model.dtype,
-            seed=self.seed,
+            seed=self._seed,
         )
+
+    @property
+    def _seed(self) -> int:
+        return self.model.seed if self.passes.seed is None else self.passes.seed
 
     # --- checkpoints --------------------------------------------------------------------------
 
@@ -136,23 +124,23 @@ class TrainingLoop:
 
     # --- the run ------------------------------------------------------------------------------
 
-    def run(self, epochs: int, patience: int | None, path: Path | None) -> History:
-        """Train until ``epochs`` are done or something stops it."""
+    def run(self, path: Path | None) -> History:
+        """Train until all epochs are done or something stops it."""
         history = self.history
         if path is not None and history.epochs == 0:
             self.save(path)
         good = self.model.copy_arrays()
         try:
-            while not self._is_over(epochs, patience):
-                row = self._epoch(history.epochs + 1, epochs)
+            while not self._is_over():
+                row = self._epoch(history.epochs + 1)
                 history.add(row)
                 self._record_gradients(history.epochs)
                 good = self.model.copy_arrays()
-                if self.validation is None or self.best.update(history.epochs, row):
+                if self.measuring.validation is None or self.best.update(history.epochs, row):
                     self.best.epoch = history.epochs
-                    self._best_arrays = good if self.keep_best else {}
+                    self._best_arrays = good if self.stopping.keeps_best else {}
                 history.best_epoch = self.best.epoch
-                self.progress.on_epoch_end(row)
+                self.watching.progress.on_epoch_end(row)
                 self._note_if_lost(row)
                 if path is not None:
                     self.save(path)
@@ -167,13 +155,13 @@ class TrainingLoop:
             self.model.load_arrays(self._best_arrays or good)
         return history
 
-    def _is_over(self, epochs: int, patience: int | None) -> bool:
-        finished = self.history.epochs
+    def _is_over(self) -> bool:
+        finished, patience = self.history.epochs, self.stopping.patience
         if patience is not None and finished - self.best.epoch >= patience:
             self.history.stopped_because = "early stopping"
         elif self._is_slow():
             self.history.stopped_because = "gain under the threshold"
-        elif finished >= epochs:
+        elif finished >= self.passes.epochs:
             self.history.stopped_because = "all epochs done"
         else:
             return False
@@ -186,25 +174,27 @@ class TrainingLoop:
         losses = self.history["loss"][-1 - self.pace.epochs :]
         return not any(self._is_guessing(loss) for loss in losses)
 
-    def _epoch(self, epoch: int, epochs: int) -> dict[str, float]:
+    def _epoch(self, epoch: int) -> dict[str, float]:
         """Train one epoch (counted from 1) and measure it."""
         started = time.perf_counter()
-        rows = self.rows
-        if self.shuffle:
-            rows = rows[generator(self.seed, "shuffle", epoch).permutation(len(rows))]
-        steps = math.ceil(len(rows) / self.batch_size)
-        self.progress.on_epoch_start(epoch, epochs, steps)
+        rows, epochs = self.rows, self.passes.epochs
+        if self.passes.shuffle:
+            rows = rows[generator(self._seed, "shuffle", epoch).permutation(len(rows))]
+        steps = math.ceil(len(rows) / self.passes.batch_size)
+        self.watching.progress.on_epoch_start(epoch, epochs, steps)
         total_loss, correct = 0.0, 0
         tracked = self._tracked(steps)
         self._norms = Table()
         for step in range(steps):
-            self.optimizer.lr = self.schedule.step_rate(self._lr, epoch - 1, epochs, step, steps)
+            rate = self.method.schedule.step_rate(self._lr, epoch - 1, epochs, step, steps)
+            self.optimizer.lr = rate
             indices = self._indices(rows, step)
             value = self._step(indices, epoch, step, step in tracked)
             total_loss += value if self.loss.reduction == "sum" else value * len(indices)
             correct += self.loss.correct
-            self.progress.on_step(total_loss / min((step + 1) * self.batch_size, len(rows)))
-            if self.should_stop():
+            done = min((step + 1) * self.passes.batch_size, len(rows))
+            self.watching.progress.on_step(total_loss / done)
+            if self.watching.should_stop():
                 raise _Interrupted
         if not self.model.is_finite():
             raise self._diverged("the parameters became infinite or NaN", epoch, steps)
@@ -212,14 +202,19 @@ class TrainingLoop:
         trained = time.perf_counter()
         row = {"epoch": epoch, "lr": self.optimizer.lr, "loss": total_loss / len(rows)}
         row["accuracy"] = correct / len(rows)
-        for part, data in (("val", self.validation), ("test", self.test)):
-            if data is not None:
-                row[f"{part}_loss"], row[f"{part}_accuracy"] = self.model.evaluate(*data)
-                if not math.isfinite(row[f"{part}_loss"]):
-                    raise self._diverged(f"the {part} loss became infinite or NaN", epoch, steps)
+        for part, data in self._measured_data():
+            row[f"{part}_loss"], row[f"{part}_accuracy"] = self.model.evaluate(*data)
+            if not math.isfinite(row[f"{part}_loss"]):
+                raise self._diverged(f"the {part} loss became infinite or NaN", epoch, steps)
         row["seconds"] = time.perf_counter() - started
         row["seconds_training"] = trained - started
         return row
+
+    def _measured_data(self) -> Iterator[tuple[str, Any]]:
+        """The data to measure after an epoch, with the name that its columns begin with."""
+        for part, data in (("val", self.measuring.validation), ("test", self.measuring.test)):
+            if data is not None:
+                yield part, data
 
     def _step(self, indices: NDArray[np.int64], epoch: int, step: int, tracked: bool) -> float:
         """One batch forward, backward and into the parameters; returns its loss."""
@@ -233,14 +228,16 @@ class TrainingLoop:
         self.model.backward_training(self.loss.backward())
         if tracked:
             self._norms.add(self._gradient_norms())
-        if self.clip_norm is not None and not self._clip(self.clip_norm):
+        longest = self.method.clipping.norm
+        if longest is not None and not self._clip(longest):
             raise self._diverged("a gradient became infinite or NaN", epoch, step + 1)
         self.optimizer.step(self.model)
         return value
 
     def _indices(self, rows: NDArray[np.int64], step: int) -> NDArray[np.int64]:
         """The rows of one batch."""
-        return rows[step * self.batch_size : (step + 1) * self.batch_size]
+        size = self.passes.batch_size
+        return rows[step * size : (step + 1) * size]
 
     def _load(self, indices: NDArray[np.int64], epoch: int, step: int) -> NDArray[Any]:
         """One batch, for the training pass that comes next."""
@@ -249,15 +246,15 @@ class TrainingLoop:
 
     def _measured(self, rows: NDArray[np.int64], epoch: int) -> Iterator[NDArray[Any]]:
         """The first batches of the epoch once more, for BatchNorm's statistics."""
-        full = max(1, len(rows) // self.batch_size)
-        for step in range(min(self.precise_bn, full)):
+        full = max(1, len(rows) // self.passes.batch_size)
+        for step in range(min(self.measuring.precise_bn, full)):
             yield self._load(self._indices(rows, step), epoch, step)
 
     def _clip(self, longest: float) -> bool:
         """Shorten long gradients; returns whether all are finite."""
         flat, workspace = self.model.parameters, self.model.workspace
         together = [[stretch.gradients for stretch in flat.trained()]]
-        if self.clip_mode == "array":
+        if self.method.clipping.mode == "array":
             together = [[flat.gradients[place]] for place in flat.trained_slices().values()]
         for gradients in together:
             norm = math.sqrt(sum(optim_kernels.squared_norm(g, workspace) for g in gradients))
@@ -272,7 +269,9 @@ class TrainingLoop:
 
     def _tracked(self, steps: int) -> range:
         """The steps of an epoch at which the gradients are measured."""
-        return range(0, steps if self.track_gradients else 0, math.ceil(steps / _TRACKED_STEPS))
+        return range(
+            0, steps if self.measuring.track_gradients else 0, math.ceil(steps / _TRACKED_STEPS)
+        )
 
     def _gradient_norms(self) -> dict[str, float]:
         """Array name -> Euclidean norm of its gradient, before clipping and weight decay."""
@@ -293,7 +292,7 @@ class TrainingLoop:
     def _diverged(
         self, what: str, epoch: int, batch: int, advice: str | None = None
     ) -> TrainingDiverged:
-        kept = self.best.epoch if self.keep_best else self.history.epochs
+        kept = self.best.epoch if self.stopping.keeps_best else self.history.epochs
         lr = self.optimizer.lr
         advice = advice or f"the learning rate {lr:g} is probably too high, try {lr / 10:g}"
         return TrainingDiverged(what, epoch, batch, advice, kept, self.history)
@@ -326,4 +325,4 @@ class TrainingLoop:
         else:
             return
         self.history.notes.append(f"after epoch {row['epoch']:.0f} {note}")
-        self.progress.on_note(self.history.notes[-1])
+        self.watching.progress.on_note(self.history.notes[-1])

@@ -6,7 +6,6 @@ import pytest
 from fastcnn import Sequential, datasets
 from fastcnn.layers import BatchNorm, Conv2D, Dense, Flatten, MaxPool2D, ReLU, Residual
 from fastcnn.optim import SGD
-from fastcnn.training.fit import fit
 from fastcnn.training.precise_bn import measure_statistics
 
 
@@ -64,7 +63,7 @@ def test_after_an_epoch_the_statistics_are_those_of_its_weights(digits):
     x, y = digits
     model = network()
     options = {"optimizer": SGD(0.5), "batch_size": 40, "shuffle": False, "epochs": 2}
-    fit(model, x, y, precise_bn=2, **options)
+    model.train(x, y, precise_bn=2, **options)
     after = model.copy_arrays()
     measure_statistics(model, (model.prepared(x[i : i + 40]) for i in (0, 40)))
     for name, array in model.named_arrays():
@@ -77,19 +76,19 @@ def test_last_short_batch_is_not_measured(digits, monkeypatch):
         "fastcnn.training.loop.measure_statistics",
         lambda _model, batches: seen.extend(len(batch) for batch in batches),
     )
-    fit(network(), *digits, epochs=1, batch_size=40, precise_bn=100)
-    fit(network(), *digits, epochs=1, batch_size=200, precise_bn=100)
-    fit(network(), *digits, epochs=1, batch_size=40)
+    network().train(*digits, epochs=1, batch_size=40, precise_bn=100)
+    network().train(*digits, epochs=1, batch_size=200, precise_bn=100)
+    network().train(*digits, epochs=1, batch_size=40)
     assert seen == [40, 40, 40, 150]
 
 
 def test_resumed_run_has_the_same_bits(digits, tmp_path):
     options = {"batch_size": 40, "precise_bn": 2, "checkpoint_path": tmp_path / "run.npz"}
     whole, parted = network(), network()
-    fit(whole, *digits, epochs=3, **options)
-    fit(parted, *digits, epochs=1, **options)
+    whole.train(*digits, epochs=3, **options)
+    parted.train(*digits, epochs=1, **options)
     parted = network()
-    fit(parted, *digits, epochs=3, resume_from=tmp_path / "run.npz", **options)
+    parted.train(*digits, epochs=3, resume_from=tmp_path / "run.npz", **options)
     expected = whole.copy_arrays()
     for name, array in parted.named_arrays():
         np.testing.assert_array_equal(array, expected[name], err_msg=name)
@@ -102,8 +101,8 @@ def test_helps_where_running_statistics_lag(digits):
     for precise_bn in (0, 3):
         model = network()
         options = {"optimizer": SGD(0.5), "clip_norm": 1.0, "clip_mode": "array"}
-        history = fit(
-            model, x, y, epochs=3, batch_size=40, validation=(x, y), precise_bn=precise_bn,
+        history = model.train(
+            x, y, epochs=3, batch_size=40, validation=(x, y), precise_bn=precise_bn,
             **options,
         )  # fmt: skip
         losses.append(history["val_loss"][-1])

@@ -10,7 +10,6 @@ from fastcnn.layers import Conv2D, Dense, Flatten, ReLU
 from fastcnn.losses import CrossEntropyLoss
 from fastcnn.optim import SGD
 from fastcnn.train import main
-from fastcnn.training.fit import fit
 from fastcnn.training.history import History, Table
 
 
@@ -43,7 +42,7 @@ def test_norms_are_those_of_the_gradients(digits):
         if "bias" in layer.params:  # a bias of zero would change, and with it the ReLU of black
             layer.params["bias"] = np.full(layer.params["bias"].shape, 0.1)
     options = {"optimizer": SGD(1e-30), "shuffle": False, "clip_norm": 1e-3}
-    history = fit(model, x, y, epochs=2, batch_size=40, track_gradients=True, **options)
+    history = model.train(x, y, epochs=2, batch_size=40, track_gradients=True, **options)
     expected: dict[str, list[float]] = {name: [] for name in model.parameters.slices}
     loss = CrossEntropyLoss()
     for start in range(0, 160, 40):
@@ -65,16 +64,16 @@ def test_at_most_ten_steps_of_an_epoch_are_measured(digits, monkeypatch):
     monkeypatch.setattr(
         TrainingLoop, "_gradient_norms", lambda self: measured.append(1) or real(self)
     )
-    fit(network(), *digits, epochs=1, batch_size=2, track_gradients=True)
+    network().train(*digits, epochs=1, batch_size=2, track_gradients=True)
     assert len(measured) == 10
-    fit(network(), *digits, epochs=1, batch_size=2)
+    network().train(*digits, epochs=1, batch_size=2)
     assert len(measured) == 10
 
 
 def test_tracking_changes_no_bit_of_training(digits):
     plain, tracked = network(), network()
-    history = fit(plain, *digits, epochs=2)
-    fit(tracked, *digits, epochs=2, track_gradients=True)
+    history = plain.train(*digits, epochs=2)
+    tracked.train(*digits, epochs=2, track_gradients=True)
     assert history.gradients == {}
     for name, array in plain.copy_arrays().items():
         assert array.tobytes() == tracked.copy_arrays()[name].tobytes()
@@ -83,10 +82,10 @@ def test_tracking_changes_no_bit_of_training(digits):
 def test_interrupted_and_resumed_has_the_same_numbers(digits, tmp_path):
     path = tmp_path / "last.npz"
     options = {"epochs": 4, "batch_size": 40, "track_gradients": True, "checkpoint_path": path}
-    whole = fit(network(), *digits, **options)
-    part = fit(network(), *digits, should_stop=StopAfter(7), **options)
+    whole = network().train(*digits, **options)
+    part = network().train(*digits, should_stop=StopAfter(7), **options)
     assert part.gradients["epoch"] == [1]
-    resumed = fit(network(), *digits, resume_from=path, **options)
+    resumed = network().train(*digits, resume_from=path, **options)
     assert dict(resumed.gradients) == dict(whole.gradients)
     assert whole.gradients["epoch"] == [1, 2, 3, 4]
 

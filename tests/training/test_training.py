@@ -12,7 +12,7 @@ from fastcnn.losses import CrossEntropyLoss
 from fastcnn.optim import SGD, Adam, Lookahead, Ranger
 from fastcnn.schedules import CosineAnnealing, OneCycle, StepDecay, Warmup
 from fastcnn.training.augment import Augment
-from fastcnn.training.fit import TrainingDiverged, fit, split
+from fastcnn.training.fit import TrainingDiverged, split
 from fastcnn.training.progress import Progress
 
 
@@ -85,7 +85,7 @@ class Recorder(Progress):
 def test_one_epoch_is_the_bare_loop(blobs):
     x, y = blobs
     trained, bare = line(), line()
-    fit(trained, x, y, optimizer=SGD(0.1, momentum=0.9), epochs=2, batch_size=25, shuffle=False)
+    trained.train(x, y, optimizer=SGD(0.1, momentum=0.9), epochs=2, batch_size=25, shuffle=False)
     loss, optimizer = CrossEntropyLoss(), SGD(0.1, momentum=0.9)
     for _ in range(2):
         for start in (0, 25, 50):  # the last batch has 10 rows
@@ -98,8 +98,8 @@ def test_one_epoch_is_the_bare_loop(blobs):
 def test_history(blobs):
     x, y = blobs
     progress = Recorder()
-    history = fit(
-        line(), x, y, optimizer=SGD(0.1), epochs=3, batch_size=25, validation=0.2, test=(x, y),
+    history = line().train(
+        x, y, optimizer=SGD(0.1), epochs=3, batch_size=25, validation=0.2, test=(x, y),
         schedule=StepDecay(0.5, every=2), progress=progress,
     )  # fmt: skip
     assert history["epoch"] == [1, 2, 3]
@@ -118,7 +118,7 @@ def test_running_means_weigh_batches_by_their_rows(blobs):
     x, y = blobs
     model = line()
     values, losses = [], CrossEntropyLoss()
-    before = fit(model, x, y, optimizer=SGD(1e-30), epochs=1, batch_size=25)
+    before = model.train(x, y, optimizer=SGD(1e-30), epochs=1, batch_size=25)
     losses.forward(model.forward(x), y)
     values.append(losses.forward(model.forward(x), y))
     assert before["loss"][0] == pytest.approx(values[0], rel=1e-5)
@@ -127,16 +127,16 @@ def test_running_means_weigh_batches_by_their_rows(blobs):
 
 def test_sum_reports_the_loss_per_image(blobs):
     x, y = blobs
-    mean = fit(line(), x, y, optimizer=SGD(1e-30), epochs=1)
-    summed = fit(line(), x, y, loss=CrossEntropyLoss("sum"), optimizer=SGD(1e-30), epochs=1)
+    mean = line().train(x, y, optimizer=SGD(1e-30), epochs=1)
+    summed = line().train(x, y, loss=CrossEntropyLoss("sum"), optimizer=SGD(1e-30), epochs=1)
     assert summed["loss"][0] == pytest.approx(mean["loss"][0], rel=1e-5)
 
 
 def test_one_hot_labels_and_channels_last_images(digits):
     x, y = digits
     plain, other = small_cnn(), small_cnn(data_format="channels_last")
-    fit(plain, x, y, epochs=1)
-    fit(other, x.transpose(0, 2, 3, 1), np.eye(10, dtype=np.float32)[y], epochs=1)
+    plain.train(x, y, epochs=1)
+    other.train(x.transpose(0, 2, 3, 1), np.eye(10, dtype=np.float32)[y], epochs=1)
     assert plain.copy_arrays().keys() == other.copy_arrays().keys()
     for name, array in arrays(plain).items():
         np.testing.assert_allclose(array, arrays(other)[name], rtol=1e-4, atol=1e-5)
@@ -144,7 +144,7 @@ def test_one_hot_labels_and_channels_last_images(digits):
 
 def test_it_learns(digits):
     x, y = digits
-    history = fit(small_cnn(dropout=0), x, y, optimizer=Adam(0.01), epochs=5, batch_size=32)
+    history = small_cnn(dropout=0).train(x, y, optimizer=Adam(0.01), epochs=5, batch_size=32)
     assert history["accuracy"][-1] > 0.9
 
 
@@ -156,8 +156,8 @@ def test_clipped_step(blobs, mode):
     x, y = blobs
     model = line()
     before = arrays(model)
-    fit(
-        model, x, y, optimizer=SGD(1.0), epochs=1, batch_size=60, clip_norm=1e-3, clip_mode=mode,
+    model.train(
+        x, y, optimizer=SGD(1.0), epochs=1, batch_size=60, clip_norm=1e-3, clip_mode=mode,
         shuffle=False,
     )  # fmt: skip
     moved = [np.linalg.norm(after - before[name]) for name, after in arrays(model).items()]
@@ -170,8 +170,8 @@ def test_clipped_step(blobs, mode):
 def test_short_gradients_are_left_alone(blobs):
     x, y = blobs
     free, clipped = line(), line()
-    fit(free, x, y, epochs=1)
-    fit(clipped, x, y, epochs=1, clip_norm=1e6)
+    free.train(x, y, epochs=1)
+    clipped.train(x, y, epochs=1, clip_norm=1e6)
     assert_same_bits(arrays(free), arrays(clipped))
 
 
@@ -192,7 +192,7 @@ def run(digits, path=None, **changes):
         "augment": Augment(shift=2, rotate=5, brightness=0.1, contrast=0.1, noise=0.05, cutout=4),
         "checkpoint_path": path,
     }
-    history = fit(model, x, y, **(arguments | changes))
+    history = model.train(x, y, **(arguments | changes))
     return model, history
 
 
@@ -265,7 +265,7 @@ def test_every_step_is_made_with_its_rate(blobs):
 
     schedule = Warmup(OneCycle(), epochs=1)
     optimizer = Watched(0.1)
-    fit(line(), x, y, optimizer=optimizer, epochs=2, batch_size=20, schedule=schedule)
+    line().train(x, y, optimizer=optimizer, epochs=2, batch_size=20, schedule=schedule)
     assert rates == [schedule.step_rate(0.1, e, 2, s, 3) for e in (0, 1) for s in (0, 1, 2)]
     assert len(set(rates)) == 6
     assert optimizer.lr == 0.1  # as it was made
@@ -295,8 +295,8 @@ def test_early_stopping_restores_the_best(digits):
     # Labels of the validation images are wrong, so their loss rises as the network learns.
     validation = (x[:50], (y[:50] + 1) % 10)
     model = small_cnn(dropout=0)
-    history = fit(
-        model, x[50:], y[50:], optimizer=Adam(0.01), epochs=20, validation=validation, patience=2
+    history = model.train(
+        x[50:], y[50:], optimizer=Adam(0.01), epochs=20, validation=validation, patience=2
     )
     assert history.stopped_because == "early stopping"
     assert history.epochs == history.best_epoch + 2 < 20
@@ -309,7 +309,7 @@ def test_without_patience_the_last_epoch_stays(digits):
     x, y = digits
     model = small_cnn(dropout=0)
     validation = (x[:50], (y[:50] + 1) % 10)
-    history = fit(model, x[50:], y[50:], optimizer=Adam(0.01), epochs=4, validation=validation)
+    history = model.train(x[50:], y[50:], optimizer=Adam(0.01), epochs=4, validation=validation)
     assert history.best_epoch < 4
     assert model.evaluate(*validation)[0] == history["val_loss"][-1]
 
@@ -321,8 +321,8 @@ def test_training_stops_when_its_accuracy_gains_too_little(digits):
     x, y = digits
 
     def train(epochs):
-        return fit(
-            small_cnn(dropout=0), x, y, optimizer=Adam(0.003), epochs=30,
+        return small_cnn(dropout=0).train(
+            x, y, optimizer=Adam(0.003), epochs=30,
             stop_gain=0.02, stop_gain_epochs=epochs,
         )  # fmt: skip
 
@@ -342,8 +342,8 @@ def test_with_validation_the_monitor_has_to_gain(digits):
     x, y = digits
     # Labels of the validation images are wrong: while training gains, their loss rises.
     validation = (x[:50], (y[:50] + 1) % 10)
-    history = fit(
-        small_cnn(dropout=0), x[50:], y[50:], optimizer=Adam(0.01), epochs=9,
+    history = small_cnn(dropout=0).train(
+        x[50:], y[50:], optimizer=Adam(0.01), epochs=9,
         validation=validation, stop_gain=0.0, stop_gain_epochs=1,
     )  # fmt: skip
     assert history.stopped_because == "gain under the threshold"
@@ -357,7 +357,7 @@ def test_a_network_that_has_not_begun_to_learn_is_not_stopped(blobs):
     x, y = blobs
     model = line()
     model.layers[0].params["weight"] = np.zeros((2, 2), np.float32)
-    history = fit(model, x, y, optimizer=SGD(0.0), epochs=6, stop_gain=0.1, stop_gain_epochs=1)
+    history = model.train(x, y, optimizer=SGD(0.0), epochs=6, stop_gain=0.1, stop_gain_epochs=1)
     assert history["accuracy"] == [0.5] * 6
     assert history.stopped_because == "all epochs done"
 
@@ -372,7 +372,7 @@ def test_the_epoch_in_which_learning_begins_is_not_compared_with_guessing(blobs)
     model = line()
     model.layers[0].params["weight"] = np.zeros((2, 2), np.float32)
     options = {"stop_gain": 2.0, "stop_gain_epochs": 1}  # more than an accuracy can gain
-    history = fit(model, x, y, optimizer=SGD(0.05), epochs=9, schedule=Late(), **options)
+    history = model.train(x, y, optimizer=SGD(0.05), epochs=9, schedule=Late(), **options)
     guessing = [loss == pytest.approx(math.log(2), rel=0.01) for loss in history["loss"]]
     assert guessing == [True, True, True, False, False]
 
@@ -407,7 +407,7 @@ def test_divergence_names_the_place_and_keeps_the_parameters(blobs):
     model = line()
     before = arrays(model)
     with pytest.raises(TrainingDiverged, match=r"epoch 1, batch .*learning rate 1e\+38") as caught:
-        fit(model, x, y, optimizer=SGD(1e38), epochs=3, batch_size=10)
+        model.train(x, y, optimizer=SGD(1e38), epochs=3, batch_size=10)
     assert caught.value.epoch == 1
     assert caught.value.batch <= 3
     assert_same_bits(arrays(model), before)
@@ -421,9 +421,9 @@ def test_divergence_in_a_later_epoch_keeps_the_last_finished_one(blobs):
             return lr if epoch == 0 else 1e38
 
     model, once = line(), line()
-    fit(once, x, y, epochs=1)
+    once.train(x, y, epochs=1)
     with pytest.raises(TrainingDiverged, match="the end of epoch 1") as caught:
-        fit(model, x, y, epochs=3, schedule=Explode())
+        model.train(x, y, epochs=3, schedule=Explode())
     assert caught.value.epoch == 2
     assert caught.value.history["epoch"] == [1]
     assert_same_bits(arrays(model), arrays(once))
@@ -433,14 +433,14 @@ def test_nan_in_the_input(blobs):
     x, y = blobs
     x[30] = np.nan
     with pytest.raises(TrainingDiverged, match="the loss became nan in epoch 1, batch 4"):
-        fit(line(), x, y, batch_size=10, shuffle=False)
+        line().train(x, y, batch_size=10, shuffle=False)
 
 
 def test_stuck_at_guessing_is_noted_once(blobs):
     x, y = blobs
     model = line()
     model.layers[0].params["weight"] = np.zeros((2, 2), np.float32)
-    history = fit(model, x, y, optimizer=SGD(1e-12), epochs=3)
+    history = model.train(x, y, optimizer=SGD(1e-12), epochs=3)
     assert len(history.notes) == 1
     assert "ln 2 = 0.6931" in history.notes[0]
 
@@ -451,14 +451,14 @@ def test_loss_of_guessing_of_a_network_that_is_often_right_is_not_noted(blobs):
     x = 1e-3 * rng.standard_normal((200, 3)).astype(np.float32)
     model = Sequential(Dense(3, 3), seed=0)
     model.layers[0].params["weight"] = np.eye(3, dtype=np.float32)
-    history = fit(model, x, x.argmax(1), optimizer=SGD(1e-12), epochs=1)
+    history = model.train(x, x.argmax(1), optimizer=SGD(1e-12), epochs=1)
     assert history["loss"][0] == pytest.approx(math.log(3), rel=1e-3)
     assert history["accuracy"] == [1.0] and history.notes == []
 
 
 def test_far_worse_than_guessing_is_noted(blobs):
     x, y = blobs
-    history = fit(line(), x, y, optimizer=SGD(1e4), epochs=2)
+    history = line().train(x, y, optimizer=SGD(1e4), epochs=2)
     assert len(history.notes) == 1
     assert "far above that of guessing, ln 2 = 0.6931" in history.notes[0]
 
@@ -484,15 +484,15 @@ def test_far_worse_than_guessing_is_noted(blobs):
 )
 def test_refused(blobs, arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
-        fit(line(), *blobs, **arguments)
+        line().train(*blobs, **arguments)
 
 
 def test_labels_must_match(blobs):
     x, y = blobs
     with pytest.raises(ValueError, match="as many labels as images"):
-        fit(line(), x, y[:-1])
+        line().train(x, y[:-1])
     with pytest.raises(ValueError, match="at least one"):
-        fit(line(), x[:0], y[:0])
+        line().train(x[:0], y[:0])
 
 
 def test_train_method_and_slow_twin(blobs):
