@@ -5,6 +5,7 @@ import numpy as np
 from kernels import activation as activation_kernels
 from kernels import loss as kernels
 
+from . import conversion
 from .checks import number
 
 _REDUCTIONS = ("mean", "sum")
@@ -79,7 +80,7 @@ class CrossEntropyLoss:
     def forward(self, logits: np.ndarray, labels: np.ndarray) -> float:
         """The loss of a batch, over all its rows as `reduction` says."""
         logits = _checked_logits(logits)
-        labels = np.asarray(labels)
+        labels = conversion.array_of("CrossEntropyLoss", labels)
         rows, classes = logits.shape
         losses, self._gradient = np.empty(rows, logits.dtype), np.empty_like(logits)
         scale = 1 / rows if self.reduction == "mean" else 1.0
@@ -149,6 +150,11 @@ def _checked_labels(labels: np.ndarray, rows: int, classes: int) -> np.ndarray:
         raise ValueError(
             f"CrossEntropyLoss: expected {rows} labels as ({rows},) or one-hot as "
             f"({rows}, {classes}), got shape {labels.shape}"
+        )
+    if labels.dtype.kind in "UST":
+        raise TypeError(
+            f"CrossEntropyLoss: labels must be whole numbers or one-hot rows, got names such as "
+            f"{labels[0]!s}; number them: names, labels = np.unique(labels, return_inverse=True)"
         )
     if labels.dtype.kind not in "iu":
         raise TypeError(

@@ -29,7 +29,7 @@ FLOORS = (
     ("fastcnn.network",),
     ("fastcnn.layers",),
     ("fastcnn.losses", "fastcnn.backends", "fastcnn.plots", "fastcnn.datasets"),
-    ("fastcnn.files", "fastcnn.random", "fastcnn.schedules"),
+    ("fastcnn.conversion", "fastcnn.files", "fastcnn.random", "fastcnn.schedules"),
     ("fastcnn.checks", "fastcnn"),  # the face of `fastcnn` imports when asked: by name only
     ("kernels.compiled",),
     ("kernels.conv", "kernels.dense"),

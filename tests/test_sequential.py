@@ -385,11 +385,10 @@ MISTAKES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     ),
     (lambda: SMALL.astype(int), ValueError, "the dtype must be float32 or float64"),
     (
-        lambda: SMALL.forward(np.zeros((1, 1, 5, 5))), TypeError,
-        "this model takes float32 arrays or uint8 images of four dimensions, got float64 of shape "
-        "(1, 1, 5, 5); convert it with x.astype(np.float32)",
+        lambda: SMALL.predict(np.zeros((5, 5), np.uint8)), TypeError,
+        "this model takes float32 arrays or uint8 images of four dimensions, got whole numbers of "
+        "shape (5, 5); pixels are given as images: x[None, None]",
     ),
-    (lambda: SMALL.predict(np.zeros((5, 5), np.uint8)), TypeError, "got uint8 of shape (5, 5)"),
     (lambda: SMALL.predict(np.zeros((0, 1, 5, 5), np.uint8)), ValueError, "at least one sample"),
     (lambda: SMALL.predict(X, batch_size=0), ValueError, "batch_size must be a whole number above"),
     (

@@ -58,6 +58,7 @@ def describe(model: Network) -> dict[str, Any]:
         "input_shape": None if input_shape is None else list(input_shape),
         "class_names": None if class_names is None else list(class_names),
         "normalization": [part.tolist() for part in model.normalization],
+        "learned_from": model.learned_from,
     }
 
 
@@ -87,6 +88,7 @@ def rebuild(header: dict[str, Any], arrays: Arrays, kind: type[Kind]) -> Kind:
         class_names=header["class_names"],
     )
     model.normalization = header["normalization"]
+    model.learned_from = header.get("learned_from")  # files of version 0.1 do not say
     model.load_arrays(arrays)
     leaves = {path: leaf for i, layer in enumerate(layers) for path, leaf in layer.leaves(str(i))}
     for path in header.get("frozen", ()):  # files of version 0.1 name none

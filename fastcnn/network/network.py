@@ -15,6 +15,7 @@ from ..layers.base import Clock, Shape, float_dtype, seen
 from ..layers.containers import bind_memory
 from ..layers.fusion import Step, layers_of, plan, run_backward, run_forward
 from ..losses import CrossEntropyLoss
+from . import intake
 from .parameters import FlatParameters
 
 DATA_FORMATS = ("channels_first", "channels_last")
@@ -24,8 +25,9 @@ _NO_AFFINE = np.empty((0, 6), np.float32)
 class Network:
     """Layers one after the other, with what using them needs around them.
 
-    Images are (N, C, H, W), or (N, H, W, C) with data_format="channels_last"; float32 (float64
-    after `astype`), or uint8, which become `pixel * scale + offset` by `normalization`.
+    Images are (N, C, H, W), or (N, H, W, C) with data_format="channels_last". Whole numbers from 0
+    to 255 are pixels, which become `pixel * scale + offset` by `normalization`; floats are taken
+    as they are, rounded to float32 (float64 after `astype`).
 
     Parameters
     ----------
@@ -51,6 +53,8 @@ class Network:
     normalization : pair of arrays
         (scale, offset), float32 arrays of one number per channel or one for all; at first (1/255,
         0), which brings pixels to 0 ... 1.
+    learned_from : str, optional
+        What it was last trained on, "pixels" or "floats"; None if it was not, or nobody knows.
     workspace : Workspace
         Memory for batches and sums.
 
@@ -90,6 +94,8 @@ class Network:
         self.name = name
         self.class_names = None if class_names is None else tuple(map(str, class_names))
         self.normalization = (1 / 255, 0)
+        self.learned_from: str | None = None
+        self.told_of_floats = False
         self.workspace = Workspace()
         self._clock = Clock(self.seed)
         self._take(layers, seed)
@@ -209,8 +215,10 @@ class Network:
         ValueError, TypeError
             If x does not fit the model; the sentence says why.
         """
-        y = self._run(self._steps, self.prepared(x), training)
-        return self._given_out(y)
+        x = intake.samples(self, type(self).__name__, x, training)
+        if training:
+            intake.learn_from(self, x)
+        return self._given_out(self._run(self._steps, self.prepared(x), training))
 
     def backward(self, dlogits: np.ndarray) -> np.ndarray:
         """dLoss/dx, a new array, from dLoss/dy of the last forward(training=True).
@@ -236,7 +244,11 @@ class Network:
     def _run(self, steps: Sequence[Step], x: np.ndarray, training: bool) -> np.ndarray:
         self._claim_layers()
         with self._kept_memory():
-            y = run_forward(steps, x, training)
+            try:
+                y = run_forward(steps, x, training)
+            except ValueError as error:
+                advice = intake.shape_advice(self, self._as_people_see(x.shape))
+                raise ValueError(f"{error}{advice}") from None
         if training:
             self._clock.step += 1
         return y
@@ -260,6 +272,11 @@ class Network:
     def _as_layers_see(self, x: np.ndarray) -> np.ndarray:
         return seen(x) if self.data_format == "channels_last" else x
 
+    def _as_people_see(self, shape: Shape) -> Shape:
+        if self.data_format == "channels_last" and len(shape) == 4:
+            return (shape[0], shape[2], shape[3], shape[1])
+        return shape
+
     def _given_out(self, y: np.ndarray) -> np.ndarray:
         """A copy of what a layer returned, for people, channels-last in memory."""
         y = y.transpose(0, 2, 3, 1) if y.ndim == 4 else y
@@ -268,14 +285,9 @@ class Network:
 
     def prepared(self, x: np.ndarray) -> np.ndarray:
         """x as the first layer takes it: (N, C, H, W), normalised if uint8, else as it is."""
-        x = np.asarray(x)
-        if x.dtype == self.dtype:
+        x = intake.samples(self, type(self).__name__, x)
+        if x.dtype != np.uint8:
             return self._as_layers_see(x)
-        if x.dtype != np.uint8 or x.ndim != 4:
-            raise TypeError(
-                f"this model takes {self.dtype} arrays or uint8 images of four dimensions, got "
-                f"{x.dtype} of shape {x.shape}; convert it with x.astype(np.{self.dtype})"
-            )
         images = np.ascontiguousarray(self._as_layers_see(x))
         batch, channels, height, width = images.shape
         scale, offset = self.normalization_of(channels)
@@ -304,6 +316,19 @@ class Network:
                 raise ValueError(f"{wanted}, got {value!r}")
         self._normalization = (np.resize(scale, size), np.resize(offset, size))
 
+    @property
+    def expects_pixels(self) -> bool:
+        """Whether it was trained on pixels, or normalises them in a way that someone chose."""
+        if self.learned_from is not None:
+            return self.learned_from == "pixels"
+        scale, offset = self._normalization
+        return bool((scale != np.float32(1 / 255)).any() or offset.any())
+
+    @property
+    def image_words(self) -> str:
+        """How a batch of images lies, in letters."""
+        return "(N, C, H, W)" if self.data_format == "channels_first" else "(N, H, W, C)"
+
     def normalization_of(self, channels: int) -> tuple[np.ndarray, np.ndarray]:
         """`normalization` with one number for each of `channels` channels.
 
@@ -325,9 +350,6 @@ class Network:
         """(rows, logits) batch by batch; the logits are overwritten by the next batch."""
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size must be a whole number above 0, got {batch_size!r}")
-        x = np.asarray(x)
-        if x.ndim == 0 or len(x) == 0:
-            raise ValueError(f"expected at least one sample, got an array of shape {x.shape}")
         for start in range(0, len(x), batch_size):
             rows = slice(start, min(start + batch_size, len(x)))
             yield rows, self._run(self._trained, self.prepared(x[rows]), False)
@@ -342,11 +364,7 @@ class Network:
         ValueError
             If there are not as many labels as samples, or none.
         """
-        y = np.asarray(y)
-        if np.ndim(x) == 0 or y.ndim == 0:
-            raise ValueError("evaluate: needs arrays of samples x and of labels y, got none")
-        if len(x) != len(y):
-            raise ValueError(f"evaluate: got {len(x)} samples and {len(y)} labels")
+        x, y = intake.pair(self, "evaluate", x, y)
         loss, total, correct = CrossEntropyLoss("sum"), 0.0, 0
         for rows, logits in self._logits(x, batch_size):
             total += loss.forward(logits, y[rows])
@@ -355,12 +373,13 @@ class Network:
 
     def predict(self, x: np.ndarray, batch_size: int = 256) -> np.ndarray:
         """The most probable class of each sample, int64 (N,)."""
-        batches = self._logits(x, batch_size)
+        batches = self._logits(intake.samples(self, "predict", x), batch_size)
         return np.concatenate([logits.argmax(axis=1) for _, logits in batches])
 
     def predict_proba(self, x: np.ndarray, batch_size: int = 256) -> np.ndarray:
         """The probability of each class for each sample, (N, classes)."""
         parts = []
+        x = intake.samples(self, "predict_proba", x)
         for _, logits in self._logits(x, batch_size):
             parts.append(np.empty_like(logits))
             activation_kernels.softmax(logits, parts[-1])
@@ -386,9 +405,7 @@ class Network:
             shape = (shape[0], shape[3], shape[1], shape[2])
         for layer in self.layers:
             shape = layer.output_shape(shape)
-        if self.data_format == "channels_last" and len(shape) == 4:
-            shape = (shape[0], shape[2], shape[3], shape[1])
-        return shape
+        return self._as_people_see(shape)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"

@@ -1,0 +1,228 @@
+"""What a network is given: samples and labels as arrays that it takes, or a sentence that helps.
+
+`samples` is for prediction, `pair` for samples with their labels: training, validation, test.
+"""
+
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import conversion
+from ..conversion import PIXELS
+
+if TYPE_CHECKING:
+    from .network import Network
+
+Shape = tuple[int, ...]
+
+# Rows whose range is looked at: enough to tell 0 to 255 from 0 to 1.
+_LOOKED_AT = 256
+
+
+def samples(model: "Network", who: str, x: Any, training: bool = False) -> np.ndarray:
+    """Samples as uint8 images or floats of the model's dtype, of at least one row.
+
+    Warns, once for each model, of floats that do not look like the pixels that it was trained on.
+
+    Parameters
+    ----------
+    training : bool
+        Whether the model learns from them, and so may get to know floats.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are neither and cannot be made so; names what would work.
+    """
+    x = conversion.samples(who, x, model.dtype)
+    if x.ndim == 0 or 0 in x.shape:
+        raise ValueError(f"{who}: expected at least one sample, got an array of shape {x.shape}")
+    if x.dtype == PIXELS and x.ndim != 4:
+        raise TypeError(
+            f"{who}: this model takes {model.dtype} arrays or uint8 images of four dimensions, got "
+            f"whole numbers of shape {x.shape}; {_pixels_advice(model, x.shape)}"
+        )
+    expects_pixels = model.learned_from == "pixels" if training else model.expects_pixels
+    if expects_pixels and x.dtype != PIXELS and not model.told_of_floats:
+        model.told_of_floats = _warn_of_floats(model, who, x[:_LOOKED_AT])
+    return x
+
+
+def learn_from(model: "Network", x: np.ndarray, class_names: tuple[str, ...] | None = None) -> None:
+    """Note what the model is trained on, and how its classes are called if nobody said so yet."""
+    model.learned_from = "pixels" if x.dtype == PIXELS else "floats"
+    if model.class_names is None:
+        model.class_names = class_names
+
+
+def pair(
+    model: "Network",
+    who: str,
+    x: Any,
+    y: Any,
+    thorough: bool = False,
+    training: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Samples as `samples` gives them, and their labels as class numbers or rows.
+
+    Parameters
+    ----------
+    who : str
+        What the data is called in errors, such as "evaluate" or "validation".
+    thorough : bool
+        Whether it is made sure that all of it can be computed, before anything is: no NaN and no
+        infinite number, a shape that the layers take, labels of classes that there are.
+    training : bool
+        Whether the model learns from them, as `samples` has it. A model without `class_names` takes
+        those of the labels, in the order of `np.unique`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If something does not fit the model; nothing is computed yet.
+    """
+    if np.isscalar(x) or np.isscalar(y) or x is None or y is None:
+        raise ValueError(f"{who}: needs arrays of samples x and of labels y, got none")
+    names = conversion.names_of(who, y) if training else None
+    y = conversion.labels(who, y, model.class_names or names)
+    x = samples(model, who, x, training)
+    if len(x) != len(y):
+        raise ValueError(f"{who}: got {len(x)} samples and {len(y)} labels")
+    if thorough:
+        _check(model, who, x, y)
+    if training:
+        learn_from(model, x, names)
+    return x, y
+
+
+def _check(model: "Network", who: str, x: np.ndarray, y: np.ndarray) -> None:
+    """Raise unless all of it can be computed."""
+    if x.dtype != PIXELS and not np.isfinite(x).all():
+        row = int(np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))[0])
+        raise ValueError(f"{who}: sample {row} holds NaN or infinite numbers: repair the data")
+    classes = classes_of(model, who, x)
+    if y.ndim == 1 and (y.min() < 0 or y.max() >= classes):
+        wrong = y.min() if y.min() < 0 else y.max()
+        raise ValueError(
+            f"{who}: labels must lie between 0 and {classes - 1}, as the model gives {classes} "
+            f"numbers per sample, got {wrong}"
+        )
+    if y.ndim != 1 and y.shape[1:] != (classes,):
+        raise ValueError(
+            f"{who}: expected {len(x)} labels as ({len(x)},) or one-hot as ({len(x)}, {classes}), "
+            f"got shape {y.shape}"
+        )
+
+
+def classes_of(model: "Network", who: str, x: np.ndarray) -> int:
+    """How many numbers the model gives for each sample of x.
+
+    Raises
+    ------
+    ValueError
+        If x does not fit, or the model gives no row of numbers for a sample.
+    """
+    try:
+        shape = model.output_shape(x.shape)
+    except ValueError as error:
+        raise ValueError(f"{who}: {error}{shape_advice(model, x.shape)}") from None
+    if len(shape) != 2:
+        raise ValueError(
+            f"{who}: the model gives shape {shape} for {len(x)} samples, not one number for each "
+            f"class; end it with Flatten() and Dense(..., classes)"
+        )
+    return shape[1]
+
+
+# --- advice -------------------------------------------------------------------------------------
+
+
+def shape_advice(model: "Network", shape: Shape) -> str:
+    """The end of a sentence, such as "; try x[None]": the first rearrangement that fits, if any."""
+    for text, other in _rearranged(model, shape):
+        if _takes(model, other):
+            return f"; try {text}"
+    return ""
+
+
+def _takes(model: "Network", shape: Shape) -> bool:
+    if model.input_shape is not None and shape[1:] != model.input_shape:
+        return False
+    try:
+        model.output_shape(shape)
+    except ValueError:
+        return False
+    return True
+
+
+def _rearranged(model: "Network", shape: Shape) -> Iterator[tuple[str, Shape]]:
+    """(how it is written, shape) of what may have been meant."""
+    first = model.data_format == "channels_first"
+    if len(shape) == 2:
+        yield ("x[None, None]", (1, 1, *shape)) if first else ("x[None, ..., None]", (1, *shape, 1))
+    if len(shape) == 3:
+        one, two, three = shape
+        yield "x[None]", (1, *shape)
+        yield ("x[:, None]", (one, 1, two, three)) if first else ("x[..., None]", (*shape, 1))
+        if first:
+            yield "x.transpose(2, 0, 1)[None]", (1, three, one, two)
+        else:
+            yield "x.transpose(1, 2, 0)[None]", (1, two, three, one)
+    if len(shape) == 4:
+        batch, one, two, three = shape
+        if first:
+            yield "x.transpose(0, 3, 1, 2)", (batch, three, one, two)
+        else:
+            yield "x.transpose(0, 2, 3, 1)", (batch, two, three, one)
+    sample = model.input_shape
+    if sample is not None and len(shape) > 1 and np.prod(shape[1:]) == np.prod(sample):
+        yield f"x.reshape(-1, {', '.join(map(str, sample))})", (shape[0], *sample)
+    if len(shape) > 2:
+        yield "x.reshape(len(x), -1)", (shape[0], int(np.prod(shape[1:])))
+    if len(shape) == 1:
+        yield "x[None]", (1, *shape)
+
+
+def _pixels_advice(model: "Network", shape: Shape) -> str:
+    for text, other in _rearranged(model, shape):
+        if len(other) == 4 and _takes(model, other):
+            return f"pixels are given as images: {text}"
+    return (
+        f"pixels are given as images of shape {model.image_words}, other numbers as floats: "
+        f"x.astype(np.{model.dtype})"
+    )
+
+
+def _warn_of_floats(model: "Network", who: str, x: np.ndarray) -> bool:
+    """Warn if floats do not look like the normalised pixels that the model knows."""
+    scale, offset = model.normalization
+    ends = np.concatenate([offset, 255 * scale + offset])
+    lowest, highest = float(ends.min()), float(ends.max())
+    low, high = float(x.min()), float(x.max())
+    if not np.isfinite(low + high):
+        return False
+    slack = 0.01 * (highest - lowest)
+    inside = lowest - slack <= low and high <= highest + slack
+    if inside and (low < 0 or lowest >= 0):
+        return False
+    warnings.warn(
+        f"{who}: this model knows uint8 pixels, which it brings to {lowest:.3g} ... {highest:.3g} "
+        f"(model.normalization), but was given {x.dtype} numbers from {low:.3g} to {high:.3g}, "
+        f"which it takes as they are; give pixels as whole numbers from 0 to 255",
+        UserWarning,
+        stacklevel=_outside(),
+    )
+    return True
+
+
+def _outside() -> int:
+    """The `stacklevel` of the first caller that is no file of this package."""
+    import sys
+
+    package, level = __name__.partition(".")[0], 1
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    return level
