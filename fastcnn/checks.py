@@ -57,6 +57,12 @@ def unknown(kind: str, name: object, known: tuple[str, ...]) -> str:
     return f"there is no {kind} {name!r}; {hint}known are {', '.join(known)}"
 
 
+def same(name: object, known: Sequence[str]) -> str | None:
+    """The known name that is written like this one but for case, dashes and underscores."""
+    bare = {_plain(each).replace("_", ""): each for each in known}
+    return bare.get(_plain(str(name)).replace("_", ""))
+
+
 def nearest(name: str, known: Sequence[str]) -> str | None:
     """The known name that is meant by a misspelt one; None if none is like it.
 

@@ -7,6 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
+def place(path: str | os.PathLike[str]) -> Path:
+    """A path as people write it: ``~`` is their home. All that come from a person pass here."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no home, or nobody of that name: then it is a name like any other
+        return Path(path)
+
+
 class PlaceError(ValueError):
     """A file or folder that cannot be read or written; named."""
 

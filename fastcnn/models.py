@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .checks import unknown, whole
+from .checks import same, unknown, whole
 from .layers import (
     AveragePool2D,
     BatchNorm,
@@ -226,15 +226,20 @@ def _conv_after_norm(in_channels: int, out_channels: int, kernel_size: int = 1) 
     return [BatchNorm(in_channels), ReLU(), conv]
 
 
-_BUILDERS: dict[str, tuple[Callable[..., list[Layer]], Shape]] = {
-    "mnist-baseline": (_mnist_baseline, _MNIST),
-    "mnist-optimized": (_mnist_optimized, _MNIST),
-    "lab-cnn": (_lab_cnn, _MNIST),
-    "cifar-cnn": (_cifar_cnn, _CIFAR),
-    "lenet5": (_lenet5, _MNIST),
-    "cifar-mlp": (_cifar_mlp, _CIFAR),
-    "resnet20": (_resnet20, _CIFAR),
-    "densenet": (_densenet, _CIFAR),
+# Builder, shape of the images it was made for, what it is.
+_BUILDERS: dict[str, tuple[Callable[..., list[Layer]], Shape, str]] = {
+    "mnist-baseline": (_mnist_baseline, _MNIST, "2 convolutions, 2 dense layers; plain SGD"),
+    "mnist-optimized": (
+        _mnist_optimized,
+        _MNIST,
+        "wider, with BatchNorm, Dropout and Adam",
+    ),
+    "lab-cnn": (_lab_cnn, _MNIST, "1 convolution, a laboratory exercise; 1,000 images"),
+    "cifar-cnn": (_cifar_cnn, _CIFAR, "2 convolutions with BatchNorm, Dropout"),
+    "lenet5": (_lenet5, _MNIST, "LeNet-5 with sigmoids and average pooling"),
+    "cifar-mlp": (_cifar_mlp, _CIFAR, "1 hidden layer of 1,024 units, BatchNorm, Dropout"),
+    "resnet20": (_resnet20, _CIFAR, "9 residual blocks (He et al. 2015)"),
+    "densenet": (_densenet, _CIFAR, "6 densely connected units (Huang et al. 2017)"),
 }
 
 # Settings of `fastcnn.config`, where they differ from its defaults.
@@ -297,6 +302,11 @@ def names() -> tuple[str, ...]:
     return tuple(_BUILDERS)
 
 
+def about(name: str) -> str:
+    """What a network is, in a line."""
+    return _BUILDERS[known(name)][2]
+
+
 def build(
     name: str,
     *,
@@ -327,17 +337,17 @@ def build(
         If there is no such network, it does not let that be chosen, or the images are too small for
         it.
     """
-    _check_name(name)
-    builder, usual_shape = _BUILDERS[name]
-    known = _choices(name)
+    name = known(name)
+    builder, usual_shape, _ = _BUILDERS[name]
+    choices = _choices(name)
     for change in changes:
-        if change not in known:
+        if change not in choices:
             others = [other for other in names() if change in _choices(other)]
             raise ValueError(
                 f"{name} has no choice of {change!r}; those that have are {', '.join(others)}"
                 if others
                 else unknown(
-                    f"choice for {name}:", change, ("seed", "input_shape", "classes", *known)
+                    f"choice for {name}:", change, ("seed", "input_shape", "classes", *choices)
                 )
             )
     shape = usual_shape if input_shape is None else tuple(input_shape)
@@ -365,10 +375,18 @@ def preset(name: str) -> dict[str, Any]:
     ValueError
         If there is no such network.
     """
-    _check_name(name)
-    return dict(_PRESETS[name])
+    return dict(_PRESETS[known(name)])
 
 
-def _check_name(name: str) -> None:
-    if name not in _BUILDERS:
+def known(name: str) -> str:
+    """The name as it is listed: "ResNet-20" is resnet20.
+
+    Raises
+    ------
+    ValueError
+        If there is no such network.
+    """
+    found = same(name, names())
+    if found is None:
         raise ValueError(unknown("model", name, names()))
+    return found

@@ -16,9 +16,10 @@ Examples
 [0.1, 0.1, 0.05, 0.025]
 """
 
-import difflib
 import math
 from typing import Any
+
+from .checks import same, unknown
 
 
 class Schedule:
@@ -252,11 +253,10 @@ def from_name(name: str, **arguments: Any) -> Schedule:
     ValueError
         If there is no such schedule, or it refuses an argument's value.
     """
-    if name not in _NAMES:
-        near = difflib.get_close_matches(name, _NAMES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(_NAMES)}"
-        raise ValueError(f"there is no schedule {name!r}; {hint}")
-    return _NAMES[name](**arguments)
+    known = same(name, names())
+    if known is None:
+        raise ValueError(unknown("schedule", name, names()))
+    return _NAMES[known](**arguments)
 
 
 def _half_cosine(start: float, end: float, share: float) -> float:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 # From the roof to the ground. A room may import from the floors below, and within itself.
 FLOORS = (
-    ("fastcnn.train", "fastcnn.plot", "fastcnn.search", "fastcnn.reproduce"),
+    ("fastcnn.__main__", "fastcnn.train", "fastcnn.plot", "fastcnn.search", "fastcnn.reproduce"),
     ("fastcnn.commands",),
     ("fastcnn.reproduction",),
     ("fastcnn.searching", "fastcnn.gallery"),

@@ -6,7 +6,8 @@ Examples
 >>> @dataclasses.dataclass(frozen=True)
 ... class Options:
 ...     epochs: int = 20
->>> parse(Options(), ["--epochs", "3"], "python -m fastcnn.train").epochs
+>>> argv = spelled(Options, ["--Epochs", "3"])
+>>> parse(Options(), argv, "python -m fastcnn.train").epochs
 3
 """
 
@@ -18,15 +19,95 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 import tyro
 
-from ..checks import unknown
-from ..config import ConfigError
+from ..checks import same, unknown
+from ..config import ConfigError, meant
 
 Options = TypeVar("Options")
+
+
+def spelled(kind: type, argv: Sequence[str]) -> list[str]:
+    """The words as the parser wants them, however people write them.
+
+    Options and the names that they choose from differ in case, dashes and underscores at most
+    (``--Batch_size``, ``--optimizer Adam``); None is ``none``, as in a TOML file.
+
+    Parameters
+    ----------
+    kind : type
+        The dataclass of the options, groups of them inside.
+    argv : sequence of str
+        The words after the program's name.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such option; names the one that is meant.
+    """
+    hints = _hints(kind)
+    words, hint = [], None
+    for word in argv:
+        if word.startswith("--") and len(word) > 2 and not word.startswith("--tyro-"):
+            option, equals, value = word.partition("=")
+            name = _name(option, hints)
+            hint = hints.get(name.removeprefix("no_"), hints.get(name))
+            option = "--" + name.replace("_", "-")
+            word = f"{option}={_value(value, hint)}" if equals else option
+            hint = None if equals else hint
+        elif hint is not None:
+            word, hint = _value(word, hint), None
+        words.append(word)
+    return words
+
+
+def _hints(kind: Any) -> dict[str, Any]:
+    """The options, in all groups, each with its type."""
+    found = {}
+    for name, hint in typing.get_type_hints(kind).items():
+        found |= _hints(hint) if dataclasses.is_dataclass(hint) else {name: hint}
+    return found
+
+
+def _name(option: str, hints: Mapping[str, Any]) -> str:
+    """The option's name as the dataclass has it."""
+    switches = [f"no_{name}" for name, hint in hints.items() if hint is bool]
+    names = [*hints, *switches, "help"]
+    known = same(option, names)
+    if known is None:
+        near = meant(option.lstrip("-"), names)
+        hint = f"did you mean --{near.replace('_', '-')}?" if near else "see --help"
+        raise ConfigError(f"there is no option {option}; {hint}")
+    return known
+
+
+def _value(word: str, hint: Any) -> str:
+    """An option's value as the parser wants it."""
+    parts = typing.get_args(hint) if typing.get_origin(hint) is not Literal else (hint,)
+    choices = [c for part in parts if typing.get_origin(part) is Literal for c in part.__args__]
+    choice = same(word, choices) if word != "None" else None  # the default, not the choice none
+    if choice is None and types.NoneType in parts and word.lower() == "none":
+        return "None"
+    return choice or word
+
+
+def given(argv: Sequence[str], name: str) -> str | None:
+    """The value of an option among words that are `spelled`, before the parser proper.
+
+    It decides what the defaults are.
+    """
+    value = None
+    for index, word in enumerate(argv):
+        option, equals, rest = word.partition("=")
+        if option == f"--{name}":
+            if equals:
+                value = rest
+            elif index + 1 < len(argv):
+                value = argv[index + 1]
+    return value
 
 
 def parse(default: Options, argv: Sequence[str], program: str) -> Options:
@@ -39,14 +120,14 @@ def parse(default: Options, argv: Sequence[str], program: str) -> Options:
     default : Options
         Values of options that are not given; its docstrings are the help.
     argv : sequence of str
-        The words after the program's name.
+        The words after the program's name, `spelled`.
     program : str
         What the user typed, for help and messages.
 
     Raises
     ------
     ConfigError
-        If an option is unknown or has a value that does not fit; one sentence.
+        If a word is no option or has a value that does not fit; one sentence.
     SystemExit
         After --help.
     """
@@ -55,7 +136,7 @@ def parse(default: Options, argv: Sequence[str], program: str) -> Options:
         with contextlib.redirect_stderr(errors):
             return tyro.cli(
                 type(default),
-                args=_with_none(argv, _optional(default)),
+                args=argv,
                 default=default,
                 prog=program,
                 config=(tyro.conf.OmitArgPrefixes,),
@@ -64,44 +145,6 @@ def parse(default: Options, argv: Sequence[str], program: str) -> Options:
         if stop.code in (None, 0):
             raise
         raise ConfigError(_sentence(errors.getvalue(), program)) from None
-
-
-def _optional(default: Any) -> set[str]:
-    """The options, in all groups, that take None."""
-    names = set()
-    for name, hint in typing.get_type_hints(type(default)).items():
-        if dataclasses.is_dataclass(hint):
-            names |= _optional(getattr(default, name))
-        elif types.NoneType in typing.get_args(hint):
-            names.add("--" + name.replace("_", "-"))
-    return names
-
-
-def _with_none(argv: Sequence[str], optional: set[str]) -> list[str]:
-    """The words, with None written as the parser wants it: "none" is how a TOML file has it."""
-    words, before = [], ""
-    for word in argv:
-        option, equals, value = word.partition("=")
-        if before in optional and word == "none":
-            word = "None"
-        elif option in optional and equals and value == "none":
-            word = f"{option}=None"
-        words.append(word)
-        before = word
-    return words
-
-
-def given(argv: Sequence[str], name: str) -> str | None:
-    """The value of an option, before the parser proper: it decides what the defaults are."""
-    value = None
-    for index, word in enumerate(argv):
-        option, equals, rest = word.partition("=")
-        if option == f"--{name}":
-            if equals:
-                value = rest
-            elif index + 1 < len(argv):
-                value = argv[index + 1]
-    return value
 
 
 def _sentence(message: str, program: str) -> str:
@@ -130,14 +173,8 @@ def _sentence(message: str, program: str) -> str:
     if choice:
         known = tuple(re.findall(r"'([^']*)'", choice[3]))
         return unknown(f"value of {choice[2]}", choice[1], known)
-    near = [
-        option.split()[0]
-        for title, option in itertools.pairwise(lines)
-        if re.match("Perhaps you meant|Arguments similar to", title)
-    ]
-    hint = f"perhaps you meant {' and '.join(near)}" if near else f"see {program} --help"
     sentence = re.sub("^Error parsing [a-z]+: ", "", sentence)
-    return f"{sentence[0].lower()}{sentence[1:]}; {hint}"
+    return f"{sentence[0].lower()}{sentence[1:]}; see {program} --help"
 
 
 def refuse(error: Exception, code: int) -> int:

@@ -11,8 +11,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from .. import plots
-from ..files import make_folder
+from .. import files, plots
 from ..gallery.kinds import KINDS, Options, draw
 from ..runs.saved import Saved
 from . import options
@@ -77,7 +76,7 @@ class Arguments:
 def main(argv: Sequence[str]) -> int:
     """The command line; returns the exit code."""
     try:
-        arguments = options.parse(Arguments(), argv, _PROGRAM)
+        arguments = options.parse(Arguments(), options.spelled(Arguments, argv), _PROGRAM)
         if arguments.list:
             _list()
             return 0
@@ -117,15 +116,15 @@ def _place(source: Saved, kind: str) -> Path:
 
 def _write(arguments: Arguments, kind: str, sources: Sequence[Saved], path: Path) -> None:
     figure = draw(kind, sources, _picture_options(arguments))
-    make_folder(path.parent)
+    files.make_folder(path.parent)
     plots.save(figure, path, arguments.dpi)
     print(f"written: {path}")
 
 
 def _draw_one(arguments: Arguments) -> int:
     sources = _sources(arguments)
-    place = _place(sources[0], arguments.kind) if len(sources) == 1 else f"{arguments.kind}.png"
-    _write(arguments, arguments.kind, sources, Path(arguments.out or place))
+    beside = _place(sources[0], arguments.kind) if len(sources) == 1 else f"{arguments.kind}.png"
+    _write(arguments, arguments.kind, sources, files.place(arguments.out or beside))
     return 0
 
 
@@ -134,9 +133,8 @@ def _draw_all(arguments: Arguments) -> int:
     sources = _sources(arguments)
     if len(sources) != 1:
         raise ValueError(f"all is drawn from one run or model, got {len(sources)}")
-    place = _place(sources[0], "plots").with_suffix("")
-    folder = Path(arguments.out) if arguments.out else place
-    make_folder(folder)
+    folder = files.place(arguments.out or _place(sources[0], "plots").with_suffix(""))
+    files.make_folder(folder)
     refusals = []
     for kind in KINDS:
         try:

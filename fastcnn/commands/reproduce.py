@@ -9,7 +9,6 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -17,7 +16,7 @@ import tyro
 from .. import datasets
 from ..checks import unknown
 from ..config import ConfigError
-from ..files import make_folder
+from ..files import make_folder, place
 from ..reproduction import s1, s2, s3, s4, s5, targets
 from ..reproduction.laboratory import FULL, QUICK, Laboratory, ReproductionError
 from ..reproduction.report import Report, save_pictures
@@ -88,7 +87,7 @@ def main(argv: Sequence[str]) -> int:
     """The command line; returns the exit code."""
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        arguments = options.parse(Arguments(), argv, _PROGRAM)
+        arguments = options.parse(Arguments(), options.spelled(Arguments, argv), _PROGRAM)
         tables = chosen(arguments.tables)
         if arguments.list:
             print("\n".join(f"{table.name:8} {table.title}" for table in tables))
@@ -112,7 +111,7 @@ def main(argv: Sequence[str]) -> int:
 
 def reproduce(arguments: Arguments, tables: Sequence[Table], command: str) -> None:
     """Make the tables and write the report, anew after each of them."""
-    out = Path(arguments.out)
+    out = place(arguments.out)
     make_folder(out)
     scale = QUICK if arguments.quick else FULL
     lab = Laboratory(

@@ -19,6 +19,7 @@ import tyro
 
 from .. import config as settings
 from ..config import Config, ConfigError, presets
+from ..files import place
 from ..runs.folder import PLAN, holds_run, holds_search
 from ..searching import plan as plans
 from ..searching import space
@@ -99,6 +100,7 @@ def parse(argv: Sequence[str]) -> tuple[SearchOptions, Plan]:
     SystemExit
         After --help.
     """
+    argv = options.spelled(Arguments, argv)
     file = _file(argv)
     told: dict[str, Any] = plans.read(file) if file is not None else {"axes": [], "fixed": {}}
     axes, fixed = told.pop("axes"), told.pop("fixed")
@@ -126,17 +128,17 @@ def _file(argv: Sequence[str]) -> str | None:
     file = options.given(argv, "config")
     folder = options.given(argv, "show")
     if folder is not None:
-        return str(Path(folder) / PLAN)
+        return str(place(folder) / PLAN)
     folder = options.given(argv, "out")
     if file is None and folder is not None and not _is_given(argv, "search"):
-        kept = Path(folder) / PLAN
+        kept = place(folder) / PLAN
         return str(kept) if kept.is_file() else None
     return file
 
 
 def _is_given(argv: Sequence[str], name: str) -> bool:
-    """Whether an option is among the words, in any of its spellings."""
-    words = {word.partition("=")[0].replace("_", "-") for word in argv}
+    """Whether an option is among the words."""
+    words = {word.partition("=")[0] for word in argv}
     option = name.replace("_", "-")
     return not words.isdisjoint((f"--{option}", f"--no-{option}"))
 
@@ -193,7 +195,7 @@ def _search(wanted: SearchOptions, plan: Plan) -> "Search":
     from ..searching.search import Place, Search
 
     model = plan.config(plan.settings(0)).model.model
-    out = Path(wanted.show or wanted.out or f"runs/search-{model}")
+    out = place(wanted.show or wanted.out or f"runs/search-{model}")
     is_begun = holds_search(out)
     if not is_begun and holds_run(out):
         raise ConfigError(f"{out} holds a training run: give a folder of its own as --out")

@@ -9,14 +9,14 @@ import dataclasses
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import tyro
 
 from .. import datasets, models
 from ..config import Config, presets, read_toml, replace
+from ..files import place
 from ..runs.run import Run
 from ..training.fit import TrainingDiverged
 from . import options
@@ -39,9 +39,9 @@ class RunOptions:
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print nothing but errors."""
     list_models: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Print the names of the networks and stop."""
+    """Print the networks, a line each, and stop."""
     list_datasets: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Print the names of the datasets and stop."""
+    """Print the datasets, a line each, and stop."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,10 +67,11 @@ def parse(argv: Sequence[str]) -> Arguments:
     SystemExit
         After --help.
     """
+    argv = options.spelled(Arguments, argv)
     file = options.given(argv, "config")
     out = options.given(argv, "out")
     if file is None and "--resume" in argv and out is not None:
-        kept = Path(out) / "config.toml"
+        kept = place(out) / "config.toml"
         file = str(kept) if kept.is_file() else None
     settings = read_toml(file) if file is not None else {}
     for name in ("dataset", "model", "optimizer"):
@@ -80,11 +81,8 @@ def parse(argv: Sequence[str]) -> Arguments:
     config = presets.configure(settings)
     arguments = Arguments(**{field.name: getattr(config, field.name) for field in _groups()})
     parsed = options.parse(arguments, argv, _PROGRAM)
-    if parsed.model.model == "auto":
-        parsed = dataclasses.replace(
-            parsed, model=replace(parsed, {"model": config.model.model}).model
-        )
-    return parsed
+    # Their names as they are listed; "auto" is known by now.
+    return replace(parsed, {"model": config.model.model, "dataset": config.data.dataset})
 
 
 def _groups() -> tuple[dataclasses.Field[Any], ...]:
@@ -126,10 +124,6 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _list(wanted: RunOptions) -> None:
-    names: list[Callable[[], Sequence[str]]] = []
-    if wanted.list_models:
-        names.append(models.names)
-    if wanted.list_datasets:
-        names.append(datasets.names)
-    for each in names:
-        print("\n".join(each()))
+    for is_wanted, kind in ((wanted.list_models, models), (wanted.list_datasets, datasets)):
+        for name in kind.names() if is_wanted else ():
+            print(f"{name:16} {kind.about(name)}")

@@ -4,7 +4,7 @@ reads and writes it; `presets` fills in what is not given, `recipe` makes the ob
 
 from .groups import MACHINE, Config, ConfigError
 from .toml import from_tables, read_tables, read_toml, to_tables, to_toml, toml_value
-from .values import check, names, replace, to_dict
+from .values import check, meant, names, replace, to_dict
 
 __all__ = [
     "MACHINE",
@@ -12,6 +12,7 @@ __all__ = [
     "ConfigError",
     "check",
     "from_tables",
+    "meant",
     "names",
     "read_tables",
     "read_toml",

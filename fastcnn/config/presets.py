@@ -10,9 +10,10 @@ Examples
 from collections.abc import Mapping
 from typing import Any
 
-from .. import models
+from .. import datasets, models
+from ..checks import same
 from .groups import Config
-from .values import replace
+from .values import converted, replace
 
 _DEFAULT_MODELS = {"cifar10": "cifar-cnn"}  # every other dataset looks like MNIST
 
@@ -33,12 +34,16 @@ def configure(settings: Mapping[str, Any]) -> Config:
     ValueError
         If there is no such model.
     """
+    settings = {name: converted(name, value) for name, value in settings.items()}
+    if "dataset" in settings:  # one that is unknown is refused when it is loaded
+        settings["dataset"] = same(settings["dataset"], datasets.names()) or settings["dataset"]
     dataset = settings.get("dataset", "auto")
     model = settings.get("model", "auto")
-    if model == "auto":
+    if same(model, ("auto",)):
         model = _DEFAULT_MODELS.get(dataset, "mnist-baseline")
         preset = {**models.preset(model), "dataset": dataset}
     else:
+        model = models.known(model)
         preset = models.preset(model)
     if settings.get("optimizer", preset.get("optimizer", "sgd")) != preset.get("optimizer", "sgd"):
         # A rate chosen for one optimizer is ten times wrong for another.

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..files import PlaceError
+from ..files import PlaceError, place
 from .groups import Config, ConfigError
 from .values import NONE, converted, find, groups, settings_by_name, to_dict, unknown_name
 
@@ -43,7 +43,7 @@ def read_tables(path: str | Path) -> dict[str, Any]:
         If the file cannot be read or is not TOML; says which file.
     """
     try:
-        with open(path, "rb") as file:
+        with open(place(path), "rb") as file:
             return tomllib.load(file)
     except FileNotFoundError:
         raise ConfigFileError(f"there is no configuration file {path}") from None

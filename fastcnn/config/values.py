@@ -10,16 +10,31 @@ Examples
 
 import dataclasses
 import functools
+import os
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
-from ..checks import nearest
+import numpy as np
+
+from ..checks import nearest, same
 from .groups import Config, ConfigError, Limits
+
+Kind = TypeVar("Kind", bound=Config)
 
 NONE = "none"
 """What None is called in TOML, which has no word for it."""
+
+# What a setting is called in other libraries and in papers.
+_ELSEWHERE = {
+    "learning_rate": "lr", "eta": "lr", "l2": "weight_decay", "wd": "weight_decay",
+    "batch": "batch_size", "bs": "batch_size", "early_stopping": "patience",
+    "val_split": "validation", "scheduler": "schedule", "lr_scheduler": "schedule",
+    "network": "model", "arch": "model", "device": "backend", "gpu": "backend",
+    "jobs": "threads", "num_workers": "threads", "clipnorm": "clip_norm", "pretrained": "init_from",
+    "output": "out", "output_dir": "out",
+}  # fmt: skip
 
 _WORDS = {int: "a whole number", bool: "true or false", str: "a text"}
 
@@ -65,7 +80,7 @@ def to_dict(config: Config) -> dict[str, Any]:
     }
 
 
-def replace(config: Config, settings: Mapping[str, Any]) -> Config:
+def replace(config: Kind, settings: Mapping[str, Any]) -> Kind:
     """A copy of ``config`` with some settings changed.
 
     Raises
@@ -103,13 +118,19 @@ def find(name: str) -> Setting:
 
 def unknown_name(name: str, known: Sequence[str], kind: str = "setting") -> str:
     """The sentence for a name that does not exist: the nearest one, else all there are."""
-    match = nearest(name, known)
+    match = meant(name, known)
     hint = f"did you mean {match!r}?" if match else f"known are {', '.join(known)}"
     return f"there is no {kind} {name!r}; {hint}"
 
 
+def meant(name: str, known: Sequence[str]) -> str | None:
+    """The known name that somebody means who writes this one; None if there is none like it."""
+    ours = _ELSEWHERE.get(same(name, tuple(_ELSEWHERE)) or "")
+    return ours if ours in known else nearest(name, known)
+
+
 def converted(name: str, value: Any) -> Any:
-    """The value as the setting's type.
+    """The value as the setting's type; NumPy's numbers and paths are taken as Python's.
 
     Raises
     ------
@@ -120,15 +141,22 @@ def converted(name: str, value: Any) -> Any:
     choices: list[str] = []
     is_union = typing.get_origin(hint) in (types.UnionType, typing.Union)
     kinds = typing.get_args(hint) if is_union else (hint,)
+    if isinstance(value, list | tuple):
+        value = [_plain(item) for item in value]
+    value = _plain(value)
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
     if types.NoneType in kinds and value in (None, NONE):
         return None
     for kind in kinds:
         if typing.get_origin(kind) is Literal:
-            if value in typing.get_args(kind):
-                return value
-            choices.append("one of " + ", ".join(typing.get_args(kind)))
+            known = typing.get_args(kind)
+            choice = same(value, known) if isinstance(value, str) and value != "None" else None
+            if choice is not None:
+                return choice
+            choices.append("one of " + ", ".join(known))
         elif typing.get_origin(kind) is tuple:
-            if isinstance(value, list | tuple) and all(type(item) is int for item in value):
+            if isinstance(value, list) and all(type(item) is int for item in value):
                 return tuple(value)
             choices.append("a list of whole numbers")
         elif kind is types.NoneType:
@@ -142,6 +170,11 @@ def converted(name: str, value: Any) -> Any:
         else:
             choices.append(_WORDS[kind])
     raise ConfigError(f"{name} must be {' or '.join(choices)}, got {value!r}")
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and arrays as Python's."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def check(config: Config) -> None:

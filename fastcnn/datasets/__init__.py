@@ -18,6 +18,6 @@ dataset.py     the Dataset that all of them return, and the errors
 """
 
 from .dataset import DataError, Dataset, MissingDataError
-from .registry import load, names
+from .registry import about, load, names
 
-__all__ = ["DataError", "Dataset", "MissingDataError", "load", "names"]
+__all__ = ["DataError", "Dataset", "MissingDataError", "about", "load", "names"]

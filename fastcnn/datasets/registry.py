@@ -1,14 +1,21 @@
 """Which datasets there are, and where their files lie."""
 
-import difflib
 import os
 from dataclasses import replace
 from pathlib import Path
 
+from ..checks import same, unknown
+from ..files import place
 from . import cifar, digits, mnist
 from .dataset import Dataset, MissingDataError
 
-_NAMES = ("auto", "mnist", "fashion-mnist", "cifar10", "digits")
+_ABOUT = {
+    "auto": "MNIST where it is or can be downloaded, else digits",
+    "mnist": "70,000 handwritten digits, 28 x 28",
+    "fashion-mnist": "70,000 pieces of clothing in 10 classes, 28 x 28",
+    "cifar10": "60,000 photographs in 10 classes, 32 x 32 in colour",
+    "digits": "1,797 handwritten digits, 8 x 8 enlarged; part of fastcnn",
+}
 
 
 def names() -> tuple[str, ...]:
@@ -20,7 +27,12 @@ def names() -> tuple[str, ...]:
     >>> datasets.names()
     ('auto', 'mnist', 'fashion-mnist', 'cifar10', 'digits')
     """
-    return _NAMES
+    return tuple(_ABOUT)
+
+
+def about(name: str) -> str:
+    """What a dataset is, in a line."""
+    return _ABOUT[_known(name)]
 
 
 def load(
@@ -70,7 +82,7 @@ def load(
     >>> data.x_test.shape, data.y_test.shape
     ((296, 1, 28, 28), (296,))
     """
-    _check_name(name)
+    name = _known(name)
     if name == "digits":
         return digits.load()
     folder = _data_folder(data_dir)
@@ -94,28 +106,20 @@ def _load_auto(folder: Path, offline: bool, progress: bool | None) -> Dataset:
     return replace(dataset, source=f"{dataset.source.removesuffix('.')}; {why}")
 
 
-def _check_name(name: object) -> None:
+def _known(name: object) -> str:
+    """The name as it is listed: "CIFAR-10" is cifar10."""
     if not isinstance(name, str):
         raise TypeError(f"the dataset must be given by its name, a string, got {name!r}")
-    if name in _NAMES:
-        return
-    # Compared without case and signs: "CIFAR-10" and "fashion_mnist" are near their names.
-    plain = {_plain(known): known for known in _NAMES}
-    near = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.5)
-    suggestion = f"perhaps you meant {plain[near[0]]!r}; " if near else ""
-    raise ValueError(
-        f"there is no dataset {name!r}; {suggestion}the datasets are {', '.join(_NAMES)}"
-    )
-
-
-def _plain(name: str) -> str:
-    return "".join(sign for sign in name.lower() if sign.isalnum())
+    known = same(name, names())
+    if known is None:
+        raise ValueError(unknown("dataset", name, names()))
+    return known
 
 
 def _data_folder(data_dir: str | os.PathLike[str] | None) -> Path:
     chosen = data_dir if data_dir is not None else os.environ.get("FASTCNN_DATA")
     if chosen:
-        return Path(chosen).expanduser()
+        return place(chosen)
     import pooch  # 70 ms, needed only here and in downloading
 
     return Path(pooch.os_cache("fastcnn"))

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..files import place
 from ..layers import from_spec
 from .network import Network
 
@@ -119,7 +120,7 @@ def _plain(value: Any) -> Any:
 
 def write(path: str | Path, header: dict[str, Any], groups: dict[str, Arrays]) -> None:
     """Write header and arrays to `path`, all or nothing."""
-    path = Path(path)
+    path = place(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
     text = json.dumps({"format": FORMAT, "version": VERSION, **header}, default=_plain)
@@ -147,13 +148,14 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, Arrays]]:
     CheckpointError
         If the file is missing, damaged or something else.
     """
+    path = place(path)
     try:
         with open(path, "rb") as file:
             members = _members(file)
     except FileNotFoundError:
         raise CheckpointError(f"there is no file {path}") from None
     except IsADirectoryError:
-        best = Path(path) / "best.npz"
+        best = path / "best.npz"
         hint = f"; name {best}" if best.is_file() else ""
         raise CheckpointError(f"{path} cannot be read: it is a folder{hint}") from None
     except OSError as error:

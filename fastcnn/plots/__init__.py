@@ -15,7 +15,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..files import complete
+from ..files import complete, place
 from .bars import parameter_bars
 from .confusion import confusion
 from .curves import curves, overlay, side_by_side
@@ -87,7 +87,7 @@ def save(figure: "Figure", path: str | Path, dpi: int = 120) -> None:
     OSError
         If the file cannot be written.
     """
-    path = Path(path)
+    path = place(path)
     kind = path.suffix.lower().removeprefix(".")
     if kind not in FORMATS:
         raise ValueError(f"a picture's name must end with .png, .svg or .pdf, got {path}")

@@ -29,7 +29,7 @@ from kernels.images import batch as batch_kernels
 from .. import backends, datasets, training
 from ..config import Config, ConfigError, check, replace, to_toml
 from ..config.recipe import begin, make_model, make_optimizer, make_schedule, resolved
-from ..files import make_folder, write_text
+from ..files import make_folder, place, write_text
 from ..losses import CrossEntropyLoss
 from ..sequential import Sequential
 from ..training import TrainingDiverged
@@ -78,7 +78,7 @@ class Run:
         pictures: bool = True,
     ) -> None:
         self.config = config
-        self.out = Path(out) if out is not None else Path()
+        self.out = place(out) if out is not None else Path()
         self._name_folder = out is None  # once the dataset's name is known
         self._resume = resume
         self._quiet = quiet
@@ -182,7 +182,7 @@ class Run:
         """Start from another model where the settings say so."""
         path = self.config.transfer.init_from
         if path is not None:  # config.toml may be used from another folder
-            self.config = replace(self.config, {"init_from": str(Path(path).resolve())})
+            self.config = replace(self.config, {"init_from": str(place(path).resolve())})
         said = begin(self.model, self.config, self.data.class_names)
         if said:
             self._say(said)

@@ -15,6 +15,7 @@ from .. import datasets
 from ..config import MACHINE, Config, read_toml, replace, to_dict
 from ..config.recipe import resolved
 from ..datasets import Dataset
+from ..files import place
 from ..sequential import Sequential, load_model
 from ..training.history import History, Table
 from .folder import read_file, read_json
@@ -36,7 +37,7 @@ class Saved:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = place(path)
         if not self.path.exists():
             raise ValueError(f"there is no run folder or model file {self.path}")
         self.is_run = self.path.is_dir()

@@ -31,6 +31,7 @@ from ..config import (
     to_tables,
 )
 from ..config.recipe import begin, make_model, make_optimizer, make_schedule
+from ..files import place
 from ..random import generator
 from . import space
 from .space import Axis, Choice
@@ -99,7 +100,7 @@ class Plan:
         return replace(
             config,
             # A relative path would mean another file in another folder.
-            {"monitor": self.objective, "init_from": path and str(Path(path).resolve())},
+            {"monitor": self.objective, "init_from": path and str(place(path).resolve())},
         )
 
     def check(self, input_shape: tuple[int, ...], class_names: Sequence[str]) -> None:
@@ -194,7 +195,7 @@ def make(
         if name in MACHINE:
             raise ConfigError(f"{name} does not change what a trial finds and cannot be searched")
     if fixed.get("init_from"):
-        fixed = {**fixed, "init_from": str(Path(fixed["init_from"]).resolve())}
+        fixed = {**fixed, "init_from": str(place(fixed["init_from"]).resolve())}
     axes = sorted(axes, key=lambda axis: not isinstance(axis, Choice))  # as TOML will have them
     ranges = [axis.name for axis in axes if not isinstance(axis, Choice)]
     if method is None:

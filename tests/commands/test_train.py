@@ -177,7 +177,7 @@ def test_filters_take_several_numbers():
     ("argv", "sentence"),
     [
         (["--epochs", "0"], "epochs must be at least 1"),
-        (["--epoch", "3"], "perhaps you meant --epochs"),
+        (["--epoch", "3"], "there is no option --epoch; did you mean --epochs?"),
         (["--lr", "fast"], "'fast' does not fit the option --lr"),
         (["--epochs", "1.5"], "--epochs takes a whole number, got '1.5'"),
         (["--norm", "None"], "there is no value of --norm 'None'"),

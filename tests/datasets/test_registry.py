@@ -19,20 +19,27 @@ def make_mnist(data_dir) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "near"),
-    [("minst", "mnist"), ("CIFAR-10", "cifar10"), ("fashion_mnist", "fashion-mnist")],
+    [("minst", "mnist"), ("CIFAR-100", "cifar10"), ("fashion", "fashion-mnist")],
 )
 def test_unknown_name_suggests_the_nearest(wrong, near):
     with pytest.raises(ValueError) as caught:
         datasets.load(wrong)
     said = str(caught.value)
-    assert f"perhaps you meant '{near}'" in said
+    assert f"did you mean '{near}'?" in said
     assert all(name in said for name in datasets.names())
+
+
+@pytest.mark.parametrize("name", ["MNIST", "Mnist"])
+def test_case_and_signs_of_a_name_do_not_matter(name, tmp_path):
+    make_mnist(tmp_path)
+    assert datasets.load(name, tmp_path, offline=True).name == "mnist"
+    assert datasets.about("CIFAR-10") == datasets.about("cifar10")
 
 
 def test_unknown_name_near_nothing():
     with pytest.raises(ValueError) as caught:
         datasets.load("zzz")
-    assert "perhaps" not in str(caught.value)
+    assert "did you mean" not in str(caught.value)
     with pytest.raises(TypeError, match="by its name"):
         datasets.load(5)  # type: ignore[arg-type]
 

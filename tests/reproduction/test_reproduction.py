@@ -381,7 +381,7 @@ def test_list(capsys) -> None:
         (["--workers", "0"], "error: workers must be at least 1, got 0"),
         (
             ["--worker", "1"],
-            "error: unrecognized options: --worker, 1; perhaps you meant --workers",
+            "error: there is no option --worker; did you mean --workers?",
         ),
         (["S2", "--offline", "--data-dir", "nowhere"], "error: "),
     ],

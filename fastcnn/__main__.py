@@ -1,0 +1,28 @@
+"""``python -m fastcnn``: the commands there are."""
+
+import sys
+
+COMMANDS = {
+    "train": "train a named network on images",
+    "plot": "draw pictures of training runs or saved models",
+    "search": "search for settings that make a network better",
+    "reproduce": "make the experiments of the five authors again",
+}
+
+
+def main(argv: list[str]) -> int:
+    """List the commands; returns the exit code."""
+    wide = max(map(len, COMMANDS))
+    lines = [f"  python -m fastcnn.{name:{wide}}  {about}" for name, about in COMMANDS.items()]
+    told = "\n".join(["the commands, each with --help:", *lines])
+    if not argv or argv[0] in ("-h", "--help"):
+        print(told)
+        return 0
+    name = argv[0]
+    hint = f"python -m fastcnn.{name}, with a dot" if name in COMMANDS else told
+    print(f"error: {name} is not an option of python -m fastcnn; {hint}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
