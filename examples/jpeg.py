@@ -1,8 +1,8 @@
 """What JPEG costs: a copy of CIFAR-10 whose images were compressed once more.
 
 python examples/jpeg.py jpeg-data
-python -m fastcnn.train --model cifar-cnn
-python -m fastcnn.train --model cifar-cnn --data-dir jpeg-data --out jpeg
+python -m fastcnn.train --model cifar-cnn --preset tuned
+python -m fastcnn.train --model cifar-cnn --preset tuned --data-dir jpeg-data --out jpeg
 
 Where only JPEG versions of the images are at hand, what they have lost already cannot be measured,
 but a second loss of the same kind can: quality 75 with colours at half the resolution, its 8 x 8

@@ -65,6 +65,7 @@ class Sequential(Network):
         restore_best: bool | None = None,
         clip_norm: float | None = None,
         clip_mode: str = "global",
+        clip_arrays: Sequence[str] | None = None,
         augment: Augment | None = None,
         shuffle: bool = True,
         seed: int | None = None,
@@ -117,8 +118,12 @@ class Sequential(Network):
             End with the parameters of the best epoch. Default: if ``patience`` is given.
         clip_norm : float, optional
             Gradients longer than this (Euclidean norm) are scaled to it.
-        clip_mode : {"global", "array"}
-            All gradients as one vector, or each parameter array by itself.
+        clip_mode : {"global", "array", "value"}
+            All gradients as one vector, or each parameter array by itself; "value": no vector, but
+            every single number is brought between -clip_norm and clip_norm.
+        clip_arrays : sequence of str, optional
+            Names of the arrays that are clipped, such as "weight" or "0.bias"; default: all. The
+            others count for nothing in a length.
         augment : Augment, optional
             Random changes to the training images, made anew for each batch.
         shuffle : bool
@@ -171,11 +176,13 @@ class Sequential(Network):
         for option in misspelt:
             known = tuple(inspect.signature(self.train).parameters)[2:-1]
             raise TypeError(unknown("option of train", option, known))
+        arrays = None if clip_arrays is None else tuple(clip_arrays)
+        clipping = Clipping(clip_norm, clip_mode, arrays)
         return fit(
             self,
             x,
             y,
-            method=Method.of(loss, optimizer, schedule, Clipping(clip_norm, clip_mode)),
+            method=Method.of(loss, optimizer, schedule, clipping),
             passes=Passes(epochs, batch_size, shuffle, augment, seed),
             measuring=Measuring(validation, test, precise_bn, track_gradients),
             stopping=Stopping(

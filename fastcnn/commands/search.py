@@ -104,7 +104,7 @@ def parse(argv: Sequence[str]) -> tuple[SearchOptions, Plan]:
     file = _file(argv)
     told: dict[str, Any] = plans.read(file) if file is not None else {"axes": [], "fixed": {}}
     axes, fixed = told.pop("axes"), told.pop("fixed")
-    for name in ("dataset", "model", "optimizer"):  # they decide what the defaults are
+    for name in ("dataset", "model", "preset", "optimizer"):  # they decide what the defaults are
         value = options.given(argv, name)
         if value is not None:
             fixed[name] = value

@@ -74,7 +74,7 @@ def parse(argv: Sequence[str]) -> Arguments:
         kept = place(out) / "config.toml"
         file = str(kept) if kept.is_file() else None
     settings = read_toml(file) if file is not None else {}
-    for name in ("dataset", "model", "optimizer"):
+    for name in ("dataset", "model", "preset", "optimizer"):
         value = options.given(argv, name)
         if value is not None:
             settings[name] = value

@@ -30,12 +30,18 @@ _INSIDE = Limits("between 0 and 1", lambda value: 0 < value < 1)
 _FROM_0_TO_1 = Limits("between 0 and 1", lambda value: 0 <= value <= 1)
 _SEED = Limits("at least 0 and below 2**63", lambda value: 0 <= value < 2**63)
 _ALL_POSITIVE = Limits("numbers of at least 1", lambda value: value and min(value) >= 1)
+_UNITS = Limits(
+    "at least 1, each of them",
+    lambda value: value and min(value if isinstance(value, tuple) else (value,)) >= 1,
+)
+_ARRAYS = Limits("at least one name", lambda value: len(value) > 0)
 _LAYERS = Limits("at least 0", lambda value: value == "all-but-last" or value >= 0)
 
 # The default help shows an optional number as "{None}|INT"; N and X read better.
 _Count = Annotated[int | None, tyro.conf.arg(metavar="N|None")]
 _Number = Annotated[float | None, tyro.conf.arg(metavar="X|None")]
 _Counts = Annotated[tuple[int, ...] | None, tyro.conf.arg(metavar="N [N ...]|None")]
+_Units = Annotated[int | tuple[int, ...] | None, tyro.conf.arg(metavar="N [N ...]|None")]
 _Folder = Annotated[str | None, tyro.conf.arg(metavar="DIR|None")]
 
 
@@ -69,18 +75,36 @@ class DataOptions:
 
 @dataclasses.dataclass(frozen=True)
 class ModelOptions:
-    """Which network, and changes to it."""
+    """Which network, and changes to it; a network refuses what it does not have."""
 
     model: str = "auto"
     """Name of the network, see --list-models. auto: the usual one for the dataset."""
+    preset: Literal["author", "tuned"] = "author"
+    """author: the settings that the network's author wrote; tuned: with what we found better."""
     filters: Annotated[_Counts, _ALL_POSITIVE] = None
-    """Filters of each convolution, for networks that let them be chosen."""
-    hidden: Annotated[_Count, _POSITIVE] = None
-    """Units of the hidden layer, for networks that let them be chosen."""
+    """Filters of each convolution; as many numbers, as many convolutions."""
+    kernel_size: Annotated[_Count, _POSITIVE] = None
+    """Height and width of the convolutions' filters."""
+    stride: Annotated[_Count, _POSITIVE] = None
+    """Pixels from one place of the filters to the next."""
+    padding: Annotated[_Count, _NOT_NEGATIVE] = None
+    """Pixels of zeros around the input of each convolution."""
+    pool: Literal["default", "max", "average", "none"] = "default"
+    """Pooling behind each convolution."""
+    hidden: Annotated[_Units, _UNITS] = None
+    """Units of each hidden layer; as many numbers, as many layers."""
+    activation: Literal["default", "relu", "leaky-relu", "sigmoid", "tanh"] = "default"
+    """Activation behind each convolution and hidden layer."""
     dropout: Annotated[_Number, _SHARE] = None
-    """Probability of dropping a value, for networks with dropout."""
+    """Probability of dropping a value; 0: no dropout."""
     norm: Literal["default", "batch", "group", "layer", "none"] = "default"
-    """Normalisation, for networks that let it be chosen; default: the network's own."""
+    """Normalisation; default: the network's own."""
+    bn_start: Literal["default", "standard", "first-batch"] = "default"
+    """What BatchNorm's running statistics begin as: mean 0 and variance 1, or the first batch's."""
+    init: Literal["default", "he", "xavier", "normal"] = "default"
+    """How weights start; normal: with mean 0 and deviation --init-std, biases too."""
+    init_std: Annotated[_Number, _ABOVE_0] = None
+    """Standard deviation of --init normal."""
     depth: Annotated[_Count, _POSITIVE] = None
     """Layers of a densenet: 4 more than a multiple of 6."""
     growth: Annotated[_Count, _POSITIVE] = None
@@ -127,8 +151,14 @@ class TrainingOptions:
     """For --stop-gain: the gain is the mean over so many epochs."""
     clip_norm: Annotated[_Number, _ABOVE_0] = None
     """Shorten gradients longer than this."""
-    clip_mode: Literal["global", "array"] = "global"
-    """Clip by the length of all gradients together, or of each parameter array by itself."""
+    clip_mode: Literal["global", "array", "value"] = "global"
+    """Clip by the length of all gradients together, or of each array by itself, or every number."""
+    clip_arrays: Annotated[
+        tuple[Literal["weight", "bias", "gamma", "beta"], ...] | None,
+        tyro.conf.arg(metavar="NAME [NAME ...]|None"),
+        _ARRAYS,
+    ] = None
+    """Parameter arrays whose gradients are clipped: weight, bias, gamma, beta. None: all."""
     shuffle: bool = True
     """New order of the images in every epoch."""
     seed: Annotated[int, _SEED] = 42

@@ -17,6 +17,10 @@ from .values import converted, replace
 
 _DEFAULT_MODELS = {"cifar10": "cifar-cnn"}  # every other dataset looks like MNIST
 
+# A config.toml has these. One without a preset was written by version 0.1.0, whose settings of
+# every network are the tuned ones of today.
+_WRITTEN_WHOLE = {"dataset", "seed", "optimizer", "threads"}
+
 
 def configure(settings: Mapping[str, Any]) -> Config:
     """All settings: the given ones, then those of the model's preset, then the defaults.
@@ -32,21 +36,22 @@ def configure(settings: Mapping[str, Any]) -> Config:
     ConfigError
         If a setting is unknown or has a value of the wrong type.
     ValueError
-        If there is no such model.
+        If there is no such model or preset.
     """
     settings = {name: converted(name, value) for name, value in settings.items()}
     if "dataset" in settings:  # one that is unknown is refused when it is loaded
         settings["dataset"] = same(settings["dataset"], datasets.names()) or settings["dataset"]
     dataset = settings.get("dataset", "auto")
     model = settings.get("model", "auto")
+    kind = settings.get("preset", "tuned" if settings.keys() >= _WRITTEN_WHOLE else "author")
     if same(model, ("auto",)):
         model = _DEFAULT_MODELS.get(dataset, "mnist-baseline")
-        preset = {**models.preset(model), "dataset": dataset}
+        preset = {**models.preset(model, kind), "dataset": dataset}
     else:
         model = models.known(model)
-        preset = models.preset(model)
+        preset = models.preset(model, kind)
     if settings.get("optimizer", preset.get("optimizer", "sgd")) != preset.get("optimizer", "sgd"):
         # A rate chosen for one optimizer is ten times wrong for another.
         for name in ("lr", "momentum", "nesterov", "weight_decay"):
             preset.pop(name, None)
-    return replace(Config(), {**preset, **settings, "model": model})
+    return replace(Config(), {**preset, **settings, "model": model, "preset": kind})

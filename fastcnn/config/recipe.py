@@ -32,7 +32,7 @@ def make_model(config: Config, input_shape: tuple[int, ...], classes: int) -> Se
     changes = {
         name: value
         for name, value in options.items()
-        if name != "model" and value not in (None, "default")
+        if name not in ("model", "preset") and value not in (None, "default")
     }
     return models.build(
         options["model"],

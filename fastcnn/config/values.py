@@ -156,9 +156,14 @@ def converted(name: str, value: Any) -> Any:
                 return choice
             choices.append("one of " + ", ".join(known))
         elif typing.get_origin(kind) is tuple:
-            if isinstance(value, list) and all(type(item) is int for item in value):
+            item = typing.get_args(kind)[0]
+            fits, words = (
+                (lambda each: type(each) is int, "whole numbers") if item is int
+                else (typing.get_args(item).__contains__, " or ".join(typing.get_args(item)))
+            )  # fmt: skip
+            if isinstance(value, list | tuple) and all(map(fits, value)):
                 return tuple(value)
-            choices.append("a list of whole numbers")
+            choices.append(f"a list of {words}")
         elif kind is types.NoneType:
             choices.append(f'"{NONE}"')
         elif kind is float:

@@ -20,12 +20,15 @@ import numpy as np
 
 from ..checks import unknown
 from ..layers import Layer
-from ..layers.initialization import SCHEMES, draw_weight
+from ..layers.initialization import Initialization
 from ..random import generator
 from ..sequential import Sequential
 
-INITIALIZATIONS = (*SCHEMES, "small")
-_SMALL = 0.01  # standard deviation of "small"
+INITIALIZATIONS = {
+    "he": Initialization("", "he"),
+    "xavier": Initialization("", "xavier"),
+    "small": Initialization("", "normal", 0.01),
+}
 
 
 class Place(NamedTuple):
@@ -175,7 +178,7 @@ def activation_variances(
     x : array
         As `Sequential.forward` takes it.
     initialization : str
-        "he" or "xavier" (`layers.initialization.draw_weight`), or "small": normal with a standard
+        "he" or "xavier" (`layers.initialization`), or "small": normal with a standard
         deviation of 0.01.
     seed : int
         Key of the weights.
@@ -191,7 +194,7 @@ def activation_variances(
         If there is no such initialisation, or x does not fit the model.
     """
     if initialization not in INITIALIZATIONS:
-        raise ValueError(unknown("initialization", initialization, INITIALIZATIONS))
+        raise ValueError(unknown("initialization", initialization, tuple(INITIALIZATIONS)))
     fresh = copy.deepcopy(model)
     for index, layer in enumerate(fresh.layers):
         layer.initialize(seed, str(index))
@@ -206,15 +209,13 @@ def activation_variances(
 
 
 def _drawn(shape: Sequence[int], initialization: str, seed: int, path: str) -> np.ndarray:
-    numbers = generator(seed, "weights", path)
-    if initialization == "small":
-        return numbers.standard_normal(shape) * _SMALL
     if len(shape) == 2:
         fan_in, fan_out = shape
     else:
         area = math.prod(shape[2:])
         fan_out, fan_in = shape[0] * area, shape[1] * area
-    return draw_weight(numbers, tuple(shape), fan_in, fan_out, initialization)
+    numbers, start = generator(seed, "weights", path), INITIALIZATIONS[initialization]
+    return start.draw(numbers, {"weight": tuple(shape)}, fan_in, fan_out)["weight"]
 
 
 # --- predictions ----------------------------------------------------------------------------------

@@ -6,9 +6,9 @@ import numpy as np
 
 from .. import backends, checks
 from ..checks import Pair
-from . import initialization
 from .arrays import ParameterDict
 from .base import NO_GRADIENT, Layer, Shape, memory_of, seen
+from .initialization import Initialization
 from .window import check_images, check_padding, output_size, padding_before, plain
 
 
@@ -40,11 +40,13 @@ class Conv2D(Layer):
     bias : bool
         Whether a number per filter is added.
     init : str
-        How the weights start, "he" or "xavier" (`initialization.draw_weight`); the bias starts at
-        0.
+        How the weights start: "he" or "xavier", with biases of 0, or "normal", which draws the
+        biases too (`initialization.Initialization`).
     seed : int, optional
         Key of the starting weights of a layer that stands alone. A model draws them anew unless a
         seed was given here or the weights were written.
+    init_std : float, optional
+        Standard deviation of init "normal"; default 1.
 
     params: weight (out_channels, in_channels, kernel_h, kernel_w), bias (out_channels,).
 
@@ -74,6 +76,7 @@ class Conv2D(Layer):
         bias: bool = True,
         init: str = "he",
         seed: int | None = None,
+        init_std: float | None = None,
     ) -> None:
         super().__init__(checks.seed("Conv2D", seed))
         self.in_channels = checks.whole("Conv2D", "in_channels", in_channels)
@@ -82,7 +85,7 @@ class Conv2D(Layer):
         self.stride = checks.pair("Conv2D", "stride", stride)
         self.padding = check_padding("Conv2D", padding)
         self.bias = checks.flag("Conv2D", "bias", bias)
-        self.init = initialization.check_scheme("Conv2D", init)
+        self.init = Initialization("Conv2D", init, init_std)
 
     def arguments(self) -> dict[str, Any]:
         return {
@@ -92,7 +95,7 @@ class Conv2D(Layer):
             "stride": plain(self.stride),
             "padding": plain(self.padding),
             "bias": self.bias,
-            "init": self.init,
+            **self.init.arguments(),
         }
 
     def parameter_shapes(self) -> dict[str, Shape]:
@@ -101,9 +104,8 @@ class Conv2D(Layer):
 
     def initial_values(self, generator: np.random.Generator) -> dict[str, np.ndarray]:
         area = self.kernel_size[0] * self.kernel_size[1]
-        shape = self.parameter_shapes()["weight"]
         fans = self.in_channels * area, self.out_channels * area
-        return {"weight": initialization.draw_weight(generator, shape, *fans, self.init)}
+        return self.init.draw(generator, self.parameter_shapes(), *fans)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         check_images(self.name, input_shape, self.in_channels)

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from .. import backends, checks
-from . import initialization
 from .base import NO_GRADIENT, Layer, Shape, memory_of
+from .initialization import Initialization
 
 
 class Dense(Layer):
@@ -25,11 +25,13 @@ class Dense(Layer):
     bias : bool
         Whether a number per output is added.
     init : str
-        How the weights start, "he" or "xavier" (`initialization.draw_weight`); the bias starts at
-        0.
+        How the weights start: "he" or "xavier", with biases of 0, or "normal", which draws the
+        biases too (`initialization.Initialization`).
     seed : int, optional
         Key of the starting weights of a layer that stands alone. A model draws them anew unless a
         seed was given here or the weights were written.
+    init_std : float, optional
+        Standard deviation of init "normal"; default 1.
 
     params: weight (in_features, out_features), bias (out_features,).
 
@@ -55,19 +57,20 @@ class Dense(Layer):
         bias: bool = True,
         init: str = "he",
         seed: int | None = None,
+        init_std: float | None = None,
     ) -> None:
         super().__init__(checks.seed("Dense", seed))
         self.in_features = checks.whole("Dense", "in_features", in_features)
         self.out_features = checks.whole("Dense", "out_features", out_features)
         self.bias = checks.flag("Dense", "bias", bias)
-        self.init = initialization.check_scheme("Dense", init)
+        self.init = Initialization("Dense", init, init_std)
 
     def arguments(self) -> dict[str, Any]:
         return {
             "in_features": self.in_features,
             "out_features": self.out_features,
             "bias": self.bias,
-            "init": self.init,
+            **self.init.arguments(),
         }
 
     def parameter_shapes(self) -> dict[str, Shape]:
@@ -76,7 +79,7 @@ class Dense(Layer):
 
     def initial_values(self, generator: np.random.Generator) -> dict[str, np.ndarray]:
         fans = self.in_features, self.out_features
-        return {"weight": initialization.draw_weight(generator, fans, *fans, self.init)}
+        return self.init.draw(generator, self.parameter_shapes(), *fans)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 2 or input_shape[1] != self.in_features:

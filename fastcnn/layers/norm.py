@@ -38,9 +38,13 @@ class BatchNorm(Layer):
         How much the running statistics keep of what they were, from 0 to 1.
     eps : float
         Added to the variance, above 0.
+    from_first_batch : bool
+        Whether the running statistics begin as those of the first batch, instead of following it
+        from 0 and 1.
 
     params: gamma (num_features,), starts at 1; beta (num_features,), starts at 0.
-    state: running_mean (num_features,), starts at 0; running_var, starts at 1.
+    state: running_mean (num_features,), starts at 0; running_var, starts at 1; with
+    `from_first_batch` also begun (1,), which is 1 after the first batch.
 
     Raises
     ------
@@ -58,7 +62,13 @@ class BatchNorm(Layer):
 
     positional = 1
 
-    def __init__(self, num_features: int, momentum: float = 0.9, eps: float = 1e-5) -> None:
+    def __init__(
+        self,
+        num_features: int,
+        momentum: float = 0.9,
+        eps: float = 1e-5,
+        from_first_batch: bool = False,
+    ) -> None:
         super().__init__()
         self.num_features = checks.whole("BatchNorm", "num_features", num_features)
         self.momentum = checks.number(
@@ -67,15 +77,18 @@ class BatchNorm(Layer):
         self.eps = checks.number(
             "BatchNorm", "eps", eps, np.nextafter(0, 1), np.inf, "a finite number above 0"
         )
+        self.from_first_batch = checks.flag("BatchNorm", "from_first_batch", from_first_batch)
 
     def arguments(self) -> dict[str, Any]:
-        return {"num_features": self.num_features, "momentum": self.momentum, "eps": self.eps}
+        given = {"num_features": self.num_features, "momentum": self.momentum, "eps": self.eps}
+        return given | ({"from_first_batch": True} if self.from_first_batch else {})
 
     def parameter_shapes(self) -> dict[str, Shape]:
         return {"gamma": (self.num_features,), "beta": (self.num_features,)}
 
     def state_shapes(self) -> dict[str, Shape]:
-        return {"running_mean": (self.num_features,), "running_var": (self.num_features,)}
+        running = {"running_mean": (self.num_features,), "running_var": (self.num_features,)}
+        return running | ({"begun": (1,)} if self.from_first_batch else {})
 
     def initial_values(self, generator: np.random.Generator) -> dict[str, np.ndarray]:
         return {"gamma": np.ones(self.num_features), "running_var": np.ones(self.num_features)}
@@ -155,10 +168,14 @@ class BatchNorm(Layer):
 
     def update_running(self, mean: np.ndarray, variance: np.ndarray) -> None:
         """Let the running statistics follow those of a batch."""
+        momentum = self.momentum
+        if self.from_first_batch:
+            momentum *= float(self.state["begun"][0])
+            self.state["begun"][0] = 1
         for name, batch in (("running_mean", mean), ("running_var", variance)):
             running = self.state[name]
-            running *= self.momentum
-            running += (1 - self.momentum) * batch
+            running *= momentum
+            running += (1 - momentum) * batch
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         if self.recall(dy):

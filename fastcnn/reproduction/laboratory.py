@@ -48,7 +48,8 @@ class Experiment:
 
     def settings(self) -> dict[str, Any]:
         """What is given to `fastcnn.config`: the preset and the changes."""
-        return {**models.preset(self.model), "model": self.model, **self.changes}
+        preset = models.preset(self.model, self.changes.get("preset", "author"))
+        return {**preset, "model": self.model, **self.changes}
 
     def but(self, **changes: Any) -> "Experiment":
         """The experiment with further changes."""

@@ -7,7 +7,8 @@ from .sections import Section, Table, length, reached
 FOUND = Experiment(
     "cifar-cnn",
     {
-        "filters": (32, 64), "dropout": 0.498, "flip": True, "loss_reduction": "mean",
+        "preset": "tuned", "filters": (32, 64), "dropout": 0.498, "flip": True,
+        "loss_reduction": "mean",
         "optimizer": "adam", "lr": 0.00926, "weight_decay": 2.59e-4, "schedule": "onecycle",
         "clip_norm": None, "patience": None,
     },
@@ -25,11 +26,11 @@ LONGER = Experiment(
 # What it is called, experiment, test accuracy in percent that is wanted, where it comes from.
 TARGETS = (
     ("mnist-baseline", Experiment("mnist-baseline"), 98.5),
-    ("mnist-optimized, shifts of one pixel", Experiment("mnist-optimized"), 99.3),
-    ("lenet5", Experiment("lenet5", {"epochs": 50}), 98.17),
-    ("cifar-cnn, the author's settings", Experiment("cifar-cnn"), 69.43),
+    ("mnist-optimized, tuned", Experiment("mnist-optimized", {"preset": "tuned"}), 99.3),
+    ("lenet5, tuned", Experiment("lenet5", {"preset": "tuned", "epochs": 50}), 98.17),
+    ("cifar-cnn, tuned", Experiment("cifar-cnn", {"preset": "tuned"}), 69.43),
     ("cifar-cnn, what a search found (his PyTorch twin)", FOUND, 72.84),
-    ("cifar-mlp", Experiment("cifar-mlp", seeds=(42,)), 58.12),
+    ("cifar-mlp, tuned", Experiment("cifar-mlp", {"preset": "tuned"}, seeds=(42,)), 58.12),
     ("resnet20, with augmentation", Experiment("resnet20", seeds=(42,)), 90.0),
     ("resnet20, longer, with more augmentation", LONGER, 90.0),
 )

@@ -214,6 +214,7 @@ class Run:
             "batch_size": config.batch_size,
             "clip_norm": config.clip_norm,
             "clip_mode": config.clip_mode,
+            "clip_arrays": config.clip_arrays,
             "augment": self.config.augment or None,
             "shuffle": config.shuffle,
             "seed": config.seed,

@@ -100,6 +100,7 @@ def fit(
             "all layers with parameters are frozen, so there is nothing to train: freeze fewer, "
             "such as model.freeze('all-but-last')"
         )
+    method.clipping.check_arrays(tuple(model.parameters.slices))
     if passes.seed is None:
         passes = dataclasses.replace(passes, seed=model.seed)
     x, y, rows, validation = _training_data(x, y, measuring.validation, passes.seed or 0)

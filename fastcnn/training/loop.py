@@ -252,18 +252,27 @@ class TrainingLoop:
 
     def _clip(self, longest: float) -> bool:
         """Shorten long gradients; returns whether all are finite."""
-        flat, workspace = self.model.parameters, self.model.workspace
-        together = [[stretch.gradients for stretch in flat.trained()]]
-        if self.method.clipping.mode == "array":
-            together = [[flat.gradients[place]] for place in flat.trained_slices().values()]
-        for gradients in together:
+        workspace = self.model.workspace
+        for gradients in self._clipped():
             norm = math.sqrt(sum(optim_kernels.squared_norm(g, workspace) for g in gradients))
             if not math.isfinite(norm):
                 return False
-            if norm > longest:
+            if self.method.clipping.mode == "value":
+                for gradient in gradients:
+                    np.clip(gradient, -longest, longest, out=gradient)
+            elif norm > longest:
                 for gradient in gradients:
                     optim_kernels.scale_in_place(gradient, longest / norm)
         return True
+
+    def _clipped(self) -> list[list[NDArray[Any]]]:
+        """The gradients that are clipped, those together whose common length counts."""
+        flat, clipping = self.model.parameters, self.method.clipping
+        if clipping.arrays is None and clipping.mode != "array":
+            return [[stretch.gradients for stretch in flat.trained()]]
+        places = flat.trained_slices().items()
+        arrays = [flat.gradients[place] for name, place in places if clipping.includes(name)]
+        return [[array] for array in arrays] if clipping.mode == "array" else [arrays]
 
     # --- gradients over the epochs --------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import optim, schedules
+from ..checks import unknown
 from ..losses import CrossEntropyLoss
 from .augment import Augment
 from .history import Best, Pace
@@ -16,6 +17,8 @@ from .progress import Progress
 
 Arrays = tuple[NDArray[Any], NDArray[Any]]
 
+_CLIP_MODES = ("global", "array", "value")
+_USUAL_ARRAYS = ("weight", "bias", "gamma", "beta")
 _EXAMPLES = {
     "loss": "CrossEntropyLoss()",
     "optimizer": "SGD(0.01)",
@@ -26,17 +29,37 @@ _EXAMPLES = {
 
 @dataclasses.dataclass(frozen=True)
 class Clipping:
-    """How long a gradient may be: all as one vector ("global"), or each array by itself."""
+    """How long a gradient may be."""
 
     norm: float | None = None
     mode: str = "global"
+    """All as one vector, or each "array" by itself, or every single number ("value")."""
+    arrays: tuple[str, ...] | None = None
+    """Names of those that are clipped, such as "weight" or "0.bias"; None: all."""
 
     def __post_init__(self) -> None:
         """Refuse what means nothing."""
         if self.norm is not None and not self.norm > 0:
             raise ValueError(f"clip_norm must be above 0, got {self.norm!r}")
-        if self.mode not in ("global", "array"):
-            raise ValueError(f"clip_mode must be 'global' or 'array', got {self.mode!r}")
+        if self.mode not in _CLIP_MODES:
+            raise ValueError(
+                f"clip_mode must be one of {', '.join(_CLIP_MODES)}, got {self.mode!r}"
+            )
+
+    def check_arrays(self, known: tuple[str, ...]) -> None:
+        """Refuse the name of an array that no layer has."""
+        for name in self.arrays or ():
+            if name not in _USUAL_ARRAYS and not any(is_named(array, name) for array in known):
+                raise ValueError(unknown("parameter array", name, (*_USUAL_ARRAYS, *known)))
+
+    def includes(self, array: str) -> bool:
+        """Whether the gradient of an array, such as "0.bias", is clipped."""
+        return self.arrays is None or any(is_named(array, name) for name in self.arrays)
+
+
+def is_named(array: str, name: str) -> bool:
+    """Whether an array, such as "0.bias", is meant by a name, such as "bias" or "0.bias"."""
+    return array == name or array.endswith(f".{name}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -192,7 +192,7 @@ def test_filters_take_several_numbers():
         (["--patience", "3"], "patience needs images to validate on"),
         (["--threads", "100000"], "threads must be"),
         (["--optimizer", "adam", "--momentum", "0.9"], "momentum is an option of sgd"),
-        (["--model", "mnist-baseline", "--filters", "3"], "filters"),
+        (["--model", "mnist-baseline", "--depth", "3"], "no choice of 'depth'"),
         (["--config", "absent.toml"], "there is no configuration file absent.toml"),
         (["--init-from", "absent.npz"], "there is no file"),
         (["--freeze", "last"], "'last' does not fit the option --freeze N|all-but-last|None"),

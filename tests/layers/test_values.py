@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -286,6 +287,23 @@ def test_batch_norm_follows_the_batch(x: np.ndarray) -> None:
     np.testing.assert_allclose(layer.state["running_mean"].reshape(shape), 0.25 * mean, rtol=1e-5)
 
 
+@pytest.mark.parametrize("x", [IMAGES, ROWS])
+def test_batch_norm_can_begin_with_the_first_batch(x: np.ndarray) -> None:
+    layer, other = BatchNorm(x.shape[1], momentum=0.75, from_first_batch=True), x[::2] * 3 + 1
+    axes = (0, 2, 3) if x.ndim == 4 else (0,)
+    layer.forward(x, training=True)
+    np.testing.assert_allclose(layer.state["running_mean"], x.mean(axes), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(layer.state["running_var"], x.var(axes), rtol=1e-4)
+    twin = copy.deepcopy(layer)
+    for each in (layer, twin):  # a copy knows that it has begun
+        each.forward(other, training=True)
+        expected = 0.75 * x.var(axes) + 0.25 * other.var(axes)
+        np.testing.assert_allclose(each.state["running_var"], expected, rtol=1e-4)
+    layer.initialize(seed=1)
+    assert layer.state["begun"] == 0
+    assert set(BatchNorm(3).state) == {"running_mean", "running_var"}
+
+
 @pytest.mark.parametrize(
     ("layer", "x"),
     [(GroupNorm(1, 3), IMAGES), (GroupNorm(3, 3), IMAGES), (LayerNorm(3), IMAGES),
@@ -376,6 +394,21 @@ def test_xavier_initialisation() -> None:
     weight = Dense(200, 300, init="xavier").params["weight"]
     assert 0.99 * limit < weight.max() <= limit
     assert abs(weight.std() / (limit / np.sqrt(3)) - 1) < 0.05
+
+
+@pytest.mark.parametrize("make", [Conv2D, Dense])
+def test_normal_initialisation_draws_biases_too(make: Any) -> None:
+    kernel = [5] if make is Conv2D else []
+    for std in (1.0, 0.1):
+        given = {} if std == 1 else {"init_std": std}
+        layer = make(20, 2000, *kernel, init="normal", **given)
+        for array in layer.params.values():
+            assert abs(array.std() / std - 1) < 0.05 and abs(array.mean()) < 0.1 * std
+        assert layer.arguments()["init_std"] == std
+        twin = make(**layer.arguments(), seed=3)
+        assert repr(twin) == repr(layer) and twin.params["bias"].std() > 0.9 * std
+    assert make(20, 10, *kernel, bias=False, init="normal").params.keys() == {"weight"}
+    assert "init_std" not in make(20, 10, *kernel).arguments()
 
 
 def test_equal_layers_differ_and_equal_seeds_do_not() -> None:

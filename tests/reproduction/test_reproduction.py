@@ -148,8 +148,8 @@ def test_offline_reaches_the_runs(tmp_path) -> None:
 
 def test_experiment_that_cannot_run_is_named(tmp_path) -> None:
     lab = Laboratory(tmp_path, say=lambda line: None)
-    with pytest.raises(ReproductionError, match=r"^mnist-baseline,.*hidden=5.*: .*no choice of"):
-        lab.train([SMALL.but(hidden=5)])
+    with pytest.raises(ReproductionError, match=r"^mnist-baseline,.*growth=5.*: .*no choice of"):
+        lab.train([SMALL.but(growth=5)])
 
 
 def test_diverged_run_counts_as_guessing(tmp_path) -> None:

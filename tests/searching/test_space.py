@@ -142,7 +142,7 @@ def test_refused_plans(texts, options, sentence):
         (["lr=0.1,-1"], {}, "lr must be above 0, got -1"),
         (["dropout=0..2"], {}, "dropout must be at least 0 and below 1, got 2.0"),
         (["batch_size=0..8"], {}, "batch_size must be at least 1, got 0"),
-        (["filters=16+32,8"], {}, "cifar-cnn: filters must be two numbers"),
+        (["filters=16+32,8+0"], {}, "filters must be numbers of at least 1"),
         (["hidden=8,16"], {}, "cifar-cnn has no choice of 'hidden'"),
         (["momentum=0,0.9"], {"optimizer": "adam"}, "momentum is an option of sgd"),
         (["optimizer=sgd,adam", "momentum=0,0.9"], {}, "momentum is an option of sgd"),

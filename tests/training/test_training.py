@@ -167,6 +167,39 @@ def test_clipped_step(blobs, mode):
         assert moved == pytest.approx([1e-3, 1e-3], rel=1e-3)
 
 
+@pytest.mark.parametrize("mode", ["global", "array", "value"])
+def test_arrays_left_out_of_the_clip_keep_their_gradients(blobs, mode):
+    """And count for nothing in the length of the others."""
+    x, y = blobs
+    moved = []
+    for options in ({}, {"clip_norm": 1e-3, "clip_mode": mode, "clip_arrays": ["weight"]}):
+        model = line()
+        before = arrays(model)
+        model.train(x, y, optimizer=SGD(1.0), epochs=1, batch_size=60, shuffle=False, **options)
+        moved.append({name: after - before[name] for name, after in arrays(model).items()})
+    free, clipped = moved
+    np.testing.assert_array_equal(clipped["0.bias"], free["0.bias"])
+    if mode == "value":
+        np.testing.assert_allclose(
+            clipped["0.weight"], np.clip(free["0.weight"], -1e-3, 1e-3), rtol=1e-3, atol=1e-7
+        )
+    else:
+        assert np.linalg.norm(clipped["0.weight"]) == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_clipping_by_value_keeps_small_numbers(blobs):
+    x, y = blobs
+    free, clipped, before = line(), line(), arrays(line())
+    options = {"optimizer": SGD(1.0), "epochs": 1, "batch_size": 60, "shuffle": False}
+    free.train(x, y, **options)
+    gradients = {name: before[name] - after for name, after in arrays(free).items()}
+    limit = float(np.median(np.abs(gradients["0.weight"])))  # some are above, some below
+    clipped.train(x, y, clip_norm=limit, clip_mode="value", **options)
+    for name, after in arrays(clipped).items():
+        expected = before[name] - np.clip(gradients[name], -limit, limit)
+        np.testing.assert_allclose(after, expected, rtol=1e-5, atol=1e-7)
+
+
 def test_short_gradients_are_left_alone(blobs):
     x, y = blobs
     free, clipped = line(), line()
@@ -478,6 +511,7 @@ def test_far_worse_than_guessing_is_noted(blobs):
         ({"precise_bn": -1}, "precise_bn must be a whole number of at least 0, got -1"),
         ({"clip_norm": 0}, "clip_norm must be above 0"),
         ({"clip_norm": 1.0, "clip_mode": "all"}, "clip_mode must be"),
+        ({"clip_norm": 1.0, "clip_arrays": ["wieght"]}, "array 'wieght'; did you mean 'weight'"),
         ({"schedule": "cosinus"}, "there is no schedule"),
         ({"augment": Augment(shift=1)}, "augment needs uint8 images"),
     ],

@@ -86,9 +86,74 @@ def test_choices() -> None:
     assert small.output_shape((5, 1, 8, 8)) == (5, 10)
 
 
-def test_sums_for_sigmoid_start_smaller() -> None:
-    weight = models.build("lenet5").layers[0].params["weight"]
-    assert np.abs(weight).max() <= np.sqrt(6 / (25 + 150))
+def parameters(model: Sequential, kind: str) -> np.ndarray:
+    """All parameters of that name in a row."""
+    return np.concatenate([layer.params[kind].ravel() for layer in model.layers if layer.params])
+
+
+def test_lenet5_starts_as_its_author_wrote() -> None:
+    """All weights and all biases from N(0, 1)."""
+    model = models.build("lenet5")
+    for kind, count in (("weight", 61_470), ("bias", 236)):
+        values = parameters(model, kind)
+        assert values.size == count
+        assert abs(values.mean()) < 4 / np.sqrt(count)
+        assert abs(values.std() - 1) < 4 / np.sqrt(2 * count)
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_the_start_can_be_chosen(name: str) -> None:
+    top = models.build(name, init="normal", init_std=0.25).layers
+    layers = [leaf for layer in top for _, leaf in layer.leaves()]
+    weights = [layer.params["weight"].ravel() for layer in layers if "weight" in layer.params]
+    assert np.concatenate(weights).std() == pytest.approx(0.25, rel=0.02)
+    if name == "lenet5":
+        model = models.build(name, init="xavier")
+        assert np.abs(model.layers[0].params["weight"]).max() <= np.sqrt(6 / (25 + 150))
+        assert not parameters(model, "bias").any()
+
+
+def shapes(model: Sequential) -> list[Any]:
+    """What the layers are, with the sizes of their weights."""
+    return [
+        (type(layer).__name__, *layer.params.get("weight", np.empty(())).shape)
+        for layer in model.layers
+    ]
+
+
+def test_the_exercises_of_the_laboratory_are_typed() -> None:
+    """S2: 32 filters, kernel 5, 256 units, second layers, average pooling, norm, dropout."""
+    model = models.build(
+        "lab-cnn", filters=(16, 32), kernel_size=5, hidden=(256, 128), pool="average",
+        activation="tanh", norm="batch", dropout=0.5,
+    )  # fmt: skip
+    assert shapes(model) == [
+        ("Conv2D", 16, 1, 5, 5), ("BatchNorm",), ("Tanh",), ("AveragePool2D",),
+        ("Conv2D", 32, 16, 5, 5), ("BatchNorm",), ("Tanh",), ("AveragePool2D",), ("Flatten",),
+        ("Dense", 512, 256), ("Tanh",), ("Dropout",),
+        ("Dense", 256, 128), ("Tanh",), ("Dropout",), ("Dense", 128, 10),
+    ]  # fmt: skip
+    conv = models.build("lab-cnn", stride=2, padding=1).layers[0]
+    assert (conv.stride, conv.padding) == ((2, 2), (1, 1))
+
+
+def test_a_kernel_leaves_the_size_where_the_author_kept_it() -> None:
+    model = models.build("mnist-baseline", kernel_size=5, pool="none", filters=4)
+    assert model.layers[0].output_shape((1, 1, 28, 28)) == (1, 4, 28, 28)
+    assert "Pool" not in repr(model)
+
+
+def test_networks_without_convolutions_normalise_behind_dense_layers() -> None:
+    names = [kind for kind, *_ in shapes(models.build("cifar-mlp", hidden=(32, 16)))]
+    assert names == ["Flatten", *2 * ["Dense", "BatchNorm", "ReLU", "Dropout"], "Dense"]
+    assert "BatchNorm" not in repr(models.build("cifar-mlp", norm="none"))
+
+
+@pytest.mark.parametrize("name", ["resnet20", "densenet"])
+def test_blocks_with_another_activation_and_norm(name: str) -> None:
+    model = models.build(name, activation="leaky-relu", norm="group")
+    kinds = {type(layer).__name__ for top in model.layers for layer in top.family()}
+    assert {"LeakyReLU", "GroupNorm"} <= kinds and not {"ReLU", "BatchNorm"} & kinds
 
 
 # --- resnet20 -----------------------------------------------------------------------------------
@@ -240,8 +305,14 @@ def test_mistakes() -> None:
         models.preset("x")
     with pytest.raises(ValueError, match="no choice for cifar-cnn: 'filter'; did you mean 'filt"):
         models.build("cifar-cnn", filter=(1, 2))
-    with pytest.raises(ValueError, match="filters must be two numbers, such as"):
-        models.build("cifar-cnn", filters=(1, 2, 3))
+    with pytest.raises(ValueError, match="cifar-cnn: filters must be a whole number above 0"):
+        models.build("cifar-cnn", filters=(1, 2.5))
+    with pytest.raises(ValueError, match="cifar-mlp has no choice of 'filters'; those that have"):
+        models.build("cifar-mlp", filters=(1, 2))
+    with pytest.raises(ValueError, match="lenet5: there is no activation 'relo'; did you mean"):
+        models.build("lenet5", activation="relo")
+    with pytest.raises(ValueError, match="there is no preset 'best'; known are author, tuned"):
+        models.preset("lenet5", "best")
     with pytest.raises(ValueError, match="the 5x5 window does not fit into the input of shape"):
         models.build("lenet5", input_shape=(1, 8, 8))
     with pytest.raises(ValueError, match="lenet5: input_shape must be"):
