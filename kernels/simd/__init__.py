@@ -1,52 +1,60 @@
-"""Vectors of floats as values inside Numba functions, and the functions of them."""
+"""Vectors of floats as values inside Numba functions, and the functions of them.
 
-from kernels.simd.vector import (
+`vector` has the value, loads and stores; `arithmetic` and `mathematics` what is computed with it;
+`codegen` the LLVM code that they and the register tile are made of.
+"""
+
+from kernels.simd.arithmetic import (
+    exponent,
+    first_lanes,
+    fma,
+    group_totals,
+    isnan,
+    largest,
+    nearest,
+    overtakes,
+    power_of_two,
+    significand,
+    sqrt,
+    total,
+    where,
+)
+from kernels.simd.codegen import (
     F32,
     F64,
     I1,
     I8,
     I32,
     I64,
-    Intrinsic,
-    Mask,
-    Vector,
     add_pairs,
     broadcast,
     call_intrinsic,
     element_pointer,
-    exponent,
-    first_lanes,
-    fma,
-    group_totals,
-    intrinsic,
-    isnan,
-    lanes,
     lanes_below,
     lanes_of,
-    largest,
+    multiply_add,
+    read_part,
+    repeat_pair,
+    scalar_ir,
+    suffix,
+    write_part,
+)
+from kernels.simd.vector import (
+    Intrinsic,
+    Mask,
+    Vector,
+    intrinsic,
+    lanes,
     load,
     load_as,
     load_index,
     load_part,
-    multiply_add,
-    nearest,
-    overtakes,
-    power_of_two,
-    read_part,
-    repeat_pair,
-    scalar_ir,
-    significand,
     splat,
-    sqrt,
     store,
     store_index,
     store_part,
-    suffix,
-    total,
     vector_ir,
     vector_of,
-    where,
-    write_part,
 )
 
 __all__ = [

@@ -3,10 +3,10 @@
 float32 lanes are computed with polynomials, all lanes at once, to within 2 units in the last place;
 float64 lanes, which only gradient checks use, are handed one by one to the C library.
 
-    from kernels import mathematics
+    from kernels.simd import mathematics
     y = mathematics.sigmoid(load(x, i))      # inside a @jit.serial function
 
-Tests: tests/test_kernels_activation.py.
+Tests: tests/kernels/test_activation.py.
 """
 
 from typing import Any
@@ -17,20 +17,17 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from kernels import jit
-from kernels.simd.vector import (
-    I32,
-    Vector,
+from kernels.simd.arithmetic import (
     exponent,
     fma,
     isnan,
     nearest,
     power_of_two,
-    scalar_ir,
     significand,
-    splat,
-    vector_ir,
     where,
 )
+from kernels.simd.codegen import I32, scalar_ir
+from kernels.simd.vector import Vector, splat, vector_ir
 
 # exp(r) = 1 + r + r**2 * (EXP[0] + EXP[1] r + ...) for |r| <= log(2) / 2, tanh(x) = x + x**3 *
 # (TANH[0] + TANH[1] x**2 + ...) for |x| <= 0.625: least squares on Chebyshev points, weighted anew
