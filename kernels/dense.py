@@ -16,6 +16,10 @@ from kernels.shares import is_small
 from kernels.simd import lanes
 from kernels.tile import (
     TILE_ROWS,
+    Panel,
+    Rows,
+    Sums,
+    TileShape,
     copy_row,
     fill_row,
     mode_of,
@@ -48,7 +52,9 @@ def multiply_block(a, a0, steps, rows, inner, b, b0, b_step, panel_of, start, y)
     rows : (first, last); panel_of : (first column o, columns of y)
     """
     first, last = rows
+    row, step = steps
     column, columns = panel_of
+    mode = mode_of(b, columns)
     width = panel_width(b, columns)
     lane_count = vector_width(b, columns)
     vectors = (min(width, columns - column) + lane_count - 1) // lane_count
@@ -61,12 +67,12 @@ def multiply_block(a, a0, steps, rows, inner, b, b0, b_step, panel_of, start, y)
         tile_rows, repeats = (height + 1, taller) if k == 0 else (height, count - taller)
         if repeats and tile_rows:
             tiles(
-                mode_of(b, columns), tile_rows, vectors,
-                a, a0 + first * steps[0], steps[0], 0, steps[1], b, b0, b_step, inner, 1,
-                start, column, 0,
-                y, first * columns + column, columns, tail,
-                repeats, tile_rows * steps[0], 0, 0, tile_rows * columns,
-            )  # fmt: skip
+                TileShape(mode, tile_rows, vectors, tail, inner, outer=1, repeats=repeats),
+                Rows(a, a0 + first * row, m=row, i=step, o=0, r=tile_rows * row),
+                Panel(b, b0, i=b_step),
+                Sums(start, column),
+                Sums(y, first * columns + column, m=columns, r=tile_rows * columns),
+            )
         first += tile_rows * repeats
 
 

@@ -7,7 +7,17 @@ from kernels import jit
 from kernels.pool.image import pool_fours_image
 from kernels.simd import lanes, load_part, store_part
 from kernels.simd.mathematics import rectified
-from kernels.tile import TILE_ROWS, mode_of, panel_width, tile, tiles, vector_width
+from kernels.tile import (
+    TILE_ROWS,
+    Panel,
+    Rows,
+    Sums,
+    TileShape,
+    mode_of,
+    panel_width,
+    tiles,
+    vector_width,
+)
 
 
 @jit.serial
@@ -57,14 +67,17 @@ def convolve_image(
                 repeats = inside[1] - h if h == inside[0] and inside[1] > h else 1
                 row = first_row + h * stride_h
                 i, stop = rows_inside(row, 1, kernel_h, height)
+                image_at = image0 + (row + i) * row_length + first * column_step
+                y_at = y0 + h * y_steps[0] + first * y_steps[1] + o
                 tiles(
-                    mode, last - first, vectors,
-                    image, image0 + (row + i) * row_length + first * column_step,
-                    column_step, row_length, 1,
-                    packed, weights + i * inner * panel, panel, inner, stop - i, bias, o, 0,
-                    y, y0 + h * y_steps[0] + first * y_steps[1] + o, y_steps[1], tail,
-                    repeats, stride_h * row_length, 0, 0, y_steps[0],
-                )  # fmt: skip
+                    TileShape(mode, last - first, vectors, tail, inner, stop - i, repeats),
+                    Rows(
+                        image, image_at, m=column_step, o=row_length, i=1, r=stride_h * row_length
+                    ),
+                    Panel(packed, weights + i * inner * panel, i=panel),
+                    Sums(bias, o),
+                    Sums(y, y_at, m=y_steps[1], r=y_steps[0]),
+                )
                 h += repeats
 
 
@@ -90,13 +103,15 @@ def accumulate_image(
             row = first_row + i + h * stride_h
             for t in range(count):
                 first, last = inner * t // count, inner * (t + 1) // count
-                place = partial0 + (i * inner + first) * channels + o
-                tile(
-                    mode, last - first, vectors,
-                    image, image0 + row * row_length + first, 1, stride_h * row_length,
-                    column_step, dy, dy0 + h * size[1] * channels + o, channels, size[1],
-                    stop - h, partial, place, channels, partial, place, channels, lane_count,
-                )  # fmt: skip
+                image_at = image0 + row * row_length + first
+                sums = Sums(partial, partial0 + (i * inner + first) * channels + o, m=channels)
+                tiles(
+                    TileShape(mode, last - first, vectors, lane_count, size[1], stop - h),
+                    Rows(image, image_at, m=1, o=stride_h * row_length, i=column_step),
+                    Panel(dy, dy0 + h * size[1] * channels + o, i=channels),
+                    sums,
+                    sums,
+                )
 
 
 @jit.serial

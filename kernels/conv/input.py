@@ -17,6 +17,10 @@ from kernels.conv.image import convolve_image
 from kernels.jit import thread_id
 from kernels.tile import (
     TILE_ROWS,
+    Panel,
+    Rows,
+    Sums,
+    TileShape,
     add_row,
     fill_row,
     mode_of,
@@ -27,7 +31,7 @@ from kernels.tile import (
     padded_channels,
     panel_width,
     prepare,
-    tile,
+    tiles,
     vector_width,
 )
 from kernels.workspace import Workspace
@@ -148,6 +152,30 @@ def spread_row(products, width, count, kernel, stride, row, size, plane):
                         plane[place + w * stride] += products[source + w]
 
 
+@jit.serial
+def row_products(dy, dy0, size, weight, zeros, turned, products):
+    """One output row times all filters: products[tap, w] = sum over o of dy[w, o] * weight[o, tap].
+
+    Vectors run along the row. size : (pixels of the row, output channels, taps)
+    """
+    dy_w, out_channels, taps = size
+    panel, row_width = panel_width(products, dy_w), padded_channels(products, dy_w)
+    mode, lane_count = mode_of(products, dy_w), vector_width(products, dy_w)
+    count = (taps + TILE_ROWS - 1) // TILE_ROWS
+    for w in range(0, dy_w, panel):
+        pack_transposed(dy, dy0, dy_w, out_channels, w, panel, turned)
+        vectors = (min(panel, dy_w - w) + lane_count - 1) // lane_count
+        for t in range(count):
+            first, last = taps * t // count, taps * (t + 1) // count
+            tiles(
+                TileShape(mode, last - first, vectors, lane_count, inner=out_channels),
+                Rows(weight, first, m=1, i=taps),
+                Panel(turned, 0, i=panel),
+                Sums(zeros, 0),
+                Sums(products, first * row_width + w, m=row_width),
+            )
+
+
 @jit.parallel
 def _input_gradient_few(dy, weight, dx, shapes, stride, padding, zeros, turned, products, planes):
     """One iteration owns one image of dx: every window's share of it, added window by window.
@@ -158,39 +186,27 @@ def _input_gradient_few(dy, weight, dx, shapes, stride, padding, zeros, turned, 
     images, dy_h, dy_w, out_channels = dy_shape
     _, channels, kernel_h, kernel_w = weight_shape
     _, height, width, _ = dx_shape
-    window = kernel_h * kernel_w * channels
-    panel = panel_width(dx, dy_w)
-    mode, lane_count = mode_of(dx, dy_w), vector_width(dx, dy_w)
+    row_size = (dy_w, out_channels, kernel_h * kernel_w * channels)
     row_width = padded_channels(dx, dy_w)
     fill_row(zeros, 0, zeros.size)
     columns = planes.shape[1] // (height * channels)
-    tiles = (window + TILE_ROWS - 1) // TILE_ROWS
     for n in prange(images):
         me = thread_id()
         plane = planes[me]
         fill_row(plane, 0, plane.size)
         for h in range(dy_h):
             dy0 = (n * dy_h + h) * dy_w * out_channels
-            for w in range(0, dy_w, panel):
-                pack_transposed(dy, dy0, dy_w, out_channels, w, panel, turned[me])
-                vectors = (min(panel, dy_w - w) + lane_count - 1) // lane_count
-                for t in range(tiles):
-                    first, last = window * t // tiles, window * (t + 1) // tiles
-                    tile(
-                        mode, last - first, vectors, weight, first, 1, 0, window,
-                        turned[me], 0, panel, out_channels, 1, zeros, 0, 0,
-                        products[me], first * row_width + w, row_width, lane_count,
-                    )  # fmt: skip
+            row_products(dy, dy0, row_size, weight, zeros, turned[me], products[me])
             spread_row(
                 products[me], row_width, dy_w, (kernel_h, kernel_w), stride[1],
                 h * stride[0] - padding[0], (channels, height, columns), plane,
             )  # fmt: skip
         for c in range(channels):
             for row in range(height):
-                source = (c * height + row) * columns + padding[1]
-                target = (n * height + row) * width * channels + c
+                plane0 = (c * height + row) * columns + padding[1]
+                dx0 = (n * height + row) * width * channels + c
                 for w in range(width):
-                    dx[target + w * channels] = plane[source + w]
+                    dx[dx0 + w * channels] = plane[plane0 + w]
 
 
 def prefers_products(

@@ -26,7 +26,18 @@ from kernels import jit
 from kernels.pool.image import max_of_four
 from kernels.simd import lanes, load, load_part, splat, store, store_index, store_part
 from kernels.simd.mathematics import rectified
-from kernels.tile import FULL, TILE_ROWS, full_panel, pad_image, tile, tiles, transpose_block
+from kernels.tile import (
+    FULL,
+    TILE_ROWS,
+    Panel,
+    Rows,
+    Sums,
+    TileShape,
+    full_panel,
+    pad_image,
+    tiles,
+    transpose_block,
+)
 
 PLANES = 16
 
@@ -160,13 +171,14 @@ def multiply_planes(windows, filters, zeros, products, count, planes, sizes):
     rows, repeats = equal_tiles(count)
     for k in range(PLANES):
         for o in range(0, channels, panel):
+            vectors = min(panel, wide - o) // lanes(windows)
             tiles(
-                FULL, rows, min(panel, wide - o) // lanes(windows),
-                windows, k * planes[0], width, 0, 1,
-                filters, (k * panels + o) * depth, panel, depth, 1, zeros, 0, 0,
-                products, k * planes[1] + o, wide, lanes(windows),
-                repeats, rows * width, 0, 0, rows * wide,
-            )  # fmt: skip
+                TileShape(FULL, rows, vectors, lanes(windows), depth, outer=1, repeats=repeats),
+                Rows(windows, k * planes[0], m=width, i=1, o=0, r=rows * width),
+                Panel(filters, (k * panels + o) * depth, i=panel),
+                Sums(zeros, 0),
+                Sums(products, k * planes[1] + o, m=wide, r=rows * wide),
+            )
 
 
 @jit.serial
@@ -297,12 +309,14 @@ def accumulate_planes(windows, spread, sums, count, planes, sizes):
             vectors = min(panel, wide - o) // lanes(windows)
             for t in range(count_tiles):
                 first, last = depth * t // count_tiles, depth * (t + 1) // count_tiles
-                place = (k * depth + first) * wide + o
-                tile(
-                    FULL, last - first, vectors, windows, k * planes[0] + first, 1, 0, width,
-                    spread, k * planes[1] + o, wide, count, 1, sums, place, wide,
-                    sums, place, wide, lanes(windows),
-                )  # fmt: skip
+                here = Sums(sums, (k * depth + first) * wide + o, m=wide)
+                tiles(
+                    TileShape(FULL, last - first, vectors, lanes(windows), inner=count),
+                    Rows(windows, k * planes[0] + first, m=1, i=width),
+                    Panel(spread, k * planes[1] + o, i=wide),
+                    here,
+                    here,
+                )
 
 
 @jit.serial

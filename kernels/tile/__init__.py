@@ -27,11 +27,14 @@ from kernels.tile.register_tile import (
     PAIRED,
     TILE_ROWS,
     TILE_VECTORS,
+    Panel,
+    Rows,
+    Sums,
+    TileShape,
     prepare,
-    tile,
     tiles,
-    transpose_block,
 )
+from kernels.tile.transpose import transpose_block
 
 __all__ = [
     "FULL",
@@ -39,6 +42,10 @@ __all__ = [
     "PAIRED",
     "TILE_ROWS",
     "TILE_VECTORS",
+    "Panel",
+    "Rows",
+    "Sums",
+    "TileShape",
     "add_row",
     "copy_row",
     "fill_row",
@@ -54,7 +61,6 @@ __all__ = [
     "panel_width",
     "prepare",
     "sum_rows",
-    "tile",
     "tiles",
     "transpose_block",
     "use_half",

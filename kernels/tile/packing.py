@@ -8,7 +8,8 @@ scratch, one at a time: no padded copy of a whole batch ever exists.
 
 from kernels import jit
 from kernels.simd import lanes, load_part, splat, store, store_part
-from kernels.tile.register_tile import FULL, HALF, PAIRED, TILE_VECTORS, transpose_block
+from kernels.tile.register_tile import FULL, HALF, PAIRED, TILE_VECTORS
+from kernels.tile.transpose import transpose_block
 
 
 @jit.serial

@@ -6,12 +6,12 @@ for up to `TILE_ROWS` rows m and `TILE_VECTORS` vectors v, all held in registers
 complete: each step loads a few vectors of ``b``, broadcasts one number of ``a`` per row and does
 rows x vectors fused multiply-adds. Where those numbers lie is given by strides alone:
 
-    a[m, o, i] = a[a0 + m * a_m + o * a_o + i * a_i]
-    b[o, i, v] = b[b0 + (o * inner + i) * b_i + v * lanes ...]      (one vector)
-    start      = start[start0 + m * start_m + v * lanes ...]        (bias, or c itself)
-    c[m, v]    = c[c0 + m * c_m + v * lanes ...]                    (`tail` lanes of the last one)
+    a[m, o, i] = a.array[a.first + m * a.m + o * a.o + i * a.i]
+    b[o, i, v] = b.array[b.first + (o * inner + i) * b.i + v * lanes ...]     (one vector)
+    start[m, v], c[m, v]: array[first + m * .m + v * lanes ...]
+                          (start is a bias or c itself; of c's last vector `tail` lanes are written)
 
-All of this ``repeats`` times, each a_r, b_r, start_r and c_r further on in its array: a row of
+All of this ``repeats`` times, each a.r, b.r, start.r and c.r further on in its array: a row of
 equal tiles for the price of one call. The same tile serves (x and dy are N, H, W, C; packed
 weights put output channels last)
 
@@ -19,12 +19,11 @@ weights put output channels last)
     input gradient   the forward on the output's gradient with flipped, transposed weights
     weight gradient  m = (kernel column, input channel), o = output row, i = output column
     dense layers     outer = 1
-
 """
 
 import functools
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 import numba
@@ -43,7 +42,6 @@ from kernels.simd import (
     intrinsic,
     lanes_of,
     multiply_add,
-    read_part,
     repeat_pair,
     scalar_ir,
     write_part,
@@ -51,9 +49,57 @@ from kernels.simd import (
 
 TILE_ROWS = jit.target().tile_rows
 TILE_VECTORS = jit.target().tile_vectors
+FULL, HALF, PAIRED = range(3)  # how lanes are used, see `TileShape`
 
 
-FULL, HALF, PAIRED = range(3)  # how lanes are used, see `tile`
+class TileShape(NamedTuple):
+    """How large equal tiles are, and how many.
+
+    mode : FULL; HALF for vectors of half width, which hold few channels; or PAIRED, which puts
+        two products of each channel into one full vector. It needs `Rows.i` = 1, an even ``inner``
+        and b packed in pairs: b[o, i, v] and b[o, i + 1, v] side by side. In the last two modes
+        ``vectors`` is 1.
+    tail : lanes of a row's last vector that are written
+    inner, outer : steps of the sum; ``inner`` and ``repeats`` are at least 1
+    """
+
+    mode: int
+    rows: int
+    vectors: int
+    tail: int
+    inner: int
+    outer: int = 1
+    repeats: int = 1
+
+
+class Rows(NamedTuple):
+    """Operand a: a flat array, the index of its first number, and the step by each index."""
+
+    array: np.ndarray
+    first: int
+    m: int
+    i: int
+    o: int = 0
+    r: int = 0
+
+
+class Panel(NamedTuple):
+    """Operand b, likewise; whole vectors lie side by side."""
+
+    array: np.ndarray
+    first: int
+    i: int
+    r: int = 0
+
+
+class Sums(NamedTuple):
+    """Operands start and c, likewise."""
+
+    array: np.ndarray
+    first: int
+    m: int = 0
+    r: int = 0
+
 
 # Arguments of the compiled tile, in order: sizes, then operands as pointers with their strides.
 _NAMES = (
@@ -231,6 +277,7 @@ def prepare(dtype: np.dtype) -> None:
 _alive: list[Any] = []  # the code behind a symbol must not be freed
 
 
+# 21 parameters: LLVM hands pointers and numbers to a C function one by one, in registers.
 def _tile_entry(
     mode, rows, vectors, a, a_m, a_o, a_i, b, b_i, inner, outer, start, start_m, c, c_m, tail,
     repeats, a_r, b_r, start_r, c_r,
@@ -241,93 +288,41 @@ def _tile_entry(
     ))  # fmt: skip
 
 
-@intrinsic
-def tiles(
-    _, mode, rows, vectors, a, a0, a_m, a_o, a_i, b, b0, b_i, inner, outer,
-    start, start0, start_m, c, c0, c_m, tail, repeats, a_r, b_r, start_r, c_r,
-):  # fmt: skip
-    """A row of register tiles; see the module's docstring. ``inner``, ``repeats`` >= 1.
+def _numbers(context: Any, builder: Any, kind: Any, value: Any) -> dict[str, Any]:
+    """The fields of a NamedTuple; of an array and the index in it the address."""
+    found = {}
+    for k, name in enumerate(kind.fields):
+        if k >= len(kind.types):  # Numba leaves defaults out (and knows them at the end only)
+            found[name] = I64(kind.instance_class._field_defaults[name])
+        elif name == "array":
+            found[name] = builder.extract_value(value, k)
+        else:
+            number = builder.extract_value(value, k)
+            found[name] = context.cast(builder, number, kind.types[k], types.intp)
+    if "array" in found:
+        array = found.pop("array")
+        address = element_pointer(context, builder, kind.types[0], array, found.pop("first"))
+        found["address"] = address
+    return found
 
-    mode : FULL; HALF for vectors of half width, which hold few channels; or PAIRED, which puts
-        two products of each channel into one full vector. It needs a_i = 1, an even ``inner`` and
-        b packed in pairs: b[o, i, v] and b[o, i + 1, v] side by side. In the last two modes
-        ``vectors`` is 1.
+
+@intrinsic
+def tiles(_, shape, a, b, start, c):
+    """A row of register tiles; see the module's docstring.
+
+    shape : TileShape; a : Rows; b : Panel; start, c : Sums
     """
-    n = types.intp
-    signature = types.void(
-        n, n, n, a, n, n, n, n, b, n, n, n, n, start, n, n, c, n, n, n, n, n, n, n, n
-    )  # fmt: skip
+    signature = types.void(shape, a, b, start, c)
 
     def codegen(context, builder, signature, values):
-        (
-            mode_, rows_, vectors_, _, a0_, a_m_, a_o_, a_i_, _, b0_, b_i_, inner_, outer_,
-            _, start0_, start_m_, _, c0_, c_m_, tail_, *repeat,
-        ) = values  # fmt: skip
-
-        def pointer(position, offset):
-            array = signature.args[position]
-            return element_pointer(context, builder, array, values[position], offset)
-
-        arguments = [
-            mode_, rows_, vectors_, pointer(3, a0_), a_m_, a_o_, a_i_,
-            pointer(8, b0_), b_i_, inner_, outer_, pointer(13, start0_), start_m_,
-            pointer(16, c0_), c_m_, tail_, *repeat,
-        ]  # fmt: skip
+        numbers = _numbers(context, builder, shape, values[0])
+        for name, kind, value in zip(_POINTERS, (a, b, start, c), values[1:], strict=True):
+            for field, number in _numbers(context, builder, kind, value).items():
+                numbers[name if field == "address" else f"{name}_{field}"] = number
+        arguments = [numbers[name] for name in _NAMES]
         kind = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments])
-        function = cgutils.get_or_insert_function(builder.module, kind, _symbol(b.dtype))
-        builder.call(function, arguments)
+        symbol = _symbol(b.types[0].dtype)
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, symbol), arguments)
         return context.get_dummy_value()
 
     return signature, codegen
-
-
-@jit.serial
-def tile(
-    mode, rows, vectors, a, a0, a_m, a_o, a_i, b, b0, b_i, inner, outer,
-    start, start0, start_m, c, c0, c_m, tail,
-):  # fmt: skip
-    """One register tile: `tiles` without repetition."""
-    tiles(
-        mode, rows, vectors, a, a0, a_m, a_o, a_i, b, b0, b_i, inner, outer,
-        start, start0, start_m, c, c0, c_m, tail, 1, 0, 0, 0, 0,
-    )  # fmt: skip
-
-
-@intrinsic
-def transpose_block(_, source, source0, source_row, rows, columns, target, target0, target_row):
-    """Transpose a block of at most lanes x lanes: target[j, i] = source[i, j]."""
-    count = lanes_of(source.dtype)
-    vector = ir.VectorType(scalar_ir(source.dtype), count)
-    size = source.dtype.bitwidth // 8
-    n = types.intp
-
-    def codegen(context, builder, signature, arguments):
-        (_, first, step, row_count, column_count, _, target_first, target_step) = arguments
-        read = element_pointer(context, builder, source, arguments[0], first)
-        wrote = element_pointer(context, builder, target, arguments[5], target_first)
-        last_row = builder.sub(row_count, I64(1))
-
-        def load(k):
-            inside = builder.icmp_signed("<", I64(k), row_count)
-            place = builder.gep(read, [builder.mul(step, builder.select(inside, I64(k), last_row))])
-            return read_part(builder, place, vector, column_count, size)
-
-        values = [load(k) for k in range(count)]
-        mask = ir.VectorType(ir.IntType(32), count)
-        low = [k // 2 + (k % 2) * count for k in range(count)]
-        high = [k + count // 2 for k in low]
-        # Interleaving row k with row k + count/2, log2(count) times, transposes the block.
-        for _ in range(count.bit_length() - 1):
-            halves = [(values[k], values[k + count // 2]) for k in range(count // 2)]
-            values = [
-                builder.shuffle_vector(upper, lower, ir.Constant(mask, order))
-                for upper, lower in halves
-                for order in (low, high)
-            ]
-        for k, value in enumerate(values):
-            with builder.if_then(builder.icmp_signed("<", I64(k), column_count)):
-                place = builder.gep(wrote, [builder.mul(target_step, I64(k))])
-                write_part(builder, place, value, row_count, size)
-        return context.get_dummy_value()
-
-    return types.void(source, n, n, n, n, target, n, n), codegen
