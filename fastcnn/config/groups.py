@@ -58,7 +58,8 @@ class DataOptions:
     """Which images, how many, and how their pixels become numbers."""
 
     dataset: str = "auto"
-    """Name of the dataset, see --list-datasets. auto: MNIST, else the small built-in digits."""
+    """Name of the dataset, see --list-datasets; or the path of your own: a folder with a subfolder
+    of pictures per class, .npz, .csv, IDX. auto: MNIST, else the small built-in digits."""
     data_dir: _Folder = None
     """Folder with mnist/ and cifar-10-batches-bin/. None: FASTCNN_DATA or the user's cache."""
     offline: bool = False
@@ -68,7 +69,17 @@ class DataOptions:
     limit_test: Annotated[_Count, _POSITIVE] = None
     """Use only the first N test images."""
     validation: Annotated[float, _SHARE] = 0.0
-    """Share of the training images held out for validation, 0 for none."""
+    """Share of the training images held out for validation, 0 for none. Data of your own that has a
+    validation part is validated on that."""
+    test_share: Annotated[float, _INSIDE] = 0.2
+    """Share of your own images held out for the test, where they have no test part."""
+    size: Annotated[_Count, _POSITIVE] = None
+    """Scale your own images to N x N pixels. None: as they are if alike, else pictures to at most
+    64 x 64."""
+    grey: bool = False
+    """Take the colours out of your own images. Pictures that are all grey are grey without it."""
+    strict: bool = False
+    """A picture of your own that cannot be read is an error, not left out."""
     normalization: Literal["scale", "scale256", "standardize"] = "scale"
     """scale: pixel / 255; scale256: pixel / 256; standardize: mean 0, deviation 1 per channel."""
 

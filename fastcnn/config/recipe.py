@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from .. import models, optim, schedules
+from .. import datasets, models, optim, schedules
 from ..sequential import Sequential
 from .groups import Config, ConfigError
 from .values import replace
@@ -24,6 +24,21 @@ def resolved(config: Config) -> Config:
     """The settings with numbers in place of what is usual for the optimizer."""
     optimizer = make_optimizer(config)
     return replace(config, {name: getattr(optimizer, name) for name in USUAL})
+
+
+def load_data(config: Config, size: tuple[int, int] | None = None) -> datasets.Dataset:
+    """The images that the settings name, all of them; `size` (height, width) instead of theirs."""
+    options = config.data
+    return datasets.load(
+        options.dataset,
+        options.data_dir,
+        options.offline,
+        size=size or options.size,
+        grey=options.grey,
+        strict=options.strict,
+        seed=config.training.seed,
+        test_share=options.test_share,
+    )
 
 
 def make_model(config: Config, input_shape: tuple[int, ...], classes: int) -> Sequential:

@@ -12,12 +12,23 @@ idx.py         the IDX file format of MNIST
 mnist.py       MNIST and Fashion-MNIST, made of IDX files
 cifar.py       CIFAR-10, made of fixed-length records
 digits.py      1,797 small digits kept inside the package
+own/           a path instead of a name: people's own pictures and arrays
 download.py    mirrors, temporary files, readable failures
 checksums.py   is this file what it should be?
+scaling.py     images in another size, or without colours
 dataset.py     the Dataset that all of them return, and the errors
 """
 
-from .dataset import DataError, Dataset, MissingDataError
-from .registry import about, load, names
+from .dataset import DataError, Dataset, MissingDataError, title
+from .registry import about, is_path, load, names
 
-__all__ = ["DataError", "Dataset", "MissingDataError", "about", "load", "names"]
+__all__ = [
+    "DataError",
+    "Dataset",
+    "MissingDataError",
+    "about",
+    "is_path",
+    "load",
+    "names",
+    "title",
+]

@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
+
+from .scaling import bring
 
 
 class DataError(ValueError):
@@ -32,7 +35,7 @@ class Dataset:
     Attributes
     ----------
     name : str
-        "mnist", "fashion-mnist", "cifar10" or "digits" (never "auto").
+        "mnist", "fashion-mnist", "cifar10" or "digits" (never "auto"), or the path of other data.
     x_train : array
         Uint8 (train images, channels, height, width), values 0 to 255.
     y_train : array
@@ -49,6 +52,10 @@ class Dataset:
     notes : tuple[str, ...]
         Sentences a reader of results should know, for example that the files are not the official
         ones. Empty for the official data.
+    x_val, y_val : array, optional
+        Images and labels for validation, where the data has such a part.
+    held_out : bool
+        Whether the test part was chosen when the data was read, as it has none of its own.
 
     Examples
     --------
@@ -66,6 +73,25 @@ class Dataset:
     class_names: tuple[str, ...]
     source: str
     notes: tuple[str, ...] = ()
+    x_val: np.ndarray | None = field(default=None, repr=False)
+    y_val: np.ndarray | None = field(default=None, repr=False)
+    held_out: bool = False
+
+    @property
+    def title(self) -> str:
+        """The name for headings and folders: of a path, its last part."""
+        return title(self.name)
+
+    def fitted(self, shape: tuple[int, int, int]) -> "Dataset":
+        """The dataset with all images scaled to (channels, height, width), grey or in colour."""
+        changes = {}
+        for part in ("x_train", "x_test", "x_val"):
+            images = getattr(self, part)
+            if images is not None:
+                changes[part] = bring(images, shape[1:], grey=shape[0] == 1)
+                if changes[part].shape[1] == 1 and shape[0] == 3:
+                    changes[part] = np.repeat(changes[part], 3, axis=1)
+        return replace(self, **changes)
 
     def limit(self, train: int | None = None, test: int | None = None) -> "Dataset":
         """Return the dataset with only the first `train` and `test` images.
@@ -105,6 +131,20 @@ def _check_limit(part: str, count: object) -> None:
         raise TypeError(f"the limit of {part} images must be a whole number or None, got {count!r}")
     if count < 1:
         raise ValueError(f"the limit of {part} images must be at least 1, got {count}")
+
+
+def title(name: str) -> str:
+    """A dataset's name for headings and folders: of a path, its last part without its ending.
+
+    Examples
+    --------
+    >>> title("mnist"), title("/home/ada/pets.npz")
+    ('mnist', 'pets')
+    """
+    last = Path(name).name
+    for ending in (".gz", ".tar", ".npz", ".csv"):
+        last = last.removesuffix(ending)
+    return last or "data"
 
 
 def listing(items: Sequence[object]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..checks import same, unknown
 from ..files import place
-from . import cifar, digits, mnist
+from . import cifar, digits, mnist, own
 from .dataset import Dataset, MissingDataError
 
 _ABOUT = {
@@ -36,19 +36,27 @@ def about(name: str) -> str:
 
 
 def load(
-    name: str = "auto",
+    name: str | os.PathLike[str] = "auto",
     data_dir: str | os.PathLike[str] | None = None,
     offline: bool = False,
     progress: bool | None = None,
+    *,
+    size: int | tuple[int, int] | None = None,
+    grey: bool = False,
+    strict: bool = False,
+    seed: int = 42,
+    test_share: float = 0.2,
 ) -> Dataset:
-    """Load a dataset, downloading it first where its files are missing.
+    """Load a dataset, downloading it first where its files are missing; or read people's own.
 
     Parameters
     ----------
-    name : str
+    name : str or path
         "mnist", "fashion-mnist", "cifar10", "digits" (part of fastcnn, needs no files), or "auto":
         MNIST where its files are present or can be downloaded, else digits. The result's `source`
-        says which and why.
+        says which and why. Or a path: a folder with a subfolder of pictures per class (or such
+        folders called train, val and test), an .npz file, a CSV file as on Kaggle, a pair of IDX
+        files, or CIFAR's Python archive; docs/pictures.md says how each looks.
     data_dir : str or os.PathLike[str], optional
         The folder that holds mnist/, fashion-mnist/ and cifar-10-batches-bin/. None is the folder
         that the environment variable FASTCNN_DATA names, and without it the user's cache folder.
@@ -57,6 +65,17 @@ def load(
     progress : bool, optional
         Show progress bars of downloads on standard error. None shows them only where that is a
         terminal.
+    size : int or pair, optional
+        Side of the images, or (height, width), to which they are scaled. This and what follows is
+        for paths only.
+    grey : bool
+        Give up colours.
+    strict : bool
+        A picture that cannot be read is an error, not left out.
+    seed : int
+        Key of the choice of test images, where the data has no test part.
+    test_share : float
+        How many they are, as a share of each class.
 
     Returns
     -------
@@ -67,7 +86,7 @@ def load(
     Raises
     ------
     TypeError
-        The name is not a string.
+        The name is neither a string nor a path.
     ValueError
         There is no such dataset; the message names the nearest.
     MissingDataError
@@ -82,7 +101,11 @@ def load(
     >>> data.x_test.shape, data.y_test.shape
     ((296, 1, 28, 28), (296,))
     """
+    if isinstance(name, os.PathLike) or (isinstance(name, str) and is_path(name)):
+        return own.load(name, own.Reading(size, grey, strict, seed, test_share, progress))
     name = _known(name)
+    if size is not None or grey:
+        raise ValueError(f"size and grey are for images of your own, not for the dataset {name}")
     if name == "digits":
         return digits.load()
     folder = _data_folder(data_dir)
@@ -106,13 +129,24 @@ def _load_auto(folder: Path, offline: bool, progress: bool | None) -> Dataset:
     return replace(dataset, source=f"{dataset.source.removesuffix('.')}; {why}")
 
 
+def is_path(name: str) -> bool:
+    """Whether a dataset's name is the path of people's own data.
+
+    A file or folder that is called like a dataset is meant by `./NAME`.
+    """
+    return own.has_separator(name) or (same(name, names()) is None and place(name).exists())
+
+
 def _known(name: object) -> str:
     """The name as it is listed: "CIFAR-10" is cifar10."""
     if not isinstance(name, str):
-        raise TypeError(f"the dataset must be given by its name, a string, got {name!r}")
+        raise TypeError(f"the dataset must be given by its name, a string, or a path, got {name!r}")
     known = same(name, names())
     if known is None:
-        raise ValueError(unknown("dataset", name, names()))
+        hint = "; and there is no such file or folder"
+        raise ValueError(unknown("dataset", name, names()) + hint)
+            f"{unknown('dataset', name, names())}; and there is no such file or folder"
+        )
     return known
 
 

@@ -67,7 +67,7 @@ def _draw(
     """curves.png and predictions.png."""
     from .. import plots
 
-    title = f"{result['model']} on {result['dataset']}"
+    title = f"{result['model']} on {data.title}"
     if history.epochs:
         plots.save(plots.curves(history, title, best_epoch), out / "curves.png")
     order = generator(result["seed"], "pictures").permutation(len(data.x_test))[:_PICTURED]

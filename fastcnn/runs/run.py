@@ -28,7 +28,14 @@ from kernels.images import batch as batch_kernels
 
 from .. import backends, datasets, training
 from ..config import Config, ConfigError, check, replace, to_toml
-from ..config.recipe import begin, make_model, make_optimizer, make_schedule, resolved
+from ..config.recipe import (
+    begin,
+    load_data,
+    make_model,
+    make_optimizer,
+    make_schedule,
+    resolved,
+)
 from ..files import make_folder, place, write_text
 from ..losses import CrossEntropyLoss
 from ..sequential import Sequential
@@ -109,7 +116,7 @@ class Run:
             self._prepare_folder()
         self._load_data()
         if self._name_folder:
-            self.out = Path("runs") / f"{self.config.model.model}-{self.config.data.dataset}"
+            self.out = Path("runs") / f"{self.config.model.model}-{self.data.title}"
             self._prepare_folder()
         started = time.perf_counter()
         sizes = len(self.data.x_test), len(self.data.class_names)
@@ -144,9 +151,9 @@ class Run:
     def _load_data(self) -> None:
         options = self.config.data
         started = time.perf_counter()
-        data = datasets.load(options.dataset, options.data_dir, options.offline)
+        data = load_data(self.config)
         self._seconds_load = time.perf_counter() - started
-        self._say(f"dataset {data.name} loaded in {self._seconds_load:.2f} s: {data.source}")
+        self._say(f"dataset {data.title} loaded in {self._seconds_load:.2f} s: {data.source}")
         for part, x, y in (
             ("train", data.x_train, data.y_train),
             ("test", data.x_test, data.y_test),
@@ -159,15 +166,29 @@ class Run:
         ):
             if len(limit) != len(whole):
                 self._say(f"  {part:5} images before limit {len(whole):,}, after {len(limit):,}")
-        if options.validation:
+        self.data = limited
+        if data.x_val is not None:
+            self._say(f"  val   images {_shape(data.x_val)}, validated on")
+        elif options.validation:
             rows, held_out = training.split(
                 len(limited.x_train), options.validation, self.config.training.seed
             )
             self._say(f"  train images trained on {len(rows):,}, validated on {len(held_out):,}")
         for note in data.notes:
             self._say(f"note: {note}")
-        self.data = limited
         self.config = replace(self.config, {"dataset": data.name})
+
+    @property
+    def _held_out(self) -> float:
+        """Share of the training images that validation takes."""
+        return self.config.data.validation if self.data.x_val is None else 0.0
+
+    @property
+    def _validation(self) -> Any:
+        """What is validated on: images and labels, a share of those for training, or None."""
+        if self.data.x_val is not None:
+            return self.data.x_val, self.data.y_val
+        return self._held_out or None
 
     def _build(self) -> Sequential:
         """The network, for this dataset's images and classes."""
@@ -197,9 +218,9 @@ class Run:
         if kind != "standardize":
             scale = 1 / 256 if kind == "scale256" else 1 / 255
             return np.full(channels, scale, np.float32), np.zeros(channels, np.float32)
-        if self.config.data.validation:  # images held out must not take part
+        if self._held_out:  # images held out must not take part
             seed = self.config.training.seed
-            images = images[training.split(len(images), self.config.data.validation, seed)[0]]
+            images = images[training.split(len(images), self._held_out, seed)[0]]
         mean, deviation = batch_kernels.channel_moments(images)
         scale = 1 / (deviation + 1e-8)
         return (scale / 255).astype(np.float32), (-mean * scale).astype(np.float32)
@@ -248,7 +269,7 @@ class Run:
     def _images_trained(self) -> int:
         """Training images without those held out for validation."""
         count = len(self.data.x_train)
-        return count - round(count * self.config.data.validation)
+        return count - round(count * self._held_out)
 
     # --- training -----------------------------------------------------------------------------
 
@@ -285,13 +306,13 @@ class Run:
                 self.data.y_train,
                 test=(self.data.x_test, self.data.y_test),
                 epochs=config.training.epochs,
-                validation=config.data.validation or None,
+                validation=self._validation,
                 patience=config.training.patience,
                 monitor=config.training.monitor,
                 min_gain=config.training.min_gain,
                 stop_gain=config.training.stop_gain,
                 stop_gain_epochs=config.training.stop_gain_epochs,
-                restore_best=config.data.validation > 0,
+                restore_best=self._validation is not None,
                 progress=self._progress or (Progress() if self._quiet else ConsoleProgress()),
                 should_stop=should_stop,
                 checkpoint_path=path,
@@ -301,7 +322,7 @@ class Run:
         except TrainingDiverged as error:
             diverged, history = error, error.history
         result = self._result(history)
-        best = history.best_epoch if config.data.validation else None
+        best = None if self._validation is None else history.best_epoch
         results.write(
             self.out, self.model, self.data, history, result, best, pictures=self._pictures
         )

@@ -13,7 +13,7 @@ from typing import Any
 
 from .. import datasets
 from ..config import MACHINE, Config, read_toml, replace, to_dict
-from ..config.recipe import resolved
+from ..config.recipe import load_data, resolved
 from ..datasets import Dataset
 from ..files import place
 from ..sequential import Sequential, load_model
@@ -105,7 +105,7 @@ class Saved:
         """Model and dataset, for headings."""
         if not self.is_run:
             return self.model_name
-        return f"{self.model_name} on {self.config.data.dataset}"
+        return f"{self.model_name} on {datasets.title(self.config.data.dataset)}"
 
     def dataset(
         self, name: str | None = None, data_dir: str | None = None, offline: bool = False
@@ -119,26 +119,47 @@ class Saved:
         """
         if not self.is_run and name is None:
             raise ValueError(f"the model {self.path} does not say on which images: give --dataset")
-        if self.is_run:
-            options = self.config.data
-            name, data_dir = name or options.dataset, data_dir or options.data_dir
-        data = datasets.load(name or "auto", data_dir, offline)
-        if self.is_run and name == self.config.data.dataset:
-            data = data.limit(self.config.data.limit_train, self.config.data.limit_test)
+        config = self.config if self.is_run else Config()
+        if data_dir is not None:
+            config = replace(config, {"data_dir": data_dir})
+        if offline:
+            config = replace(config, {"offline": True})
+        if self.is_run and name in (None, config.data.dataset):
+            data = load_data(config)
+            data = data.limit(config.data.limit_train, config.data.limit_test)
+        else:
+            data = self._other(config, str(name))
         shape = data.x_test.shape[1:]
         if self.model.data_format == "channels_last":
             shape = (*shape[1:], shape[0])
         if self.model.input_shape not in (None, shape):
             raise ValueError(
                 f"{self.model_name} takes images of shape {self.model.input_shape}, those of "
-                f"{data.name} have {shape}"
+                f"{data.title} have {shape}"
             )
         outputs, classes = self.model.output_shape((1, *shape))[1], len(data.class_names)
         if outputs != classes:
             raise ValueError(
-                f"{self.model_name} tells {outputs} classes apart, {data.name} has {classes}"
+                f"{self.model_name} tells {outputs} classes apart, {data.title} has {classes}"
             )
         return data
+
+    def _other(self, config: Config, name: str) -> Dataset:
+        """Another dataset than the run's; people's own pictures are made to fit the model."""
+        config = replace(config, {"dataset": name, "size": None, "grey": False})
+        shape = self.image_shape
+        if shape is None or not datasets.is_path(name):
+            return load_data(config)
+        return load_data(config, size=shape[1:]).fitted(shape)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int] | None:
+        """(channels, height, width) of the images that the model takes, if it takes images."""
+        shape = self.model.input_shape
+        if shape is None or len(shape) != 3:
+            return None
+        last = self.model.data_format == "channels_last"
+        return (shape[2], shape[0], shape[1]) if last else (shape[0], shape[1], shape[2])
 
 
 def was_run_with(folder: Path, config: Config) -> bool:

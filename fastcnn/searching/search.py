@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from kernels.cores import available_cores
 
-from .. import datasets
+from ..config.recipe import load_data
 from ..files import PlaceError, make_folder, write_text
 from ..runs.folder import PLAN, holds_search
 from . import database, results, worker
@@ -107,8 +107,7 @@ class Search:
 
     def _pin_dataset(self) -> None:
         """Name the dataset that "auto" means here, and check the settings against it."""
-        base = self.plan.config(self.plan.settings(0)).data
-        data = datasets.load(base.dataset, base.data_dir, base.offline)
+        data = load_data(self.plan.config(self.plan.settings(0)))
         if all(axis.name != "dataset" for axis in self.plan.axes):
             fixed = {**self.plan.fixed, "dataset": data.name}
             self.plan = dataclasses.replace(self.plan, fixed=fixed)

@@ -1,0 +1,83 @@
+"""What lies at a path, and who reads it."""
+
+import os
+import zipfile
+from pathlib import Path
+
+from ... import files
+from ..dataset import DataError, Dataset, listing
+from . import arrays, cifar_python, folder, idx_pairs, table
+from .parts import Parts, Reading, dataset
+from .pictures import is_picture
+
+_ARCHIVES = (".tar", ".tar.gz", ".tgz")
+_TABLES = (".csv", ".csv.gz")
+
+
+def has_separator(name: str) -> bool:
+    """Whether a dataset's name can only be a path."""
+    return any(sign in name for sign in {os.sep, os.altsep or os.sep, "/"})
+
+
+def load(path: str | os.PathLike[str], reading: Reading | None = None) -> Dataset:
+    """People's own data: a folder of pictures, .npz, CSV, IDX, or CIFAR's Python version.
+
+    Raises
+    ------
+    DataError
+        If there is nothing that can be read; one sentence, which names the file.
+    """
+    place = files.place(path)
+    reading = reading or Reading()
+    try:
+        if not place.exists():
+            raise DataError(f"there is no file or folder {place}")
+        parts = _folder(place, reading) if place.is_dir() else _file(place)
+    except PermissionError as error:
+        raise DataError(f"{error.filename or place} cannot be read: {error.strerror}") from None
+    return dataset(place, parts, reading)
+
+
+def _folder(place: Path, reading: Reading) -> Parts:
+    if cifar_python.in_folder(place):
+        return cifar_python.read_folder(place)
+    images = idx_pairs.in_folder(place)
+    if images:
+        return idx_pairs.read(place, images)
+    entries = sorted(entry for entry in place.iterdir() if not entry.name.startswith("."))
+    if not any(entry.is_dir() or is_picture(entry) for entry in entries):
+        others = [entry for entry in entries if _is_readable(entry)]
+        if others:
+            raise DataError(
+                f"{place} holds no pictures, but {listing([each.name for each in others[:5]])}; "
+                f"name the file itself, such as {others[0]}"
+            )
+    return folder.read(place, reading)
+
+
+def _is_readable(path: Path) -> bool:
+    return path.name.lower().endswith((".npz", *_TABLES, *_ARCHIVES))
+
+
+def _file(place: Path) -> Parts:
+    name = place.name.lower()
+    if name.endswith(".npz"):
+        return arrays.read(place)
+    if name.endswith(_TABLES):
+        return table.read(place)
+    if name.endswith(_ARCHIVES):
+        return cifar_python.read_archive(place)
+    if idx_pairs.is_images(place):
+        return idx_pairs.read(place, [place])
+    if is_picture(place):
+        raise DataError(
+            f"{place} is a single picture, not a dataset; name the folder that has a subfolder of "
+            f"pictures per class (python -m fastcnn.predict RUN {place} tells what it shows)"
+        )
+    if zipfile.is_zipfile(place):
+        raise DataError(f"{place} is a zip file: unpack it, and name what is in it")
+    raise DataError(
+        f"{place} is of no kind that is read: a folder with a subfolder of pictures per class, "
+        f".npz, .csv, IDX files of images (...images-idx3-ubyte), or CIFAR's Python archive "
+        f"(.tar.gz)"
+    )

@@ -1,0 +1,185 @@
+"""A folder with a subfolder of pictures for each class, or such folders for train, val and test."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from ..dataset import DataError, listing
+from .cache import Gathered, gather
+from .labels import natural
+from .parts import Parts, Reading
+from .pictures import is_picture
+
+_PARTS = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+_ORDER = ("train", "val", "test")
+_NAMED = 5  # files that cannot be read, and so on, that are named one by one
+
+
+class _Listing:
+    """What lies in the folder: picture files in the order of part, class and name."""
+
+    def __init__(self, root: Path) -> None:
+        self.names: list[str] = []  # relative to the root
+        self.parts: list[str] = []
+        self.classes: list[str] = []
+        self.notes: list[str] = []
+        self._others: Counter[str] = Counter()
+        folders = _subfolders(root)
+        parts = {folder: _PARTS.get(folder.name.lower()) for folder in folders}
+        if "train" in parts.values() and _subfolders(_named(parts, "train")):
+            self._list_parts(root, parts)
+        else:
+            self._list_classes(root, root, "train", folders)
+        if self._others:
+            count = sum(self._others.values())
+            kinds = listing(sorted(self._others)[:_NAMED])
+            self.notes.append(
+                f"Left alone {_count(count, 'file')} that no picture is called like ({kinds})."
+            )
+
+    def _list_parts(self, root: Path, parts: dict[Path, str | None]) -> None:
+        for part in _ORDER:
+            folders = [folder for folder, name in parts.items() if name == part]
+            if len(folders) > 1:
+                raise DataError(f"{root}: {listing(folders)} are both the {part} part")
+            for folder in folders:
+                classes = _subfolders(folder)
+                if classes:
+                    self._list_classes(root, folder, part, classes)
+                else:
+                    self.notes.append(
+                        f"{folder} has no subfolder per class, so its pictures have no labels; it "
+                        f"is left alone (python -m fastcnn.predict RUN {folder})."
+                    )
+        others = [folder.name for folder, part in parts.items() if part is None]
+        if others:
+            self.notes.append(
+                f"{root} has train/, so its folders {listing(others)} are left alone."
+            )
+        trained = {name for name, part in zip(self.classes, self.parts, strict=True)
+                   if part == "train"}  # fmt: skip
+        for name, part in zip(self.classes, self.parts, strict=True):
+            if name not in trained:
+                raise DataError(
+                    f"{root}: the {part} part has a class {name!r} of which the training part has "
+                    f"no picture; its classes are {listing(natural(list(trained)))}"
+                )
+
+    def _list_classes(self, root: Path, above: Path, part: str, folders: list[Path]) -> None:
+        beside = sum(is_picture(entry) for entry in _entries(above))
+        if beside and not folders:
+            raise DataError(
+                f"{above} has pictures ({beside:,}) but no subfolder per class: put the "
+                f"pictures of each class in a folder that is called like the class"
+            )
+        if beside:
+            self.notes.append(
+                f"Left alone {_count(beside, 'picture')} beside the class folders of {above}."
+            )
+        for folder in folders:
+            found = sorted(self._pictures(folder))
+            if not found and part == "train":
+                self.notes.append(f"The folder {folder} has no pictures and is no class.")
+            self.names += [file.relative_to(root).as_posix() for file in found]
+            self.parts += [part] * len(found)
+            self.classes += [folder.name] * len(found)
+
+    def _pictures(self, folder: Path) -> Iterable[Path]:
+        for place, below, files in os.walk(folder, onerror=_refuse):
+            below[:] = sorted(name for name in below if not name.startswith("."))
+            for name in files:
+                file = Path(place, name)
+                if is_picture(file):
+                    yield file
+                elif not name.startswith("."):
+                    self._others[file.suffix.lower() or name] += 1
+
+
+def read(root: Path, reading: Reading) -> Parts:
+    """The pictures in a folder.
+
+    Raises
+    ------
+    DataError
+        If there are none, or of one class only, or, with `strict`, one cannot be read.
+    """
+    found = _Listing(root)
+    if not found.names:
+        raise DataError(
+            f"{root} holds no pictures: it must have a subfolder per class, with its pictures "
+            f"(PNG, JPEG, BMP, GIF, WebP, TIFF) in it"
+        )
+    names = natural(sorted(set(found.classes)))
+    if len(names) == 1:
+        raise DataError(
+            f"{root} has pictures of a single class, {names[0]!r}, so there is nothing to tell "
+            f"apart; two subfolders with pictures or more are needed"
+        )
+    gathered = gather(root, found.names, reading.shape, reading.grey, reading.progress)
+    notes = [*_unreadable(root, found, gathered, reading.strict), *found.notes]
+    kept = [i for i in range(len(found.names)) if i not in gathered.unreadable]
+    number = {name: index for index, name in enumerate(names)}
+    labels = np.array([number[found.classes[i]] for i in kept], np.int64)
+    parts = np.array([found.parts[i] for i in kept])
+    for index, name in enumerate(names):
+        if not ((labels == index) & (parts == "train")).any():
+            raise DataError(f"{root}: no training picture of the class {name!r} can be read")
+    # Pictures of one part follow one another, so these are views, mapped from the disk like all.
+    ends = {part: np.flatnonzero(parts == part) for part in _ORDER if (parts == part).any()}
+    slices = {part: slice(rows[0], rows[-1] + 1) for part, rows in ends.items()}
+    channels = {1: "grey", 3: "in colour"}[gathered.images.shape[1]]
+    height, width = gathered.images.shape[2:]
+    return Parts(
+        images={part: gathered.images[rows] for part, rows in slices.items()},
+        labels={part: labels[rows] for part, rows in slices.items()},
+        class_names=tuple(names),
+        source=f"{len(kept):,} pictures of {len(names)} classes from {root}, {height} x {width}, "
+        f"{channels}; {gathered.note}.",
+        notes=tuple(notes),
+    )
+
+
+def _unreadable(root: Path, found: _Listing, gathered: Gathered, strict: bool) -> tuple[str, ...]:
+    """A note that names the pictures left out."""
+    wrong = [f"{root / found.names[i]}: {why}" for i, why in sorted(gathered.unreadable.items())]
+    if not wrong:
+        return ()
+    if strict:
+        others = f" (and {len(wrong) - 1:,} more)" if len(wrong) > 1 else ""
+        raise DataError(f"{wrong[0]}{others}; without --strict such pictures are left out")
+    more = f"; and {len(wrong) - _NAMED:,} more" if len(wrong) > _NAMED else ""
+    return (
+        f"Left out {_count(len(wrong), 'picture')} that cannot be read: "
+        f"{'; '.join(wrong[:_NAMED])}{more}.",
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _named(parts: dict[Path, str | None], wanted: str) -> Path:
+    return next(folder for folder, part in parts.items() if part == wanted)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        _refuse(error)
+        raise
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return [each for each in _entries(folder) if each.is_dir() and not each.name.startswith(".")]
+
+
+def _refuse(error: OSError) -> None:
+    raise DataError(f"{error.filename} cannot be read: {error.strerror or error}") from None

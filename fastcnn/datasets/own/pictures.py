@@ -1,0 +1,108 @@
+"""One picture file as pixels: upright, 8 bits, without transparency, of the size asked for."""
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+# The plugins of WebP and TIFF are imported by Pillow when asked for, which threads must not do.
+from PIL import Image, ImageOps, TiffImagePlugin, WebPImagePlugin
+
+SUFFIXES = frozenset((
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm",
+    ".pgm", ".pbm",
+))  # fmt: skip
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+_PLUGINS = (TiffImagePlugin, WebPImagePlugin)
+_ORIENTATION = 0x0112  # EXIF
+_LYING = (5, 6, 7, 8)  # its values for which height and width change places
+
+Size = tuple[int, int]
+
+
+class UnreadableError(ValueError):
+    """A file that is no picture, or a damaged one; the message says why and names no file."""
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is called like a picture that is meant to be seen."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def size_of(path: Path) -> Size:
+    """(height, width) of an upright picture, from its header alone."""
+    with _opened(path) as image:
+        width, height = image.size
+        return (width, height) if image.getexif().get(_ORIENTATION) in _LYING else (height, width)
+
+
+def read(path: Path, size: Size | None = None, grey: bool = False) -> np.ndarray:
+    """The pixels of a picture, uint8 (height, width, 3), or (height, width, 1) if `grey`.
+
+    It is turned upright as its EXIF data says; transparent parts become white; 16-bit values are
+    divided by 257; of an animation the first frame is taken. With a `size` it is scaled to it as
+    a whole, whatever its proportions.
+
+    Raises
+    ------
+    UnreadableError
+        If it cannot be read.
+    """
+    with _opened(path) as image:
+        if size is not None:  # a JPEG is decoded at a half, a quarter or an eighth where that does
+            image.draft(None, (2 * size[1], 2 * size[0]))
+        upright = ImageOps.exif_transpose(image)
+        plain = _eight_bits(upright).convert("L" if grey else "RGB")
+        if size is not None:
+            plain = plain.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        return np.array(plain).reshape(plain.height, plain.width, -1)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Without more than 8 bits per value, and on white where it was transparent."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+        values = np.asarray(image).astype(np.uint32)
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise UnreadableError("its pixels are 32-bit numbers, of which nobody says what is white")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image)
+    return image
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The picture in a file, whatever the file's name says."""
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            yield image
+    except UnreadableError:
+        raise
+    except Exception as error:  # decoders of damaged files raise whatever they come upon
+        raise UnreadableError(_reason(error)) from None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "it is no picture in a format that is read"
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return "it has more pixels than a picture needs"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return f"it is damaged ({error or type(error).__name__})".replace("\n", " ")
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Pillow's warnings about odd files are not for people who have a thousand of them.
+
+    For the main thread, around all reading: filters of warnings belong to the process.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield

@@ -1,0 +1,344 @@
+"""A folder of pictures per class: what is read, what is left out, and the cache."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fastcnn import datasets
+from fastcnn.datasets.own import cache, parts, pictures
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """The user's cache, away from that of whoever runs the tests."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "users-cache"))
+
+
+def picture(path: Path, colour=(200, 10, 60), size=(20, 16), mode="RGB", **options) -> Path:
+    """A picture of one colour; `size` is (width, height)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).convert(mode).save(path, **options)
+    return path
+
+
+def pets(root: Path, counts=(("cat", 6), ("dog", 6)), **options) -> Path:
+    for index, (name, count) in enumerate(counts):
+        for number in range(count):
+            picture(root / name / f"{number}.png", (10 + 40 * index, number, 90), **options)
+    return root
+
+
+def test_every_format_and_mode_is_read(tmp_path):
+    root = tmp_path / "mixed"
+    for ending in ("png", "jpg", "bmp", "gif", "webp", "tif"):
+        picture(root / "red" / f"a.{ending}", (250, 0, 0))
+        picture(root / "green" / f"a.{ending.upper()}", (0, 250, 0))
+    for mode in ("L", "1", "P", "LA", "RGBA"):
+        picture(root / "grey" / f"{mode}.png", (250, 250, 250), mode=mode)
+    Image.fromarray(np.full((9, 9), 65000, np.uint16)).save(root / "grey" / "deep.png")
+    data = datasets.load(root, size=12)
+    assert data.class_names == ("green", "grey", "red")
+    assert data.x_train.shape[1:] == (3, 12, 12) and data.x_train.dtype == np.uint8
+    assert len(data.x_train) + len(data.x_test) == 18
+    assert not any("cannot be read" in note for note in data.notes)
+    for x, y in zip(data.x_train, data.y_train, strict=True):
+        red, green = x[0].mean() > 128, x[1].mean() > 128
+        assert (red, green) == [(False, True), (True, True), (True, False)][y]
+
+
+def test_pixels_are_those_of_the_file(tmp_path):
+    values = np.random.default_rng(1).integers(0, 256, (9, 7, 3), np.uint8)
+    for name in ("a", "b"):
+        for number in range(3):
+            (tmp_path / "set" / name).mkdir(parents=True, exist_ok=True)
+            image = Image.fromarray(values if name == "a" else 255 - values)
+            image.save(tmp_path / "set" / name / f"{number}.png")
+    data = datasets.load(tmp_path / "set")
+    for x, y in zip(data.x_train, data.y_train, strict=True):
+        np.testing.assert_array_equal(x.transpose(1, 2, 0), 255 - values if y else values)
+
+
+def test_sixteen_bits_palette_transparency_and_rotation(tmp_path):
+    deep = np.array([[0, 257, 65535, 32896]], np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    np.testing.assert_array_equal(
+        pictures.read(tmp_path / "deep.png", grey=True)[0, :, 0], [0, 1, 255, 128]
+    )
+    clear = np.zeros((1, 2, 4), np.uint8)
+    clear[0, 1] = (10, 20, 30, 255)
+    Image.fromarray(clear).save(tmp_path / "clear.png")
+    np.testing.assert_array_equal(
+        pictures.read(tmp_path / "clear.png"), [[[255, 255, 255], [10, 20, 30]]]
+    )
+    lying = Image.fromarray(np.arange(6, dtype=np.uint8).reshape(2, 3) * 40)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise by a quarter
+    lying.save(tmp_path / "lying.png", exif=exif)
+    upright = pictures.read(tmp_path / "lying.png", grey=True)[..., 0]
+    np.testing.assert_array_equal(upright, np.rot90(np.asarray(lying), -1))
+    assert pictures.size_of(tmp_path / "lying.png") == (3, 2)
+
+
+def test_grey_or_colour_is_found(tmp_path):
+    root = pets(tmp_path / "pets", mode="L")
+    assert datasets.load(root).x_train.shape[1:] == (1, 16, 20)
+    picture(root / "cat" / "colour.jpg")
+    assert datasets.load(root).x_train.shape[1] == 3
+    assert datasets.load(root, grey=True).x_train.shape[1] == 1
+
+
+def test_grey_pictures_saved_in_colour_are_grey(tmp_path):
+    for name in "ab":
+        for number in range(2):
+            picture(tmp_path / "set" / name / f"{number}.png", (7, 7, 7))
+    assert datasets.load(tmp_path / "set").x_train.shape[1] == 1
+
+
+@pytest.mark.parametrize(
+    ("sizes", "wanted"),
+    [
+        ([(20, 16)] * 4, (16, 20)),
+        ([(20, 16), (40, 50), (24, 20), (16, 20)], (22, 22)),
+        ([(300, 200)] * 4, (64, 64)),
+    ],
+)
+def test_size_unless_asked_for(tmp_path, sizes, wanted):
+    for number, size in enumerate(sizes):
+        picture(tmp_path / "set" / "ab"[number % 2] / f"{number}.png", size=size)
+    assert datasets.load(tmp_path / "set").x_train.shape[2:] == wanted
+    assert datasets.load(tmp_path / "set", size=30).x_train.shape[2:] == (30, 30)
+
+
+def test_broken_pictures_are_named_and_left_out(tmp_path):
+    root = pets(tmp_path / "pets")
+    whole = (root / "cat" / "0.png").read_bytes()
+    (root / "cat" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (root / "dog" / "empty.jpg").write_bytes(b"")
+    (root / "dog" / "text.gif").write_text("no picture")
+    data = datasets.load(root)
+    assert len(data.x_train) + len(data.x_test) == 12
+    note = next(note for note in data.notes if "cannot be read" in note)
+    assert "3 pictures" in note
+    assert all(name in note for name in ("cut.png", "empty.jpg", "text.gif"))
+    with pytest.raises(datasets.DataError, match=r"cut\.png.*2 more.*--strict"):
+        datasets.load(root, strict=True)
+
+
+def test_parts_by_folder(tmp_path):
+    root = tmp_path / "pets"
+    for part, count in (("Train", 5), ("valid", 2), ("test", 3)):
+        pets(root / part, (("cat", count), ("dog", count)))
+    picture(root / "other" / "x.png")
+    data = datasets.load(root)
+    assert [len(data.y_train), len(data.y_val), len(data.y_test)] == [10, 4, 6]
+    assert not data.held_out
+    assert any("other" in note for note in data.notes)
+    np.testing.assert_array_equal(data.y_val, [0, 0, 1, 1])
+    assert data.x_val.base is not None  # mapped from the disk, not copied
+
+
+def test_test_pictures_without_labels_are_left_alone(tmp_path):
+    root = tmp_path / "pets"
+    pets(root / "train")
+    picture(root / "test" / "1.png")
+    data = datasets.load(root)
+    assert data.held_out and len(data.y_train) + len(data.y_test) == 12
+    assert any("no labels" in note for note in data.notes)
+
+
+def test_classes_called_by_numbers_are_in_their_order(tmp_path):
+    root = pets(tmp_path / "set", [(name, 2) for name in ("10", "9", "1")])
+    assert datasets.load(root).class_names == ("1", "9", "10")
+
+
+def test_split_is_stratified_and_keyed(tmp_path):
+    labels = np.repeat([0, 1, 2, 3], [50, 20, 4, 1])
+    train, test = parts.stratified(labels, 0.2, 42)
+    np.testing.assert_array_equal(np.bincount(labels[test], minlength=4), [10, 4, 1, 0])
+    np.testing.assert_array_equal(np.sort(np.concatenate([train, test])), np.arange(75))
+    again = parts.stratified(labels, 0.2, 42)
+    np.testing.assert_array_equal(again[1], test)
+    assert not np.array_equal(parts.stratified(labels, 0.2, 43)[1], test)
+
+
+def reads(monkeypatch) -> list[Path]:
+    """The files that are decoded from now on."""
+    read, decode = [], pictures.read
+    monkeypatch.setattr(
+        pictures, "read", lambda path, *rest: (read.append(path), decode(path, *rest))[1]
+    )
+    return read
+
+
+def test_the_second_start_reads_the_cache(tmp_path, monkeypatch):
+    root = pets(tmp_path / "pets")
+    read = reads(monkeypatch)
+    first = datasets.load(root)
+    assert len(read) == 12
+    second = datasets.load(root)
+    assert len(read) == 12
+    np.testing.assert_array_equal(first.x_train, second.x_train)
+    assert (tmp_path / ".pets.fastcnn").is_dir()
+    datasets.load(root, size=10)
+    datasets.load(root)
+    assert len(read) == 24  # the other size has a cache of its own
+
+
+@pytest.mark.parametrize("change", ["new", "gone", "other", "touched", "renamed"])
+def test_the_cache_notices_changes(tmp_path, monkeypatch, change):
+    root = pets(tmp_path / "pets")
+    datasets.load(root)
+    read = reads(monkeypatch)
+    file = root / "cat" / "0.png"
+    if change == "new":
+        picture(root / "cat" / "new.png")
+    elif change == "gone":
+        file.unlink()
+    elif change == "other":
+        picture(file, (9, 9, 9), size=(20, 16))
+    elif change == "touched":
+        os.utime(file, ns=(1, 1))
+    else:
+        file.rename(root / "dog" / "moved.png")
+    data = datasets.load(root)
+    assert len(read) == len(data.x_train) + len(data.x_test)
+    assert len(list((tmp_path / ".pets.fastcnn").iterdir())) == 2  # the old one is gone
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "json", "shape"])
+def test_a_damaged_cache_is_made_anew(tmp_path, damage):
+    root = pets(tmp_path / "pets")
+    before = datasets.load(root)
+    (pixels,) = (tmp_path / ".pets.fastcnn").glob("*.u8")
+    (about,) = (tmp_path / ".pets.fastcnn").glob("*.json")
+    if damage == "cut":
+        pixels.write_bytes(pixels.read_bytes()[:-1])
+    elif damage == "flipped":
+        content = bytearray(pixels.read_bytes())
+        content[100] ^= 1
+        pixels.write_bytes(content)
+    elif damage == "json":
+        about.write_text("{")
+    else:
+        about.write_text(json.dumps(json.loads(about.read_text()) | {"shape": [1, 2]}))
+    np.testing.assert_array_equal(datasets.load(root).x_train, before.x_train)
+
+
+def test_where_the_folder_cannot_be_written_the_users_cache_is(tmp_path, monkeypatch):
+    root = pets(tmp_path / "pets")
+    make_folder = cache.make_folder
+
+    def refuse(folder):
+        if folder.parent == tmp_path:
+            raise cache.PlaceError("read-only")
+        make_folder(folder)
+
+    monkeypatch.setattr(cache, "make_folder", refuse)
+    data = datasets.load(root)
+    assert "users-cache" in data.source
+    read = reads(monkeypatch)
+    datasets.load(root)
+    assert read == []
+
+
+@pytest.mark.parametrize("error", [cache.PlaceError("no"), OSError(28, "No space left on device")])
+def test_without_any_place_the_pictures_stay_in_memory(tmp_path, monkeypatch, error):
+    root = pets(tmp_path / "pets")
+    kept = datasets.load(root).x_train
+    (tmp_path / ".pets.fastcnn").rename(tmp_path / "away")
+
+    def refuse(_folder):
+        raise error
+
+    monkeypatch.setattr(cache, "make_folder", refuse)
+    data = datasets.load(root)
+    np.testing.assert_array_equal(data.x_train, kept)
+    assert "memory" in data.source or "not kept" in data.source
+
+
+def test_large_parts_are_mapped_not_copied(tmp_path, monkeypatch):
+    root = pets(tmp_path / "pets", (("cat", 30), ("dog", 30)))
+    small = datasets.load(root)
+    monkeypatch.setattr(parts, "_MAX_MEMORY", 0)
+    large = datasets.load(root)
+    assert isinstance(large.x_train.base, np.memmap)
+    np.testing.assert_array_equal(large.x_train, small.x_train)
+    np.testing.assert_array_equal(large.x_test, small.x_test)
+
+
+def empty(root):
+    root.mkdir()
+
+
+def single(root):
+    pets(root, (("cat", 3),))
+
+
+def flat(root):
+    picture(root / "1.png")
+
+
+def all_broken(root):
+    for name in "ab":
+        (root / name).mkdir(parents=True)
+        (root / name / "x.png").write_bytes(b"no")
+
+
+def unknown_in_test(root):
+    pets(root / "train")
+    pets(root / "test", (("cat", 1), ("horse", 1)))
+
+
+def one_each(root):
+    pets(root, (("cat", 1), ("dog", 1)))
+
+
+def csv_inside(root):
+    root.mkdir()
+    (root / "train.csv").write_text("label,p0\n")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (empty, "holds no pictures"),
+        (single, "a single class, 'cat'"),
+        (flat, r"has pictures \(1\) but no subfolder"),
+        (all_broken, "none of the pictures can be read"),
+        (unknown_in_test, "'horse' of which the training part has no picture"),
+        (one_each, "no class with two of them"),
+        (csv_inside, r"name the file itself, such as .*train\.csv"),
+    ],
+)
+def test_what_cannot_be_read_is_answered_in_a_sentence(tmp_path, make, words):
+    make(tmp_path / "set")
+    with pytest.raises(datasets.DataError, match=words):
+        datasets.load(tmp_path / "set")
+
+
+def test_no_permission_is_answered(tmp_path, monkeypatch):
+    root = pets(tmp_path / "pets")
+    iterdir = Path.iterdir
+
+    def refuse(self):
+        if self == root:
+            raise PermissionError(13, "Permission denied", str(self))
+        return iterdir(self)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(datasets.DataError, match=r"pets cannot be read: Permission denied"):
+        datasets.load(root)
+
+
+def test_hidden_and_other_files_are_no_pictures(tmp_path):
+    root = pets(tmp_path / "pets")
+    (root / "cat" / "._0.png").write_bytes(b"resource fork")
+    (root / "cat" / "Thumbs.db").write_bytes(b"x")
+    (root / ".git").mkdir()
+    data = datasets.load(root)
+    assert len(data.x_train) + len(data.x_test) == 12
+    assert any(".db" in note for note in data.notes)
