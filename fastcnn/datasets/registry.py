@@ -145,8 +145,6 @@ def _known(name: object) -> str:
     if known is None:
         hint = "; and there is no such file or folder"
         raise ValueError(unknown("dataset", name, names()) + hint)
-            f"{unknown('dataset', name, names())}; and there is no such file or folder"
-        )
     return known
 
 

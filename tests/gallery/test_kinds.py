@@ -50,7 +50,7 @@ def dataset(name: str) -> Dataset:
 
 @pytest.fixture(autouse=True)
 def _no_files(monkeypatch):
-    monkeypatch.setattr(fastcnn.runs.saved.datasets, "load", lambda name, *_: dataset(name))
+    monkeypatch.setattr(fastcnn.runs.saved.datasets, "load", lambda name, *_, **__: dataset(name))
 
 
 @pytest.fixture(scope="module")
