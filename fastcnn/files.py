@@ -25,24 +25,58 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+_unfinished: set[Path] = set()
+
+
+@contextlib.contextmanager
+def passing(path: Path) -> Iterator[Path]:
+    """A file that is removed at the end of this block, or by `remove_unfinished`."""
+    _unfinished.add(path)
+    try:
+        yield path
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        _unfinished.discard(path)
+
+
+def remove_unfinished() -> None:
+    """Remove what is half-written: for a process that ends without leaving its blocks."""
+    for path in tuple(_unfinished):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
 @contextlib.contextmanager
 def complete(path: Path) -> Iterator[Path]:
     """A temporary place beside `path` for what becomes that file once it is complete.
+
+    It is on the disk before it takes the place of an older one.
 
     Raises
     ------
     OSError
         If it cannot be written: a sentence that names `path`.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(f"{path} cannot be written: {error.strerror or error}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    with passing(path.with_name(f".{path.name}.{os.getpid()}.tmp")) as temporary:
+        try:
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+            _sync_folder(path.parent)
+        except OSError as error:
+            raise OSError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let the names in a folder survive a power cut; some systems open no folders."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def make_folder(folder: Path) -> None:

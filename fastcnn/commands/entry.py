@@ -1,12 +1,13 @@
-"""How the command lines start: Ctrl-C is answered from the first moment, imports included."""
+"""How the command lines start: what may happen at any moment, imports included, is answered here.
+
+Signals end the work in one line, a stream that cannot be written does not end it.
+"""
 
 import importlib
-import os
-import signal
 import sys
 from collections.abc import Sequence
 
-_INTERRUPTED = 128 + signal.SIGINT
+from . import interrupt, streams
 
 
 def run(command: str, argv: Sequence[str] | None = None) -> int:
@@ -19,15 +20,11 @@ def run(command: str, argv: Sequence[str] | None = None) -> int:
     argv : sequence of str, optional
         The options; default: those of this process.
     """
-    before = signal.signal(signal.SIGINT, _leave)
-    try:
+    with streams.lasting() as out, interrupt.answered("interrupted before the work began"):
         module = importlib.import_module(f".{command}", __package__)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    return module.main(sys.argv[1:] if argv is None else argv)
-
-
-def _leave(_number: int, _frame: object) -> None:
-    """End at once: an exception might be lost, or dressed up, in the import it comes upon."""
-    os.write(2, b"interrupted before the work began\n")
-    os._exit(_INTERRUPTED)
+        code = module.main(sys.argv[1:] if argv is None else argv)
+        out.flush()
+        lost = streams.lost(out)
+        if lost is not None:
+            print(f"error: {lost}", file=sys.stderr)
+    return code or int(lost is not None)

@@ -1,6 +1,7 @@
 """Options of ``python -m fastcnn.plot``: which picture, of what, where to.
 
-Exit codes: 0 drawn, 1 writing failed, 2 cannot be drawn or has no place.
+Exit codes: 0 drawn, 1 writing failed, 2 cannot be drawn or has no place, 130 or 143 interrupted by
+Ctrl-C or SIGTERM.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ import tyro
 from .. import files, plots
 from ..gallery.kinds import KINDS, Options, draw
 from ..runs.saved import Saved
-from . import options
+from . import interrupt, options
 
 _PROGRAM = "python -m fastcnn.plot"
 _ALL = "all"
@@ -35,7 +36,8 @@ class Arguments:
 
     --list explains the kinds. all draws every kind that the source allows, into a folder.
 
-    Exit codes: 0 drawn, 1 writing failed, 2 cannot be drawn or has no place.
+    Exit codes: 0 drawn, 1 writing failed, 2 cannot be drawn or has no place, 130 Ctrl-C, 143
+    SIGTERM.
     """
 
     kind: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="KIND")]] = ""
@@ -80,7 +82,8 @@ def main(argv: Sequence[str]) -> int:
         if arguments.list:
             _list()
             return 0
-        return _draw_all(arguments) if arguments.kind == _ALL else _draw_one(arguments)
+        with interrupt.answered("interrupted; pictures that were written are whole"):
+            return _draw_all(arguments) if arguments.kind == _ALL else _draw_one(arguments)
     except ValueError as error:
         return options.refuse(error, 2)
     except OSError as error:

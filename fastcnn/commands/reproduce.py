@@ -6,8 +6,6 @@ results, 130 or 143 interrupted by Ctrl-C or SIGTERM (the same command goes on w
 
 import dataclasses
 import shlex
-import signal
-import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -21,7 +19,7 @@ from ..reproduction import s1, s2, s3, s4, s5, targets
 from ..reproduction.laboratory import FULL, QUICK, Laboratory, ReproductionError
 from ..reproduction.report import Report, save_pictures
 from ..reproduction.sections import Section, Table, counted
-from . import options
+from . import interrupt, options
 
 _PROGRAM = "python -m fastcnn.reproduce"
 TABLES = {
@@ -85,7 +83,6 @@ def _system(table: str) -> str:
 
 def main(argv: Sequence[str]) -> int:
     """The command line; returns the exit code."""
-    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         arguments = options.parse(Arguments(), options.spelled(Arguments, argv), _PROGRAM)
         tables = chosen(arguments.tables)
@@ -94,29 +91,29 @@ def main(argv: Sequence[str]) -> int:
             return 0
         if arguments.workers is not None and arguments.workers < 1:
             raise ConfigError(f"workers must be at least 1, got {arguments.workers}")
-        reproduce(arguments, tables, shlex.join(["python", "-m", "fastcnn.reproduce", *argv]))
+        lab = _laboratory(arguments)
+        with interrupt.answered("interrupted; the same command goes on where it stopped", lab.stop):
+            reproduce(arguments, tables, lab, shlex.join(_PROGRAM.split() + list(argv)))
     except (OSError, ReproductionError) as error:
         return options.refuse(error, 1)
     except ValueError as error:
         return options.refuse(error, 2)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return 128 + signal.SIGINT
-    except _Terminated:
-        return 128 + signal.SIGTERM
-    finally:
-        signal.signal(signal.SIGTERM, before)
     return 0
 
 
-def reproduce(arguments: Arguments, tables: Sequence[Table], command: str) -> None:
-    """Make the tables and write the report, anew after each of them."""
+def _laboratory(arguments: Arguments) -> Laboratory:
+    """Where the runs are made and kept."""
     out = place(arguments.out)
     make_folder(out)
-    scale = QUICK if arguments.quick else FULL
-    lab = Laboratory(
-        out / "runs", scale, arguments.data_dir, arguments.workers, offline=arguments.offline
-    )
+    return Laboratory(
+        out / "runs", QUICK if arguments.quick else FULL, arguments.data_dir, arguments.workers,
+        offline=arguments.offline,
+    )  # fmt: skip
+
+
+def reproduce(arguments: Arguments, tables: Sequence[Table], lab: Laboratory, command: str) -> None:
+    """Make the tables and write the report, anew after each of them."""
+    out = place(arguments.out)
     needed = [experiment for table in tables for experiment in table.experiments]
     notes = dict.fromkeys(arguments.note)
     for name in sorted({experiment.settings()["dataset"] for experiment in needed}):
@@ -132,14 +129,6 @@ def reproduce(arguments: Arguments, tables: Sequence[Table], command: str) -> No
         print(f"{table.name}: {table.title}", flush=True)
         section = table.make(lab)
         save_pictures(section, out)
-        sections[table] = section if scale.decides else section.undecided()
-        Report(command, scale, sections, list(notes)).write(out)
+        sections[table] = section if lab.scale.decides else section.undecided()
+        Report(command, lab.scale, sections, list(notes)).write(out)
     print(f"report in {out / 'report.md'} and {out / 'report.html'}", flush=True)
-
-
-class _Terminated(BaseException):
-    """SIGTERM has come."""
-
-
-def _terminate(_number: int, _frame: object) -> None:
-    raise _Terminated

@@ -9,7 +9,6 @@ interrupted by Ctrl-C or SIGTERM (the same command continues).
 import dataclasses
 import importlib.util
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from ..searching import plan as plans
 from ..searching import space
 from ..searching.plan import Plan
 from . import options
-from .interrupt import Interrupt
+from .interrupt import Interrupt, answered, exit_code
 
 if TYPE_CHECKING:
     from ..searching.search import Search
@@ -156,11 +155,9 @@ def main(argv: Sequence[str]) -> int:
                 search.prepare()
     except (ValueError, OSError) as error:
         return options.refuse(error, 2)
-    except KeyboardInterrupt:
-        print("interrupted before the work began", file=sys.stderr)
-        return 128 + signal.SIGINT
+    again = _again(wanted, search.place.out)
     try:
-        with search.refusals_in_words():
+        with answered(f"interrupted; to continue: {again}"), search.refusals_in_words():
             with interrupt.noted():
                 done = wanted.show is not None or search.run(wanted.workers, interrupt)
             search.report()
@@ -173,8 +170,8 @@ def main(argv: Sequence[str]) -> int:
         print("no trial came to a result; the last column says why", file=sys.stderr)
         return 1
     reason = "interrupted" if interrupt() else "the search ended before all trials were done"
-    print(f"{reason}; to continue: {_again(wanted, search.place.out)}", file=sys.stderr)
-    return 128 + interrupt.signal if interrupt.signal is not None else 1
+    print(f"{reason}; to continue: {again}", file=sys.stderr)
+    return 1 if interrupt.signal is None else exit_code(interrupt.signal)
 
 
 def _search(wanted: SearchOptions, plan: Plan) -> "Search":

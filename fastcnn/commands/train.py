@@ -7,7 +7,6 @@ options; the later wins. Exit codes: 0 done, 1 results cannot be written, 2 the 
 
 import dataclasses
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -20,7 +19,7 @@ from ..files import place
 from ..runs.run import Run
 from ..training.fit import TrainingDiverged
 from . import options
-from .interrupt import Interrupt
+from .interrupt import Interrupt, exit_code
 
 _PROGRAM = "python -m fastcnn.train"
 _DIVERGED = 3
@@ -103,9 +102,6 @@ def main(argv: Sequence[str]) -> int:
         run.prepare()
     except (ValueError, OSError) as error:
         return options.refuse(error, 2)
-    except KeyboardInterrupt:
-        print("interrupted before the work began", file=sys.stderr)
-        return 128 + signal.SIGINT
     try:
         with interrupt.noted():
             result = run.train(should_stop=interrupt)
@@ -119,7 +115,7 @@ def main(argv: Sequence[str]) -> int:
             f"{_PROGRAM} --resume --out {shlex.quote(str(run.out))}",
             file=sys.stderr,
         )
-        return 128 + interrupt.signal
+        return exit_code(interrupt.signal)
     return 0
 
 

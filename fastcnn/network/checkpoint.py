@@ -12,7 +12,6 @@ file is found out by the checksums that the zip format keeps. A file is written 
 and then moved there, so an interrupted write leaves the old file as it was.
 """
 
-import contextlib
 import io
 import json
 import math
@@ -24,7 +23,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..files import place
+from ..files import complete, place
 from ..layers import from_spec
 from .network import Network
 
@@ -127,17 +126,8 @@ def write(path: str | Path, header: dict[str, Any], groups: dict[str, Arrays]) -
     members = {_HEADER: np.frombuffer(text.encode(), np.uint8)}
     for group, arrays in groups.items():
         members |= {f"{group}/{name}": array for name, array in arrays.items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            np.savez(file, allow_pickle=False, **members)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+    with complete(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, allow_pickle=False, **members)  # type: ignore[arg-type]
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], dict[str, Arrays]]:

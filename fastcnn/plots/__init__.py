@@ -11,6 +11,7 @@ Examples
 >>> save(figure, "curves.png")  # doctest: +SKIP
 """
 
+import io
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,5 +100,7 @@ def save(figure: "Figure", path: str | Path, dpi: int = 120) -> None:
             f"got {dpi}"
         )
     figure.draw_without_rendering()  # the layout of images needs a second pass to be right
+    drawn = io.BytesIO()  # Matplotlib's writers do not take a full disk well
+    figure.savefig(drawn, format=kind, dpi=dpi)
     with complete(path) as temporary:
-        figure.savefig(temporary, format=kind, dpi=dpi)
+        temporary.write_bytes(drawn.getbuffer())

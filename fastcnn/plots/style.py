@@ -46,7 +46,7 @@ def new_figure(width: float, height: float, title: str = "", of_images: bool = F
 
     Raises ValueError if it would be larger than pictures can be.
     """
-    from matplotlib.figure import Figure
+    from .figure import Figure
 
     if max(width, height) > _LARGEST:
         raise ValueError(

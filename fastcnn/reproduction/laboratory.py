@@ -6,6 +6,7 @@ writes. Results do not depend on the number of threads, so runs share the cores,
 those whose time is wanted run alone, on all of them.
 """
 
+import contextlib
 import dataclasses
 import json
 import signal
@@ -31,6 +32,7 @@ _SEEDS = (42, 43, 44)
 _TRAIN_IMAGES = {"mnist": 60_000, "cifar10": 50_000}
 _TIMED_EPOCHS = 4  # the first is not counted
 _EVALUATION = "train_evaluation.json"
+_PATIENCE = 60  # seconds that runs get to finish a batch and save
 _DIVERGED = 3  # exit code of a run that ended so, and whose results are complete
 
 
@@ -226,9 +228,29 @@ class Laboratory:
                     for future in done:
                         yield future.result()
             except BaseException:
-                for child in list(self._children):
-                    child.send_signal(signal.SIGTERM)
+                self.stop()
                 raise
+
+    def stop(self) -> None:
+        """End what runs, each after its batch, and wait: a handler of signals may call this."""
+        children = list(self._children)
+        for child in children:
+            child.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + _PATIENCE
+        # No `wait`: the thread that was interrupted may hold its lock.
+        while any(child.poll() is None for child in children) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    @contextlib.contextmanager
+    def process(self, command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
+        """A process that `stop` ends; options are those of `subprocess.Popen`."""
+        # Ctrl-C, which goes to all processes of a terminal, is ours to pass on.
+        with subprocess.Popen(command, text=True, start_new_session=True, **options) as child:
+            self._children.add(child)
+            try:
+                yield child
+            finally:
+                self._children.discard(child)
 
     def _run(self, folder: Path, config: Config, threads: int) -> tuple[Path, float]:
         """One run in a process of its own, continued where an earlier try stopped."""
@@ -241,15 +263,11 @@ class Laboratory:
         if (folder / CHECKPOINT).is_file() and was_run_with(folder, config):
             command.append("--resume")
         started = time.monotonic()
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            text=True, start_new_session=True,  # Ctrl-C is ours to pass on
-        ) as child:  # fmt: skip
-            self._children.add(child)
+        pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with self.process(command, stdout=subprocess.DEVNULL, **pipes) as child:
             assert child.stderr is not None
             said = child.stderr.read()  # stdin stays open: the child ends when it closes
             child.wait()
-            self._children.discard(child)
         if child.returncode not in (0, _DIVERGED):
             raise ReproductionError(f"{folder.parent.name}: {last_line(said)}")
         for name in (CHECKPOINT, "predictions.png", "curves.png", "wanted.toml"):

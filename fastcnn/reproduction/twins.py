@@ -19,7 +19,7 @@ import numpy as np
 import kernels
 
 from .. import datasets
-from ..files import write_text
+from ..files import passing, write_text
 from ..runs.folder import read_json
 from .laboratory import Experiment, Laboratory, ReproductionError, images_per_epoch, last_line
 from .sections import NONE, Line, Section, seconds
@@ -85,16 +85,15 @@ def _run(lab: Laboratory, script: Path) -> dict[str, float]:
     kept = lab.folder / "timing" / f"{script.stem},images={images}.json"
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
-        arrays = kept.with_name(f".{script.stem}.npz")
-        try:
+        with passing(kept.with_name(f".{script.stem}.npz")) as arrays:
             _write_data(images, arrays, lab)
             command = [sys.executable, str(script), str(arrays), str(_EPOCHS)]
-            done = subprocess.run(command, capture_output=True, text=True)
-        finally:
-            arrays.unlink(missing_ok=True)
-        if done.returncode:
-            raise ReproductionError(f"{script.name}: {last_line(done.stderr)}")
-        write_text(kept, done.stdout)
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            with lab.process(command, **pipes) as child:
+                told, said = child.communicate()
+        if child.returncode:
+            raise ReproductionError(f"{script.name}: {last_line(said)}")
+        write_text(kept, told)
     measured = read_json(kept)
     share = images / images_per_epoch(_BASELINE)
     return {**measured, "epoch": statistics.median(measured["seconds"][1:]) / share}

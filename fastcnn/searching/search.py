@@ -18,6 +18,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -181,25 +182,38 @@ def _started(
     context = multiprocessing.get_context("spawn")  # a fork would inherit Numba's threads
     processes: list[BaseProcess] = []
     pipes: list[Connection] = []
-    # Ctrl-C goes to all processes of a terminal. The workers ignore it and are told by us.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        for _ in range(workers):
-            theirs, ours = context.Pipe(duplex=False)
-            process = context.Process(target=worker.main, args=(plan, place, threads, theirs))
-            process.start()
-            theirs.close()
-            processes.append(process)
-            pipes.append(ours)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    try:
+        with _held_back():
+            for _ in range(workers):
+                theirs, ours = context.Pipe(duplex=False)
+                process = context.Process(target=worker.main, args=(plan, place, threads, theirs))
+                process.start()
+                theirs.close()
+                processes.append(process)
+                pipes.append(ours)
         yield processes, pipes
     finally:
         for pipe in pipes:
             pipe.close()
         for process in processes:
             process.join()
+
+
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """What a terminal sends to all its processes reaches us after this block, and none begun in it.
+
+    Those are told by us.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # as it starts, it would let signals through again
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _say_deaths(processes: Sequence[BaseProcess]) -> None:

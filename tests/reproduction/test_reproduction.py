@@ -3,6 +3,7 @@
 Experiments here are of the built-in digits, so that no other data is needed.
 """
 
+import contextlib
 import dataclasses
 import html.parser
 import json
@@ -228,12 +229,19 @@ def test_train_accuracy_is_never_that_of_an_earlier_run(tmp_path) -> None:
 def test_scripts_of_both_scales_are_kept_apart(tmp_path, monkeypatch) -> None:
     asked = []
 
-    def run(command, **_options):
-        asked.append(len(np.load(command[2])["x_train"]))
-        said = json.dumps({"seconds": [9.0, 1.0, 1.0], "accuracy": 0.5, "kilobytes": 1})
-        return subprocess.CompletedProcess(command, 0, said, "")
+    class Process(contextlib.AbstractContextManager):
+        returncode = 0
 
-    monkeypatch.setattr(twins.subprocess, "run", run)
+        def __init__(self, _lab, command, **_options):
+            asked.append(len(np.load(command[2])["x_train"]))
+
+        def communicate(self):
+            return json.dumps({"seconds": [9.0, 1.0, 1.0], "accuracy": 0.5, "kilobytes": 1}), ""
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(Laboratory, "process", lambda lab, command, **_: Process(lab, command))
     monkeypatch.setattr(twins.datasets, "load", lambda *_: mnist_of_noise())
     script = Path(twins.__file__).with_name("scripts") / "mnist_fastcnn.py"
     for scale, seconds_per_epoch in ((QUICK, 30.0), (FULL, 1.0), (QUICK, 30.0)):

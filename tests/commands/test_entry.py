@@ -1,0 +1,272 @@
+"""What may happen to a command at any moment: signals, streams that go away, no place to write."""
+
+import errno
+import io
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fastcnn import plots, train
+from fastcnn.commands import streams
+from fastcnn.files import complete, passing, remove_unfinished, write_text
+
+RUN = ["--dataset", "digits", "--limit-train", "200", "--limit-test", "20", "--epochs", "1"]
+PICTURE = b"\x89PNG"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("entry") / "run"
+    assert train.main([*RUN, "--quiet", "--out", str(folder)]) == 0
+    return folder
+
+
+def command(name: str, *words: object) -> list[str]:
+    return [sys.executable, "-m", f"fastcnn.{name}", *map(str, words)]
+
+
+def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {line}"], capture_output=True, text=True,
+        env={**os.environ, "PY": f"{sys.executable} -m", **environment},
+    )  # fmt: skip
+
+
+# --- streams ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gone", ["| head -1", "| true", ">&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_without_a_reader_the_work_is_done(run, tmp_path, gone):
+    done = shell(f"$PY fastcnn.plot all {run} --out {tmp_path}/a {gone}")
+    assert (done.returncode, "Error" in done.stderr, "error" in done.stderr) == (0, False, False)
+    names = {file.name for file in (tmp_path / "a").iterdir()}
+    assert {"curves.png", "confusion.png", "predictions.png"} <= names
+    assert all(file.read_bytes().startswith(PICTURE) for file in (tmp_path / "a").iterdir())
+
+
+@pytest.mark.parametrize("words", ["fastcnn.train --list-models", "fastcnn.reproduce --list"])
+def test_a_full_disk_behind_standard_output_is_said(words):
+    done = shell(f"$PY {words} >/dev/full")
+    assert done.returncode == 1
+    assert done.stderr == "error: standard output cannot be written: No space left on device\n"
+    assert shell(f"$PY {words} | head -1").stderr == ""
+
+
+def test_training_survives_its_standard_output(tmp_path):
+    done = shell(f"$PY fastcnn.train {' '.join(RUN)} --out {tmp_path}/a >/dev/full")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert (tmp_path / "a" / "result.json").is_file()
+    done = shell(f"$PY fastcnn.train {' '.join(RUN)} --out {tmp_path}/b | head -2")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "b" / "result.json").is_file()
+
+
+def test_any_text_in_any_encoding(run, tmp_path):
+    folder = tmp_path / "画 → ü"
+    words = f"fastcnn.plot filters {run} --out '{folder}/f.png'"
+    for environment in ({"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}):
+        done = shell(f"$PY {words}", **environment)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("written: ")
+    done = shell(f"$PY fastcnn.plot filters '{folder}/absent'", PYTHONIOENCODING="ascii")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: there is no run") and done.stderr.count("\n") == 1
+
+
+class Broken(io.StringIO):
+    """Takes some letters, then fails."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+    def write(self, text: str) -> int:
+        if self.tell() > 10:
+            raise OSError(self.number, os.strerror(self.number))
+        return super().write(text)
+
+
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.EIO, errno.ENOSPC, errno.EFBIG])
+def test_a_stream_that_fails_is_not_tried_again(number):
+    stream = streams.Stream(Broken(number))
+    for _ in range(3):
+        print("twelve letters", file=stream, flush=True)
+    assert stream.getvalue() == "twelve letters"
+    lost = streams.lost(stream)
+    assert (lost is None) == (number in (errno.EPIPE, errno.EIO))
+    assert lost is None or os.strerror(number) in lost
+    assert streams.lost(streams.Stream(io.StringIO())) is None
+
+
+# --- places -------------------------------------------------------------------------------------
+
+
+def smallest_files() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_a_picture_that_does_not_fit_leaves_the_old_one(run, tmp_path, kind):
+    path = tmp_path / f"filters.{kind}"
+    path.write_text("the old one")
+    done = subprocess.run(
+        command("plot", "filters", run, "--out", path),
+        capture_output=True, text=True, preexec_fn=smallest_files,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == f"error: {path} cannot be written: File too large\n"
+    assert path.read_text() == "the old one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_search_that_finds_no_room_says_so(tmp_path):
+    words = ["--search", "lr=0.1,0.2", "--validation", "0.2", "--out", tmp_path / "s"]
+    done = subprocess.run(
+        command("search", *RUN, *words), capture_output=True, text=True, preexec_fn=smallest_files
+    )
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_a_reproduction_that_finds_no_room_says_so(tmp_path):
+    data = tmp_path / "data"
+    done = subprocess.run(
+        command("reproduce", "S2", "--quick", "--offline", "--data-dir", data, "--out", "/proc/x"),
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the folder /proc/x/runs") or "/proc/x" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_is_half_written_is_removed(tmp_path):
+    with complete(tmp_path / "a") as half, passing(tmp_path / "b") as other:
+        half.write_text("half")
+        other.write_text("other")
+        remove_unfinished()
+        assert list(tmp_path.iterdir()) == []
+        half.write_text("whole")
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a", "whole")]
+    with pytest.raises(OSError, match="absent/c cannot be written: No such file"):
+        write_text(tmp_path / "absent" / "c", "text")
+
+
+# --- backends -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", ["nonsense", "module://absent.backend", "qtagg", "agg"])
+def test_pictures_need_no_backend(run, tmp_path, backend):
+    done = subprocess.run(
+        command("plot", "filters", run, "--out", tmp_path / "f.png"),
+        capture_output=True, text=True, env={**os.environ, "MPLBACKEND": backend},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "f.png").read_bytes().startswith(PICTURE)
+
+
+def test_the_backend_is_still_there_for_others():
+    code = "import os\nfrom fastcnn.plots.style import new_figure\nnew_figure(2, 2)\n" + (
+        "print(os.environ['MPLBACKEND'])"
+    )
+    for backend in ("nonsense", "module://absent.backend"):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+            env={**os.environ, "MPLBACKEND": backend},
+        )  # fmt: skip
+        assert done.stdout == f"{backend}\n"
+
+
+# --- signals ------------------------------------------------------------------------------------
+
+
+def interrupted(words: list[str], lines: int, number: int, delay: float = 0) -> tuple[int, str]:
+    """(exit code, standard error) of a command that gets a signal once it has printed so much."""
+    process = subprocess.Popen(
+        words, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    assert process.stdout is not None
+    for _ in range(lines):
+        process.stdout.readline()
+    time.sleep(delay)
+    os.killpg(process.pid, number)  # as a terminal does
+    _, error = process.communicate(timeout=100)
+    return process.returncode, error
+
+
+@pytest.mark.parametrize("lines", [1, 4, 9])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
+)
+def test_plotting_is_interrupted_in_one_line(run, tmp_path, lines, number, code):
+    words = command("plot", "all", run, "--out", tmp_path)
+    ended, error = interrupted(words, lines, number, delay=0.03 * lines)
+    assert ended == code
+    said = [line for line in error.splitlines() if not line.startswith("left out")]
+    assert said == ["interrupted; pictures that were written are whole"]
+    assert len(list(tmp_path.iterdir())) >= lines
+    assert all(file.suffix == ".png" for file in tmp_path.iterdir())
+    assert all(file.read_bytes().endswith(b"IEND\xaeB`\x82") for file in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("delay", [0.0, 1.0, 3.0])
+def test_a_search_is_interrupted_in_words(tmp_path, delay):
+    words = [*RUN[:-1], "300", "--validation", "0.2", "--search", "lr=0.01,0.02,0.03"]
+    words = command("search", *words, "--out", tmp_path)
+    ended, error = interrupted(words, 1, signal.SIGINT, delay)
+    assert ended == 130
+    assert "Traceback" not in error and "interrupted; to continue: python" in error
+    assert list(tmp_path.rglob("*.tmp")) == []
+
+
+@pytest.mark.parametrize("delay", [0.0, 2.0])
+def test_a_reproduction_is_interrupted_in_one_line(tmp_path, delay):
+    words = [sys.executable, "-c", LONG.format(out=str(tmp_path))]
+    ended, error = interrupted(words, 1, signal.SIGINT, delay)
+    assert ended == 130
+    assert error == "interrupted; the same command goes on where it stopped\n"
+    assert list(tmp_path.rglob("*.tmp")) == []
+    results = list(tmp_path.rglob("result.json"))  # the run itself has ended after its batch
+    assert len(results) == len(list(tmp_path.rglob("last.npz")))
+
+
+LONG = """
+import sys
+from fastcnn.commands import reproduce
+from fastcnn.reproduction.laboratory import Experiment
+from fastcnn.reproduction.sections import Section, Table
+settings = {{"dataset": "digits", "limit_train": 1000, "limit_test": 100, "epochs": 500}}
+experiment = Experiment("mnist-baseline", settings, seeds=(1, 2))
+table = Table("S9.1", "long", lambda lab: Section(), [experiment])
+reproduce.TABLES = {{"S9.1": table}}
+from fastcnn.commands import entry
+sys.exit(entry.run("reproduce", ["--out", {out!r}]))
+"""
+
+
+def test_signals_noted_and_answered_are_given_back():
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    assert train.main(["--list-models"]) == 0
+    after = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    assert before == after
+
+
+def test_nohup_means_what_it_says():
+    code = (
+        "import os, signal\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "from fastcnn.commands.interrupt import answered\n"
+        "with answered('gone'):\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "print('still here')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "still here\n", "")
+    assert Path(plots.__file__).is_file()
