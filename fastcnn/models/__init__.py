@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..checks import same, unknown, whole
+from ..layers import Layer
 from ..sequential import Sequential
 from .authors import AUTHORS, TUNED
 from .blocks import DenseNetwork, ResidualNetwork
@@ -22,6 +23,7 @@ from .rows import Row
 
 _MNIST = (1, 28, 28)
 _CIFAR = (3, 32, 32)
+_SIDES = 65  # sides below it are tried where images are too small
 
 # Each with the shape of the images that it was made for. S1 to S5 are the five authors' systems.
 _NETWORKS: dict[str, tuple[Plan, Shape]] = {
@@ -130,9 +132,33 @@ def build(
         raise ValueError(
             f"{name}: input_shape must be (channels, height, width), got {input_shape!r}"
         )
+    shape = tuple(whole(name, "every number of input_shape", size) for size in shape)
     whole(name, "classes", classes)
-    layers = replace(plan, **changes).layers(shape, classes)
+    layers = _layers(name, replace(plan, **changes), shape, classes)
     return Sequential(*layers, seed=seed, name=name, input_shape=shape)
+
+
+def _layers(name: str, plan: Plan, shape: Shape, classes: int) -> list[Layer]:
+    """The layers of a plan; where images are too small, a sentence that says which are not."""
+    try:
+        return plan.layers(shape, classes)
+    except ValueError:
+        larger = range(min(shape[1:]) + 1, _SIDES)
+        side = next((side for side in larger if _fits(plan, (shape[0], side, side), classes)), None)
+        if side is None:
+            raise
+    raise ValueError(
+        f"{name}: images of {shape[1]} x {shape[2]} are too small for it; it takes {side} x {side} "
+        f"and larger (--size {side})"
+    )
+
+
+def _fits(plan: Plan, shape: Shape, classes: int) -> bool:
+    try:
+        plan.layers(shape, classes)
+    except ValueError:
+        return False
+    return True
 
 
 def preset(name: str, kind: str = "author") -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The named networks."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -352,3 +353,29 @@ def test_other_norms_learn_digits(norm: str, tmp_path: Path):
     model.save(tmp_path / "model.npz")
     twin = load_model(tmp_path / "model.npz")
     np.testing.assert_array_equal(twin.predict_proba(data.x_test), model.predict_proba(data.x_test))
+
+
+@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("shape", [(3, 64, 64), (1, 16, 20), (4, 33, 17)])
+def test_every_network_takes_the_shape_and_classes_of_the_data(name, shape):
+    model = models.build(name, input_shape=shape, classes=7)
+    assert model.output_shape((2, *shape)) == (2, 7)
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_networks_say_which_sizes_they_take(name):
+    for height, width in ((1, 1), (5, 9), (40, 2), (8, 8)):
+        side = _least(name, height, width)
+        if side is not None:
+            models.build(name, input_shape=(1, side, side))
+            assert _least(name, side - 1, side) == side
+
+
+def _least(name, height, width):
+    """The side that a network asks for in place of these; None if it takes them."""
+    try:
+        models.build(name, input_shape=(1, height, width))
+    except ValueError as error:
+        sentence = rf"{name}: images of {height} x {width} are too small .* \(--size (\d+)\)"
+        return int(re.fullmatch(sentence, str(error))[1])
+    return None
