@@ -22,7 +22,7 @@ FLOORS = (
     ("fastcnn.searching", "fastcnn.gallery"),
     ("fastcnn.runs",),
     ("fastcnn.config",),
-    ("fastcnn.models",),
+    ("fastcnn.models", "fastcnn.plain"),
     ("fastcnn.sequential",),
     ("fastcnn.training",),
     ("fastcnn.optim",),
