@@ -4,8 +4,9 @@ Three backends share their signatures: `loop` (the readable specification), `im2
 NumPy) and `compiled` (Numba on the register tile). See README.md in this folder.
 """
 
-from kernels.cores import reserve_threads
+from kernels.cores import avoid_sve, reserve_threads
 
 __fastcnn__ = "0.1.0"  # fastcnn tells its own `kernels` from other distributions' by this
 
 reserve_threads()
+avoid_sve()

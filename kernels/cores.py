@@ -2,7 +2,9 @@
 
 import math
 import os
+import platform
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -41,3 +43,45 @@ def reserve_threads() -> None:
     if "numba" in sys.modules:
         return
     os.environ.setdefault("NUMBA_NUM_THREADS", str(max(available_cores(), 8)))
+
+
+def is_arm(machine: str) -> bool:
+    """Whether `platform.machine()` names a 64-bit ARM processor."""
+    return machine.lower() in ("aarch64", "arm64")
+
+
+def uses_sve(machine: str, features: str) -> bool:
+    """Whether a list of LLVM's features, as in "+neon,+sve", asks for SVE."""
+    return is_arm(machine) and "+sve" in features.split(",")
+
+
+def features_without_sve(machine: str, variables: Mapping[str, str]) -> str | None:
+    """What NUMBA_CPU_FEATURES has to be so that Numba leaves SVE alone; None: it may stay.
+
+    With vectors of 256 bits (Neoverse V1) LLVM 20 sums bytes wrongly, in silence
+    (llvm/llvm-project issue 204939). A user's list that mentions SVE is respected.
+    """
+    given = variables.get("NUMBA_CPU_FEATURES")
+    if not is_arm(machine) or any(f[1:] == "sve" for f in (given or "").split(",")):
+        return None
+    if given is None and "NUMBA_CPU_NAME" not in variables:
+        given = _host_features()
+    return f"{given},-sve" if given else "-sve"
+
+
+def _host_features() -> str:
+    """LLVM's list of what this processor has, which Numba uses if it is given none."""
+    import llvmlite.binding as llvm
+
+    try:
+        found = llvm.get_host_cpu_features()
+    except RuntimeError:
+        return ""
+    return ",".join(("+" if has else "-") + name for name, has in found.items() if name != "sve")
+
+
+def avoid_sve() -> None:
+    """Tell Numba, before it is imported, not to use ARM's SVE."""
+    features = features_without_sve(platform.machine(), os.environ)
+    if features is not None:
+        os.environ["NUMBA_CPU_FEATURES"] = features

@@ -105,10 +105,35 @@ def write_part(builder: Any, pointer: Any, value: Any, count: Any, size: int) ->
         with whole:
             builder.store(value, address, align=size)
         with part:
+            if jit.target().stores_pieces:
+                _write_pieces(builder, pointer, value, count, size)
+                return
             mask = lanes_below(builder, count, value.type.count)
             arguments = [value, address, I32(size), mask]
             name = f"llvm.masked.store.{suffix(value.type)}.p0"
             call_intrinsic(builder, name, ir.VoidType(), arguments)
+
+
+def _write_pieces(builder: Any, pointer: Any, value: Any, count: Any, size: int) -> None:
+    """Store the first ``count`` lanes, fewer than all: the pieces are the bits of ``count``.
+
+    5 lanes are four and one: of what is left, the lower or the upper half goes on to the next bit.
+    """
+    count = builder.select(builder.icmp_signed(">", count, I64(0)), count, I64(0))
+    while value.type.count > 1:
+        half = value.type.count // 2
+        unused = ir.Constant(value.type, ir.Undefined)
+        low, high = (
+            builder.shuffle_vector(
+                value, unused, ir.Constant(ir.VectorType(I32, half), list(range(k, k + half)))
+            )
+            for k in (0, half)
+        )
+        stored = builder.icmp_signed("!=", builder.and_(count, I64(half)), I64(0))
+        with builder.if_then(stored):
+            builder.store(low, builder.bitcast(pointer, low.type.as_pointer()), align=size)
+        pointer = builder.select(stored, builder.gep(pointer, [I64(half)]), pointer)
+        value = builder.select(stored, high, low)
 
 
 def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:

@@ -2,14 +2,16 @@
 
 import math
 import os
+import platform
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import llvmlite.binding as llvm
 import pytest
 
-from kernels import jit
+from kernels import cores, jit
 
 KERNELS = Path(jit.__file__).parent
 
@@ -75,8 +77,6 @@ def test_threads_out_of_bounds(threads):
 
 def test_available_cores_respects_a_quota(monkeypatch):
     monkeypatch.setattr("kernels.cores._cgroup_quota", lambda: 1.5)
-    from kernels import cores
-
     assert cores.available_cores() <= 2
 
 
@@ -91,8 +91,6 @@ def test_available_cores_respects_a_quota(monkeypatch):
     ],
 )
 def test_quota_is_read_from_the_container(tmp_path, files, quota):
-    from kernels import cores
-
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -187,7 +185,76 @@ def test_workqueue_says_what_to_install():
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stderr.count("pip install tbb") == 1
+    assert done.stderr.count(jit.threads_advice(sys.platform, platform.machine())) == 1
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "cure"),
+    [
+        ("linux", "x86_64", "pip install tbb"),
+        ("win32", "AMD64", "pip install tbb"),
+        ("linux", "aarch64", "apt install libgomp1"),
+        ("darwin", "arm64", "brew install libomp"),
+        ("darwin", "x86_64", "brew install libomp"),
+    ],
+)
+def test_the_advice_fits_the_platform(system, machine, cure):
+    assert cure in jit.threads_advice(system, machine)
+
+
+@pytest.mark.parametrize(
+    ("machine", "variables", "features"),
+    [
+        ("x86_64", {}, None),
+        ("AMD64", {"NUMBA_CPU_FEATURES": "+avx2"}, None),
+        ("aarch64", {}, "+neon,-fp16,-sve"),
+        ("arm64", {}, "+neon,-fp16,-sve"),
+        ("aarch64", {"NUMBA_CPU_FEATURES": "+neon"}, "+neon,-sve"),
+        ("aarch64", {"NUMBA_CPU_FEATURES": ""}, "-sve"),
+        ("aarch64", {"NUMBA_CPU_FEATURES": "+neon,+sve2"}, "+neon,+sve2,-sve"),
+        ("aarch64", {"NUMBA_CPU_FEATURES": "+sve"}, None),
+        ("aarch64", {"NUMBA_CPU_FEATURES": "+neon,-sve"}, None),
+        ("aarch64", {"NUMBA_CPU_NAME": "neoverse-v1"}, "-sve"),
+    ],
+)
+def test_numba_is_kept_from_sve(monkeypatch, machine, variables, features):
+    monkeypatch.setattr(cores, "_host_features", lambda: "+neon,-fp16")
+    assert cores.features_without_sve(machine, variables) == features
+
+
+def test_the_host_s_features_are_numba_s():
+    listed = set(cores._host_features().split(","))
+    assert listed == set(llvm.get_host_cpu_features().flatten().split(","))
+    assert len(listed) > 1
+
+
+def test_sve_that_slipped_in_is_seen():
+    assert cores.uses_sve("aarch64", "+neon,+sve")
+    assert not cores.uses_sve("aarch64", "+neon,+sve2,-sve")
+    assert not cores.uses_sve("x86_64", "+sve")
+
+
+@pytest.mark.parametrize(
+    ("triple", "cpu", "features", "size", "has_fma", "rows", "pieces"),
+    [
+        ("x86_64-unknown-linux-gnu", "skylake-avx512", "", 64, True, 14, False),
+        ("x86_64-unknown-linux-gnu", "znver4", "", 64, True, 14, False),
+        ("x86_64-unknown-linux-gnu", "sapphirerapids", "-prefer-256-bit", 64, True, 14, False),
+        ("x86_64-unknown-linux-gnu", "haswell", "", 32, True, 6, True),
+        ("x86_64-unknown-linux-gnu", "znver3", "", 32, True, 6, True),
+        ("x86_64-unknown-linux-gnu", "sandybridge", "", 16, False, 6, False),
+        ("x86_64-unknown-linux-gnu", "x86-64", "+sse2", 16, False, 6, False),
+        ("aarch64-unknown-linux-gnu", "neoverse-n1", "", 16, True, 12, False),
+        ("arm64-apple-darwin", "apple-m1", "", 16, True, 12, False),
+    ],
+)
+def test_what_a_processor_has(triple, cpu, features, size, has_fma, rows, pieces):
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    found = jit.target_of(triple, cpu, features)
+    assert (found.register_bytes, found.has_fma) == (size, has_fma)
+    assert (found.tile_rows, found.tile_vectors) == (rows, 2)
+    assert found.stores_pieces == pieces
 
 
 FORK = """
