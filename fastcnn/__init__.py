@@ -34,7 +34,7 @@ def _check_kernels() -> None:
 _check_kernels()
 
 if TYPE_CHECKING:
-    from . import backends, datasets, layers, losses, models, optim, schedules
+    from . import backends, datasets, layers, losses, models, optim, plots, schedules
     from .backends import backend, set_backend
     from .sequential import Sequential, load_model
     from .training.augment import Augment
@@ -51,6 +51,7 @@ __all__ = [
     "losses",
     "models",
     "optim",
+    "plots",
     "schedules",
     "set_backend",
 ]

@@ -216,20 +216,3 @@ def _drawn(shape: Sequence[int], initialization: str, seed: int, path: str) -> n
         fan_out, fan_in = shape[0] * area, shape[1] * area
     numbers, start = generator(seed, "weights", path), INITIALIZATIONS[initialization]
     return start.draw(numbers, {"weight": tuple(shape)}, fan_in, fan_out)["weight"]
-
-
-# --- predictions ----------------------------------------------------------------------------------
-
-
-def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """How often each class is taken for each: int64 (true class, predicted class).
-
-    Examples
-    --------
-    >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
-    array([[1, 1],
-           [0, 1]])
-    """
-    matrix = np.zeros((classes, classes), np.int64)
-    np.add.at(matrix, (labels, predicted), 1)
-    return matrix

@@ -14,6 +14,7 @@ import numpy as np
 from .. import plots
 from ..checks import unknown
 from ..config import recipe
+from ..plots.confusion import confusion_matrix
 from ..random import generator
 from ..runs.saved import Saved
 from . import analysis
@@ -163,11 +164,10 @@ def _variance(view: View) -> "Figure":
 
 def _confusion(view: View) -> "Figure":
     names = view.data.class_names
-    predicted = view.probabilities.argmax(axis=1)
-    matrix = analysis.confusion_matrix(view.data.y_test, predicted, len(names))
+    matrix = confusion_matrix(view.data.y_test, view.probabilities, len(names))
     right = np.trace(matrix) / matrix.sum()
     title = f"{view.name}: {matrix.sum():,} test images, {right:.2%} right"
-    return plots.confusion(matrix, names, title)
+    return plots.confusion(matrix, class_names=names, title=title)
 
 
 def _misclassified(view: View) -> "Figure":

@@ -1,7 +1,7 @@
 """Which classes are taken for which."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +16,22 @@ _MOST_WRITTEN = 20  # classes whose numbers have room in the cells
 _PAIRS = 8
 
 
-def confusion(matrix: NDArray[np.int64], class_names: Sequence[str], title: str = "") -> "Figure":
+def confusion(
+    y: NDArray[Any] | Sequence[Any],
+    predicted: NDArray[Any] | Sequence[Any] | None = None,
+    class_names: Sequence[str] | None = None,
+    title: str = "",
+) -> "Figure":
     """The confusion matrix, and the most confused pairs as bars.
 
     Parameters
     ----------
-    matrix : int (classes, classes)
-        How many images of the true class (row) were taken for the predicted one (column):
-        `fastcnn.gallery.analysis.confusion_matrix`.
-    class_names : sequence of str
-        Name of each class.
+    y : int (N,), or (classes, classes)
+        True class of each image; or a matrix (`confusion_matrix`), with nothing predicted.
+    predicted : int (N,) or float (N, classes)
+        What `Sequential.predict` or `Sequential.predict_proba` says.
+    class_names : sequence of str, optional
+        Name of each class; default: its number.
     title : str
         Heading.
 
@@ -33,8 +39,28 @@ def confusion(matrix: NDArray[np.int64], class_names: Sequence[str], title: str 
     -------
     matplotlib.figure.Figure
         The matrix, the bars, the colour bar.
+
+    Raises
+    ------
+    ValueError
+        If the classes are not as many as the images, or not those that have names.
     """
+    if np.ndim(y) == 2 and predicted is not None:  # confusion(matrix, class_names, title)
+        title = title or str(class_names or "")
+        predicted, class_names = None, [str(name) for name in predicted]
+    if predicted is None:
+        matrix = np.asarray(y)
+        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+            raise ValueError(
+                f"confusion: needs labels y and what is predicted, or a square matrix, got an "
+                f"array of shape {matrix.shape} alone"
+            )
+    else:
+        matrix = confusion_matrix(y, predicted, None if class_names is None else len(class_names))
+    class_names = class_names or [str(k) for k in range(len(matrix))]
     classes = len(class_names)
+    if classes != len(matrix):
+        raise ValueError(f"confusion: got {classes} class_names for {len(matrix)} classes")
     size = min(10.0, max(4.8, 2.4 + 0.42 * classes))
     figure = style.new_figure(size + 5.5, size, title, of_images=True)
     left, right = figure.subplots(1, 2, width_ratios=(size, 4.5))
@@ -91,6 +117,52 @@ def _pairs(axes: "Axes", matrix: NDArray[np.int64], class_names: Sequence[str]) 
     style.limit_ticks(axes.xaxis, 6, whole=True)
     style.tidy(axes)
     axes.grid(visible=False, axis="y")
+
+
+def confusion_matrix(
+    y: NDArray[Any] | Sequence[Any],
+    predicted: NDArray[Any] | Sequence[Any],
+    classes: int | None = None,
+) -> NDArray[np.int64]:
+    """How often each class is taken for each: int64 (true class, predicted class).
+
+    Parameters
+    ----------
+    y, predicted
+        As for `confusion`.
+    classes : int, optional
+        How many there are; default: as many as are seen.
+
+    Raises
+    ------
+    ValueError
+        If the two do not have as many rows, or hold anything but classes.
+
+    Examples
+    --------
+    >>> confusion_matrix([0, 0, 1], [0, 1, 1])
+    array([[1, 1],
+           [0, 1]])
+    """
+    labels, found = np.asarray(y), np.asarray(predicted)
+    if found.ndim == 2:
+        classes = classes or found.shape[1]
+        found = found.argmax(axis=1)
+    if labels.ndim != 1 or labels.shape != found.shape or not labels.size:
+        raise ValueError(
+            f"confusion: needs one class for each image, got labels of shape {labels.shape} and "
+            f"predictions of shape {found.shape}"
+        )
+    for name, array in (("labels", labels), ("predictions", found)):
+        if array.dtype.kind not in "iu":
+            raise ValueError(f"confusion: the {name} must be whole numbers, got {array.dtype}")
+    highest = int(max(labels.max(), found.max()))
+    classes = classes or highest + 1
+    if min(labels.min(), found.min()) < 0 or highest >= classes:
+        raise ValueError(f"confusion: classes must lie between 0 and {classes - 1}")
+    matrix = np.zeros((classes, classes), np.int64)
+    np.add.at(matrix, (labels, found), 1)
+    return matrix
 
 
 def confused_pairs(matrix: np.ndarray, most: int = 5) -> list[tuple[int, int, int]]:

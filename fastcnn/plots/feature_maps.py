@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,20 @@ _BAND = 9.7  # inches, of the maps of a layer
 _HEADING = 0.33  # inches, above each
 
 
+class Model(Protocol):
+    """What is needed of a model: `fastcnn.Sequential` has it."""
+
+    layers: Any
+    data_format: str
+
+    def prepared(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Images as the first layer takes them."""
+        ...
+
+
 def feature_maps(
-    maps: Mapping[str, NDArray[np.floating]],
-    image: NDArray[np.uint8],
+    maps: Mapping[str, NDArray[np.floating]] | Model,
+    image: NDArray[Any],
     title: str = "",
     most: int = 32,
 ) -> "Figure":
@@ -28,10 +39,11 @@ def feature_maps(
 
     Parameters
     ----------
-    maps : mapping
-        Name of a layer -> float (C, H, W), its output for the image.
+    maps : model or mapping
+        A model, or name of a layer -> float (C, H, W), its output for the image.
     image : uint8 (C, H, W)
-        The image, values 0 to 255.
+        The image, values 0 to 255; for a model as `Sequential.predict` takes a row of them, so
+        perhaps float and (H, W, C).
     title : str
         Heading.
     most : int
@@ -45,8 +57,10 @@ def feature_maps(
     Raises
     ------
     ValueError
-        If there is no layer.
+        If there is no layer that gives images, or the image does not fit the model.
     """
+    if not isinstance(maps, Mapping):
+        maps, image = maps_of(maps, np.asarray(image))
     if not maps:
         raise ValueError("feature maps need at least one layer that gives images")
     across = min(_ACROSS, max(4, *(min(most, len(array)) for array in maps.values())))
@@ -74,6 +88,31 @@ def feature_maps(
         style.limit_ticks(bar.ax.yaxis, 3)
         bar.set_label("output", fontsize=8)
     return figure
+
+
+def maps_of(
+    model: Model, image: NDArray[Any]
+) -> tuple[dict[str, NDArray[np.floating]], NDArray[np.uint8]]:
+    """What a model's own layers make of an image, by their names; and the image to be shown."""
+    if image.ndim == 4 and len(image) == 1:
+        image = image[0]
+    if image.ndim != 3:
+        raise ValueError(f"feature maps are those of one image, got an array of {image.shape}")
+    y = model.prepared(image[None])
+    maps, kinds = {}, []
+    for layer in model.layers:
+        kind, *others = (type(inner).__name__.removesuffix("2D") for inner in layer.family())
+        name = f"{kind} {kinds.count(kind) + 1}"  # those inside blocks count too
+        kinds += [kind, *others]
+        y = layer.forward(y)
+        if y.ndim == 4 and not layer.passes_through:
+            maps[name] = y[0].copy()
+    if model.data_format == "channels_last":
+        image = image.transpose(2, 0, 1)
+    if image.dtype != np.uint8:
+        low, high = float(image.min()), float(image.max())
+        image = ((image - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+    return maps, image
 
 
 def _filled(maps: NDArray[np.floating], across: int) -> NDArray[np.floating]:

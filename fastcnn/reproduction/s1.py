@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from .. import plots
-from ..gallery import analysis
-from ..plots.confusion import confused_pairs
+from ..plots.confusion import confused_pairs, confusion_matrix
 from . import twins
 from .laboratory import Experiment, Laboratory
 from .sections import (
@@ -248,7 +247,7 @@ def _errors(lab: Laboratory) -> Section:
     run = lab.train([OPTIMIZED.once()])[0][0]
     data = run.dataset()
     predicted = run.model.predict(data.x_test)
-    matrix = analysis.confusion_matrix(data.y_test, predicted, len(data.class_names))
+    matrix = confusion_matrix(data.y_test, predicted, len(data.class_names))
     pairs = confused_pairs(matrix, _PAIRS)
     told = ", ".join(f"{true} as {guess} ({count})" for true, guess, count in pairs)
     theirs = ", ".join(f"{true} as {guess}" for true, guess in CONFUSED)

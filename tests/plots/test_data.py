@@ -5,10 +5,12 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+import fastcnn
 from fastcnn import Sequential, models, plots
 from fastcnn.gallery import analysis
 from fastcnn.layers import BatchNorm, Conv2D, Dense, Flatten, MaxPool2D, ReLU, Residual
-from fastcnn.plots.confusion import confused_pairs
+from fastcnn.plots.confusion import confused_pairs, confusion_matrix
+from fastcnn.plots.feature_maps import maps_of
 from fastcnn.plots.style import mosaic
 
 from .pictures import faults
@@ -86,10 +88,87 @@ def test_activation_variances_are_those_of_theory():
 def test_confusion_matrix_and_pairs():
     labels = np.array([0, 0, 0, 1, 2, 2, 2])
     predicted = np.array([0, 1, 1, 1, 0, 0, 1])
-    matrix = analysis.confusion_matrix(labels, predicted, 3)
+    matrix = confusion_matrix(labels, predicted, 3)
     assert matrix.tolist() == [[1, 2, 0], [0, 1, 0], [2, 1, 0]]
     assert confused_pairs(matrix, 2) == [(0, 1, 2), (2, 0, 2)]
     assert confused_pairs(np.eye(3, dtype=np.int64)) == []
+
+
+def test_confusion_of_labels_is_that_of_their_matrix():
+    labels, predicted = RANDOM.integers(0, 4, 50), RANDOM.integers(0, 4, 50)
+    matrix = confusion_matrix(labels, predicted, 4)
+    names = ["a", "b", "c", "d"]
+    expected = plots.confusion(matrix, names, "title")
+    for figure in (
+        plots.confusion(labels, predicted, names, "title"),
+        plots.confusion(list(labels), np.eye(4)[predicted], names, title="title"),
+        plots.confusion(matrix, class_names=names, title="title"),
+    ):
+        drawn, wanted = (f.axes[0].images[0].get_array() for f in (figure, expected))
+        np.testing.assert_array_equal(drawn, wanted)
+        assert figure.get_suptitle() == "title"
+        assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == names
+    plain = plots.confusion(labels, predicted)
+    assert [t.get_text() for t in plain.axes[0].get_xticklabels()] == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (([0, 1],), "needs labels y and what is predicted"),
+        (([0, 1], [1]), r"labels of shape \(2,\) and predictions of shape \(1,\)"),
+        (([], []), "needs one class for each image"),
+        (([0, 1], [0.0, 1.0]), "predictions must be whole numbers, got float64"),
+        ((["a"], ["b"]), "labels must be whole numbers, got <U1"),
+        (([0, 1], [0, 2], ["a", "b"]), "classes must lie between 0 and 1"),
+        (([0, -1], [0, 1]), "classes must lie between 0 and 1"),
+        ((np.eye(3, dtype=int), ["a"]), "got 1 class_names for 3 classes"),
+    ],
+)
+def test_confusion_refuses(arguments, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        plots.confusion(*arguments)
+
+
+def test_feature_maps_of_a_model_are_those_of_its_layers():
+    model = network()
+    image = RANDOM.integers(0, 256, (3, 8, 8), np.uint8)
+    outputs = analysis.layer_outputs(model, image[None])
+    own = {str(place): y[0] for place, y in outputs if "." not in place.path and y.ndim == 4}
+    maps, shown = maps_of(model, image)
+    assert list(maps) == list(own)
+    for name, array in own.items():
+        np.testing.assert_array_equal(maps[name], array)
+    np.testing.assert_array_equal(shown, image)
+    figure = plots.feature_maps(model, image)
+    assert [axes.get_title() for axes in figure.axes[1:4]] == [
+        axes.get_title() for axes in plots.feature_maps(own, image).axes[1:4]
+    ]
+    assert faults(figure) == []
+
+
+def test_feature_maps_take_an_image_as_predict_does():
+    model = network()
+    image = RANDOM.random((3, 8, 8), np.float32)
+    shown = maps_of(model, image)[1]
+    assert (shown.dtype, shown.shape, shown.min(), shown.max()) == (np.uint8, (3, 8, 8), 0, 255)
+    np.testing.assert_array_equal(maps_of(model, image[None])[1], shown)
+    last = Sequential(*model.layers, data_format="channels_last")
+    np.testing.assert_array_equal(maps_of(last, image.transpose(1, 2, 0))[1], shown)
+    with pytest.raises(ValueError, match="those of one image"):
+        plots.feature_maps(model, np.zeros((2, 3, 8, 8), np.uint8))
+    with pytest.raises(ValueError, match="at least one layer that gives images"):
+        plots.feature_maps(Sequential(Flatten(), Dense(192, 2)), np.zeros((3, 8, 8), np.uint8))
+
+
+def test_a_figure_shows_itself_in_a_notebook():
+    figure = fastcnn.plots.confusion([0, 1], [0, 1])
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    pytest.importorskip("IPython")
+    from IPython.core.formatters import DisplayFormatter
+
+    data, _ = DisplayFormatter().format(figure)
+    assert "image/png" in data
 
 
 # --- pictures -------------------------------------------------------------------------------------
