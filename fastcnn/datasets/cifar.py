@@ -165,7 +165,7 @@ def _unpack(archive: Path, names: Sequence[str], temporary: Path, folder: Path) 
 
 def _unpack_member(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> str:
     """Write one member to a file; return its SHA-256."""
-    limit = _META_MAX_BYTES if target.name == META else 10 * _OFFICIAL_BYTES
+    limit = _META_MAX_BYTES if target.name == META else _OFFICIAL_BYTES
     if member.size > limit:
         raise DataError(
             f"{tar.name}: {member.name} claims {member.size:,} bytes, CIFAR-10 has "
@@ -190,7 +190,7 @@ def _archive_fault(archive: Path, error: Exception) -> str:
 def _read(folder: Path, source: str) -> Dataset:
     manifest = read_manifest(folder)
     names, notes = _class_names(folder, manifest)
-    sizes = [_records(folder / file.name) for file in TRAIN_FILES]
+    sizes = [_records(folder / file.name, manifest) for file in TRAIN_FILES]
     x_train = np.empty((sum(sizes), *IMAGE_SHAPE), np.uint8)
     y_train = np.empty(sum(sizes), np.int64)
     checked: list[Checked] = []
@@ -201,7 +201,7 @@ def _read(folder: Path, source: str) -> Dataset:
         check = _read_file(folder / file.name, file, manifest, x_train[part], y_train[part])
         checked.append(check)
         start += size
-    size = _records(folder / TEST_FILE.name)
+    size = _records(folder / TEST_FILE.name, manifest)
     x_test, y_test = np.empty((size, *IMAGE_SHAPE), np.uint8), np.empty(size, np.int64)
     checked.append(_read_file(folder / TEST_FILE.name, TEST_FILE, manifest, x_test, y_test))
     return Dataset(
@@ -216,12 +216,18 @@ def _read(folder: Path, source: str) -> Dataset:
     )
 
 
-def _records(path: Path) -> int:
-    """Return how many records a file has by its size."""
+def _records(path: Path, manifest: dict[str, str]) -> int:
+    """Return how many records a file has by its size; more than CIFAR-10's only if it is listed."""
     try:
-        return path.stat().st_size // RECORD_BYTES
+        size = path.stat().st_size
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    if size > _OFFICIAL_BYTES and path.name not in manifest:
+        raise DataError(
+            f"{path} has {size:,} bytes, CIFAR-10's files have {_OFFICIAL_BYTES:,}. {again(path)} "
+            f"If these are images of your own, list the file in a SHA256SUMS beside it."
+        )
+    return size // RECORD_BYTES
 
 
 def _read_file(

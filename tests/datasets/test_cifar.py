@@ -166,6 +166,21 @@ def test_archive_member_too_large(tmp_path, monkeypatch):
     assert "claims 9,219 bytes" in failure(tmp_path)
 
 
+@pytest.mark.parametrize("name", [NAMES[0], NAMES[5]])
+def test_a_file_with_more_images_than_it_can_have(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(cifar, "_OFFICIAL_BYTES", 3 * 3073)
+    folder = make_folder(tmp_path, {name: batch(2, records=30)})
+    said = failure(tmp_path)
+    assert f"{folder / name} has 92,190 bytes, CIFAR-10's files have 9,219." in said
+    sums = [
+        f"{hashlib.sha256((folder / each).read_bytes()).hexdigest()}  {each}\n" for each in NAMES
+    ]
+    (folder / "SHA256SUMS").write_text("".join(sums))  # images of one's own, meant so
+    data = load(tmp_path)
+    assert len(data.x_train) + len(data.x_test) == 5 * 3 + 30
+    assert "Not the official CIFAR-10" in data.notes[0]
+
+
 def official(monkeypatch) -> None:
     """Publish the sums of the small files."""
     files = [
