@@ -92,9 +92,12 @@ def main(argv: Sequence[str]) -> int:
 
 def _list() -> None:
     wide = max(map(len, KINDS))
-    for name, kind in KINDS.items():
-        print(f"{name:{wide}}  {kind.about}; needs {_NEEDS[kind.needs]}")
-    print(f"{_ALL:{wide}}  all of these that the source allows, into a folder")
+    for needs, source in _NEEDS.items():
+        print(f"of {source}:")
+        for name, kind in KINDS.items():
+            if kind.needs == needs:
+                print(f"  {name:{wide}}  {kind.about}")
+    print(f"{_ALL}: every kind that the source allows, into a folder")
 
 
 def _sources(arguments: Arguments) -> list[Saved]:

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -68,6 +69,7 @@ def best(trials: Sequence[Trial], plan: Plan) -> Trial | None:
     return order[0] if order and order[0].value is not None else None
 
 
+_WIDTH = 80  # letters of a terminal's line
 _COLUMNS = (  # heading, what was found, format
     ("val acc", "val_accuracy", ".2%"),
     ("val loss", "val_loss", ".4f"),
@@ -79,22 +81,44 @@ _COLUMNS = (  # heading, what was found, format
 
 
 def table(trials: Sequence[Trial], plan: Plan, most: int | None = None) -> str:
-    """The trials as text, best first, under a heading; at most so many."""
+    """The trials as text, best first, under a heading; at most so many.
+
+    It fits into 80 columns as long as the settings do: what was found gives way, from the right.
+    """
     names = [axis.name for axis in plan.axes]
-    rows = [["trial", *names, *(head for head, _, _ in _COLUMNS), ""]]
-    for trial in ranked(trials, plan)[:most]:
-        settings = [show(trial.settings[name]) if trial.settings else "" for name in names]
-        numbers = [
-            "" if trial.found.get(key) is None else format(trial.found[key], form)
-            for _, key, form in _COLUMNS
-        ]
-        note = "" if trial.state == "done" else trial.state
-        rows.append([str(trial.number), *settings, *numbers, note])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.rjust, row, widths)).rstrip() for row in rows]
+    shown = ranked(trials, plan)[:most]
+    for count in range(len(_COLUMNS), 0, -1):
+        columns = _COLUMNS[:count]
+        rows = [_row(trial, names, columns) for trial in shown]
+        lines = _aligned(["trial", *names, *(head for head, _, _ in columns), ""], rows)
+        if max(map(len, lines)) <= _WIDTH:
+            break
+    left_out = [head for head, _, _ in _COLUMNS[count:]]
+    if left_out:
+        lines.append(f"trials.csv has {', '.join(left_out)} too")
     if most is not None and len(trials) > most:
         lines.append(f"... and {len(trials) - most} more in trials.csv")
     return "\n".join(lines)
+
+
+def _row(trial: Trial, names: Sequence[str], columns: Sequence[tuple[str, str, str]]) -> list[str]:
+    settings = [show(trial.settings[name]) if trial.settings else "" for name in names]
+    numbers = [
+        "" if trial.found.get(key) is None else format(trial.found[key], form)
+        for _, key, form in columns
+    ]
+    note = "" if trial.state == "done" else trial.state
+    return [str(trial.number), *settings, *numbers, note]
+
+
+def _aligned(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of text; a heading has a line for each of its words, so that columns are narrow."""
+    words = [re.findall("[^_ ]+_?", head) for head in heads]
+    height = max(map(len, words))
+    above = zip(*([""] * (height - len(stack)) + stack for stack in words), strict=True)
+    whole = [*map(list, above), *rows]
+    widths = [max(map(len, column)) for column in zip(*whole, strict=True)]
+    return ["  ".join(map(str.rjust, row, widths)).rstrip() for row in whole]
 
 
 def to_csv(trials: Sequence[Trial], plan: Plan) -> str:

@@ -1,27 +1,43 @@
 """What a person sees of a training run: a bar within the epoch, a row of numbers after it."""
 
+import itertools
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
-# Column heading, key, width, format; a part that is not measured has no column.
+# Part, column heading, key, width, format; a part that is not measured has no column. All of them
+# take 78 letters of a terminal's 80.
 _TABLE = (
-    ("epoch", "epoch", 5, ".0f"),
-    ("lr", "lr", 9, ".3g"),
-    ("train loss", "loss", 10, ".4f"),
-    ("train acc", "accuracy", 9, ".2%"),
-    ("val loss", "val_loss", 10, ".4f"),
-    ("val acc", "val_accuracy", 9, ".2%"),
-    ("test loss", "test_loss", 10, ".4f"),
-    ("test acc", "test_accuracy", 9, ".2%"),
-    ("seconds", "seconds", 8, ".2f"),
+    ("", "epoch", "epoch", 5, ".0f"),
+    ("", "lr", "lr", 8, ".3g"),
+    ("train", "loss", "loss", 7, ".4f"),
+    ("train", "acc", "accuracy", 7, ".2%"),
+    ("val", "loss", "val_loss", 7, ".4f"),
+    ("val", "acc", "val_accuracy", 7, ".2%"),
+    ("test", "loss", "test_loss", 7, ".4f"),
+    ("test", "acc", "test_accuracy", 7, ".2%"),
+    ("", "seconds", "seconds", 7, ".2f"),
 )
+_GAP = "  "
 
 
 def _cell(value: float, width: int, form: str) -> str:
     """A number in its column; one that is too long for it in powers of ten."""
     text = format(value, form)
-    return (text if len(text) <= width else f"{value:.2e}").rjust(width)
+    return (text if len(text) <= width else f"{value:.1e}").rjust(width)
+
+
+def _heading(columns: Sequence[tuple[str, str, str, int, str]]) -> list[str]:
+    """Two lines: the parts, each over its columns, and what the columns show."""
+    parts = []
+    for part, group in itertools.groupby(columns, lambda column: column[0]):
+        widths = [width for *_, width, _ in group]
+        width = sum(widths) + len(_GAP) * (len(widths) - 1)
+        parts.append(f" {part} ".center(width, "-") if part else " " * width)
+    return [
+        _GAP.join(parts).rstrip(),
+        _GAP.join(head.rjust(width) for _, head, _, width, _ in columns),
+    ]
 
 
 class Progress:
@@ -85,11 +101,11 @@ class ConsoleProgress(Progress):
     def on_epoch_end(self, row: Mapping[str, float]) -> None:
         """Print the row, below the heading if it is the first."""
         self.close()
-        columns = [column for column in _TABLE if column[1] in row]
+        columns = [column for column in _TABLE if column[2] in row]
         if not self._head_shown:
             self._head_shown = True
-            self._print("  ".join(head.rjust(width) for head, _, width, _ in columns))
-        self._print("  ".join(_cell(row[key], width, form) for _, key, width, form in columns))
+            self._print("\n".join(_heading(columns)))
+        self._print(_GAP.join(_cell(row[key], width, form) for *_, key, width, form in columns))
 
     def on_note(self, note: str) -> None:
         """Print the note on a line of its own."""

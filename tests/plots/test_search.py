@@ -6,7 +6,7 @@ import pytest
 from fastcnn import plots
 from fastcnn.plots import search_bars, search_grid, search_history, search_parallel
 from fastcnn.searching.plan import make
-from fastcnn.searching.results import Trial, draw
+from fastcnn.searching.results import Trial, draw, table
 from fastcnn.searching.space import from_text
 
 RATES, PENALTIES, FILTERS = (0.01, 0.05, 0.1), (0.001, 0.005, 0.01), ((16, 32), (32, 32), (32, 64))
@@ -231,3 +231,20 @@ def test_parallel_labels_the_best_and_the_worst_value_and_lines_do_not_shine_thr
 def test_what_is_measured_must_be_known():
     with pytest.raises(ValueError, match="quantity must be one of val_accuracy"):
         search_bars(GRID, "speed")
+
+
+@pytest.mark.parametrize("axes", [1, 3, 5])
+def test_the_table_fits_into_a_terminal(axes):
+    texts = ["label_smoothing=0.1,0.2", "weight_decay=0.0001,0.001", "batch_size=16,32",
+             "stop_gain_epochs=2,3", "lr=0.00123,0.01"][:axes]  # fmt: skip
+    plan = make({"model": "cifar-cnn", "validation": 0.1}, [from_text(text) for text in texts])
+    found = {
+        "val_accuracy": 0.5, "val_loss": 1.25, "test_accuracy": 0.5, "best_epoch": 10,
+        "epochs_run": 20, "seconds": 1234.5,
+    }  # fmt: skip
+    trials = [Trial(k, plan.settings(k), "done", 0.5, found) for k in range(2)]
+    trials.append(Trial(2, {}, "diverged"))
+    lines = table(trials, plan).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum("50.00%" in line for line in lines) == 2
+    assert lines[-1].startswith("trials.csv has ") == (axes > 1)

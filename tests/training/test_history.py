@@ -42,13 +42,25 @@ def test_table(capsys):
     progress.on_note("it is slow")
     progress.close()
     captured = capsys.readouterr()
-    head, row, long, note = captured.out.splitlines()
-    assert head.split() == ["epoch", "lr", "train", "loss", "train", "acc", "seconds"]
+    parts, head, row, long, note = captured.out.splitlines()
+    assert parts.strip() == "---- train -----"
+    assert parts.index("-") == head.index("   loss") and len(parts) == head.index("acc") + 3
+    assert head.split() == ["epoch", "lr", "loss", "acc", "seconds"]
     assert row.split() == ["1", "0.01", "0.5000", "75.00%", "2.00"]
-    assert long.split() == ["2", "1", "6.00e+25", "0.00%", "1.23e+05"]
+    assert long.split() == ["2", "1", "6.0e+25", "0.00%", "1.2e+05"]
     assert len(head) == len(row) == len(long)
     assert note == "note: it is slow"
     assert captured.err == ""
+
+
+def test_table_of_everything_fits_into_a_terminal(capsys):
+    progress = ConsoleProgress()
+    names = [f"{part}{name}" for part in ("", "val_", "test_") for name in ("loss", "accuracy")]
+    for value in (1.0, 1e-30, 123456789.0):
+        progress.on_epoch_end({"epoch": 10_000, "lr": value / 3, "seconds": value}
+                              | dict.fromkeys(names, value))  # fmt: skip
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5 and {len(line) for line in lines[1:]} == {78}
 
 
 def test_csv():
