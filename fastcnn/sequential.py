@@ -8,7 +8,7 @@ from typing import Any, Never
 import numpy as np
 
 from .checks import unknown
-from .layers.base import Shape
+from .layers.memory import Shape
 from .losses import CrossEntropyLoss
 from .network import checkpoint, transfer
 from .network.network import Network

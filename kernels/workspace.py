@@ -6,6 +6,7 @@ the arithmetic of a small layer, so a model keeps one `Workspace` and uses its m
 """
 
 import math
+import threading
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -24,14 +25,15 @@ def _aligned_empty(size: int, dtype: np.dtype) -> np.ndarray:
     return raw[start : start + size * dtype.itemsize].view(dtype)
 
 
-class Workspace:
+class Workspace(threading.local):
     """Arrays by name: the same memory every time (`keep=True`) or new memory (`keep=False`).
 
     With `keep=True` there is one buffer for each pair of name and dtype. It grows when a larger
     array is asked for and never shrinks, so an array is valid only until its name is asked for
     again. With `keep=False` every call allocates: for callers whose arrays outlive the next call.
 
-    A workspace belongs to one thread at a time.
+    Each Python thread has arrays of its own, and its own `keep`, which begins as it was given. They
+    go when the thread ends.
 
     Examples
     --------

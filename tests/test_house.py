@@ -29,7 +29,13 @@ FLOORS = (
     ("fastcnn.network",),
     ("fastcnn.layers",),
     ("fastcnn.losses", "fastcnn.backends", "fastcnn.plots", "fastcnn.datasets"),
-    ("fastcnn.conversion", "fastcnn.files", "fastcnn.random", "fastcnn.schedules"),
+    (
+        "fastcnn.conversion",
+        "fastcnn.files",
+        "fastcnn.foreign",
+        "fastcnn.random",
+        "fastcnn.schedules",
+    ),
     ("fastcnn.checks", "fastcnn"),  # the face of `fastcnn` imports when asked: by name only
     ("kernels.compiled",),
     ("kernels.conv", "kernels.dense"),

@@ -13,10 +13,11 @@ Examples
 """
 
 from .activation import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
-from .base import Layer, from_spec
+from .base import Layer
 from .containers import Concatenate, Residual
 from .conv import Conv2D
 from .dense import Dense
+from .described import from_spec
 from .dropout import Dropout
 from .norm import BatchNorm, GroupNorm, LayerNorm
 from .pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D

@@ -7,7 +7,8 @@ import numpy as np
 from kernels import activation as kernels
 
 from .. import checks
-from .base import Layer, Shape, memory_of, seen
+from .base import Layer
+from .memory import Shape, memory_of, seen
 
 
 class _Activation(Layer):

@@ -1,17 +1,18 @@
 """Layers made of layers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from kernels import activation as activation_kernels
 from kernels.images import channels as kernels
-from kernels.workspace import Workspace
 
 from .arrays import ParameterDict
-from .base import NO_GRADIENT, Layer, Shape, from_spec, memory_of, seen
+from .base import Layer
+from .described import from_spec
 from .fusion import end_of_block, layers_of, plan, run_backward, run_forward
+from .memory import NO_GRADIENT, Place, Shape, bind_memory, memory_of, seen
 
 
 class _Container(Layer):
@@ -22,10 +23,6 @@ class _Container(Layer):
 
     def rows(self) -> dict[str, tuple[Layer, ...]]:
         """The rows by name; the input runs into the first layer of each."""
-        raise NotImplementedError
-
-    def bind_inside(self, scratch: Workspace, way: str) -> None:
-        """Give the layers inside their memory, as `bind_memory` does."""
         raise NotImplementedError
 
     @classmethod
@@ -141,7 +138,7 @@ class Residual(_Container):
                 f"Residual: activation must be a layer such as ReLU() or None, got {activation!r}"
             )
         self.activation = activation
-        self.main_steps, self.sum = end_of_block(self, plan(self.main), activation)
+        self.main_steps, self.sum = end_of_block(plan(self.main), activation)
         self.shortcut_steps = plan(self.shortcut or ())
 
     def rows(self) -> dict[str, tuple[Layer, ...]]:
@@ -176,7 +173,7 @@ class Residual(_Container):
         self.check_input(x)
         main = run_forward(self.main_steps, x, training)
         shortcut = run_forward(self.shortcut_steps, x, training)
-        y = self.sum.forward(main, shortcut, training)
+        y = self.sum.forward(self, main, shortcut, training)
         if training:
             self.remember(y)
         return y
@@ -193,16 +190,17 @@ class Residual(_Container):
         activation_kernels.add(by_main, by_shortcut, dx)
         return seen(dx)
 
-    def bind_inside(self, scratch: Workspace, way: str) -> None:
-        inner = f"{self.slot}."
+    def bind_inside(self, place: Place) -> Place:
+        scratch, slot, way = place
         main = [*layers_of(self.main_steps), *self.sum.layers]
-        bind_memory(main, scratch, f"{inner}main", f"{way}.main")
+        bind_memory(main, scratch, f"{slot}.main", f"{way}.main")
         shortcut = layers_of(self.shortcut_steps)
-        bind_memory(shortcut, scratch, f"{inner}shortcut", f"{way}.shortcut")
-        if self.activation is not None:
-            bind_memory([self.activation], scratch, f"{inner}activation", f"{way}.activation")
-            self.activation.slot = self.slot
-            self.slot = f"{inner}sum"
+        bind_memory(shortcut, scratch, f"{slot}.shortcut", f"{way}.shortcut")
+        if self.activation is None:
+            return place
+        bind_memory([self.activation], scratch, f"{slot}.activation", f"{way}.activation")
+        self.activation.place = self.activation.place._replace(slot=slot)
+        return Place(scratch, f"{slot}.sum", way)
 
 
 class Concatenate(_Container):
@@ -271,7 +269,7 @@ class Concatenate(_Container):
     def backward(self, dy: np.ndarray) -> np.ndarray:
         (batch, channels, *size), made_shape = self.recall(dy)
         wide = memory_of(dy)
-        by_made = self.scratch.array(f"{self.gradient_slot} made", made_shape, dy.dtype)
+        by_made = self.scratch.array(f"{self.place.gradient_slot} made", made_shape, dy.dtype)
         kernels.take_last_channels(wide, by_made)
         by_layers = run_backward(self.steps, seen(by_made), self.needs_input_gradient)
         if not self.needs_input_gradient:
@@ -280,26 +278,7 @@ class Concatenate(_Container):
         kernels.add_first_channels(wide, memory_of(by_layers), dx)
         return seen(dx)
 
-    def bind_inside(self, scratch: Workspace, way: str) -> None:
-        bind_memory(layers_of(self.steps), scratch, f"{self.slot}.layers", f"{way}.layers")
-
-
-def bind_memory(
-    layers: Iterable[Layer], scratch: Workspace, prefix: str, way: str = "gradient"
-) -> None:
-    """Give each layer memory of its own for training, and shared memory for everything else.
-
-    Outside training a result is needed only until the next layer has run, so the layers of a row
-    take turns with two buffers. The memory is kept during the model's own passes only (`keep` is
-    theirs to set): a layer that someone calls by itself gives a new array every time.
-
-    prefix, way : names for the results and for the gradients of this row; all containers
-        that stand side by side can use the same memory for gradients.
-    """
-    turn = 0
-    for layer in layers:
-        layer.workspace, layer.scratch = Workspace(keep=False), scratch
-        layer.slot, layer.gradient_slot = f"{prefix} {turn}", way
-        turn = turn if layer.passes_through else 1 - turn
-        if isinstance(layer, _Container):
-            layer.bind_inside(scratch, way)
+    def bind_inside(self, place: Place) -> Place:
+        scratch, slot, way = place
+        bind_memory(layers_of(self.steps), scratch, f"{slot}.layers", f"{way}.layers")
+        return place

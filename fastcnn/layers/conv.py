@@ -7,8 +7,9 @@ import numpy as np
 from .. import backends, checks
 from ..checks import Pair
 from .arrays import ParameterDict
-from .base import NO_GRADIENT, Layer, Shape, memory_of, seen
+from .base import Layer
 from .initialization import Initialization
+from .memory import NO_GRADIENT, Shape, memory_of, seen
 from .window import check_images, check_padding, output_size, padding_before, plain
 
 

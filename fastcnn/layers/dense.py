@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from .. import backends, checks
-from .base import NO_GRADIENT, Layer, Shape, memory_of
+from .base import Layer
 from .initialization import Initialization
+from .memory import NO_GRADIENT, Shape, memory_of
 
 
 class Dense(Layer):

@@ -7,7 +7,8 @@ import numpy as np
 from kernels import activation as kernels
 
 from .. import checks, random
-from .base import Clock, Layer, memory_of, seen
+from .base import Layer
+from .memory import Clock, memory_of, seen
 
 
 class Dropout(Layer):

@@ -28,8 +28,9 @@ from kernels.conv.input import run_input_gradient
 
 from .. import backends
 from .activation import ReLU
-from .base import NO_GRADIENT, Layer, Shape, memory_of, seen
+from .base import Layer
 from .conv import Conv2D
+from .memory import NO_GRADIENT, Shape, memory_of, seen
 from .norm import BatchNorm, GroupNorm, LayerNorm
 from .pool import MaxPool2D
 from .window import padding_before
@@ -196,8 +197,8 @@ class ConvNormMaxPool(Group):
         y, index = self.pool.recall(dy)
         relu = self.relu is not None
         source = self.norm.pooled_gradient_source(memory_of(dy), y, index, relu)
-        assert self.conv.memory is not None and source.x is not None
-        image, start = self.conv.memory
+        assert source.x is not None
+        image, start = self.conv.remembered()
         return convolution_backward(
             self.conv, image, start, source.x.shape, source, self.needs_input_gradient
         )
@@ -222,15 +223,21 @@ class NormalizedReLU(Group):
 
 
 class Sum:
-    """The end of a residual block: main + shortcut, and perhaps an activation."""
+    """The end of a residual block: main + shortcut, and perhaps an activation.
 
-    def __init__(self, owner: Layer, activation: Layer | None) -> None:
-        self.owner, self.activation = owner, activation
+    The block itself, whose memory the sum lies in, comes with each call: it must not be kept here,
+    or both would live until Python looks for circles.
+    """
+
+    def __init__(self, activation: Layer | None) -> None:
+        self.activation = activation
         self.layers: list[Layer] = []  # those of the main way that this replaces
 
-    def forward(self, main: np.ndarray, shortcut: np.ndarray, training: bool) -> np.ndarray:
+    def forward(
+        self, block: Layer, main: np.ndarray, shortcut: np.ndarray, training: bool
+    ) -> np.ndarray:
         main, shortcut = memory_of(main), memory_of(shortcut)
-        y = self.owner.result(main.shape, main.dtype, training)
+        y = block.result(main.shape, main.dtype, training)
         activation_kernels.add(main, shortcut, y)
         return self.activation.forward(seen(y), training) if self.activation else seen(y)
 
@@ -244,17 +251,19 @@ class Sum:
 class NormalizedSum(Sum):
     """A normalisation of main, + shortcut, and perhaps ReLU, in one pass; the same bits."""
 
-    def __init__(self, owner: Layer, norm: Norm, activation: Layer | None) -> None:
-        super().__init__(owner, activation)
+    def __init__(self, norm: Norm, activation: Layer | None) -> None:
+        super().__init__(activation)
         self.norm = norm
         self.layers = [norm]
 
-    def forward(self, main: np.ndarray, shortcut: np.ndarray, training: bool) -> np.ndarray:
+    def forward(
+        self, block: Layer, main: np.ndarray, shortcut: np.ndarray, training: bool
+    ) -> np.ndarray:
         if not training or not self.norm.trainable:
-            return super().forward(self.norm.forward(main, training), shortcut, training)
+            return super().forward(block, self.norm.forward(main, training), shortcut, training)
         self.norm.check_input(main)
         y = self.norm.normalise(
-            main, self.owner.workspace, memory_of(shortcut), self.activation is not None
+            main, block.workspace, memory_of(shortcut), self.activation is not None
         )
         if self.activation:
             self.activation.remember(y, memory_of(y))
@@ -265,14 +274,12 @@ class NormalizedSum(Sum):
         return self.norm.backward(dy), same
 
 
-def end_of_block(
-    owner: Layer, steps: list[Step], activation: Layer | None
-) -> tuple[list[Step], Sum]:
+def end_of_block(steps: list[Step], activation: Layer | None) -> tuple[list[Step], Sum]:
     """What is run for a residual block: the steps of its main way, and what follows them."""
     last = steps[-1]
     if _normalizes(last) and (activation is None or type(activation) is ReLU):
-        return steps[:-1], NormalizedSum(owner, last, activation)
-    return steps, Sum(owner, activation)
+        return steps[:-1], NormalizedSum(last, activation)
+    return steps, Sum(activation)
 
 
 def _normalizes(step: Step | None) -> TypeGuard[Norm]:

@@ -11,7 +11,8 @@ from kernels.norm import pooled as norm_pool
 from kernels.workspace import Workspace
 
 from .. import checks
-from .base import Layer, Shape, memory_of, seen
+from .base import Layer
+from .memory import Shape, memory_of, seen
 
 
 class BatchNorm(Layer):
@@ -155,8 +156,7 @@ class BatchNorm(Layer):
         self, dy: np.ndarray, y: np.ndarray, index: np.ndarray, relu: bool
     ) -> GradientSource:
         """What makes the gradient by x, from that by the result of `normalise_and_pool`."""
-        assert self.memory is not None
-        x, mean, inverse_std = self.memory
+        x, mean, inverse_std = self.remembered()
         wide = norm_pool.norm_pool_factors(
             dy, y, index, x, self.params["gamma"], mean, inverse_std, relu,
             self.grads["gamma"], self.grads["beta"], self.scratch,

@@ -6,7 +6,8 @@ import numpy as np
 
 from .. import backends, checks
 from ..checks import Pair
-from .base import Layer, Shape, memory_of, seen
+from .base import Layer
+from .memory import Shape, memory_of, seen
 from .window import check_images, check_padding, output_size, padding_before, plain
 
 

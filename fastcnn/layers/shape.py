@@ -6,7 +6,8 @@ import numpy as np
 
 from kernels.images import layout as kernels
 
-from .base import Layer, Shape, memory_of, seen
+from .base import Layer
+from .memory import Shape, memory_of, seen
 
 
 class Flatten(Layer):

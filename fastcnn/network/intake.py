@@ -3,6 +3,8 @@
 `samples` is for prediction, `pair` for samples with their labels: training, validation, test.
 """
 
+import contextlib
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -147,6 +149,15 @@ def shape_advice(model: "Network", shape: Shape) -> str:
     return ""
 
 
+@contextlib.contextmanager
+def advising(model: "Network", shape: Shape) -> Iterator[None]:
+    """What the layers say of a shape that does not fit, with advice for samples of this shape."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{error}{shape_advice(model, shape)}") from None
+
+
 def _takes(model: "Network", shape: Shape) -> bool:
     if model.input_shape is not None and shape[1:] != model.input_shape:
         return False
@@ -219,8 +230,6 @@ def _warn_of_floats(model: "Network", who: str, x: np.ndarray) -> bool:
 
 def _outside() -> int:
     """The `stacklevel` of the first caller that is no file of this package."""
-    import sys
-
     package, level = __name__.partition(".")[0], 1
     frame = sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == package:

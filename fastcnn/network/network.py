@@ -10,13 +10,13 @@ from kernels import activation as activation_kernels
 from kernels.images import batch as batch_kernels
 from kernels.workspace import Workspace
 
-from ..layers import Layer, Softmax
-from ..layers.base import Clock, Shape, float_dtype, seen
-from ..layers.containers import bind_memory
-from ..layers.fusion import Step, layers_of, plan, run_backward, run_forward
+from ..layers import Layer
+from ..layers.arrays import float_dtype
+from ..layers.memory import Clock, Shape, seen
 from ..losses import CrossEntropyLoss
-from . import intake
+from . import intake, turns
 from .parameters import FlatParameters
+from .row import Row
 
 DATA_FORMATS = ("channels_first", "channels_last")
 _NO_AFFINE = np.empty((0, 6), np.float32)
@@ -105,37 +105,13 @@ class Network:
 
     def _take(self, layers: tuple[Layer, ...], seed: int | None) -> None:
         """Consist of these layers; with a seed, those whose values nobody chose draw new ones."""
-        self.layers = layers
-        self._all_layers = [inner for layer in layers for inner in layer.family()]
-        self._named = [(str(i), layer) for i, layer in enumerate(layers)]
-        # The softmax that CrossEntropyLoss contains must not be applied twice.
-        self._steps = plan(layers)
-        self._trained = self._steps[:-1] if isinstance(layers[-1], Softmax) else self._steps
-        if seed is not None:
-            for path, leaf in self._leaves():
-                if not leaf.has_chosen_values():
-                    leaf.initialize(seed, path)
-        self._parameters = FlatParameters(self._named)
-        self._claim_layers()
+        self._row = Row(layers, seed, self._clock)
+        self._parameters = FlatParameters(self._row.named)
 
-    def _leaves(self) -> Iterator[tuple[str, Layer]]:
-        for path, layer in self._named:
-            yield from layer.leaves(path)
-
-    def _claim_layers(self) -> None:
-        """Give all layers the model's memory and clock, unless they have them.
-
-        Layers may be part of two models, which then take turns.
-        """
-        if all(layer.clock is self._clock for layer in self._all_layers):
-            return
-        scratch = Workspace(keep=False)
-        bind_memory(layers_of(self._steps), scratch, "result")
-        self._memory = [scratch, *(layer.workspace for layer in self._all_layers)]
-        for layer in self._all_layers:
-            layer.clock = self._clock
-        for path, leaf in self._leaves():
-            leaf.path = path
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers."""
+        return self._row.layers
 
     # --- parameters -----------------------------------------------------------------------------
 
@@ -162,12 +138,12 @@ class Network:
         dtype = float_dtype(dtype, type(self).__name__)
         for layer in self.layers:
             layer.astype(dtype)
-        self._parameters = FlatParameters(self._named)
+        self._parameters = FlatParameters(self._row.named)
         return self
 
     def named_arrays(self) -> Iterator[tuple[str, np.ndarray]]:
         """(name, array) of all parameters and states: ("0.weight", ...)."""
-        for path, layer in self._named:
+        for path, layer in self._row.named:
             yield from layer.named_arrays(path)
 
     def copy_arrays(self) -> dict[str, np.ndarray]:
@@ -215,10 +191,19 @@ class Network:
         ValueError, TypeError
             If x does not fit the model; the sentence says why.
         """
-        x = intake.samples(self, type(self).__name__, x, training)
-        if training:
-            intake.learn_from(self, x)
-        return self._given_out(self._run(self._steps, self.prepared(x), training))
+        who = type(self).__name__
+        x = intake.samples(self, who, x, training)
+        if not training:
+            return self._given_out(self._predict(x, logits=False))
+        with intake.advising(self, x.shape):
+            y = self._row.forward(who, self._normalized(x), logits=False)
+        intake.learn_from(self, x)
+        return self._given_out(y)
+
+    def _predict(self, x: np.ndarray, logits: bool) -> np.ndarray:
+        """The output for samples that `intake` has seen; valid until this thread's next pass."""
+        with intake.advising(self, x.shape):
+            return self._row.predict(self._normalized(x), logits)
 
     def backward(self, dlogits: np.ndarray) -> np.ndarray:
         """dLoss/dx, a new array, from dLoss/dy of the last forward(training=True).
@@ -228,10 +213,10 @@ class Network:
         Raises
         ------
         RuntimeError
-            If there was no forward(training=True).
+            If there was no forward(training=True), or another thread trains the model.
         """
-        with self._kept_memory():
-            return self._given_out(run_backward(self._steps, self._as_layers_see(dlogits)))
+        dy = self._as_layers_see(dlogits)
+        return self._given_out(self._row.backward(type(self).__name__, dy, False, to_input=True))
 
     def forward_training(self, x: np.ndarray) -> np.ndarray:
         """Logits for a batch, for the training loop.
@@ -239,35 +224,21 @@ class Network:
         x is a float array of the model's dtype and data_format. The logits are overwritten by the
         next pass. A Softmax at the end of the model is left out.
         """
-        return self._run(self._trained, self._as_layers_see(x), True)
-
-    def _run(self, steps: Sequence[Step], x: np.ndarray, training: bool) -> np.ndarray:
-        self._claim_layers()
-        with self._kept_memory():
-            try:
-                y = run_forward(steps, x, training)
-            except ValueError as error:
-                advice = intake.shape_advice(self, self._as_people_see(x.shape))
-                raise ValueError(f"{error}{advice}") from None
-        if training:
-            self._clock.step += 1
-        return y
+        return self._row.forward(type(self).__name__, self._as_layers_see(x), logits=True)
 
     def backward_training(self, dlogits: np.ndarray) -> None:
         """Fill the layers' gradients after `forward_training`."""
-        with self._kept_memory():
-            run_backward(self._trained, dlogits, needs_input_gradient=False)
+        self._row.backward(type(self).__name__, dlogits, logits=True, to_input=False)
 
-    @contextlib.contextmanager
-    def _kept_memory(self) -> Iterator[None]:
-        """During the model's own passes its layers use the same memory again and again."""
-        for workspace in self._memory:
-            workspace.keep = True
-        try:
-            yield
-        finally:
-            for workspace in self._memory:
-                workspace.keep = False
+    def training_turn(self) -> contextlib.AbstractContextManager[None]:
+        """A with block in which no other thread may train the model; in all others, none may.
+
+        Raises
+        ------
+        RuntimeError
+            On entering it, if another thread trains the model.
+        """
+        return turns.turn(type(self).__name__, self._row.family)
 
     def _as_layers_see(self, x: np.ndarray) -> np.ndarray:
         return seen(x) if self.data_format == "channels_last" else x
@@ -285,7 +256,9 @@ class Network:
 
     def prepared(self, x: np.ndarray) -> np.ndarray:
         """x as the first layer takes it: (N, C, H, W), normalised if uint8, else as it is."""
-        x = intake.samples(self, type(self).__name__, x)
+        return self._normalized(intake.samples(self, type(self).__name__, x))
+
+    def _normalized(self, x: np.ndarray) -> np.ndarray:
         if x.dtype != np.uint8:
             return self._as_layers_see(x)
         images = np.ascontiguousarray(self._as_layers_see(x))
@@ -352,7 +325,7 @@ class Network:
             raise ValueError(f"batch_size must be a whole number above 0, got {batch_size!r}")
         for start in range(0, len(x), batch_size):
             rows = slice(start, min(start + batch_size, len(x)))
-            yield rows, self._run(self._trained, self.prepared(x[rows]), False)
+            yield rows, self._predict(x[rows], logits=True)
 
     def evaluate(self, x: np.ndarray, y: np.ndarray, batch_size: int = 256) -> tuple[float, float]:
         """(loss, accuracy): mean cross-entropy in nats, and the share of right classes, 0 to 1.
@@ -388,7 +361,7 @@ class Network:
     @property
     def frozen(self) -> tuple[str, ...]:
         """The paths of the frozen layers: ("0", "1", "3.main.0")."""
-        return tuple(path for at, layer in self._named for path in layer.frozen_leaves(at))
+        return tuple(path for at, layer in self._row.named for path in layer.frozen_leaves(at))
 
     # --- looking at the model -------------------------------------------------------------------
 

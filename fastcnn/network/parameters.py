@@ -7,14 +7,12 @@ with one pass over one array, and clipping or comparing gradients is one operati
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kernels.workspace import Workspace
 
-if TYPE_CHECKING:
-    from ..layers.base import Layer
+from ..layers import Layer
 
 # Every array starts on a 64-byte border: a cache line, and the widest vector register.
 _BORDER_BYTES = 64
@@ -101,6 +99,7 @@ class FlatParameters:
             if name == "weight":
                 self.decayed = size
         aligned = Workspace(keep=False)
+        self._claim = object()  # what the layers know of it: no reference back
         self.values = aligned.array("values", (size,), self.dtype, zeroed=True)
         self.gradients = aligned.array("gradients", (size,), self.dtype, zeroed=True)
         self.bind()
@@ -142,7 +141,7 @@ class FlatParameters:
     @property
     def is_bound(self) -> bool:
         """Whether every layer's arrays are views of `values` and `gradients`."""
-        return all(layer.owner is self for layer in self._layers)
+        return all(layer.owner is self._claim for layer in self._layers)
 
     def bind(self) -> None:
         """Copy the layers' values here and make the layers' arrays views of this memory."""
@@ -158,4 +157,4 @@ class FlatParameters:
                     view[...] = arrays[name]
                 arrays.bind(name, view)
         for layer in self._layers:
-            layer.owner = self
+            layer.owner = self._claim

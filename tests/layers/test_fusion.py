@@ -305,5 +305,7 @@ def test_gradients_of_a_row_take_turns_in_memory():
     model = Sequential(*layers)
     x = np.zeros((256, 8, 32, 32), np.float32)
     model.backward(np.ones_like(model.forward(x, training=True)))
-    held = sum(workspace.nbytes for workspace in model._memory)
+    row = model._row
+    memory = [row._scratch, *(layer.workspace for layer in row.family)]
+    held = sum(workspace.nbytes for workspace in memory)
     assert held < 16 * x.nbytes  # 12 results, two gradients, and scratch

@@ -26,7 +26,7 @@ from fastcnn.layers import (
     Softmax,
     Tanh,
 )
-from fastcnn.layers.base import Clock
+from fastcnn.layers.memory import Clock
 from tests.gradient_check import check_gradient
 
 CONFIGURATIONS = 30

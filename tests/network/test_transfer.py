@@ -151,7 +151,7 @@ def test_a_frozen_norm_uses_its_running_statistics(name: str) -> None:
     ]
     for row in rows:
         model = Sequential(*row).astype(np.float64)
-        for _, leaf in model._leaves():
+        for _, leaf in model._row.leaves():
             if isinstance(leaf, BatchNorm):
                 leaf.trainable = False
                 for arrays in (leaf.params, leaf.state):

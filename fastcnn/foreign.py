@@ -1,0 +1,103 @@
+"""What PyTorch and Keras call it: their names of arguments, answered with ours.
+
+A constructor that is given an argument it does not have says what it is called here, or how the
+same is done, before Python would say that it is unexpected.
+"""
+
+import functools
+import inspect
+from collections.abc import Iterable
+
+from .checks import nearest
+
+# Their name -> ours; of several, the one that the constructor has.
+_OURS: dict[str, tuple[str, ...]] = {
+    "kernel_size": ("pool_size",),
+    "pool_size": ("kernel_size",),
+    "filters": ("out_channels",),
+    "units": ("out_features",),
+    "strides": ("stride",),
+    "use_bias": ("bias",),
+    "kernel_initializer": ("init",),
+    "num_features": ("num_channels",),
+    "num_channels": ("num_features",),
+    "normalized_shape": ("num_features",),
+    "groups": ("num_groups",),
+    "epsilon": ("eps",),
+    "p": ("rate",),
+    "negative_slope": ("alpha",),
+    "input_dim": ("in_features",),
+    "in_channels": ("in_features",),
+    "out_channels": ("out_features",),
+    "in_features": ("in_channels",),
+    "out_features": ("out_channels",),
+    "learning_rate": ("lr",),
+    "rho": ("alpha",),
+    "beta_1": ("betas",),
+    "beta_2": ("betas",),
+    "from_logits": (),
+}
+# Their name -> how it is done here, or that it is not.
+_DONE: dict[str, str] = {
+    "inplace": "leave it out: a model uses its memory again by itself",
+    "padding_mode": "leave it out: padding is zeros",
+    "dilation": "leave it out: there is no dilated convolution",
+    "dilation_rate": "leave it out: there is no dilated convolution",
+    "groups": "leave it out: there is no grouped convolution",
+    "ceil_mode": "leave it out: sizes are rounded down; padding='same' rounds up",
+    "return_indices": "leave it out: the layer remembers them by itself",
+    "device": "leave it out: everything runs on the CPU",
+    "dtype": "call astype(np.float64) on the layer or the model",
+    "data_format": "give it to the model: Sequential(..., data_format='channels_last')",
+    "input_shape": "give it to the model: Sequential(..., input_shape=...)",
+    "activation": "put a layer behind it, such as ReLU()",
+    "track_running_stats": "leave it out: running statistics are always kept",
+    "affine": "leave it out: gamma and beta are always there; freeze them with trainable = False",
+    "elementwise_affine": "leave it out: gamma and beta are always there",
+    "center": "leave it out: beta is always there",
+    "scale": "leave it out: gamma is always there",
+    "axis": "leave it out: channels are the second axis",
+    "dim": "leave it out: classes or channels are the second axis",
+    "trainable": "set layer.trainable = False afterwards",
+    "name": "leave it out: layers are called by their place, '0.weight'",
+    "amsgrad": "leave it out: there is no AMSGrad",
+    "clipnorm": "give clip_norm to model.train",
+    "from_logits": "leave it out: the loss always takes logits",
+    "ignore_index": "leave such rows out of the batch",
+    "kernel_regularizer": "give weight_decay to the optimizer",
+    "params": "leave it out: optimizer.step(model) says whose parameters",
+}
+
+
+@functools.cache
+def _arguments(cls: type) -> tuple[str, ...] | None:
+    """The names of its constructor's arguments; None if it takes any."""
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return tuple(parameter.name for parameter in parameters)[1:]
+
+
+def check_arguments(cls: type, given: Iterable[str]) -> None:
+    """Raise if the constructor of a class has no arguments of such names.
+
+    Raises
+    ------
+    TypeError
+        With the name that it has here.
+    """
+    known = _arguments(cls) if given else None
+    for name in given:
+        if known is not None and name not in known:
+            raise TypeError(f"{cls.__name__} has no argument {name!r}; {_answer(name, known)}")
+
+
+def _answer(name: str, known: tuple[str, ...]) -> str:
+    listed = f"its arguments are {', '.join(known)}" if known else "it takes no arguments"
+    ours = next((each for each in _OURS.get(name, ()) if each in known), None)
+    if ours is not None:
+        return f"here it is called {ours!r}; {listed}"
+    if name in _DONE:
+        return f"{_DONE[name]}; {listed}"
+    match = nearest(name, known) if known else None
+    return f"did you mean {match!r}? {listed}" if match else listed

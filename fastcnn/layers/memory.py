@@ -1,0 +1,187 @@
+"""Where a layer's results lie, and what it remembers from the forward to the backward pass.
+
+Four-dimensional arrays are seen as N, C, H, W and lie in memory as N, H, W, C: `memory_of` goes
+from the one to the other, which copies only what another library made, and `seen` goes back, which
+never copies.
+
+Workspaces hold arrays for each thread by itself, so that any number of threads can run the same
+layers; only training, which leaves something behind in the layers, is for one thread at a time.
+"""
+
+import math
+import threading
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from kernels.workspace import Workspace
+
+from .described import Described
+
+if TYPE_CHECKING:
+    from .base import Layer
+
+Shape = tuple[int, ...]
+
+# Bytes of a gradient that finds no room in a core's cache.
+_LARGE = 1 << 21
+
+# What `backward` gives where nobody needs the input's gradient.
+NO_GRADIENT = np.empty(0, np.float32)
+
+
+def memory_of(x: np.ndarray) -> np.ndarray:
+    """x as it lies in memory: (N, C, H, W) becomes a C-contiguous (N, H, W, C).
+
+    A view where x already lies so, else a copy. Arrays of other ranks are made C-contiguous.
+    """
+    if x.ndim == 4:
+        x = x.transpose(0, 2, 3, 1)
+    return x if x.flags.c_contiguous else np.ascontiguousarray(x)
+
+
+def seen(y: np.ndarray) -> np.ndarray:
+    """The opposite: an (N, H, W, C) array as the (N, C, H, W) view that people see."""
+    return y.transpose(0, 3, 1, 2) if y.ndim == 4 else y
+
+
+class Clock:
+    """Where training is: what random choices during a forward pass are keyed by."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.epoch = 0
+        self.step = 0
+
+
+class Place(NamedTuple):
+    """Memory that the layers of a model share; replaced as a whole, whatever thread looks.
+
+    Attributes
+    ----------
+    scratch : Workspace
+        The memory.
+    slot : str
+        Name of the layer's result in it.
+    gradient_slot : str
+        The beginning of the names of its large gradients.
+    """
+
+    scratch: Workspace
+    slot: str
+    gradient_slot: str
+
+
+class WithMemory(Described):
+    """The part of a layer that knows where its results lie and what it has remembered.
+
+    Attributes
+    ----------
+    workspace : Workspace
+        Gives the arrays that live until the backward pass.
+    scratch : Workspace
+        Gives those that live until the next layer has run.
+    clock : Clock, optional
+        That of the model whose part it is.
+    path : str
+        Where it stands in that model.
+    needs_input_gradient : bool
+        Whether anyone needs what `backward` returns; if not, it may return an empty array instead.
+    trainer : Thread, optional
+        The thread whose turn it is to train it.
+    """
+
+    passes_through = False  # whether forward(training=False) returns its argument
+
+    def __init__(self) -> None:
+        self.workspace = Workspace(keep=False)
+        self.place = Place(self.workspace, "y", "gradient")
+        self.clock: Clock | None = None
+        self.path = ""
+        self.needs_input_gradient = True
+        self.trainer: threading.Thread | None = None
+        self._takes_turns = False
+        self._remembered: tuple[Any, ...] | None = None
+        self._trained_like: tuple[Shape, np.dtype] = ((), np.dtype(np.float32))
+
+    @property
+    def scratch(self) -> Workspace:
+        """Memory that lives until the next layer has run."""
+        return self.place.scratch
+
+    def remember(self, y: np.ndarray, *memory: Any) -> None:
+        """Keep what the backward pass needs, and that it belongs to y (as people see it)."""
+        self._trained_like = (y.shape, y.dtype)
+        self._remembered = memory
+
+    def recall(self, dy: np.ndarray) -> Any:
+        """What the last forward(training=True) remembered; raises if dy does not belong to it."""
+        memory = self.remembered()
+        if not isinstance(dy, np.ndarray) or (dy.shape, dy.dtype) != self._trained_like:
+            shape, dtype = self._trained_like
+            is_array = isinstance(dy, np.ndarray)
+            got = f"{dy.dtype} of shape {dy.shape}" if is_array else type(dy).__name__
+            raise ValueError(
+                f"{self.name}: backward expected a {dtype} gradient of shape {shape}, like the "
+                f"output of the last forward(x, training=True), got {got}"
+            )
+        return memory
+
+    def remembered(self) -> Any:
+        """What the last forward(training=True) remembered, for a gradient made on the way."""
+        if self._remembered is None:
+            raise RuntimeError(f"{self.name}: backward needs a forward(x, training=True) before it")
+        return self._remembered
+
+    def forget(self) -> None:
+        """Let the backward pass find nothing."""
+        self._remembered = None
+
+    def result(self, shape: Shape, dtype: np.dtype, training: bool) -> np.ndarray:
+        """Memory for y: until the backward pass if `training`, else until the layer after next."""
+        if training:
+            return self.workspace.array("y", shape, dtype)
+        place = self.place
+        return place.scratch.array(place.slot, shape, dtype)
+
+    def gradient(self, shape: Shape, dtype: np.dtype, dy: np.ndarray) -> np.ndarray:
+        """Memory for dx, until the layer before has used it; other memory than dy's.
+
+        Small arrays have memory of their own, of which each core keeps its part in its cache. With
+        large ones the layers of a row take turns with two buffers.
+        """
+        self._takes_turns |= math.prod(shape) * dtype.itemsize >= _LARGE
+        if not self._takes_turns:
+            return self.workspace.array("dx", shape, dtype)
+        place = self.place
+        for turn in (0, 1):
+            dx = place.scratch.array(f"{place.gradient_slot} {turn}", shape, dtype)
+            if not np.may_share_memory(dx, dy):
+                break
+        return dx
+
+    def bind_inside(self, place: Place) -> Place:
+        """Give the layers inside their memory, if there are any; returns where y then lies."""
+        return place
+
+
+def bind_memory(
+    layers: "Iterable[Layer]", scratch: Workspace, prefix: str, way: str = "gradient"
+) -> None:
+    """Give the layers of a row the memory that they share.
+
+    Outside training a result is needed only until the next layer has run, so the layers of a row
+    take turns with two buffers. The memory is kept during the model's own passes only (`keep` is
+    theirs to set): a layer that someone calls by itself gives a new array every time.
+
+    Parameters
+    ----------
+    prefix, way : str
+        Names for the results and for the gradients of this row; all containers that stand side by
+        side can use the same memory for gradients.
+    """
+    turn = 0
+    for layer in layers:
+        layer.place = layer.bind_inside(Place(scratch, f"{prefix} {turn}", way))
+        turn = turn if layer.passes_through else 1 - turn

@@ -1,0 +1,125 @@
+"""Layers run one after the other, in memory that they share: what a pass through a network is."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from kernels.workspace import Workspace
+
+from ..layers import Layer, Softmax
+from ..layers.fusion import Step, layers_of, plan, run_backward, run_forward
+from ..layers.memory import Clock, bind_memory
+from . import turns
+
+
+class Row:
+    """A row of layers with memory, a clock and a turn at training in common.
+
+    Layers may be part of two rows, which then lend them their memory in turn. During a pass the
+    memory is kept, by each thread for itself; a layer that someone calls by itself gives a new
+    array every time.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+        In the order in which people see them.
+    named : list of (str, Layer)
+        The same with their names: "0", "1", ...
+    family : list of Layer
+        With those inside them.
+    clock : Clock
+        What random choices in training are keyed by.
+    """
+
+    def __init__(self, layers: tuple[Layer, ...], seed: int | None, clock: Clock) -> None:
+        self.layers = layers
+        self.named = [(str(i), layer) for i, layer in enumerate(layers)]
+        self.family = [inner for layer in layers for inner in layer.family()]
+        self.clock = clock
+        # The softmax that CrossEntropyLoss contains must not be applied twice.
+        self._steps = plan(layers)
+        self._trained = self._steps[:-1] if isinstance(layers[-1], Softmax) else self._steps
+        self._scratch = Workspace(keep=False)
+        self._lent: list[Layer] = []  # which share it: not those in a container of one's own
+        self._pending: list[Layer] = []  # whose turn was taken and is kept until the backward pass
+        for layer in self.family:
+            layer.check_loose_arrays()
+        for path, leaf in self.leaves():
+            if seed is not None and not leaf.has_chosen_values():
+                leaf.initialize(seed, path)
+
+    def leaves(self) -> Iterator[tuple[str, Layer]]:
+        """(path, layer) of all that have no layers inside them."""
+        for path, layer in self.named:
+            yield from layer.leaves(path)
+
+    def steps(self, logits: bool) -> Sequence[Step]:
+        """What is run; for logits without a softmax at the end."""
+        return self._trained if logits else self._steps
+
+    def predict(self, x: np.ndarray, logits: bool) -> np.ndarray:
+        """y for x, outside training; valid until this thread's next pass."""
+        self._lend_memory()
+        self._scratch.keep = True
+        try:
+            return run_forward(self.steps(logits), x, False)
+        finally:
+            self._scratch.keep = False
+
+    def forward(self, who: str, x: np.ndarray, logits: bool) -> np.ndarray:
+        """y for x in training, and all that `backward` needs; valid until the next pass.
+
+        Raises
+        ------
+        RuntimeError
+            If another thread trains these layers.
+        """
+        self._pending += turns.take(who, self.family)
+        try:
+            self._lend_memory()
+            self._claim()
+            self._keep(True)
+            y = run_forward(self.steps(logits), x, True)
+        except BaseException:
+            for layer in self.family:
+                layer.forget()  # half of it belongs to the pass before
+            self._release()
+            raise
+        finally:
+            self._keep(False)
+        self.clock.step += 1
+        return y
+
+    def backward(self, who: str, dy: np.ndarray, logits: bool, to_input: bool) -> np.ndarray:
+        """The gradients of the layers, and dx if it is wanted, after `forward`."""
+        self._pending += turns.take(who, self.family)
+        try:
+            self._keep(True)
+            return run_backward(self.steps(logits), dy, to_input)
+        finally:
+            self._keep(False)
+            self._release()
+
+    def _release(self) -> None:
+        pending, self._pending = self._pending, []
+        turns.release(pending)
+
+    def _keep(self, keep: bool) -> None:
+        self._scratch.keep = keep
+        for layer in self.family:
+            layer.workspace.keep = keep
+
+    def _lend_memory(self) -> None:
+        """Let the layers share this row's memory, unless they do."""
+        if not self._lent or any(layer.scratch is not self._scratch for layer in self._lent):
+            bind_memory(layers_of(self._steps), self._scratch, "result")
+            self._lent = [layer for layer in self.family if layer.scratch is self._scratch]
+
+    def _claim(self) -> None:
+        """Give the layers what only training needs, unless they have it from this row."""
+        if all(layer.clock is self.clock for layer in self.family):
+            return
+        for layer in self.family:
+            layer.clock, layer.workspace = self.clock, Workspace(keep=False)
+        for path, leaf in self.leaves():
+            leaf.path = path
