@@ -1,5 +1,7 @@
 """Optimizers step by step against NumPy and, where it is installed, PyTorch."""
 
+import copy
+import pickle
 import re
 from collections.abc import Callable
 from typing import Any
@@ -320,6 +322,71 @@ def test_names_and_specifications() -> None:
     assert optim.kind_of(Lookahead(SGD()).spec()) == "Lookahead around SGD"
     assert repr(Lookahead(AdaGrad())) == f"Lookahead(optimizer={AdaGrad()}, k=5, alpha=0.5)"
     assert repr(AdaGrad()) == "AdaGrad(lr=0.01, weight_decay=0.0, eps=1e-10)"
+
+
+COPIERS: dict[str, Callable[[Any], Any]] = {
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda pair: pickle.loads(pickle.dumps(pair)),
+    "one by one": lambda pair: tuple(map(copy.deepcopy, pair)),
+    "copy": lambda pair: (copy.deepcopy(pair[0]), copy.copy(pair[1])),
+}
+WRAPPED = {"lookahead": lambda: Lookahead(Adam(0.01), k=2), "nested": lambda: optim.Ranger(k=3)}
+
+
+@pytest.mark.parametrize("copier", COPIERS.values(), ids=COPIERS)
+@pytest.mark.parametrize("kind", [*optim.names(), "momentum", "decaying", *WRAPPED])
+def test_a_used_optimizer_is_copied_with_its_model(kind: str, copier: Any) -> None:
+    if kind == "momentum":
+        optimizer: Optimizer = SGD(0.1, momentum=0.9, nesterov=True)
+    elif kind == "decaying":
+        optimizer = optim.RMSprop(0.01, momentum=0.5, weight_decay=0.1)
+    else:
+        optimizer = WRAPPED[kind]() if kind in WRAPPED else optim.from_name(kind)
+
+    def steps(target: Sequential, optimizer: Optimizer, count: int) -> None:
+        for _ in range(count):
+            target.parameters.gradients[:] = np.sin(np.arange(target.parameters.gradients.size))
+            optimizer.step(target)
+
+    trained = Sequential(Dense(3, 4), ReLU(), Dense(4, 2))
+    steps(trained, optimizer, 3)
+    twin, other = copier((trained, optimizer))
+    assert repr(other) == repr(optimizer)
+    steps(trained, optimizer, 4)
+    steps(twin, other, 4)
+    np.testing.assert_array_equal(twin.parameters.values, trained.parameters.values)
+    assert other.state_arrays().keys() == optimizer.state_arrays().keys()
+    for name, array in optimizer.state_arrays().items():
+        np.testing.assert_array_equal(other.state_arrays()[name], array)
+
+
+def test_a_copied_optimizer_of_layers_goes_on_with_their_copies() -> None:
+    layers, optimizer = [Dense(3, 4), Dense(4, 2)], Adam(0.1)
+    for layer in layers:
+        layer.grads["weight"] = np.ones(layer.grads["weight"].shape)
+    optimizer.step(layers)
+    twins, other = copy.deepcopy((layers, optimizer))
+    for each in (*layers, *twins):
+        each.grads["weight"] = np.full(each.grads["weight"].shape, 0.5)
+    optimizer.step(layers)
+    other.step(twins)
+    for layer, twin in zip(layers, twins, strict=True):
+        np.testing.assert_array_equal(layer.params["weight"], twin.params["weight"])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SGD(learning_rate=0.1), "SGD has no argument 'learning_rate'; here it is called 'lr'"),
+        (lambda: Adam(beta_1=0.9), "here it is called 'betas'; its arguments are lr, betas, eps"),
+        (lambda: Adam(amsgrad=True), "leave it out: there is no AMSGrad"),
+        (lambda: SGD(params=[]), "optimizer.step(model) says whose parameters"),
+        (lambda: Adam(lrr=1), "did you mean 'lr'?"),
+    ],
+)  # fmt: skip
+def test_names_of_other_libraries(make: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(message)):
+        make()
 
 
 def anything(value: Any) -> Any:

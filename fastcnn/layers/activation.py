@@ -7,6 +7,7 @@ import numpy as np
 from kernels import activation as kernels
 
 from .. import checks
+from . import spoken
 from .base import Layer
 from .memory import Shape, memory_of, seen
 
@@ -164,7 +165,8 @@ class Softmax(_Activation):
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) not in (2, 4):
             raise ValueError(
-                f"{self.name}: expected input as (N, K) or (N, C, H, W), got shape {input_shape}"
+                f"{self.name}: expected input as (N, K) or {spoken.images()}, got shape "
+                f"{spoken.shape(input_shape)}"
             )
         return input_shape
 

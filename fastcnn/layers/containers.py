@@ -8,6 +8,7 @@ import numpy as np
 from kernels import activation as activation_kernels
 from kernels.images import channels as kernels
 
+from . import spoken
 from .arrays import ParameterDict
 from .base import Layer
 from .described import from_spec
@@ -164,8 +165,8 @@ class Residual(_Container):
         if shapes[0] != shapes[1]:
             cure = "change its layers" if self.shortcut else "give it a shortcut, such as a Conv2D"
             raise ValueError(
-                f"{self.name}: main gives shape {shapes[0]} and the shortcut {shapes[1]}, which "
-                f"cannot be added; {cure}"
+                f"{self.name}: main gives shape {spoken.shape(shapes[0])} and the shortcut "
+                f"{spoken.shape(shapes[1])}, which cannot be added; {cure}"
             )
         return self.activation.output_shape(shapes[0]) if self.activation else shapes[0]
 
@@ -251,9 +252,9 @@ class Concatenate(_Container):
         batch, channels, *size = input_shape
         if len(input_shape) not in (2, 4) or (shape[0], *shape[2:]) != (batch, *size):
             raise ValueError(
-                f"{self.name}: its input has shape {input_shape} and its layers give {shape}, "
-                f"which cannot stand side by side; both must be (N, C) or (N, C, H, W) and differ "
-                f"in C at most"
+                f"{self.name}: its input has shape {spoken.shape(input_shape)} and its layers give "
+                f"{spoken.shape(shape)}, which cannot stand side by side; both must be (N, C) or "
+                f"{spoken.images()} and differ in C at most"
             )
         return (batch, channels + shape[1], *size)
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from kernels.workspace import Workspace
 
+from . import spoken
 from .described import Described
 
 if TYPE_CHECKING:
@@ -119,9 +120,9 @@ class WithMemory(Described):
         """What the last forward(training=True) remembered; raises if dy does not belong to it."""
         memory = self.remembered()
         if not isinstance(dy, np.ndarray) or (dy.shape, dy.dtype) != self._trained_like:
-            shape, dtype = self._trained_like
+            shape, dtype = spoken.shape(self._trained_like[0]), self._trained_like[1]
             is_array = isinstance(dy, np.ndarray)
-            got = f"{dy.dtype} of shape {dy.shape}" if is_array else type(dy).__name__
+            got = f"{dy.dtype} of shape {spoken.shape(dy.shape)}" if is_array else type(dy).__name__
             raise ValueError(
                 f"{self.name}: backward expected a {dtype} gradient of shape {shape}, like the "
                 f"output of the last forward(x, training=True), got {got}"

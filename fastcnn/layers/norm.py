@@ -11,6 +11,7 @@ from kernels.norm import pooled as norm_pool
 from kernels.workspace import Workspace
 
 from .. import checks
+from . import spoken
 from .base import Layer
 from .memory import Shape, memory_of, seen
 
@@ -377,6 +378,6 @@ def _checked_channels(layer: Layer, channels: int, input_shape: Shape) -> Shape:
     if len(input_shape) not in (2, 4) or input_shape[1] != channels:
         raise ValueError(
             f"{layer.name}: expected input with {channels} channels as (N, {channels}) or "
-            f"(N, {channels}, H, W), got shape {input_shape}"
+            f"{spoken.images(channels)}, got shape {spoken.shape(input_shape)}"
         )
     return input_shape

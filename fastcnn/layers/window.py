@@ -4,6 +4,7 @@ from typing import Any
 
 from .. import checks
 from ..checks import Pair
+from . import spoken
 
 Padding = Pair | str
 
@@ -66,7 +67,7 @@ def output_size(
     if window[0] > height or window[1] > width:
         raise ValueError(
             f"{layer}: the {window[0]}x{window[1]} window does not fit into the input of shape "
-            f"{input_shape}, which is {height}x{width} with its padding; use a smaller window or "
+            f"{spoken.shape(input_shape)}, which is {height}x{width} with its padding; use a smaller window or "
             f"more padding"
         )
     return (height - window[0]) // stride[0] + 1, (width - window[1]) // stride[1] + 1
@@ -76,13 +77,11 @@ def check_images(layer: str, input_shape: tuple[int, ...], channels: int | None 
     """Raise unless `input_shape` is (N, C, H, W), with C = `channels` if given."""
     if len(input_shape) == 4 and channels in (None, input_shape[1]):
         return
+    got = f"got shape {spoken.shape(input_shape)}"
     if channels is None:
-        raise ValueError(f"{layer}: expected input as (N, C, H, W), got shape {input_shape}")
+        raise ValueError(f"{layer}: expected input as {spoken.images()}, {got}")
     noun = "channel" if channels == 1 else "channels"
-    hint = ""
-    if len(input_shape) == 4 and input_shape[3] == channels:
-        hint = "; it looks like N, H, W, C: use x.transpose(0, 3, 1, 2)"
     raise ValueError(
-        f"{layer}: expected input with {channels} {noun} as (N, {channels}, H, W), got shape "
-        f"{input_shape}{hint}"
+        f"{layer}: expected input with {channels} {noun} as {spoken.images(channels)}, {got}"
+        f"{spoken.turned(input_shape, channels)}"
     )

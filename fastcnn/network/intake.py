@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import conversion
 from ..conversion import PIXELS
+from ..layers import spoken
 
 if TYPE_CHECKING:
     from .network import Network
@@ -127,9 +128,10 @@ def classes_of(model: "Network", who: str, x: np.ndarray) -> int:
         If x does not fit, or the model gives no row of numbers for a sample.
     """
     try:
-        shape = model.output_shape(x.shape)
+        with advising(model, x.shape):
+            shape = model.output_shape(x.shape)
     except ValueError as error:
-        raise ValueError(f"{who}: {error}{shape_advice(model, x.shape)}") from None
+        raise ValueError(f"{who}: {error}") from None
     if len(shape) != 2:
         raise ValueError(
             f"{who}: the model gives shape {shape} for {len(x)} samples, not one number for each "
@@ -152,10 +154,18 @@ def shape_advice(model: "Network", shape: Shape) -> str:
 @contextlib.contextmanager
 def advising(model: "Network", shape: Shape) -> Iterator[None]:
     """What the layers say of a shape that does not fit, with advice for samples of this shape."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{error}{shape_advice(model, shape)}") from None
+    with speaking(model):
+        try:
+            yield
+        except ValueError as error:
+            advice = shape_advice(model, shape)
+            advice = "" if advice.removeprefix("; try ") in str(error) else advice
+            raise ValueError(f"{error}{advice}") from None
+
+
+def speaking(model: "Network") -> contextlib.AbstractContextManager[None]:
+    """A with block in which layers speak of images as this model has them."""
+    return spoken.channels_last(model.data_format == "channels_last")
 
 
 def _takes(model: "Network", shape: Shape) -> bool:

@@ -216,7 +216,9 @@ class Network:
             If there was no forward(training=True), or another thread trains the model.
         """
         dy = self._as_layers_see(dlogits)
-        return self._given_out(self._row.backward(type(self).__name__, dy, False, to_input=True))
+        with intake.speaking(self):
+            dx = self._row.backward(type(self).__name__, dy, logits=False, to_input=True)
+        return self._given_out(dx)
 
     def forward_training(self, x: np.ndarray) -> np.ndarray:
         """Logits for a batch, for the training loop.
@@ -224,7 +226,8 @@ class Network:
         x is a float array of the model's dtype and data_format. The logits are overwritten by the
         next pass. A Softmax at the end of the model is left out.
         """
-        return self._row.forward(type(self).__name__, self._as_layers_see(x), logits=True)
+        with intake.advising(self, x.shape):
+            return self._row.forward(type(self).__name__, self._as_layers_see(x), logits=True)
 
     def backward_training(self, dlogits: np.ndarray) -> None:
         """Fill the layers' gradients after `forward_training`."""
@@ -376,8 +379,9 @@ class Network:
         shape = tuple(input_shape)
         if self.data_format == "channels_last" and len(shape) == 4:
             shape = (shape[0], shape[3], shape[1], shape[2])
-        for layer in self.layers:
-            shape = layer.output_shape(shape)
+        with intake.speaking(self):
+            for layer in self.layers:
+                shape = layer.output_shape(shape)
         return self._as_people_see(shape)
 
     def __repr__(self) -> str:

@@ -2,11 +2,12 @@
 
 import weakref
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from ..layers.base import Layer
+from .. import foreign
+from ..layers import Layer
 from ..network.parameters import FlatParameters, Stretch
 
 
@@ -22,6 +23,10 @@ class Optimizer:
     steps
         Steps made so far.
     """
+
+    def __new__(cls, *_: Any, **arguments: Any) -> Self:
+        foreign.check_arguments(cls, arguments)
+        return super().__new__(cls)
 
     def __init__(self, lr: float, weight_decay: float) -> None:
         self.steps = 0
@@ -148,6 +153,12 @@ class Optimizer:
         self.steps = int(arrays["steps"]) if arrays else 0
         self._state = {name: np.array(arrays[name]) for name in arrays if name != "steps"}
         self._target = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy keeps what it has averaged and goes on with the model that it makes a step for
+        # first: with a copy of this one's, as a rule.
+        own = {"_target": None, "_own_flat": None, "_own_layers": ()}
+        return {**vars(self), **own, "_state": {n: a.copy() for n, a in self._state.items()}}
 
     def spec(self) -> dict[str, Any]:
         """Type and constructor arguments, as JSON can hold them."""

@@ -117,7 +117,7 @@ def fit(
     )
     if keeping.resume_from is not None:
         loop.load(keeping.resume_from)
-    with blas.one_thread(), contextlib.closing(loop.watching.progress):
+    with model.training_turn(), blas.one_thread(), contextlib.closing(loop.watching.progress):
         return loop.run(keeping.path)
 
 
