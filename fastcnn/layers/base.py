@@ -76,7 +76,8 @@ class Layer(WithArrays, WithMemory):
             if x.ndim < 2 or 0 in x.shape:
                 raise ValueError(
                     f"{self.name}: expected a batch of at least one sample, such as (N, features) "
-                    f"or {spoken.images()}, got shape {spoken.shape(x.shape)}; one image is passed as x[None]"
+                    f"or {spoken.images()}, got shape {spoken.shape(x.shape)}; one image is passed "
+                    f"as x[None]"
                 )
             self.check_loose_arrays()
             checked = self._checked = (x.shape, self.output_shape(x.shape))

@@ -67,8 +67,8 @@ def output_size(
     if window[0] > height or window[1] > width:
         raise ValueError(
             f"{layer}: the {window[0]}x{window[1]} window does not fit into the input of shape "
-            f"{spoken.shape(input_shape)}, which is {height}x{width} with its padding; use a smaller window or "
-            f"more padding"
+            f"{spoken.shape(input_shape)}, which is {height}x{width} with its padding; use a "
+            f"smaller window or more padding"
         )
     return (height - window[0]) // stride[0] + 1, (width - window[1]) // stride[1] + 1
 
