@@ -8,6 +8,7 @@ from typing import Any, Never
 import numpy as np
 
 from .checks import unknown
+from .layers.described import own_classes
 from .layers.memory import Shape
 from .losses import CrossEntropyLoss
 from .network import checkpoint, transfer
@@ -263,7 +264,15 @@ class Sequential(Network):
         )
 
     def __reduce__(self) -> Any:
-        return checkpoint.rebuild, (checkpoint.describe(self), self.copy_arrays(), type(self))
+        described, own = checkpoint.describe(self), own_classes(self.layers)
+        return _rebuild, (described, self.copy_arrays(), type(self), own)
+
+
+def _rebuild(
+    described: dict[str, Any], arrays: dict[str, np.ndarray], kind: type, _: tuple[type, ...]
+) -> Sequential:
+    """What a pickle calls, once it has imported the classes of the layers."""
+    return checkpoint.rebuild(described, arrays, kind)
 
 
 def load_model(path: str | Path) -> Sequential:

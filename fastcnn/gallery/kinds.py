@@ -40,11 +40,13 @@ def _filters(view: View) -> "Figure":
 
 
 def _hidden(view: View) -> "Figure":
-    seen = [
-        place
-        for place in analysis.with_weights(view.model, 2)
-        if analysis.image_shape(view.model, place)
-    ]
+    dense = analysis.with_weights(view.model, 2)
+    if dense and view.model.input_shape is None:
+        raise ValueError(
+            f"{view.name} does not say which images it takes, so nobody knows what {dense[0]} "
+            f"sees: set model.input_shape, such as (1, 28, 28), and save it again"
+        )
+    seen = [place for place in dense if analysis.image_shape(view.model, place)]
     place = view.first(seen, "dense layers that see an image or feature maps")
     shape = analysis.image_shape(view.model, place)
     assert shape is not None

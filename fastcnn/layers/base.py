@@ -10,7 +10,7 @@ import numpy as np
 
 from . import spoken
 from .arrays import WithArrays
-from .described import from_spec
+from .described import from_spec, own_classes
 from .memory import Shape, WithMemory
 
 
@@ -101,8 +101,8 @@ class Layer(WithArrays, WithMemory):
 
     def __reduce__(self) -> Any:
         # Copies and pickled layers must not drag a model's memory along.
-        arrays, frozen = self.copy_arrays(), self.frozen_leaves()
-        return _rebuild, (self.spec(), str(self.dtype), arrays, self.chosen_seed, frozen)
+        arrays, frozen, own = self.copy_arrays(), self.frozen_leaves(), own_classes([self])
+        return _rebuild, (self.spec(), str(self.dtype), arrays, self.chosen_seed, frozen, own)
 
 
 def _rebuild(
@@ -111,6 +111,7 @@ def _rebuild(
     arrays: dict[str, np.ndarray],
     seed: int | None,
     frozen: list[str],
+    _: tuple[type, ...],
 ) -> Layer:
     layer = from_spec(spec).astype(dtype)
     layer.chosen_seed = seed

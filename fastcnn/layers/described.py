@@ -8,7 +8,7 @@ import functools
 import inspect
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 from .. import foreign
@@ -116,6 +116,20 @@ def _kind(cls: type) -> str:
 def _defaults(cls: type[Described]) -> dict[str, Any]:
     parameters = inspect.signature(cls).parameters.values()
     return {parameter.name: parameter.default for parameter in parameters}
+
+
+def own_classes(layers: "Iterable[Layer]") -> tuple[type, ...]:
+    """Classes of one's own among those of the layers, which a pickle must name to import them."""
+    own = {type(layer) for each in layers for layer in each.family() if is_own(layer)}
+    return tuple(cls for cls in own if _named(cls) is cls)
+
+
+def _named(cls: type) -> Any:
+    """What another process would find by the name of a class."""
+    found: Any = sys.modules.get(cls.__module__)
+    for name in cls.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return None if cls.__module__ == "__main__" else found
 
 
 def is_own(layer: Described) -> bool:

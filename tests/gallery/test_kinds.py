@@ -187,6 +187,17 @@ def test_models_that_take_channels_last(tmp_path):
         assert faults(draw(kind, [saved], Options(dataset="cifar10"))) == []
 
 
+def test_a_model_that_does_not_say_what_it_takes(tmp_path):
+    """It has dense layers; what is missing is said, and the cure works."""
+    model = Sequential(*models.build("cifar-mlp").layers)
+    model.save(tmp_path / "m.npz")
+    with pytest.raises(ValueError, match=r"does not say which images it takes.*model\.input_shape"):
+        draw("hidden", [Saved(tmp_path / "m.npz")])
+    model.input_shape = (3, 32, 32)
+    model.save(tmp_path / "m.npz")
+    assert faults(draw("hidden", [Saved(tmp_path / "m.npz")])) == []
+
+
 # --- the command line -----------------------------------------------------------------------------
 
 

@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 
 from fastcnn import Sequential, conversion, load_model
-from fastcnn.layers import Conv2D, Dense, Flatten, ReLU
+from fastcnn.layers import (
+    BatchNorm,
+    Concatenate,
+    Conv2D,
+    Dense,
+    Flatten,
+    MaxPool2D,
+    ReLU,
+    Residual,
+    Softmax,
+)
 from fastcnn.losses import CrossEntropyLoss
 from fastcnn.network import intake
 from fastcnn.optim import SGD
@@ -124,11 +134,11 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: LAST.predict(IMAGES[0, 0, :, :, None]), "pixels are given as images: x[None]"),
     (lambda: LAST.predict(IMAGES[:, 0]), "pixels are given as images: x[..., None]"),
     (lambda: LAST.predict(IMAGES[0, 0]), "images: x[None, ..., None]"),
-    (lambda: FIRST.predict(IMAGES.transpose(0, 2, 3, 1)), "try x.transpose(0, 3, 1, 2)"),
-    (lambda: LAST.predict(IMAGES), "try x.transpose(0, 2, 3, 1)"),
+    (lambda: FIRST.predict(IMAGES.transpose(0, 2, 3, 1)), "use x.transpose(0, 3, 1, 2)"),
+    (lambda: LAST.predict(IMAGES), "use x.transpose(0, 2, 3, 1)"),
     (lambda: FIRST.predict(FLOATS[0]), "try x[None]"),
     (lambda: DENSE.predict(FLOATS), "try x.reshape(len(x), -1)"),
-    (lambda: DENSE.predict(FLOATS[0, 0].ravel()), "try x[None]"),
+    (lambda: DENSE.predict(FLOATS[0, 0].ravel()), "passed as x[None]"),
     (lambda: DENSE.predict(IMAGES.reshape(12, -1)), "other numbers as floats: x.astype(np.float32"),
     (lambda: FIRST.predict(IMAGES.astype(int) - 1), "but these reach from -1 to 254"),
     (lambda: FIRST.predict(IMAGES.astype(int) * 257), "but these reach from 0 to 65535"),
@@ -160,7 +170,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     ),
     (
         lambda: intake.pair(LAST, "test", IMAGES, LABELS, thorough=True),
-        "try x.transpose(0, 2, 3, 1)",
+        "use x.transpose(0, 2, 3, 1)",
     ),
     (
         lambda: intake.pair(Sequential(ReLU()), "test", IMAGES, LABELS, thorough=True),
@@ -188,7 +198,7 @@ def test_advice_is_followed() -> None:
     ):
         with pytest.raises((TypeError, ValueError)) as caught:
             model.predict(x)
-        advice = re.split("; try |as images: ", str(caught.value))[1]
+        advice = re.split("; try |as images: |: use |passed as ", str(caught.value))[1]
         np.testing.assert_array_equal(eval(advice, {"x": x, "len": len}), meant)
 
 
@@ -243,3 +253,62 @@ def test_an_array_that_fits_is_not_copied() -> None:
     for x, dtype in ((IMAGES, np.float32), (FLOATS, np.float32)):
         assert conversion.samples("x", x, np.dtype(dtype)) is x
     assert conversion.labels("y", LABELS) is LABELS
+
+
+# --- errors of a channels-last model speak N, H, W, C -------------------------------------------
+
+LAST_ERRORS: list[tuple[list[Any], tuple[int, ...], str]] = [
+    ([Conv2D(3, 4, 3)], (2, 5, 5, 1), "3 channels as (N, H, W, 3), got shape (2, 5, 5, 1)"),
+    ([Conv2D(3, 4, 3)], (2, 3, 5, 6), "got shape (2, 3, 5, 6); it looks like N, C, H, W: use x.t"),
+    (
+        [Conv2D(3, 4, 7)],
+        (2, 5, 6, 3),
+        "does not fit into the input of shape (2, 5, 6, 3), which is",
+    ),
+    ([MaxPool2D(9)], (2, 5, 6, 3), "does not fit into the input of shape (2, 5, 6, 3)"),
+    ([MaxPool2D(2)], (2, 5), "expected input as (N, H, W, C), got shape (2, 5)"),
+    ([BatchNorm(3)], (2, 5, 6, 4), "(N, 3) or (N, H, W, 3), got shape (2, 5, 6, 4)"),
+    (
+        [Softmax(), ReLU()],
+        (2, 5, 6),
+        "expected input as (N, K) or (N, H, W, C), got shape (2, 5, 6)",
+    ),
+    (
+        [Residual([Conv2D(3, 4, 3)])],
+        (2, 5, 6, 3),
+        "gives shape (2, 3, 4, 4) and the shortcut (2, 5",
+    ),
+    (
+        [Concatenate([MaxPool2D(2)])],
+        (2, 4, 6, 3),
+        "shape (2, 4, 6, 3) and its layers give (2, 2, 3",
+    ),
+    ([ReLU()], (0, 5, 6, 3), "got an array of shape (0, 5, 6, 3)"),
+]
+
+
+@pytest.mark.parametrize(("layers", "shape", "message"), LAST_ERRORS, ids=str)
+def test_channels_last(layers: list[Any], shape: tuple[int, ...], message: str) -> None:
+    model = Sequential(*copy.deepcopy(layers), data_format="channels_last")
+    x = np.zeros(shape, np.float32)
+    uses: list[Callable[[], Any]] = [
+        lambda: model.predict(x), lambda: model.forward(x), lambda: model.forward(x, training=True),
+        lambda: model.evaluate(x, np.zeros(len(x), int)), lambda: model.forward_training(x),
+    ]  # fmt: skip
+    if 0 not in shape:
+        uses.append(lambda: model.output_shape(shape))
+    else:
+        uses.pop()
+    for use in uses:
+        with pytest.raises(ValueError, match=re.escape(message)) as caught:
+            use()
+        assert str(caught.value).count("transpose") <= 1
+    with pytest.raises(ValueError, match=re.escape("as (N, 2, H, W), got shape (1, 1, 5, 2)")):
+        Conv2D(2, 2, 1).forward(np.zeros((1, 1, 5, 2), np.float32))  # alone it speaks as ever
+
+
+def test_channels_last_gradients() -> None:
+    model = Sequential(Conv2D(3, 4, 3), data_format="channels_last")
+    y = model.forward(np.zeros((2, 5, 7, 3), np.float32), training=True)
+    with pytest.raises(ValueError, match=re.escape("gradient of shape (2, 3, 5, 4), like the")):
+        model.backward(y[:1])
