@@ -6,6 +6,7 @@ COMMANDS = {
     "train": "train a named network on images",
     "plot": "draw pictures of training runs or saved models",
     "search": "search for settings that make a network better",
+    "compare": "find out which of two settings is better",
     "reproduce": "make the experiments of the five authors again",
 }
 

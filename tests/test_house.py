@@ -16,10 +16,17 @@ ROOT = Path(__file__).parents[1]
 
 # From the roof to the ground. A room may import from the floors below, and within itself.
 FLOORS = (
-    ("fastcnn.__main__", "fastcnn.train", "fastcnn.plot", "fastcnn.search", "fastcnn.reproduce"),
+    (
+        "fastcnn.__main__",
+        "fastcnn.train",
+        "fastcnn.plot",
+        "fastcnn.search",
+        "fastcnn.compare",
+        "fastcnn.reproduce",
+    ),
     ("fastcnn.commands",),
     ("fastcnn.reproduction",),
-    ("fastcnn.searching", "fastcnn.gallery"),
+    ("fastcnn.searching", "fastcnn.gallery", "fastcnn.comparing"),
     ("fastcnn.runs",),
     ("fastcnn.config",),
     ("fastcnn.models", "fastcnn.plain"),

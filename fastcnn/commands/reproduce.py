@@ -13,10 +13,11 @@ import tyro
 
 from .. import datasets
 from ..checks import unknown
+from ..comparing.children import RunError
 from ..config import ConfigError
 from ..files import make_folder, place
 from ..reproduction import s1, s2, s3, s4, s5, targets
-from ..reproduction.laboratory import FULL, QUICK, Laboratory, ReproductionError
+from ..reproduction.laboratory import FULL, QUICK, Laboratory
 from ..reproduction.report import Report, save_pictures
 from ..reproduction.sections import Section, Table, counted
 from . import interrupt, options
@@ -92,9 +93,10 @@ def main(argv: Sequence[str]) -> int:
         if arguments.workers is not None and arguments.workers < 1:
             raise ConfigError(f"workers must be at least 1, got {arguments.workers}")
         lab = _laboratory(arguments)
-        with interrupt.answered("interrupted; the same command goes on where it stopped", lab.stop):
+        words = "interrupted; the same command goes on where it stopped"
+        with interrupt.answered(words, lab.children.stop):
             reproduce(arguments, tables, lab, shlex.join(_PROGRAM.split() + list(argv)))
-    except (OSError, ReproductionError) as error:
+    except (OSError, RunError) as error:
         return options.refuse(error, 1)
     except ValueError as error:
         return options.refuse(error, 2)

@@ -6,38 +6,27 @@ writes. Results do not depend on the number of threads, so runs share the cores,
 those whose time is wanted run alone, on all of them.
 """
 
-import contextlib
 import dataclasses
 import json
-import signal
 import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kernels.cores import available_cores
 
 from .. import models, training
-from ..config import Config, replace, to_toml
+from ..comparing.children import Children, is_finished
+from ..config import Config, replace
 from ..config.recipe import resolved
 from ..files import write_text
-from ..runs.folder import CHECKPOINT, read_json
-from ..runs.saved import Saved, was_run_with
+from ..runs.folder import read_json
+from ..runs.saved import Saved
 
 _SEEDS = (42, 43, 44)
 _TRAIN_IMAGES = {"mnist": 60_000, "cifar10": 50_000}
 _TIMED_EPOCHS = 4  # the first is not counted
 _EVALUATION = "train_evaluation.json"
-_PATIENCE = 60  # seconds that runs get to finish a batch and save
-_DIVERGED = 3  # exit code of a run that ended so, and whose results are complete
-
-
-class ReproductionError(RuntimeError):
-    """An experiment could not be run; the sentence says which, and why."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,20 +113,19 @@ class Laboratory:
         self.cores = available_cores()
         self.data_dir = data_dir
         self.offline = offline
-        self._workers = workers or self.cores
+        self.children = Children(workers or self.cores)
         self._say = say
-        self._children: set[subprocess.Popen[str]] = set()
 
     # --- runs ---------------------------------------------------------------------------------
 
     def train(self, experiments: Sequence[Experiment]) -> list[list[Saved]]:
         """The runs of each experiment, one for each of its seeds; made now unless kept."""
         runs = self._runs(experiments)
-        missing = {
-            folder: runs[folder] for folder in runs if not _is_finished(folder, runs[folder])
-        }
-        threads = max(1, self.cores // self._workers)
-        for done, (folder, seconds) in enumerate(self._run_all(missing, threads), 1):
+        missing = {folder: runs[folder] for folder in runs if not is_finished(folder, runs[folder])}
+        for folder in missing:
+            (folder / _EVALUATION).unlink(missing_ok=True)  # of an earlier run with other settings
+        threads = max(1, self.cores // self.children.workers)
+        for done, (folder, seconds) in enumerate(self.children.run(missing, threads), 1):
             accuracy = Saved(folder).result["test_accuracy"]
             told = "diverged at once" if accuracy is None else f"test accuracy {accuracy:.2%}"
             name = folder.relative_to(self.folder)
@@ -147,7 +135,7 @@ class Laboratory:
     def kept(self, experiments: Sequence[Experiment]) -> tuple[int, int]:
         """How many of the experiments' runs are finished already, and how many there are."""
         runs = self._runs(experiments)
-        return sum(_is_finished(*run) for run in runs.items()), len(runs)
+        return sum(is_finished(*run) for run in runs.items()), len(runs)
 
     def seconds_per_epoch(self, experiment: Experiment) -> float:
         """Seconds that an epoch takes on all cores, testing included: the median of three.
@@ -157,8 +145,8 @@ class Laboratory:
         timed = self.scaled(experiment).but(epochs=_TIMED_EPOCHS, patience=None)
         folder = self.folder / "timing" / timed.name
         config = self._config({**timed.settings(), "seed": 42})
-        if not _is_finished(folder, config):
-            for _ in self._run_all({folder: config}, self.cores):
+        if not is_finished(folder, config):
+            for _ in self.children.run({folder: config}, self.cores):
                 pass
         seconds = Saved(folder).history["seconds"]
         share = images_per_epoch(timed) / images_per_epoch(experiment)
@@ -212,78 +200,6 @@ class Laboratory:
     def _config(self, settings: Mapping[str, Any]) -> Config:
         machine = {"data_dir": self.data_dir, "offline": self.offline}
         return resolved(replace(Config(), {**settings, **machine}))
-
-    # --- processes ----------------------------------------------------------------------------
-
-    def _run_all(self, runs: Mapping[Path, Config], threads: int) -> Iterator[tuple[Path, float]]:
-        """Make the runs, as many at a time as there are workers; yields each as it is finished."""
-        waiting = list(runs.items())
-        with ThreadPoolExecutor(self._workers) as pool:
-            running: set[Future[tuple[Path, float]]] = set()
-            try:
-                while waiting or running:
-                    while waiting and len(running) < self._workers:
-                        running.add(pool.submit(self._run, *waiting.pop(0), threads))
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        yield future.result()
-            except BaseException:
-                self.stop()
-                raise
-
-    def stop(self) -> None:
-        """End what runs, each after its batch, and wait: a handler of signals may call this."""
-        children = list(self._children)
-        for child in children:
-            child.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + _PATIENCE
-        # No `wait`: the thread that was interrupted may hold its lock.
-        while any(child.poll() is None for child in children) and time.monotonic() < deadline:
-            time.sleep(0.05)
-
-    @contextlib.contextmanager
-    def process(self, command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
-        """A process that `stop` ends; options are those of `subprocess.Popen`."""
-        # Ctrl-C, which goes to all processes of a terminal, is ours to pass on.
-        with subprocess.Popen(command, text=True, start_new_session=True, **options) as child:
-            self._children.add(child)
-            try:
-                yield child
-            finally:
-                self._children.discard(child)
-
-    def _run(self, folder: Path, config: Config, threads: int) -> tuple[Path, float]:
-        """One run in a process of its own, continued where an earlier try stopped."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _EVALUATION).unlink(missing_ok=True)  # of an earlier run with other settings
-        wanted = folder / "wanted.toml"
-        write_text(wanted, to_toml(replace(config, {"threads": threads})))
-        command = [sys.executable, "-m", "fastcnn.commands.child", "--quiet"]
-        command += ["--config", str(wanted), "--out", str(folder)]
-        if (folder / CHECKPOINT).is_file() and was_run_with(folder, config):
-            command.append("--resume")
-        started = time.monotonic()
-        pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
-        with self.process(command, stdout=subprocess.DEVNULL, **pipes) as child:
-            assert child.stderr is not None
-            said = child.stderr.read()  # stdin stays open: the child ends when it closes
-            child.wait()
-        if child.returncode not in (0, _DIVERGED):
-            raise ReproductionError(f"{folder.parent.name}: {last_line(said)}")
-        for name in (CHECKPOINT, "predictions.png", "curves.png", "wanted.toml"):
-            (folder / name).unlink(missing_ok=True)  # of no use any more
-        return folder, time.monotonic() - started
-
-
-def last_line(said: str) -> str:
-    """Why a process failed, from what it has said."""
-    return (said.strip().splitlines() or ["it was killed"])[-1].removeprefix("error: ")
-
-
-def _is_finished(folder: Path, config: Config) -> bool:
-    if not (folder / "result.json").is_file() or not was_run_with(folder, config):
-        return False
-    return Saved(folder).result.get("stopped_because") != "interrupted"
 
 
 def images_per_epoch(experiment: Experiment) -> int:

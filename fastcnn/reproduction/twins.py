@@ -19,9 +19,10 @@ import numpy as np
 import kernels
 
 from .. import datasets
+from ..comparing.children import RunError, last_line
 from ..files import passing, write_text
 from ..runs.folder import read_json
-from .laboratory import Experiment, Laboratory, ReproductionError, images_per_epoch, last_line
+from .laboratory import Experiment, Laboratory, images_per_epoch
 from .sections import NONE, Line, Section, seconds
 from .verdicts import stated
 
@@ -89,10 +90,10 @@ def _run(lab: Laboratory, script: Path) -> dict[str, float]:
             _write_data(images, arrays, lab)
             command = [sys.executable, str(script), str(arrays), str(_EPOCHS)]
             pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-            with lab.process(command, **pipes) as child:
+            with lab.children.process(command, **pipes) as child:
                 told, said = child.communicate()
         if child.returncode:
-            raise ReproductionError(f"{script.name}: {last_line(said)}")
+            raise RunError(f"{script.name}: {last_line(said)}")
         write_text(kept, told)
     measured = read_json(kept)
     share = images / images_per_epoch(_BASELINE)

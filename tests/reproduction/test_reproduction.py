@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from fastcnn.commands.reproduce import TABLES, chosen
+from fastcnn.comparing.children import Children, RunError
 from fastcnn.config import Config, ConfigError, replace
 from fastcnn.datasets import Dataset
 from fastcnn.plots import curves
@@ -29,7 +30,6 @@ from fastcnn.reproduction.laboratory import (
     QUICK,
     Experiment,
     Laboratory,
-    ReproductionError,
 )
 from fastcnn.reproduction.report import Report, save_pictures
 from fastcnn.reproduction.sections import (
@@ -143,13 +143,13 @@ def test_quick_scale_has_fewer_epochs_images_and_seeds(tmp_path) -> None:
 
 def test_offline_reaches_the_runs(tmp_path) -> None:
     lab = Laboratory(tmp_path, data_dir=str(tmp_path / "empty"), offline=True)
-    with pytest.raises(ReproductionError, match="offline"):
+    with pytest.raises(RunError, match="offline"):
         lab.train([Experiment("mnist-baseline", {"epochs": 1})])
 
 
 def test_experiment_that_cannot_run_is_named(tmp_path) -> None:
     lab = Laboratory(tmp_path, say=lambda line: None)
-    with pytest.raises(ReproductionError, match=r"^mnist-baseline,.*growth=5.*: .*no choice of"):
+    with pytest.raises(RunError, match=r"^mnist-baseline,.*growth=5.*: .*no choice of"):
         lab.train([SMALL.but(growth=5)])
 
 
@@ -241,7 +241,7 @@ def test_scripts_of_both_scales_are_kept_apart(tmp_path, monkeypatch) -> None:
         def __exit__(self, *_):
             pass
 
-    monkeypatch.setattr(Laboratory, "process", lambda lab, command, **_: Process(lab, command))
+    monkeypatch.setattr(Children, "process", lambda _, command, **__: Process(_, command))
     monkeypatch.setattr(twins.datasets, "load", lambda *_: mnist_of_noise())
     script = Path(twins.__file__).with_name("scripts") / "mnist_fastcnn.py"
     for scale, seconds_per_epoch in ((QUICK, 30.0), (FULL, 1.0), (QUICK, 30.0)):
