@@ -36,14 +36,14 @@ class Dataset:
     ----------
     name : str
         "mnist", "fashion-mnist", "cifar10" or "digits" (never "auto"), or the path of other data.
-    x_train : array
-        Uint8 (train images, channels, height, width), values 0 to 255.
-    y_train : array
-        Int64 (train images,), values 0 to len(class_names) - 1.
-    x_test : array
-        Uint8 (test images, channels, height, width).
-    y_test : array
-        Int64 (test images,).
+    x_train : uint8 (train images, channels, height, width)
+        Images trained on, values 0 to 255.
+    y_train : int64 (train images,)
+        Their labels, 0 to len(class_names) - 1.
+    x_test : uint8 (test images, channels, height, width)
+        Images tested on.
+    y_test : int64 (test images,)
+        Their labels.
     class_names : tuple[str, ...]
         The name of each class, in the order of the labels.
     source : str

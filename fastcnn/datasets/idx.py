@@ -36,10 +36,10 @@ class IdxFile:
 
     Attributes
     ----------
-    raw : array
-        Uint8 (bytes on disk,), still gzipped if the file is.
-    content : array
-        Uint8 (bytes,), unpacked, header included.
+    raw : uint8 (bytes on disk,)
+        Still gzipped if the file is.
+    content : uint8 (bytes,)
+        Unpacked, header included.
     values : array
         The view of `content` behind the header, shaped as the header says.
     """

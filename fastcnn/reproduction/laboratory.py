@@ -93,7 +93,7 @@ class Laboratory:
         Folder of the datasets, as `--data-dir` of training.
     workers : int, optional
         Runs at a time; default: as many as cores.
-    say : Any
+    say : function, optional
         Told a line when a run is finished.
     offline : bool
         Never download.

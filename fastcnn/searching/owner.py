@@ -88,7 +88,7 @@ class Heartbeat:
 
     Attributes
     ----------
-    is_lost
+    is_lost : bool
         The trial has been taken from us, because we were silent for too long.
     """
 

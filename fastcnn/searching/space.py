@@ -112,7 +112,7 @@ def from_toml(name: str, value: Any) -> Axis:
     ----------
     name : str
         Of the setting.
-    value : Any
+    value : list or table
         A list of values, or a table ``{low = 0.0, high = 1.0, log = false}``.
 
     Raises
