@@ -106,7 +106,7 @@ def test_what_stands_in_a_page_runs(page, folder):
 def test_every_block_has_a_language():
     for page in PAGES:
         fences = re.findall(r"^```(\w*)$", page.read_text("utf-8"), re.MULTILINE)[::2]
-        assert set(fences) <= {"sh", "python", ""}, page
+        assert set(fences) <= {"sh", "python", "toml", ""}, page
     assert {"README.md", "transfer.md", "search.md", "plots.md"} <= {page.name for page in RUN}
 
 
