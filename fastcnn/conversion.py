@@ -28,7 +28,7 @@ def array_of(who: str, value: Any) -> np.ndarray:
         array = np.asarray(value)
         if array.dtype == object:  # a table of mixed columns, strings of pandas
             array = np.array(array.tolist())
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         raise TypeError(
             f"{who}: expected an array, got a {type(value).__name__} that NumPy makes none of "
             f"({error})"
