@@ -6,6 +6,7 @@ What stands before a block, invisible to readers, says how it is shortened:
     <!-- test: add --epochs 1 -->              options for its fastcnn commands: the last one counts
     <!-- test: put epochs=1 for epochs=20 -->  other text
     <!-- test: first COMMAND -->               what the page takes for granted
+    <!-- test: goes on -->                     in the same script as the block above
 """
 
 import os
@@ -40,7 +41,7 @@ class Block(NamedTuple):
 def blocks(text: str) -> list[Block]:
     found = []
     for comments, kind, code in _BLOCK.findall(text):
-        skipped = False
+        skipped = goes_on = False
         code = code.replace("\\\n", "")
         for how, what in re.findall(r"<!-- test: (\w+) (.*?) -->", comments):
             if how == "skip":
@@ -59,10 +60,15 @@ def blocks(text: str) -> list[Block]:
                 code = (
                     f"{what}\n{code}" if kind == "sh" else f"import os\nos.system({what!r})\n{code}"
                 )
+            elif how == "goes":
+                goes_on = True
             else:
                 raise AssertionError(f"nobody knows {how}")
         if kind == "sh":
             code = "\n".join(_INSTALLS.sub("", line) for line in code.splitlines())
+        if goes_on:
+            assert found[-1].kind == kind and not found[-1].skipped
+            code = f"{found.pop().code}\n{code}"
         found.append(Block(kind, code, skipped))
     return found
 
@@ -117,9 +123,10 @@ def test_the_comments_are_understood():
         "<!-- test: put 1 for 20 -->\n```python\nepochs = 20\n```\n"
         "<!-- test: skip (hours) -->\n```sh\nsleep 9999\n```\n```\nno code\n```\n"
         "<!-- test: first true -->\n```sh\nls\n```\n"
+        "<!-- test: goes on -->\n```sh\nps\n```\n"
     )
     one, two, three, four = blocks(text)
     assert one == ("sh", "python -m a\npython -m fastcnn.train   --out a --epochs 1", False)
-    assert (two.code, three.skipped, four.code) == ("epochs = 1\n", True, "true\nls")
+    assert (two.code, three.skipped, four.code) == ("epochs = 1\n", True, "true\nls\nps")
     with pytest.raises(AssertionError, match="nobody knows"):
         blocks("<!-- test: leave it -->\n```sh\nls\n```\n")
