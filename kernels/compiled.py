@@ -1,7 +1,8 @@
 """The "numba" backend: the ten operations that `loop` and `im2col` have too."""
 
-from kernels.conv.forward import conv_backward_weight, conv_forward
+from kernels.conv.forward import conv_forward
 from kernels.conv.input import conv_backward_input
+from kernels.conv.weight import conv_backward_weight
 from kernels.dense import dense_backward_input, dense_backward_weight, dense_forward
 from kernels.pool.operations import (
     average_pool_backward,

@@ -140,14 +140,14 @@ def dense_forward(
     packed = out % width != 0 or n > _FEW_ROWS or out * x.itemsize % _SAME_SETS == 0
     panels = -(-out // width)
     shares = 1 if panels > 4 else max(1, min(4, n // TILE_ROWS))
-    source, distance = _apart(x, workspace)
+    apart, distance = _apart(x, workspace)
     start = workspace.array("start", (panels * width,), x.dtype)
     start[: bias.size] = bias
     start[bias.size :] = 0
     room = workspace.array("panels", (jit.max_threads(), inner * width if packed else 0), x.dtype)
     held = workspace.array("held", (jit.max_threads(), 1), np.int64)
     held.fill(-1)
-    operands = source, distance, flat, y.reshape(-1), (n, inner, out), (shares, packed), start
+    operands = apart, distance, flat, y.reshape(-1), (n, inner, out), (shares, packed), start
     if _is_small(weight, n):
         _forward_share(*operands, room[0], held[0], 0, panels * shares)
     else:
@@ -230,14 +230,14 @@ def dense_backward_input(
         turned = workspace.array("turned", (panels * width * out,), dy.dtype)
         _turn(dy.reshape(-1), n, out, width, turned)
         blocks, room_size = -(-inputs // _BLOCK_COLUMNS), _BLOCK_COLUMNS * width
-        source, distance = dy.reshape(-1), out
+        apart, distance = dy.reshape(-1), out
     else:
         width, turned = int(panel_width(flat, inputs)), flat[:0]
         blocks, room_size = -(-inputs // width), out * width
-        source, distance = _apart(dy, workspace)
+        apart, distance = _apart(dy, workspace)
     start = workspace.array("zeros", (max(blocks, 1) * width,), dy.dtype, zeroed=True)
     room = workspace.array("room", (jit.max_threads(), room_size), dy.dtype)
-    operands = source, distance, weight.reshape(-1), flat, (n, inputs, out), turned, start
+    operands = apart, distance, weight.reshape(-1), flat, (n, inputs, out), turned, start
     if _is_small(weight, n):
         _input_gradient_share(*operands, room[0], 0, blocks)
     else:
@@ -293,10 +293,10 @@ def dense_backward_weight(
     flat = dy.reshape(-1)
     width = int(panel_width(flat, out))
     columns = -(-out // width) * width
-    source, distance = _apart(x, workspace)
+    apart, distance = _apart(x, workspace)
     start = workspace.array("zeros", (columns,), x.dtype, zeroed=True)
     panels = workspace.array("gradient_panels", (columns * n,), x.dtype)
     _pack_gradient(flat, n, out, width, panels, dbias)
     run = _weight_gradient_share if _is_small(dweight, n) else _weight_gradient
     blocks = -(-inputs // _BLOCK_ROWS)
-    run(source, distance, flat, dweight.reshape(-1), (n, inputs, out), start, panels, 0, blocks)
+    run(apart, distance, flat, dweight.reshape(-1), (n, inputs, out), start, panels, 0, blocks)

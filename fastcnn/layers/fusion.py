@@ -21,10 +21,11 @@ from typing import Protocol, TypeGuard
 import numpy as np
 
 from kernels import activation as activation_kernels
-from kernels.conv import forward as kernels_conv
 from kernels.conv.forward import Pooled
+from kernels.conv.forward import run_forward as run_convolution
 from kernels.conv.gradient_source import POOLED, GradientSource
 from kernels.conv.input import run_input_gradient
+from kernels.conv.weight import run_weight_gradient
 
 from .. import backends
 from .activation import ReLU
@@ -135,7 +136,7 @@ class ConvMaxPool(Group):
         start = padding_before(x.shape, conv.kernel_size, conv.stride, conv.padding)
         y = pool.workspace.array("y", (batch, *shape[2:], channels), x.dtype)
         index = pool.workspace.array("index", y.shape, np.uint8)
-        kernels_conv.run_forward(
+        run_convolution(
             image, conv.params["weight"], conv.bias_or_none(conv.params), conv.stride, start,
             z_shape, y, Pooled(index, self.relu is not None), conv.scratch,
         )  # fmt: skip
@@ -160,7 +161,7 @@ def convolution_backward(
 ) -> np.ndarray:
     """Backward through a convolution of ``image``, its output's gradient made on the way."""
     if conv.trainable:
-        kernels_conv.run_weight_gradient(
+        run_weight_gradient(
             image, source, conv.stride, start, z_shape, conv.grads["weight"],
             conv.bias_or_none(conv.grads), conv.scratch,
         )  # fmt: skip

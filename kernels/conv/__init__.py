@@ -2,10 +2,8 @@
 
 from kernels.conv.forward import (
     Pooled,
-    conv_backward_weight,
     conv_forward,
     run_forward,
-    run_weight_gradient,
 )
 from kernels.conv.gradient_source import (
     NORM_POOLED,
@@ -16,6 +14,10 @@ from kernels.conv.gradient_source import (
 from kernels.conv.input import (
     conv_backward_input,
     run_input_gradient,
+)
+from kernels.conv.weight import (
+    conv_backward_weight,
+    run_weight_gradient,
 )
 
 __all__ = [

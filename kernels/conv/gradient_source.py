@@ -10,14 +10,14 @@ written and read.
     NORM_POOLED  likewise, after batch normalisation of x
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from kernels import jit
 from kernels.jit import thread_id
 from kernels.norm.pooled import spread_image
-from kernels.pool.image import spread_fours_image
+from kernels.pool.image import image_sizes, spread_fours_image
 from kernels.simd import lanes, load_part, store_part
 from kernels.simd.mathematics import through_relu
 from kernels.workspace import Workspace
@@ -31,7 +31,7 @@ class GradientSource(NamedTuple):
     relu : whether ReLU came last
     y, index : the pooled images (N, H // 2, W // 2, O), rectified if `relu`, and uint8 indices
     x : the convolution's output
-    wide : what `norm_pool.norm_pool_factors` returned
+    factors : what `norm.pooled.norm_pool_factors` returned
     """
 
     dy: np.ndarray
@@ -40,48 +40,78 @@ class GradientSource(NamedTuple):
     y: np.ndarray | None = None
     index: np.ndarray | None = None
     x: np.ndarray | None = None
-    wide: np.ndarray | None = None
+    factors: np.ndarray | None = None
 
-    def arguments(self, shape: tuple[int, ...], group: int, workspace: Workspace) -> Any:
+    def arguments(self, shape: tuple[int, ...], group: int, workspace: Workspace) -> "Gradient":
         """What `gradient_images` takes, for an output of that shape and so many images at once."""
         dtype = self.dy.dtype
         nothing = np.empty(0, dtype)
         images = 0 if self.kind == PLAIN else group + 1  # behind them, room for a pooled one
         pooled = self.dy.shape[1:3] if self.index is not None else (0, 0)
         size = shape[1] * shape[2] * shape[3]
-        room = workspace.array("gradients", (jit.max_threads(), images * size), dtype)
-        return (
-            self.kind, self.relu, self.dy.reshape(-1),
-            nothing if self.y is None else self.y.reshape(-1),
-            np.empty(0, np.uint8) if self.index is None else self.index.reshape(-1),
-            nothing if self.x is None else self.x.reshape(-1),
-            nothing if self.wide is None else self.wide, room,
-            shape[1], shape[2], *pooled, shape[3],
-        )  # fmt: skip
+        return Gradient(
+            kind=self.kind,
+            relu=self.relu,
+            dy=self.dy.reshape(-1),
+            y=nothing if self.y is None else self.y.reshape(-1),
+            index=np.empty(0, np.uint8) if self.index is None else self.index.reshape(-1),
+            x=nothing if self.x is None else self.x.reshape(-1),
+            factors=nothing if self.factors is None else self.factors,
+            room=workspace.array("gradients", (jit.max_threads(), images * size), dtype),
+            height=shape[1],
+            width=shape[2],
+            pooled_height=pooled[0],
+            pooled_width=pooled[1],
+            channels=shape[3],
+        )
+
+
+class Gradient(NamedTuple):
+    """A `GradientSource` as kernels take it: flat arrays, empty where there are none.
+
+    room : each thread's images
+    """
+
+    kind: int
+    relu: bool
+    dy: np.ndarray
+    y: np.ndarray
+    index: np.ndarray
+    x: np.ndarray
+    factors: np.ndarray
+    room: np.ndarray
+    height: int
+    width: int
+    pooled_height: int
+    pooled_width: int
+    channels: int
 
 
 @jit.serial
-def gradient_images(source, first, last):
-    """(array, place) of the gradients of the images from ``first`` to ``last``, one by one."""
-    kind, relu, dy, y, index, x, wide, room = source[:8]
-    sizes = source[8:]
-    size = sizes[0] * sizes[1] * sizes[4]
-    if kind == PLAIN:
+def gradient_images(gradient, first, last):
+    """(array, start in it) of the gradients of the images from ``first`` to ``last``."""
+    dy, index = gradient.dy, gradient.index
+    sizes = (
+        gradient.height, gradient.width, gradient.pooled_height, gradient.pooled_width,
+        gradient.channels,
+    )  # fmt: skip
+    size, pooled_size = image_sizes(sizes)
+    if gradient.kind == PLAIN:
         return dy, first * size
-    images = room[thread_id()]
+    images = gradient.room[thread_id()]
     for n in range(first, last):
-        target = (n - first) * size
-        pooled_size = sizes[2] * sizes[3] * sizes[4]
-        pooled, pooled0 = dy, n * pooled_size
-        if relu:
+        image0, index0 = (n - first) * size, n * pooled_size
+        pooled, pooled0 = dy, index0
+        if gradient.relu:
             pooled, pooled0 = images, images.size - size
-            _reaching(dy, y, n * pooled_size, pooled_size, images, pooled0)
-        if kind == POOLED:
-            spread_fours_image(pooled, pooled0, index, n * pooled_size, sizes, True, images, target)
+            _reaching(dy, gradient.y, index0, pooled_size, images, pooled0)
+        if gradient.kind == POOLED:
+            spread_fours_image(pooled, pooled0, index, index0, sizes, True, images, image0)
         else:
             spread_image(
-                pooled, pooled0, index, n * pooled_size, x, n * size, wide, sizes, images, target
-            )
+                pooled, pooled0, index, index0, gradient.x, n * size, gradient.factors, sizes,
+                images, image0,
+            )  # fmt: skip
     return images, 0
 
 

@@ -4,7 +4,7 @@ Arrays are flat; image0, y0 and the like say where something begins in them.
 """
 
 from kernels import jit
-from kernels.pool.image import pool_fours_image
+from kernels.pool.image import image_sizes, pool_fours_image
 from kernels.simd import lanes, load_part, store_part
 from kernels.simd.mathematics import rectified
 from kernels.tile import (
@@ -36,8 +36,9 @@ def rows_inside(first, step, count, height):
 
 @jit.serial
 def convolve_image(
-    image, image0, extent, steps, packed, packed0, taps, bias, size, y, y0, y_steps, channels,
-    mode,
+    image, image0, extent, steps,
+    packed, packed0, taps, mode, bias,
+    y, y0, size, y_steps, channels,
 ):  # fmt: skip
     """Slide packed weights over one image; one call owns that image's share of y.
 
@@ -46,6 +47,9 @@ def convolve_image(
     taps : (kernel rows, kernel columns * channels) that each output sums over
     size, y_steps : (rows, columns) of the output and their strides in y
     mode : how the weights were packed, `packed_mode`
+
+    14 parameters in three groups: the callers are parallel functions, and Numba's analysis of
+    those refuses a NamedTuple that is made inside them.
     """
     height, first_row = extent
     stride_h, column_step, row_length = steps
@@ -53,7 +57,7 @@ def convolve_image(
     lane_count = vector_width(packed, channels)
     panel = panel_width(packed, channels)
     count = (size[1] + TILE_ROWS - 1) // TILE_ROWS
-    # Output rows whose windows lie within the image from top to bottom differ in their place only.
+    # Output rows whose windows lie within the image from top to bottom differ by a shift only.
     inside = rows_inside(first_row, stride_h, size[0], height - kernel_h + 1)
     for o in range(0, channels, panel):
         vectors = (min(panel, channels - o) + lane_count - 1) // lane_count
@@ -135,7 +139,7 @@ def pool_and_rectify(image, sizes, relu, y, y0, index):
     """
     pool_fours_image(image, 0, sizes, True, y, y0, index, y0)
     if relu:
-        stop = y0 + sizes[2] * sizes[3] * sizes[4]
+        stop = y0 + image_sizes(sizes)[1]
         for i in range(y0, stop, lanes(y)):
             v = load_part(y, i, stop - i)
             store_part(y, i, rectified(v), stop - i)

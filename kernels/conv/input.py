@@ -1,7 +1,7 @@
 """The input gradient of a convolution: `conv` backwards.
 
 Two ways lead to it: an ordinary convolution of dy with flipped weights, or, for the few channels
-of a first layer, the products of every window place, added to where they belong.
+of a first layer, the products of every tap, added to where they belong.
 """
 
 import functools
@@ -109,12 +109,12 @@ def _input_gradient(
     mode = packed_mode(packed, channels, out_channels)
     for n in prange(images):
         me = thread_id()
-        source, source0 = gradient_images(gradient, n, n + 1)
+        dy, dy0 = gradient_images(gradient, n, n + 1)
         if not direct:
-            narrow, narrow0 = source, source0
-            source, source0 = padded[me], 0
+            narrow, narrow0 = dy, dy0
+            dy, dy0 = padded[me], 0
             pad_image(
-                narrow, narrow0, (dy_h, dy_w, out_channels), (0, left), source, 0,
+                narrow, narrow0, (dy_h, dy_w, out_channels), (0, left), dy, 0,
                 (dy_h, columns, out_channels),
             )  # fmt: skip
         if any_empty:
@@ -123,17 +123,17 @@ def _input_gradient(
             r_h, count_h, _, taps_h, base_h, r_w, count_w, _, taps_w, base_w, packed0 = phases[p]
             if taps_h * taps_w:
                 convolve_image(
-                    source, source0 + (base_w - taps_w + 1 + left) * out_channels,
+                    dy, dy0 + (base_w - taps_w + 1 + left) * out_channels,
                     (dy_h, base_h - taps_h + 1), (1, out_channels, columns * out_channels),
-                    packed, packed0, (taps_h, taps_w * out_channels), zeros, (count_h, count_w),
+                    packed, packed0, (taps_h, taps_w * out_channels), mode, zeros,
                     dx, n * image + r_h * row + r_w * channels,
-                    (stride[0] * row, stride[1] * channels), channels, mode,
+                    (count_h, count_w), (stride[0] * row, stride[1] * channels), channels,
                 )  # fmt: skip
 
 
 @jit.serial
 def spread_row(products, width, count, kernel, stride, row, size, plane):
-    """Add one output row's products to the places of dx that its windows cover.
+    """Add one output row's products to dx, where its windows lie.
 
     products[((c * kernel_h + i) * kernel_w + j) * width + w] belongs to channel c of row + i and
     column w * stride + j; plane is (channels, height, columns).
@@ -143,13 +143,13 @@ def spread_row(products, width, count, kernel, stride, row, size, plane):
     for c in range(channels):
         for i in range(max(0, -row), min(kernel_h, height - row)):
             for j in range(kernel_w):
-                source = ((c * kernel_h + i) * kernel_w + j) * width
-                place = (c * height + row + i) * columns + j
+                products_at = ((c * kernel_h + i) * kernel_w + j) * width
+                plane_at = (c * height + row + i) * columns + j
                 if stride == 1:
-                    add_row(products, source, plane, place, count)
+                    add_row(products, products_at, plane, plane_at, count)
                 else:
                     for w in range(count):
-                        plane[place + w * stride] += products[source + w]
+                        plane[plane_at + w * stride] += products[products_at + w]
 
 
 @jit.serial
@@ -216,7 +216,7 @@ def prefers_products(
     """Whether few input channels would leave most lanes of `_input_gradient` empty.
 
     Compares the vector operations of both ways: multiply-adds into dx directly, or one product
-    per window place (and three operations to add each of them to dx), each of which was measured
+    per window and tap (and three operations to add each of them to dx), each of which was measured
     to take about three times as long.
     """
     out_channels, channels, kernel_h, kernel_w = weight_shape
@@ -269,12 +269,12 @@ def conv_backward_input(
     run_input_gradient(GradientSource(dy), weight, stride, padding, dy.shape, dx, workspace)
 
 
-def run_input_gradient(source, weight, stride, padding, y_shape, dx, workspace):
+def run_input_gradient(gradient, weight, stride, padding, y_shape, dx, workspace):
     """The input gradient, given where that of the output, of shape y_shape, comes from."""
     dtype = dx.dtype
     prepare(dtype)
     if winograd.suits(weight.shape, stride, dx.shape[1:3], dx.reshape(-1)):
-        winograd.input_gradient(source, weight, padding, y_shape, dx, workspace)
+        winograd.input_gradient(gradient, weight, padding, y_shape, dx, workspace)
         return
     out_channels, channels = weight.shape[:2]
     lanes_width = int(padded_channels(dx.reshape(-1), channels))
@@ -287,7 +287,7 @@ def run_input_gradient(source, weight, stride, padding, y_shape, dx, workspace):
     size = y_shape[1] * around[1] * out_channels
     padded = workspace.array("padded_gradient", (jit.max_threads(), size), dtype)
     _input_gradient(
-        source.arguments(y_shape, 1, workspace), weight.reshape(-1), dx.reshape(-1),
+        gradient.arguments(y_shape, 1, workspace), weight.reshape(-1), dx.reshape(-1),
         (y_shape, weight.shape, dx.shape), stride, phases, around, packed,
         zeros, padded,
     )  # fmt: skip

@@ -99,11 +99,11 @@ def plane_step(windows, width, array):
 
 @jit.parallel
 def _convolve(
-    source, weight, bias, y, x_shape, y_size, before, strides, blocks, scratch, pool
+    inputs, weight, bias, y, x_shape, y_size, before, strides, blocks, scratch, pool
 ):  # fmt: skip
     """One iteration owns one group of images of y.
 
-    source : of the images x that are convolved, see `gradient_source`
+    inputs : of the images x that are convolved, see `gradient_source`
     before : zeros above and left of an image of x
     strides : those of `transform_filters`
     blocks : (grid, group, rows of a block)
@@ -115,9 +115,9 @@ def _convolve(
     filters, bias_padded, zeros, padded, windows, products, taps = scratch
     index, relu = pool
     out_channels = y_size[2]
-    whole, wide = full_vectors(y, channels), full_vectors(y, out_channels)
+    in_up, out_up = full_vectors(y, channels), full_vectors(y, out_channels)
     windows_most = block_rows * grid[1]
-    planes = plane_step(windows_most, whole, y), plane_step(windows_most, wide, y)
+    planes = plane_step(windows_most, in_up, y), plane_step(windows_most, out_up, y)
     for c in prange(channels):
         transform_filters(weight, c, strides, channels, out_channels, filters, taps[thread_id()])
     fill_row(bias_padded, 0, bias_padded.size)
@@ -127,27 +127,27 @@ def _convolve(
     for g in prange((images + group - 1) // group):
         me = thread_id()
         first_image, last_image = g * group, min(images, (g + 1) * group)
-        images_here, place = gradient_images(source, first_image, last_image)
+        here, here0 = gradient_images(inputs, first_image, last_image)
         pad_images(
-            images_here, place, last_image - first_image, (height, width, channels), before,
-            grid, whole, padded[me],
+            here, here0, last_image - first_image, (height, width, channels), before,
+            grid, in_up, padded[me],
         )  # fmt: skip
         all_rows = (last_image - first_image) * grid[0]
         for first in range(0, all_rows, block_rows):
             last = min(all_rows, first + block_rows)
-            transform_windows(padded[me], grid, whole, first, last, windows[me], planes[0])
+            transform_windows(padded[me], grid, in_up, first, last, windows[me], planes[0])
             multiply_planes(
                 windows[me], filters, zeros, products[me], (last - first) * grid[1], planes,
-                (channels, whole, out_channels, wide),
+                (channels, in_up, out_channels, out_up),
             )  # fmt: skip
             if index.size:
                 pool_products(
-                    products[me], planes[1], grid, wide, first, last, bias_padded, relu,
+                    products[me], planes[1], grid, out_up, first, last, bias_padded, relu,
                     y, index, first_image * y_image, y_size,
                 )  # fmt: skip
             else:
                 transform_products(
-                    products[me], planes[1], grid, wide, first, last, bias_padded,
+                    products[me], planes[1], grid, out_up, first, last, bias_padded,
                     y, first_image * y_image, y_size,
                 )  # fmt: skip
 
@@ -155,7 +155,7 @@ def _convolve(
 def _scratch(blocks, depth, channels, dtype, workspace, prefix):
     """What `_convolve` calls scratch."""
     like = np.empty(0, dtype)
-    whole, wide = int(full_vectors(like, depth)), int(full_vectors(like, channels))
+    in_up, out_up = int(full_vectors(like, depth)), int(full_vectors(like, channels))
     panel = int(full_panel(like, channels))
     panels = -(-channels // panel) * panel
     threads = jit.max_threads()
@@ -166,9 +166,9 @@ def _scratch(blocks, depth, channels, dtype, workspace, prefix):
             ("filters", (PLANES * depth * panels,)),
             ("bias", (panels,)),
             ("zeros", (panels,)),
-            ("padded", (threads, blocks.group * rows * columns * whole)),
-            ("windows", (threads, PLANES * int(plane_step(blocks.windows, whole, like)))),
-            ("products", (threads, PLANES * int(plane_step(blocks.windows, wide, like)))),
+            ("padded", (threads, blocks.group * rows * columns * in_up)),
+            ("windows", (threads, PLANES * int(plane_step(blocks.windows, in_up, like)))),
+            ("products", (threads, PLANES * int(plane_step(blocks.windows, out_up, like)))),
             ("taps", (threads, 9 * int(vector_lanes(like)))),
         )
     )
@@ -190,17 +190,17 @@ def forward(x, weight, bias, padding, y_size, y, pool, workspace):
     )  # fmt: skip
 
 
-def input_gradient(source, weight, padding, dy_shape, dx, workspace):
+def input_gradient(gradient, weight, padding, dy_shape, dx, workspace):
     """dx (N, H, W, C): the convolution of dy with turned filters; see `conv.run_input_gradient`.
 
-    source, dy_shape : where dy (N, H_out, W_out, O) comes from
+    gradient, dy_shape : where dy (N, H_out, W_out, O) comes from
     """
     filters, channels = weight.shape[:2]
     blocks = blocks_of(len(dx), dx.shape[1:3], channels + filters)
     scratch = _scratch(blocks, filters, channels, dx.dtype, workspace, "back_")
     before = (2 - padding[0], 2 - padding[1])
     _convolve(
-        source.arguments(dy_shape, blocks.group, workspace), weight.reshape(-1),
+        gradient.arguments(dy_shape, blocks.group, workspace), weight.reshape(-1),
         np.empty(0, dx.dtype), dx.reshape(-1), dy_shape, dx.shape[1:], before,
         (9 * channels, 9, True), tuple(blocks), scratch,
         (np.empty(0, np.uint8), False),
@@ -212,21 +212,21 @@ def input_gradient(source, weight, padding, dy_shape, dx, workspace):
 
 @jit.parallel
 def _weight_gradient(
-    x, source, dweight, dbias, x_shape, dy_size, before, blocks, partial, scratch
+    x, gradient, dweight, dbias, x_shape, dy_size, before, blocks, partial, scratch
 ):  # fmt: skip
     """One iteration owns one chunk of images and that chunk's partial sums.
 
-    partial : (chunks, 16 planes of (channels, whole vectors of filters), then the bias's)
+    partial : (chunks, 16 planes of (channels, in_up vectors of filters), then the bias's)
     Other arguments as in `_convolve`.
     """
     images, height, width, channels = x_shape
     grid, group, block_rows = blocks
     padded, windows, gradients, taps = scratch
     filters = dy_size[2]
-    whole, wide = full_vectors(x, channels), full_vectors(x, filters)
+    in_up, out_up = full_vectors(x, channels), full_vectors(x, filters)
     windows_most = block_rows * grid[1]
-    planes = plane_step(windows_most, whole, x), plane_step(windows_most, wide, x)
-    all_sums = PLANES * channels * wide
+    planes = plane_step(windows_most, in_up, x), plane_step(windows_most, out_up, x)
+    all_sums = PLANES * channels * out_up
     image_size = height * width * channels
     pixels = dy_size[0] * dy_size[1]
     chunks = partial.shape[0]
@@ -237,36 +237,36 @@ def _weight_gradient(
         stop = images * (chunk + 1) // chunks
         for first_image in range(images * chunk // chunks, stop, group):
             last_image = min(stop, first_image + group)
-            gradient, gradient0 = gradient_images(source, first_image, last_image)
+            dy, dy0 = gradient_images(gradient, first_image, last_image)
             if dbias.size:
                 sum_rows(
-                    gradient, gradient0, (last_image - first_image) * pixels, filters, sums,
+                    dy, dy0, (last_image - first_image) * pixels, filters, sums,
                     all_sums,
                 )  # fmt: skip
             pad_images(
                 x, first_image * image_size, last_image - first_image, (height, width, channels),
-                before, grid, whole, padded[me],
+                before, grid, in_up, padded[me],
             )  # fmt: skip
             all_rows = (last_image - first_image) * grid[0]
             for first in range(0, all_rows, block_rows):
                 last = min(all_rows, first + block_rows)
-                transform_windows(padded[me], grid, whole, first, last, windows[me], planes[0])
+                transform_windows(padded[me], grid, in_up, first, last, windows[me], planes[0])
                 transform_gradient(
-                    gradient, gradient0, dy_size, grid, wide, first, last, gradients[me],
+                    dy, dy0, dy_size, grid, out_up, first, last, gradients[me],
                     planes[1],
                 )  # fmt: skip
                 accumulate_planes(
                     windows[me], gradients[me], sums, (last - first) * grid[1], planes,
-                    (channels, whole, wide),
+                    (channels, in_up, out_up),
                 )  # fmt: skip
     # Chunks are added in order: the same bits for any number of threads.
     for c in prange(channels):
         me = thread_id()
         for k in range(PLANES):
-            first = (k * channels + c) * wide
-            _add_chunks(partial, first, wide)
+            first = (k * channels + c) * out_up
+            _add_chunks(partial, first, out_up)
         for o in range(0, filters, lanes(x)):
-            transform_sums(partial[0], c * wide + o, channels * wide, taps[me])
+            transform_sums(partial[0], c * out_up + o, channels * out_up, taps[me])
             for v in range(min(lanes(x), filters - o)):
                 for tap in range(9):
                     dweight[((o + v) * channels + c) * 9 + tap] = taps[me, tap * lanes(x) + v]
@@ -284,29 +284,29 @@ def _add_chunks(partial, first, count):
         store(partial[0], i, total)
 
 
-def weight_gradient(x, source, padding, dy_shape, dweight, dbias, workspace):
+def weight_gradient(x, gradient, padding, dy_shape, dweight, dbias, workspace):
     """dweight (O, C, 3, 3) and dbias (O,) or size 0; see `conv.run_weight_gradient`.
 
-    source, dy_shape : where dy (N, H_out, W_out, O) comes from
+    gradient, dy_shape : where dy (N, H_out, W_out, O) comes from
     """
     filters, channels = dweight.shape[:2]
     blocks = blocks_of(len(x), dy_shape[1:3], channels + filters)
     flat = x.reshape(-1)
-    whole, wide = int(full_vectors(flat, channels)), int(full_vectors(flat, filters))
+    in_up, out_up = int(full_vectors(flat, channels)), int(full_vectors(flat, filters))
     rows, columns = blocks.padded_size
     threads = jit.max_threads()
-    room = PLANES * channels * wide + wide
+    room = PLANES * channels * out_up + out_up
     partial = workspace.array("partial", (jit.chunks_of(len(x)), room), x.dtype)
     scratch = tuple(
         workspace.array(f"winograd_{name}", (threads, size), x.dtype)
         for name, size in (
-            ("padded", blocks.group * rows * columns * whole),
-            ("windows", PLANES * int(plane_step(blocks.windows, whole, flat))),
-            ("gradients", PLANES * int(plane_step(blocks.windows, wide, flat))),
+            ("padded", blocks.group * rows * columns * in_up),
+            ("windows", PLANES * int(plane_step(blocks.windows, in_up, flat))),
+            ("gradients", PLANES * int(plane_step(blocks.windows, out_up, flat))),
             ("taps", 9 * int(vector_lanes(flat))),
         )
     )
     _weight_gradient(
-        flat, source.arguments(dy_shape, blocks.group, workspace), dweight.reshape(-1), dbias,
+        flat, gradient.arguments(dy_shape, blocks.group, workspace), dweight.reshape(-1), dbias,
         x.shape, dy_shape[1:], padding, tuple(blocks), partial, scratch,
     )  # fmt: skip

@@ -43,31 +43,31 @@ PLANES = 16
 
 
 @jit.serial
-def pad_images(images, place, count, size, before, grid, width, padded):
+def pad_images(images, images0, count, size, before, grid, width, padded):
     """Pad images one behind the other, (height, width, channels) each, for windows of a grid."""
     rows, columns = 2 * grid[0] + 2, 2 * grid[1] + 2
     for n in range(count):
         pad_image(
-            images, place + n * size[0] * size[1] * size[2], size, before,
+            images, images0 + n * size[0] * size[1] * size[2], size, before,
             padded, n * rows * columns * width, (rows, columns, width),
         )  # fmt: skip
 
 
 @jit.serial
-def _window_column(padded, place, row):
+def _window_column(padded, at, row):
     """B^T times one column of a window."""
-    d0, d1 = load(padded, place), load(padded, place + row)
-    d2, d3 = load(padded, place + 2 * row), load(padded, place + 3 * row)
+    d0, d1 = load(padded, at), load(padded, at + row)
+    d2, d3 = load(padded, at + 2 * row), load(padded, at + 3 * row)
     return d0 - d2, d1 + d2, d2 - d1, d1 - d3
 
 
 @jit.serial
-def _store_window_row(windows, place, plane, v0, v1, v2, v3):
+def _store_window_row(windows, at, plane, v0, v1, v2, v3):
     """One row of B^T d times B."""
-    store(windows, place, v0 - v2)
-    store(windows, place + plane, v1 + v2)
-    store(windows, place + 2 * plane, v2 - v1)
-    store(windows, place + 3 * plane, v1 - v3)
+    store(windows, at, v0 - v2)
+    store(windows, at + plane, v1 + v2)
+    store(windows, at + 2 * plane, v2 - v1)
+    store(windows, at + 3 * plane, v1 - v3)
 
 
 @jit.serial
@@ -81,19 +81,19 @@ def transform_windows(padded, grid, width, first, last, windows, plane):
     for row in range(first, last):
         corner = row // grid[0] * image + row % grid[0] * 2 * row_length
         for column in range(grid[1]):
-            target = ((row - first) * grid[1] + column) * width
-            for source in range(
+            windows_at = ((row - first) * grid[1] + column) * width
+            for padded_at in range(
                 corner + 2 * column * width, corner + (2 * column + 1) * width, lanes(padded)
             ):
-                a0, a1, a2, a3 = _window_column(padded, source, row_length)
-                b0, b1, b2, b3 = _window_column(padded, source + width, row_length)
-                c0, c1, c2, c3 = _window_column(padded, source + 2 * width, row_length)
-                d0, d1, d2, d3 = _window_column(padded, source + 3 * width, row_length)
-                _store_window_row(windows, target, plane, a0, b0, c0, d0)
-                _store_window_row(windows, target + 4 * plane, plane, a1, b1, c1, d1)
-                _store_window_row(windows, target + 8 * plane, plane, a2, b2, c2, d2)
-                _store_window_row(windows, target + 12 * plane, plane, a3, b3, c3, d3)
-                target += lanes(padded)
+                a0, a1, a2, a3 = _window_column(padded, padded_at, row_length)
+                b0, b1, b2, b3 = _window_column(padded, padded_at + width, row_length)
+                c0, c1, c2, c3 = _window_column(padded, padded_at + 2 * width, row_length)
+                d0, d1, d2, d3 = _window_column(padded, padded_at + 3 * width, row_length)
+                _store_window_row(windows, windows_at, plane, a0, b0, c0, d0)
+                _store_window_row(windows, windows_at + 4 * plane, plane, a1, b1, c1, d1)
+                _store_window_row(windows, windows_at + 8 * plane, plane, a2, b2, c2, d2)
+                _store_window_row(windows, windows_at + 12 * plane, plane, a3, b3, c3, d3)
+                windows_at += lanes(padded)
 
 
 @jit.serial
@@ -131,21 +131,21 @@ def transform_filters(weight, channel, strides, depth, channels, filters, taps):
         c0, c1, c2, c3 = _filter_line(
             load(taps, first + 2 * step), load(taps, first + 5 * step), load(taps, first + 8 * step)
         )
-        target = o // width * width * depth + channel * width + o % width
-        _store_filter_row(filters, target, plane, a0, b0, c0)
-        _store_filter_row(filters, target + 4 * plane, plane, a1, b1, c1)
-        _store_filter_row(filters, target + 8 * plane, plane, a2, b2, c2)
-        _store_filter_row(filters, target + 12 * plane, plane, a3, b3, c3)
+        filters_at = o // width * width * depth + channel * width + o % width
+        _store_filter_row(filters, filters_at, plane, a0, b0, c0)
+        _store_filter_row(filters, filters_at + 4 * plane, plane, a1, b1, c1)
+        _store_filter_row(filters, filters_at + 8 * plane, plane, a2, b2, c2)
+        _store_filter_row(filters, filters_at + 12 * plane, plane, a3, b3, c3)
 
 
 @jit.serial
-def _store_filter_row(filters, place, plane, g0, g1, g2):
+def _store_filter_row(filters, at, plane, g0, g1, g2):
     """One row of G g times G^T."""
     u0, u1, u2, u3 = _filter_line(g0, g1, g2)
-    store(filters, place, u0)
-    store(filters, place + plane, u1)
-    store(filters, place + 2 * plane, u2)
-    store(filters, place + 3 * plane, u3)
+    store(filters, at, u0)
+    store(filters, at + plane, u1)
+    store(filters, at + 2 * plane, u2)
+    store(filters, at + 3 * plane, u3)
 
 
 @jit.serial
@@ -165,42 +165,42 @@ def multiply_planes(windows, filters, zeros, products, count, planes, sizes):
     planes : distance between planes of windows and of products
     sizes : (input channels, their whole vectors, filters, their whole vectors)
     """
-    depth, width, channels, wide = sizes
+    depth, in_up, channels, out_up = sizes
     panel = full_panel(filters, channels)
     panels = (channels + panel - 1) // panel * panel
     rows, repeats = equal_tiles(count)
     for k in range(PLANES):
         for o in range(0, channels, panel):
-            vectors = min(panel, wide - o) // lanes(windows)
+            vectors = min(panel, out_up - o) // lanes(windows)
             tiles(
                 TileShape(FULL, rows, vectors, lanes(windows), depth, outer=1, repeats=repeats),
-                Rows(windows, k * planes[0], m=width, i=1, o=0, r=rows * width),
+                Rows(windows, k * planes[0], m=in_up, i=1, o=0, r=rows * in_up),
                 Panel(filters, (k * panels + o) * depth, i=panel),
                 Sums(zeros, 0),
-                Sums(products, k * planes[1] + o, m=wide, r=rows * wide),
+                Sums(products, k * planes[1] + o, m=out_up, r=rows * out_up),
             )
 
 
 @jit.serial
-def _output_row(products, place, plane):
+def _output_row(products, at, plane):
     """One row of the products times A."""
-    m0, m1 = load(products, place), load(products, place + plane)
-    m2, m3 = load(products, place + 2 * plane), load(products, place + 3 * plane)
+    m0, m1 = load(products, at), load(products, at + plane)
+    m2, m3 = load(products, at + 2 * plane), load(products, at + 3 * plane)
     return m0 + m1 + m2, m1 - m2 - m3
 
 
 @jit.serial
-def _outputs(products, place, plane, bias):
+def _outputs(products, at, plane, bias):
     """The four outputs of a window: upper left, upper right, lower left, lower right."""
-    a0, a1 = _output_row(products, place, plane)
-    b0, b1 = _output_row(products, place + 4 * plane, plane)
-    c0, c1 = _output_row(products, place + 8 * plane, plane)
-    d0, d1 = _output_row(products, place + 12 * plane, plane)
+    a0, a1 = _output_row(products, at, plane)
+    b0, b1 = _output_row(products, at + 4 * plane, plane)
+    c0, c1 = _output_row(products, at + 8 * plane, plane)
+    d0, d1 = _output_row(products, at + 12 * plane, plane)
     return a0 + b0 + c0 + bias, a1 + b1 + c1 + bias, b0 - c0 - d0 + bias, b1 - c1 - d1 + bias
 
 
 @jit.serial
-def transform_products(products, plane, grid, wide, first, last, bias, y, y0, size):
+def transform_products(products, plane, grid, out_up, first, last, bias, y, y0, size):
     """A^T M A + bias for the windows in rows first to last of a group of images beginning at y0.
 
     size : (height, width, channels) of an image of y
@@ -213,21 +213,21 @@ def transform_products(products, plane, grid, wide, first, last, bias, y, y0, si
             right = 2 * column + 1 < width
             for c in range(0, channels, lanes(y)):
                 rest = channels - c
-                source = ((row - first) * grid[1] + column) * wide + c
-                v00, v01, v10, v11 = _outputs(products, source, plane, load(bias, c))
-                place = corner + 2 * column * channels + c
-                store_part(y, place, v00, rest)
+                products_at = ((row - first) * grid[1] + column) * out_up + c
+                v00, v01, v10, v11 = _outputs(products, products_at, plane, load(bias, c))
+                y_at = corner + 2 * column * channels + c
+                store_part(y, y_at, v00, rest)
                 if right:
-                    store_part(y, place + channels, v01, rest)
+                    store_part(y, y_at + channels, v01, rest)
                 if upper + 1 < height:
-                    place += width * channels
-                    store_part(y, place, v10, rest)
+                    y_at += width * channels
+                    store_part(y, y_at, v10, rest)
                     if right:
-                        store_part(y, place + channels, v11, rest)
+                        store_part(y, y_at + channels, v11, rest)
 
 
 @jit.serial
-def pool_products(products, plane, grid, wide, first, last, bias, relu, y, index, y0, size):
+def pool_products(products, plane, grid, out_up, first, last, bias, relu, y, index, y0, size):
     """The same, 2 x 2 max pooled: a window's four outputs are the window of the pool.
 
     size : (height, width, channels) of a pooled image; index is like y
@@ -241,30 +241,30 @@ def pool_products(products, plane, grid, wide, first, last, bias, relu, y, index
         for column in range(width):
             for c in range(0, channels, lanes(y)):
                 rest = channels - c
-                source = ((row - first) * grid[1] + column) * wide + c
-                v00, v01, v10, v11 = _outputs(products, source, plane, load(bias, c))
+                products_at = ((row - first) * grid[1] + column) * out_up + c
+                v00, v01, v10, v11 = _outputs(products, products_at, plane, load(bias, c))
                 best, which = max_of_four(v00, v01, v10, v11)
                 if relu:
                     best = rectified(best)
-                place = corner + column * channels + c
-                store_part(y, place, best, rest)
-                store_index(index, place, which, rest)
+                y_at = corner + column * channels + c
+                store_part(y, y_at, best, rest)
+                store_index(index, y_at, which, rest)
 
 
 # --- the gradient by the filters ----------------------------------------------------------------
 
 
 @jit.serial
-def _store_gradient_row(spread, place, plane, v0, v1):
+def _store_gradient_row(spread, at, plane, v0, v1):
     """One row of A dY times A^T."""
-    store(spread, place, v0)
-    store(spread, place + plane, v0 + v1)
-    store(spread, place + 2 * plane, v0 - v1)
-    store(spread, place + 3 * plane, splat(v1, 0.0) - v1)
+    store(spread, at, v0)
+    store(spread, at + plane, v0 + v1)
+    store(spread, at + 2 * plane, v0 - v1)
+    store(spread, at + 3 * plane, splat(v1, 0.0) - v1)
 
 
 @jit.serial
-def transform_gradient(dy, dy0, size, grid, wide, first, last, spread, plane):
+def transform_gradient(dy, dy0, size, grid, out_up, first, last, spread, plane):
     """A dY A^T for the windows in rows first to last of a group of images beginning at dy0.
 
     size : (height, width, channels) of an image of dy
@@ -277,21 +277,21 @@ def transform_gradient(dy, dy0, size, grid, wide, first, last, spread, plane):
         lower = width * channels
         for column in range(grid[1]):
             right = 2 * column + 1 < width
-            for c in range(0, wide, lanes(dy)):
-                place = corner + 2 * column * channels + c
+            for c in range(0, out_up, lanes(dy)):
+                dy_at = corner + 2 * column * channels + c
                 rest = channels - c
                 rest_right = rest if right else 0
                 rest_below = rest if upper + 1 < height else 0
                 v00, v01 = (
-                    load_part(dy, place, rest), load_part(dy, place + channels, rest_right)
+                    load_part(dy, dy_at, rest), load_part(dy, dy_at + channels, rest_right)
                 )  # fmt: skip
-                v10 = load_part(dy, place + lower, rest_below)
-                v11 = load_part(dy, place + lower + channels, min(rest_below, rest_right))
-                target = ((row - first) * grid[1] + column) * wide + c
-                _store_gradient_row(spread, target, plane, v00, v01)
-                _store_gradient_row(spread, target + 4 * plane, plane, v00 + v10, v01 + v11)
-                _store_gradient_row(spread, target + 8 * plane, plane, v00 - v10, v01 - v11)
-                _store_gradient_row(spread, target + 12 * plane, plane, zero - v10, zero - v11)
+                v10 = load_part(dy, dy_at + lower, rest_below)
+                v11 = load_part(dy, dy_at + lower + channels, min(rest_below, rest_right))
+                spread_at = ((row - first) * grid[1] + column) * out_up + c
+                _store_gradient_row(spread, spread_at, plane, v00, v01)
+                _store_gradient_row(spread, spread_at + 4 * plane, plane, v00 + v10, v01 + v11)
+                _store_gradient_row(spread, spread_at + 8 * plane, plane, v00 - v10, v01 - v11)
+                _store_gradient_row(spread, spread_at + 12 * plane, plane, zero - v10, zero - v11)
 
 
 @jit.serial
@@ -301,19 +301,19 @@ def accumulate_planes(windows, spread, sums, count, planes, sizes):
     planes : distance between planes of windows and of spread
     sizes : (input channels, their whole vectors, filters' whole vectors)
     """
-    depth, width, wide = sizes
-    panel = full_panel(spread, wide)
+    depth, in_up, out_up = sizes
+    panel = full_panel(spread, out_up)
     count_tiles = (depth + TILE_ROWS - 1) // TILE_ROWS
     for k in range(PLANES):
-        for o in range(0, wide, panel):
-            vectors = min(panel, wide - o) // lanes(windows)
+        for o in range(0, out_up, panel):
+            vectors = min(panel, out_up - o) // lanes(windows)
             for t in range(count_tiles):
                 first, last = depth * t // count_tiles, depth * (t + 1) // count_tiles
-                here = Sums(sums, (k * depth + first) * wide + o, m=wide)
+                here = Sums(sums, (k * depth + first) * out_up + o, m=out_up)
                 tiles(
                     TileShape(FULL, last - first, vectors, lanes(windows), inner=count),
-                    Rows(windows, k * planes[0] + first, m=1, i=width),
-                    Panel(spread, k * planes[1] + o, i=wide),
+                    Rows(windows, k * planes[0] + first, m=1, i=in_up),
+                    Panel(spread, k * planes[1] + o, i=out_up),
                     here,
                     here,
                 )
@@ -327,13 +327,13 @@ def _gradient_line(s0, s1, s2, s3, half):
 
 
 @jit.serial
-def transform_sums(sums, place, plane, taps):
+def transform_sums(sums, sums0, plane, taps):
     """G^T S G of one vector of filters: nine taps, into taps[tap * lanes]."""
     n = lanes(sums)
     half = splat(sums, 0.5)
     for i in range(4):
         # Rows first; the first three planes of a row are free for the result.
-        row = place + 4 * i * plane
+        row = sums0 + 4 * i * plane
         s0, s1 = load(sums, row), load(sums, row + plane)
         s2, s3 = load(sums, row + 2 * plane), load(sums, row + 3 * plane)
         g0, g1, g2 = _gradient_line(s0, s1, s2, s3, half)
@@ -341,7 +341,7 @@ def transform_sums(sums, place, plane, taps):
         store(sums, row + plane, g1)
         store(sums, row + 2 * plane, g2)
     for j in range(3):
-        column = place + j * plane
+        column = sums0 + j * plane
         s0, s1 = load(sums, column), load(sums, column + 4 * plane)
         s2, s3 = load(sums, column + 8 * plane), load(sums, column + 12 * plane)
         g0, g1, g2 = _gradient_line(s0, s1, s2, s3, half)

@@ -48,22 +48,22 @@ def max_pool_image(x, x0, sizes, geometry, y, y0, index, index0):
         for column in range(out_width):
             j_start, j_stop = _span(column, stride_w, left, window_w, width)
             corner = ((row * stride_h - top) * width + column * stride_w - left) * channels + x0
-            target = (row * out_width + column) * channels
+            y_at = (row * out_width + column) * channels
             for c in range(0, channels, lanes(x)):
                 left_over = channels - c
                 place = i_start * window_w + j_start
-                source = corner + (i_start * width + j_start) * channels + c
-                best = load_part(x, source, left_over)
+                x_at = corner + (i_start * width + j_start) * channels + c
+                best = load_part(x, x_at, left_over)
                 which = splat(x, place)
                 for i in range(i_start, i_stop):
                     for j in range(j_start, j_stop):
-                        source = corner + (i * width + j) * channels + c
-                        v = load_part(x, source, left_over)
+                        x_at = corner + (i * width + j) * channels + c
+                        v = load_part(x, x_at, left_over)
                         larger = overtakes(v, best)
                         best = where(larger, v, best)
                         which = where(larger, splat(x, i * window_w + j), which)
-                store_part(y, y0 + target + c, best, left_over)
-                store_index(index, index0 + target + c, which, left_over)
+                store_part(y, y0 + y_at + c, best, left_over)
+                store_index(index, index0 + y_at + c, which, left_over)
 
 
 @jit.serial
@@ -78,15 +78,15 @@ def average_pool_image(x, x0, sizes, geometry, count_padding, y, y0):
             places = (i_stop - i_start) * (j_stop - j_start)
             divisor = splat(x, window_h * window_w if count_padding else places)
             corner = ((row * stride_h - top) * width + column * stride_w - left) * channels + x0
-            target = (row * out_width + column) * channels + y0
+            y_at = (row * out_width + column) * channels + y0
             for c in range(0, channels, lanes(x)):
                 left_over = channels - c
                 sums = splat(x, 0.0)
                 for i in range(i_start, i_stop):
                     for j in range(j_start, j_stop):
-                        source = corner + (i * width + j) * channels + c
-                        sums = sums + load_part(x, source, left_over)
-                store_part(y, target + c, sums / divisor, left_over)
+                        x_at = corner + (i * width + j) * channels + c
+                        sums = sums + load_part(x, x_at, left_over)
+                store_part(y, y_at + c, sums / divisor, left_over)
 
 
 # --- windows of 2 x 2 that tile the image: every network here has them, 4 times as fast unrolled --
@@ -114,17 +114,17 @@ def pool_fours_image(x, x0, sizes, maximum, y, y0, index, index0):
                 rest = channels - c
                 upper = x0 + (2 * row * width + 2 * column) * channels + c
                 lower = upper + width * channels
-                target = (row * out_width + column) * channels + c
+                y_at = (row * out_width + column) * channels + c
                 v00 = load_part(x, upper, rest)
                 v01 = load_part(x, upper + channels, rest)
                 v10 = load_part(x, lower, rest)
                 v11 = load_part(x, lower + channels, rest)
                 if maximum:
                     best, which = max_of_four(v00, v01, v10, v11)
-                    store_part(y, y0 + target, best, rest)
-                    store_index(index, index0 + target, which, rest)
+                    store_part(y, y0 + y_at, best, rest)
+                    store_index(index, index0 + y_at, which, rest)
                 else:
-                    store_part(y, y0 + target, (v00 + v01 + v10 + v11) * quarter, rest)
+                    store_part(y, y0 + y_at, (v00 + v01 + v10 + v11) * quarter, rest)
 
 
 @jit.serial
@@ -138,21 +138,21 @@ def spread_fours_image(dy, dy0, index, index0, sizes, maximum, dx, dx0):
         for column in range(out_width):
             for c in range(0, channels, lanes(dx)):
                 rest = channels - c
-                source = (row * out_width + column) * channels + c
-                upper = dx0 + 2 * row * step + 2 * column * channels + c
-                v = load_part(dy, dy0 + source, rest)
+                dy_at = (row * out_width + column) * channels + c
+                dx_at = dx0 + 2 * row * step + 2 * column * channels + c
+                v = load_part(dy, dy0 + dy_at, rest)
                 if maximum:
-                    which = load_index(index, index0 + source, rest, v)
-                    store_part(dx, upper, where(which == zero, v, zero), rest)
-                    store_part(dx, upper + channels, where(which == one, v, zero), rest)
-                    store_part(dx, upper + step, where(which == two, v, zero), rest)
-                    store_part(dx, upper + step + channels, where(which == three, v, zero), rest)
+                    which = load_index(index, index0 + dy_at, rest, v)
+                    store_part(dx, dx_at, where(which == zero, v, zero), rest)
+                    store_part(dx, dx_at + channels, where(which == one, v, zero), rest)
+                    store_part(dx, dx_at + step, where(which == two, v, zero), rest)
+                    store_part(dx, dx_at + step + channels, where(which == three, v, zero), rest)
                 else:
                     v = v * quarter
-                    store_part(dx, upper, v, rest)
-                    store_part(dx, upper + channels, v, rest)
-                    store_part(dx, upper + step, v, rest)
-                    store_part(dx, upper + step + channels, v, rest)
+                    store_part(dx, dx_at, v, rest)
+                    store_part(dx, dx_at + channels, v, rest)
+                    store_part(dx, dx_at + step, v, rest)
+                    store_part(dx, dx_at + step + channels, v, rest)
         for line in range(2 * row, 2 * row + 2):
             end = dx0 + (line + 1) * step
             rest = (width - 2 * out_width) * channels
@@ -192,19 +192,19 @@ def max_spread_image(dy, dy0, index, index0, sizes, geometry, dx, dx0):
             add = not apart or out_row > first
             for column in range(out_width):
                 j_start, j_stop = _span(column, stride_w, left, window_w, width)
-                source = (out_row * out_width + column) * channels
+                dy_at = (out_row * out_width + column) * channels
                 corner = start + (column * stride_w - left) * channels
                 for c in range(0, channels, lanes(dx)):
                     left_over = channels - c
-                    gradient = load_part(dy, dy0 + source + c, left_over)
-                    which = load_index(index, index0 + source + c, left_over, gradient)
+                    gradient = load_part(dy, dy0 + dy_at + c, left_over)
+                    which = load_index(index, index0 + dy_at + c, left_over, gradient)
                     for j in range(j_start, j_stop):
-                        target = corner + j * channels + c
+                        dx_at = corner + j * channels + c
                         here = which == splat(dx, place_row + j)
                         v = where(here, gradient, zero)
                         if add:
-                            v = v + load_part(dx, target, left_over)
-                        store_part(dx, target, v, left_over)
+                            v = v + load_part(dx, dx_at, left_over)
+                        store_part(dx, dx_at, v, left_over)
 
 
 @jit.serial
@@ -226,14 +226,14 @@ def average_spread_image(dy, dy0, sizes, geometry, count_padding, dx, dx0):
                 j_start, j_stop = _span(column, stride_w, left, window_w, width)
                 places = (i_stop - i_start) * (j_stop - j_start)
                 divisor = splat(dx, window_h * window_w if count_padding else places)
-                source = dy0 + (out_row * out_width + column) * channels
+                dy_at = dy0 + (out_row * out_width + column) * channels
                 corner = start + (column * stride_w - left) * channels
                 for c in range(0, channels, lanes(dx)):
                     left_over = channels - c
-                    share = load_part(dy, source + c, left_over) / divisor
+                    share = load_part(dy, dy_at + c, left_over) / divisor
                     for j in range(j_start, j_stop):
-                        target = corner + j * channels + c
+                        dx_at = corner + j * channels + c
                         v = share
                         if add:
-                            v = v + load_part(dx, target, left_over)
-                        store_part(dx, target, v, left_over)
+                            v = v + load_part(dx, dx_at, left_over)
+                        store_part(dx, dx_at, v, left_over)

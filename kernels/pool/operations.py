@@ -119,8 +119,8 @@ def _pool_fours(x, y, index, sizes, maximum, first, last):
 def _pool_fours_share(x, y, index, sizes, maximum, first, last):
     size, out_size = image_sizes(sizes)
     for n in range(first, last):
-        place = n * out_size
-        pool_fours_image(x, n * size, sizes, maximum, y, place, index, place)
+        y0 = n * out_size
+        pool_fours_image(x, n * size, sizes, maximum, y, y0, index, y0)
 
 
 @jit.parallel
@@ -133,8 +133,8 @@ def _spread_fours(dy, index, dx, sizes, maximum, first, last):
 def _spread_fours_share(dy, index, dx, sizes, maximum, first, last):
     size, out_size = image_sizes(sizes)
     for n in range(first, last):
-        place = n * out_size
-        spread_fours_image(dy, place, index, place, sizes, maximum, dx, n * size)
+        dy0 = n * out_size
+        spread_fours_image(dy, dy0, index, dy0, sizes, maximum, dx, n * size)
 
 
 @jit.parallel
@@ -147,8 +147,8 @@ def _max_pool(x, y, index, sizes, geometry, first, last):
 def _max_pool_share(x, y, index, sizes, geometry, first, last):
     size, out_size = image_sizes(sizes)
     for n in range(first, last):
-        place = n * out_size
-        max_pool_image(x, n * size, sizes, geometry, y, place, index, place)
+        y0 = n * out_size
+        max_pool_image(x, n * size, sizes, geometry, y, y0, index, y0)
 
 
 @jit.parallel
@@ -174,8 +174,8 @@ def _max_spread(dy, index, dx, sizes, geometry, first, last):
 def _max_spread_share(dy, index, dx, sizes, geometry, first, last):
     size, out_size = image_sizes(sizes)
     for n in range(first, last):
-        place = n * out_size
-        max_spread_image(dy, place, index, place, sizes, geometry, dx, n * size)
+        dy0 = n * out_size
+        max_spread_image(dy, dy0, index, dy0, sizes, geometry, dx, n * size)
 
 
 @jit.parallel

@@ -39,8 +39,8 @@ def repeat_pair(builder: Any, pointer: Any, kind: Any, size: int) -> Any:
     """The two numbers at ``pointer``, again and again."""
     pair = ir.VectorType(kind.element, 2)
     numbers = builder.load(builder.bitcast(pointer, pair.as_pointer()), align=size)
-    places = ir.Constant(ir.VectorType(I32, kind.count), [lane % 2 for lane in range(kind.count)])
-    return builder.shuffle_vector(numbers, ir.Constant(pair, ir.Undefined), places)
+    order = ir.Constant(ir.VectorType(I32, kind.count), [lane % 2 for lane in range(kind.count)])
+    return builder.shuffle_vector(numbers, ir.Constant(pair, ir.Undefined), order)
 
 
 def add_pairs(builder: Any, value: Any) -> Any:

@@ -91,7 +91,7 @@ def pack(source, first, strides, counts, channel_stride, channels, packed, packe
     """
     width = panel_width(packed, channels)
     pair = 2 if packed_mode(packed, channels, counts[2]) == PAIRED else 1
-    place = packed0
+    packed_at = packed0
     for panel in range(0, channels, width):
         for i in range(counts[0]):
             for j in range(counts[1]):
@@ -99,10 +99,10 @@ def pack(source, first, strides, counts, channel_stride, channels, packed, packe
                 for k in range(counts[2]):
                     for c in range(width):
                         inside = panel + c < channels
-                        packed[place + k // pair * pair * width + c * pair + k % pair] = (
+                        packed[packed_at + k // pair * pair * width + c * pair + k % pair] = (
                             source[start + k * strides[2] + c * channel_stride] if inside else 0
                         )
-                place += counts[2] * width
+                packed_at += counts[2] * width
 
 
 @jit.serial
@@ -145,10 +145,10 @@ def pack_panel(source, rows, columns, column, width, panel, panel0):
     """panel[i, k] = source[i, column + k], 0 past the last column."""
     count = min(width, columns - column)
     for row in range(rows):
-        place = panel0 + row * width
-        copy_row(source, row * columns + column, panel, place, count)
+        panel_at = panel0 + row * width
+        copy_row(source, row * columns + column, panel, panel_at, count)
         if count < width:
-            fill_row(panel, place + count, width - count)
+            fill_row(panel, panel_at + count, width - count)
 
 
 @jit.serial
@@ -171,31 +171,32 @@ def pack_transposed(source, source0, rows, columns, row, width, panel):
 
 @jit.serial
 def pad_image(image, image0, size, before, target, target0, padded_size):
-    """Copy (height, width, channels) into (rows, columns, wide), zeros around it.
+    """Copy (height, width, channels) into (rows, columns, channels_up), zeros around it.
 
-    wide : channels, or those rounded up to whole vectors
+    channels_up : channels, or those rounded up to whole vectors
     before : (rows, columns) of zeros above and left of the image; below 0: what is left out
     """
     height, width, channels = size
-    rows, columns, wide = padded_size
+    rows, columns, channels_up = padded_size
     first = min(columns, max(0, before[1]))
     last = max(first, min(columns, width + before[1]))
     for row in range(rows):
-        place = target0 + row * columns * wide
-        source_row = row - before[0]
-        if source_row < 0 or source_row >= height:
-            fill_row(target, place, columns * wide)
+        target_at = target0 + row * columns * channels_up
+        image_row = row - before[0]
+        if image_row < 0 or image_row >= height:
+            fill_row(target, target_at, columns * channels_up)
             continue
-        fill_row(target, place, first * wide)
-        source = image0 + (source_row * width + first - before[1]) * channels
-        if wide == channels:
-            copy_row(image, source, target, place + first * wide, (last - first) * wide)
+        fill_row(target, target_at, first * channels_up)
+        image_at = image0 + (image_row * width + first - before[1]) * channels
+        if channels_up == channels:
+            count = (last - first) * channels
+            copy_row(image, image_at, target, target_at + first * channels, count)
         else:
             for column in range(last - first):
-                for c in range(0, wide, lanes(image)):
-                    v = load_part(image, source + column * channels + c, channels - c)
-                    store(target, place + (first + column) * wide + c, v)
-        fill_row(target, place + last * wide, (columns - last) * wide)
+                for c in range(0, channels_up, lanes(image)):
+                    v = load_part(image, image_at + column * channels + c, channels - c)
+                    store(target, target_at + (first + column) * channels_up + c, v)
+        fill_row(target, target_at + last * channels_up, (columns - last) * channels_up)
 
 
 @jit.serial
@@ -207,11 +208,11 @@ def sum_rows(source, source0, rows, columns, sums, sums0):
         third, fourth = splat(source, 0.0), splat(source, 0.0)
         whole = rows // 4 * 4
         for row in range(0, whole, 4):
-            place = source0 + row * columns + c
-            first = first + load_part(source, place, left)
-            second = second + load_part(source, place + columns, left)
-            third = third + load_part(source, place + 2 * columns, left)
-            fourth = fourth + load_part(source, place + 3 * columns, left)
+            source_at = source0 + row * columns + c
+            first = first + load_part(source, source_at, left)
+            second = second + load_part(source, source_at + columns, left)
+            third = third + load_part(source, source_at + 2 * columns, left)
+            fourth = fourth + load_part(source, source_at + 3 * columns, left)
         for row in range(whole, rows):
             first = first + load_part(source, source0 + row * columns + c, left)
         here = load_part(sums, sums0 + c, left)

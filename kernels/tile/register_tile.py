@@ -156,11 +156,11 @@ def _emit(
     b_vectors = [load(builder.gep(b_here, [I64(v * vector.count)])) for v in range(vectors)]
     new_sums = {}
     for m in range(rows):
-        place = builder.gep(a_here, [builder.mul(op.a_m, I64(m))])
+        pointer = builder.gep(a_here, [builder.mul(op.a_m, I64(m))])
         if paired:
-            spread = repeat_pair(builder, place, vector, size)
+            spread = repeat_pair(builder, pointer, vector, size)
         else:
-            spread = broadcast(builder, builder.load(place), vector.count)
+            spread = broadcast(builder, builder.load(pointer), vector.count)
         for v in range(vectors):
             new_sums[m, v] = multiply_add(builder, spread, b_vectors[v], inner_sums[m, v])
     i_next = builder.add(i, I64(step))
@@ -182,14 +182,14 @@ def _emit(
     wire(i, I64(0), outer_loop, i_next, inner_loop)
     wire(a_here, a_row, outer_loop, a_next, inner_loop)
     wire(b_here, b_row, outer_loop, b_next, inner_loop)
-    for place, new in new_sums.items():
-        wire(outer_sums[place], sums[place], entry, new, inner_end)
-        wire(inner_sums[place], outer_sums[place], outer_loop, new, inner_loop)
+    for m_v, new in new_sums.items():
+        wire(outer_sums[m_v], sums[m_v], entry, new, inner_end)
+        wire(inner_sums[m_v], outer_sums[m_v], outer_loop, new, inner_loop)
 
     builder.position_at_end(done)
     final_sums = each(lambda m, v: builder.phi(vector))
-    for place, final in final_sums.items():
-        wire(final, sums[place], entry, new_sums[place], inner_end)
+    for m_v, final in final_sums.items():
+        wire(final, sums[m_v], entry, new_sums[m_v], inner_end)
     for (m, v), value in final_sums.items():
         target = address(c, op.c_m, m, v)
         if paired:

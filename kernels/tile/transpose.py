@@ -30,8 +30,9 @@ def transpose_block(_, source, source0, source_row, rows, columns, target, targe
 
         def load(k):
             inside = builder.icmp_signed("<", I64(k), row_count)
-            place = builder.gep(read, [builder.mul(step, builder.select(inside, I64(k), last_row))])
-            return read_part(builder, place, vector, column_count, size)
+            row = builder.select(inside, I64(k), last_row)
+            pointer = builder.gep(read, [builder.mul(step, row)])
+            return read_part(builder, pointer, vector, column_count, size)
 
         values = [load(k) for k in range(count)]
         mask = ir.VectorType(ir.IntType(32), count)
@@ -47,8 +48,8 @@ def transpose_block(_, source, source0, source_row, rows, columns, target, targe
             ]
         for k, value in enumerate(values):
             with builder.if_then(builder.icmp_signed("<", I64(k), column_count)):
-                place = builder.gep(wrote, [builder.mul(target_step, I64(k))])
-                write_part(builder, place, value, row_count, size)
+                pointer = builder.gep(wrote, [builder.mul(target_step, I64(k))])
+                write_part(builder, pointer, value, row_count, size)
         return context.get_dummy_value()
 
     return types.void(source, n, n, n, n, target, n, n), codegen
