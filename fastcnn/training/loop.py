@@ -162,8 +162,19 @@ class TrainingLoop:
                 f"the same is not checked"
             )
             return
+        steps, schedule = math.ceil(self._count / self.passes.batch_size), self.method.schedule
+
+        def rate(epoch: int, epochs: int, step: int) -> float:
+            return schedule.step_rate(self._lr, epoch, epochs, step, steps)
+
         epochs = self.passes.epochs, record.settings["epochs"]
-        self._note(notes.other_rates(self.method.schedule, self._lr, *epochs, history))
+        self._note(notes.other_rates(rate, *epochs, steps, history))
+
+    @property
+    def _count(self) -> int:
+        """Rows of an epoch."""
+        count = len(self.rows)
+        return count - (count % self.passes.batch_size if self.passes.drop_last else 0)
 
     # --- the run ------------------------------------------------------------------------------
 
@@ -220,8 +231,7 @@ class TrainingLoop:
         rows, epochs = self.rows, self.passes.epochs
         if self.passes.shuffle:
             rows = rows[generator(self._seed, "shuffle", epoch).permutation(len(rows))]
-        if self.passes.drop_last:
-            rows = rows[: len(rows) - len(rows) % self.passes.batch_size]
+        rows = rows[: self._count]
         steps = math.ceil(len(rows) / self.passes.batch_size)
         self.watching.progress.on_epoch_start(epoch, epochs, steps)
         total_loss, correct = 0.0, 0

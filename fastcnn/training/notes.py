@@ -1,11 +1,10 @@
 """What a person should know about a run: each a sentence, or None where there is nothing to say."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ..layers import BatchNorm
 from ..network.network import Network
-from ..schedules import Schedule
 from .history import History
 
 # Guessing among K classes costs ln K nats. A loss this near to it (relatively) has learned
@@ -57,22 +56,34 @@ def small_last_batch(model: Network, count: int, batch_size: int) -> str | None:
 
 
 def other_rates(
-    schedule: Schedule, lr: float, epochs: int, before: int, history: History
+    rate: Callable[[int, int, int], float], epochs: int, before: int, steps: int, history: History
 ) -> str | None:
-    """A run goes on with another number of epochs, which the schedule's rates depend on."""
+    """A run goes on with another number of epochs, which its schedule depends on.
+
+    Parameters
+    ----------
+    rate : function
+        (epoch from 0, epochs, step) -> rate.
+    epochs, before : int
+        How many there are now, and were.
+    steps : int
+        Steps of an epoch.
+    history : History
+        The finished epochs.
+    """
     done = history.epochs
     if epochs == before or done in (0, epochs):
         return None
+    ends = (0, steps - 1)
     one, other = (
-        [schedule.step_rate(lr, epoch, count, step, 2) for epoch in range(done) for step in (0, 1)]
+        [rate(epoch, count, step) for epoch in range(done) for step in ends]
         for count in (before, epochs)
     )
     if one == other:
         return None
-    first = schedule.step_rate(lr, done, epochs, 0, 1)
-    last = schedule.step_rate(lr, epochs - 1, epochs, 1, 2)
+    first, last = rate(done, epochs, 0), rate(epochs - 1, epochs, steps - 1)
     return (
-        f"{schedule!r} is now one of {epochs} epochs, not {before}: the rate, "
-        f"{history['lr'][-1]:.3g} in epoch {done}, is {first:.3g} at the start of epoch "
-        f"{done + 1} and {last:.3g} in epoch {epochs}"
+        f"the schedule is now one of {epochs} epochs, not {before}: the rate, "
+        f"{history['lr'][-1]:.3g} at the end of epoch {done}, is {first:.3g} at the start of epoch "
+        f"{done + 1} and {last:.3g} at the end of epoch {epochs}"
     )
