@@ -1,10 +1,22 @@
-"""Files that appear only once they are complete, and places that cannot be written to."""
+"""Files that appear only once they are complete, folders of one process, and places that cannot
+be written to.
+"""
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+    import msvcrt
+
+_LOCK = ".lock"
 
 
 def place(path: str | os.PathLike[str]) -> Path:
@@ -17,6 +29,10 @@ def place(path: str | os.PathLike[str]) -> Path:
 
 class PlaceError(ValueError):
     """A file or folder that cannot be read or written; named."""
+
+
+class HeldError(PlaceError):
+    """A folder that another process works in."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -97,3 +113,86 @@ def make_folder(folder: Path) -> None:
         if file is not None:
             reason = f"{'it' if file == folder else file} is a file, not a folder"
         raise PlaceError(f"the folder {folder} cannot be written to: {reason}") from None
+
+
+class Hold:
+    """A folder that this process alone works in, until `release` or its end, even by ``kill -9``.
+
+    What an earlier holder that was killed has left half-written is cleared away.
+
+    Parameters
+    ----------
+    folder : Path
+        Exists, and can be written to.
+    names : sequence of str
+        The files that only a holder writes.
+
+    Raises
+    ------
+    HeldError
+        If another process, or another `Hold` of this one, has it.
+    """
+
+    def __init__(self, folder: Path, names: tuple[str, ...] = ()) -> None:
+        self._path = folder / _LOCK
+        self._file: int | None = None
+        while self._file is None:
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+            if not _lock(file):
+                os.close(file)
+                raise HeldError(
+                    f"another process is at work in {folder}: wait for its end, or choose another "
+                    f"folder"
+                )
+            # The holder before may have removed the file between our two steps.
+            if _is_at(file, self._path):
+                self._file = file
+                _unfinished.add(self._path)
+            else:
+                os.close(file)
+        for name in names:
+            for left in folder.glob(f".{name}.*.tmp"):
+                if re.fullmatch(rf"\.{re.escape(name)}\.\d+\.tmp", left.name):
+                    left.unlink(missing_ok=True)
+
+    def release(self) -> None:
+        """Let others have the folder."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+            _unfinished.discard(self._path)
+            os.close(self._file)
+            self._file = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def __del__(self) -> None:
+        if getattr(self, "_file", None) is not None:
+            self.release()
+
+
+def _is_at(file: int, path: Path) -> bool:
+    """Whether an open file is the one that has this name now."""
+    try:
+        return os.path.samestat(os.fstat(file), os.stat(path))
+    except OSError:
+        return False
+
+
+def _lock(file: int) -> bool:
+    """Lock an open file until it is closed; False if somebody else has."""
+    try:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    except BlockingIOError:
+        return False
+    except OSError:
+        # Some network's folders know no locks, and a run there is better than none.
+        return fcntl is not None
+    return True

@@ -1,13 +1,14 @@
 """`Sequential`: a network that can also be trained, saved, loaded and described."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Never
 
 import numpy as np
 
 from .checks import unknown
+from .files import place
 from .layers.described import own_classes
 from .layers.memory import Shape
 from .losses import CrossEntropyLoss
@@ -18,7 +19,7 @@ from .schedules import Schedule
 from .training.augment import Augment
 from .training.fit import fit
 from .training.history import History
-from .training.progress import Progress
+from .training.progress import Progress, chosen
 from .training.settings import (
     Arrays,
     Clipping,
@@ -69,11 +70,13 @@ class Sequential(Network):
         clip_arrays: Sequence[str] | None = None,
         augment: Augment | None = None,
         shuffle: bool = True,
+        drop_last: bool = False,
         seed: int | None = None,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
         should_stop: Callable[[], bool] | None = None,
         checkpoint_path: str | Path | None = None,
         resume_from: str | Path | None = None,
+        allow: Collection[str] | str = (),
         track_gradients: bool = False,
         precise_bn: int = 0,
         **misspelt: Never,
@@ -93,7 +96,7 @@ class Sequential(Network):
         epochs : int
             Passes over the training data, those of a resumed run included.
         batch_size : int
-            Rows per step; the last step of an epoch takes what is left.
+            Rows per step; the last step of an epoch takes what is left, see ``drop_last``.
         validation : (x, y) or float, optional
             Data measured after each epoch to choose the best, or the share of the training data
             to hold out for it.
@@ -129,18 +132,26 @@ class Sequential(Network):
             Random changes to the training images, made anew for each batch.
         shuffle : bool
             New order of the rows in every epoch.
+        drop_last : bool
+            Leave out the last batch of an epoch where it is smaller than ``batch_size``: BatchNorm
+            learns little from one of 1 or 2 rows.
         seed : int, optional
             Key of shuffling, splitting and augmentation; default: the model's.
-        progress : Progress, optional
-            Is told what happens; `ConsoleProgress` prints it.
+        progress : bool or Progress, optional
+            True: a table with a row per epoch is printed; False: nothing. Default: it is printed in
+            a terminal and in a notebook. A `Progress` is told what happens instead.
         should_stop : function, optional
             Asked after each batch; when it says True, training ends with the parameters of the
             last finished epoch (or the best).
         checkpoint_path : path, optional
             File that is rewritten at the end of each epoch, and read by ``resume_from``.
         resume_from : path, optional
-            Continue the run of this checkpoint. All other arguments should be as they were; more
-            ``epochs`` are fine.
+            Continue the run of this checkpoint. Data, model and all other arguments must be as they
+            were, but for more ``epochs`` and what ``allow`` names.
+        allow : str or collection of str
+            Arguments that may be others than those of the run that is resumed: ``("lr",
+            "batch_size")`` or ``"lr,batch_size"``, where "lr" is the optimizer's. From which epoch
+            on they are is recorded in the history's ``changes``.
         track_gradients : bool
             Record in the history's ``gradients`` the Euclidean norm of each parameter array's
             gradient, before clipping and without weight decay: per epoch the mean over up to ten
@@ -184,15 +195,16 @@ class Sequential(Network):
             x,
             y,
             method=Method.of(loss, optimizer, schedule, clipping),
-            passes=Passes(epochs, batch_size, shuffle, augment, seed),
+            passes=Passes(epochs, batch_size, shuffle, augment, seed, drop_last),
             measuring=Measuring(validation, test, precise_bn, track_gradients),
             stopping=Stopping(
                 monitor, patience, min_gain, stop_gain, stop_gain_epochs, restore_best
             ),
-            watching=Watching(progress or Progress(), should_stop or (lambda: False)),
+            watching=Watching(chosen(progress), should_stop or (lambda: False)),
             keeping=Keeping(
-                None if checkpoint_path is None else Path(checkpoint_path),
-                None if resume_from is None else Path(resume_from),
+                None if checkpoint_path is None else place(checkpoint_path),
+                None if resume_from is None else place(resume_from),
+                allow.split(",") if isinstance(allow, str) else allow,
             ),
         )
 

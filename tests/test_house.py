@@ -42,6 +42,7 @@ FLOORS = (
         "fastcnn.foreign",
         "fastcnn.random",
         "fastcnn.schedules",
+        "fastcnn.terminal",
     ),
     ("fastcnn.checks", "fastcnn"),  # the face of `fastcnn` imports when asked: by name only
     ("kernels.compiled",),

@@ -2,7 +2,8 @@
 
 Settings come from the model's preset, then from the TOML file given by --config, then from the
 options; the later wins. Exit codes: 0 done, 1 results cannot be written, 2 the run cannot start,
-3 training diverged, 130 or 143 interrupted by Ctrl-C or SIGTERM (--resume continues).
+3 training diverged, 130 interrupted by Ctrl-C, 143 by SIGTERM or the end of the terminal
+(--resume continues).
 """
 
 import dataclasses
@@ -14,9 +15,11 @@ from typing import Annotated, Any
 import tyro
 
 from .. import datasets, models
-from ..config import Config, presets, read_toml, replace
+from ..config import Config, ConfigError, presets, read_toml, replace
 from ..files import place
-from ..runs.run import Run
+from ..runs.folder import newest
+from ..runs.going_on import settings_of
+from ..runs.run import RUNS, Run
 from ..training.fit import TrainingDiverged
 from . import options
 from .interrupt import Interrupt, exit_code
@@ -30,11 +33,15 @@ class RunOptions:
     """Where settings come from and results go."""
 
     out: Annotated[str | None, tyro.conf.arg(metavar="DIR|None")] = None
-    """Folder for the results. None: runs/MODEL-DATASET."""
+    """Folder for the results. None: runs/MODEL-DATASET, with a number where there is one."""
     config: Annotated[str | None, tyro.conf.arg(metavar="FILE|None")] = None
     """TOML file with settings, such as the config.toml of an earlier run."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Continue the run in --out after its last finished epoch, with its settings."""
+    """Continue the run in --out (None: the newest) after its last epoch, with its settings."""
+    allow: Annotated[str | None, tyro.conf.arg(metavar="NAME,...|None")] = None
+    """Settings that --resume may change, such as lr,batch_size; more --epochs are always fine."""
+    replace: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Replace the run in --out, once this one has finished an epoch."""
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print nothing but errors."""
     list_models: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -50,7 +57,8 @@ class Arguments(Config):
     Settings come from the model's preset, then the TOML file given by --config, then the options
     below: the later wins. The defaults shown are those of the preset.
 
-    Exit codes: 0 done, 1 cannot write, 2 cannot start, 3 diverged, 130 Ctrl-C, 143 SIGTERM.
+    Exit codes: 0 done, 1 cannot write, 2 cannot start, 3 diverged, 130 Ctrl-C, 143 SIGTERM or
+    SIGHUP (the terminal has gone; what is printed meanwhile is lost, what is finished is not).
     """
 
     run: RunOptions = dataclasses.field(default_factory=RunOptions)
@@ -68,11 +76,12 @@ def parse(argv: Sequence[str]) -> Arguments:
     """
     argv = options.spelled(Arguments, argv)
     file = options.given(argv, "config")
-    out = options.given(argv, "out")
-    if file is None and "--resume" in argv and out is not None:
-        kept = place(out) / "config.toml"
-        file = str(kept) if kept.is_file() else None
-    settings = read_toml(file) if file is not None else {}
+    if file is not None:
+        settings = read_toml(file)
+    elif "--resume" in argv:
+        argv, settings = _resumed(argv)
+    else:
+        settings = {}
     for name in ("dataset", "model", "preset", "optimizer"):
         value = options.given(argv, name)
         if value is not None:
@@ -82,6 +91,20 @@ def parse(argv: Sequence[str]) -> Arguments:
     parsed = options.parse(arguments, argv, _PROGRAM)
     # Their names as they are listed; "auto" is known by now.
     return replace(parsed, {"model": config.model.model, "dataset": config.data.dataset})
+
+
+def _resumed(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """The options, which name the folder to resume in, and the settings of its run."""
+    out = options.given(argv, "out")
+    if out is None:
+        dataset = options.given(argv, "dataset")
+        dataset = None if dataset in (None, "auto") else datasets.title(dataset)
+        found = newest(RUNS, options.given(argv, "model"), dataset)
+        if found is None:
+            raise ConfigError(f"there is no run to resume in {RUNS}: name its folder with --out")
+        out = str(found)
+        argv = [*argv, "--out", out]
+    return argv, settings_of(place(out))
 
 
 def _groups() -> tuple[dataclasses.Field[Any], ...]:
@@ -97,8 +120,14 @@ def main(argv: Sequence[str]) -> int:
         if wanted.list_models or wanted.list_datasets:
             _list(wanted)
             return 0
-        config = Config(**{field.name: getattr(arguments, field.name) for field in _groups()})
-        run = Run(config, wanted.out, resume=wanted.resume, quiet=wanted.quiet)
+        run = Run(
+            Config(**{field.name: getattr(arguments, field.name) for field in _groups()}),
+            wanted.out,
+            resume=wanted.resume,
+            replace=wanted.replace,
+            allow=_names(wanted.allow),
+            quiet=wanted.quiet,
+        )
         run.prepare()
     except (ValueError, OSError) as error:
         return options.refuse(error, 2)
@@ -107,16 +136,29 @@ def main(argv: Sequence[str]) -> int:
             result = run.train(should_stop=interrupt)
     except TrainingDiverged as error:
         return options.refuse(error, _DIVERGED)
+    except ValueError as error:
+        return options.refuse(error, 2)
     except OSError as error:
         return options.refuse(error, 1)
-    if result["stopped_because"] == "interrupted" and interrupt.signal is not None:
-        print(
-            f"interrupted; to continue after epoch {result['epochs_run']}: "
-            f"{_PROGRAM} --resume --out {shlex.quote(str(run.out))}",
-            file=sys.stderr,
-        )
-        return exit_code(interrupt.signal)
-    return 0
+    if interrupt.signal is None or result["stopped_because"] != "interrupted":
+        return 0
+    print(f"interrupted; {_how_to_go_on(run, result['epochs_run'])}", file=sys.stderr)
+    return exit_code(interrupt.signal)
+
+
+def _how_to_go_on(run: Run, epochs: int) -> str:
+    """What can be done about an interrupted run."""
+    if epochs == run.resumed.epochs:
+        kept = f"the run in {run.out} is as it was" if run.is_kept else "nothing was finished"
+        return f"before an epoch was finished: {kept}"
+    out = shlex.quote(str(run.out))
+    return f"to continue after epoch {epochs}: {_PROGRAM} --resume --out {out}"
+
+
+def _names(text: str | None) -> list[str]:
+    """The settings in a list with commas, their names as Python has them."""
+    names = (name.strip().replace("-", "_") for name in (text or "").split(","))
+    return [name for name in names if name]
 
 
 def _list(wanted: RunOptions) -> None:

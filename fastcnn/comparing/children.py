@@ -86,6 +86,8 @@ class Children:
         command += ["--config", str(wanted), "--out", str(folder)]
         if (folder / CHECKPOINT).is_file() and was_run_with(folder, config):
             command.append("--resume")
+        else:
+            command.append("--replace")  # it is one of other settings
         started = time.monotonic()
         pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
         with self.process(command, stdout=subprocess.DEVNULL, **pipes) as child:

@@ -172,6 +172,8 @@ class TrainingOptions:
     """Parameter arrays whose gradients are clipped: weight, bias, gamma, beta. None: all."""
     shuffle: bool = True
     """New order of the images in every epoch."""
+    drop_last: bool = False
+    """Leave out an epoch's last batch where it is smaller than the others."""
     seed: Annotated[int, _SEED] = 42
     """Starting point of every random choice."""
     track_gradients: bool = False

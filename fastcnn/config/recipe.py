@@ -3,8 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels.images import batch as batch_kernels
+
 from .. import datasets, models, optim, schedules
+from ..losses import CrossEntropyLoss
 from ..sequential import Sequential
+from ..training import split
+from ..training.settings import Arrays, Clipping, Measuring, Method, Passes, Stopping
 from .groups import Config, ConfigError
 from .values import replace
 
@@ -56,6 +64,29 @@ def make_model(config: Config, input_shape: tuple[int, ...], classes: int) -> Se
         classes=classes,
         **changes,
     )
+
+
+def make_normalization(
+    config: Config, images: NDArray[np.uint8], held_out: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(scale, offset) per channel: the network is given pixel * scale + offset.
+
+    Parameters
+    ----------
+    images : uint8 (N, C, H, W)
+        Those to train on, and those held out of them.
+    held_out : float
+        Share that is held out for validation; its pixels do not count.
+    """
+    channels, kind = images.shape[1], config.data.normalization
+    if kind != "standardize":
+        scale = 1 / 256 if kind == "scale256" else 1 / 255
+        return np.full(channels, scale, np.float32), np.zeros(channels, np.float32)
+    if held_out:
+        images = images[split(len(images), held_out, config.training.seed)[0]]
+    mean, deviation = batch_kernels.channel_moments(images)
+    scale = 1 / (deviation + 1e-8)
+    return (scale / 255).astype(np.float32), (-mean * scale).astype(np.float32)
 
 
 def begin(model: Sequential, config: Config, class_names: Sequence[str]) -> str:
@@ -138,3 +169,46 @@ def make_schedule(config: Config) -> schedules.Schedule:
     if not options.warmup:
         return schedule
     return schedules.Warmup(schedule, options.warmup, options.warmup_start)
+
+
+def make_method(config: Config) -> Method:
+    """How a batch becomes a step; new objects each time."""
+    options = config.training
+    return Method(
+        CrossEntropyLoss(options.loss_reduction, options.label_smoothing),
+        make_optimizer(config),
+        make_schedule(config),
+        Clipping(options.clip_norm, options.clip_mode, options.clip_arrays),
+    )
+
+
+def make_passes(config: Config) -> Passes:
+    """How the images are gone through."""
+    options = config.training
+    return Passes(
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        shuffle=options.shuffle,
+        augment=config.augment or None,
+        seed=options.seed,
+        drop_last=options.drop_last,
+    )
+
+
+def make_measuring(config: Config, validation: Arrays | float | None, test: Arrays) -> Measuring:
+    """What is measured after each epoch."""
+    options = config.training
+    return Measuring(validation, test, options.precise_bn, options.track_gradients)
+
+
+def make_stopping(config: Config, is_validated: bool) -> Stopping:
+    """Which epoch is best, and when it is enough; with validation, training ends with the best."""
+    options = config.training
+    return Stopping(
+        monitor=options.monitor,
+        patience=options.patience,
+        min_gain=options.min_gain,
+        stop_gain=options.stop_gain,
+        stop_gain_epochs=options.stop_gain_epochs,
+        restore_best=is_validated,
+    )

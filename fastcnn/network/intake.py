@@ -117,6 +117,13 @@ def _check(model: "Network", who: str, x: np.ndarray, y: np.ndarray) -> None:
             f"{who}: expected {len(x)} labels as ({len(x)},) or one-hot as ({len(x)}, {classes}), "
             f"got shape {y.shape}"
         )
+    if y.ndim != 1:
+        is_wrong = ~((y.min(axis=1) >= 0) & (np.abs(y.sum(axis=1, dtype=float) - 1) < 1e-3))
+        if is_wrong.any():
+            raise ValueError(
+                f"{who}: row {is_wrong.argmax()} of the labels must hold probabilities, at least 0 "
+                f"and with the sum 1"
+            )
 
 
 def classes_of(model: "Network", who: str, x: np.ndarray) -> int:

@@ -1,12 +1,37 @@
 """What lies in the folder of a run or of a search, and reading it without trusting it."""
 
+import contextlib
+import dataclasses
+import glob
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..files import HeldError, Hold, make_folder, write_text
+from ..training.checkpoint import SavedTraining, record_of
+from ..training.history import History
+from ..training.settings import Keeping
+
 CHECKPOINT = "last.npz"
 """File of a run from which it is resumed."""
+
+SETTINGS = "config.toml"
+"""File of a run that holds every setting."""
+
+HISTORY = "history.csv"
+"""File of a run with a row per epoch."""
+
+MODEL = "best.npz"
+"""File of a run with its network."""
+
+RESULT = "result.json"
+"""File of a run that appears last of all, at its end."""
+
+_FILES = (
+    CHECKPOINT, SETTINGS, HISTORY, MODEL, RESULT, "gradients.csv", "curves.png", "predictions.png",
+)  # fmt: skip
 
 PLAN = "search.toml"
 """File in the folder of a search that says what is searched."""
@@ -19,7 +44,7 @@ def holds_search(folder: Path) -> bool:
 
 def holds_run(folder: Path) -> bool:
     """Whether a folder holds a training run, or what is left of one."""
-    return any((folder / name).is_file() for name in ("config.toml", "history.csv", "best.npz"))
+    return any((folder / name).is_file() for name in (SETTINGS, HISTORY, MODEL))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -46,5 +71,181 @@ def read_file(path: Path, parse: Callable[[str], Any], advice: str = "train agai
         return parse(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
+    except RecursionError:
+        raise ValueError(f"{path} is damaged: it is nested too deep; {advice}") from None
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}; {advice}") from None
+
+
+# --- a run in its folder --------------------------------------------------------------------------
+
+
+class RunFolder:
+    """The folder of one run, which no other process may work in until `release`.
+
+    What an earlier run has left stays whole until this one has a finished epoch to show.
+
+    Parameters
+    ----------
+    path : Path
+        Made if missing.
+    resume : bool
+        Whether the run in it is to go on.
+    replace : bool
+        Whether the run in it may be replaced by another.
+
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    is_ours : bool
+        Whether its files are those of this run.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be written to, another process has it, it holds a search, a run that is neither
+        to be resumed nor to be replaced, or none to resume.
+    """
+
+    def __init__(self, path: Path, *, resume: bool = False, replace: bool = False) -> None:
+        self.path = path
+        if resume and not (path / CHECKPOINT).is_file():
+            raise ValueError(f"there is no run to resume in {path}: it has no {CHECKPOINT}")
+        if holds_search(path):
+            raise ValueError(f"{path} is the folder of a search: give the run another one")
+        make_folder(path)
+        self._hold = Hold(path, _FILES)
+        try:
+            left = "" if resume else _left(path)
+            if left and not replace:
+                raise _TakenError(left)
+            # Epochs that earlier processes have saved.
+            self._shown = epochs_in(path) if resume else 0
+        except ValueError:
+            self.release()
+            raise
+        self._replaces = bool(left)
+        self.is_ours = not left and not resume
+        self._is_begun = False
+
+    def release(self) -> None:
+        """Let others have the folder."""
+        self._hold.release()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether a run has come to its end in it."""
+        return (self.path / RESULT).is_file()
+
+    def save(self, epochs: int, write: Callable[[Path], None], settings: str) -> None:
+        """Have the checkpoint written after so many epochs, and before the first the settings.
+
+        Parameters
+        ----------
+        epochs : int
+            Finished ones.
+        write : function
+            Writes the checkpoint to the path that it is given.
+        settings : str
+            Text of config.toml.
+        """
+        if not self.is_ours and epochs <= self._shown:
+            return
+        write(self.path / CHECKPOINT)
+        if self._is_begun:
+            return
+        (self.path / RESULT).unlink(missing_ok=True)  # it would be taken for ours
+        write_text(self.path / SETTINGS, settings)
+        if self._replaces:
+            for name in set(_FILES) - {CHECKPOINT, SETTINGS}:
+                (self.path / name).unlink(missing_ok=True)
+        self.is_ours = self._is_begun = True
+
+    def takes_results(self, history: History) -> bool:
+        """Whether the files of this run belong here: nothing that is complete is spoilt."""
+        if self.is_ours or self._replaces:
+            return self.is_ours
+        stopped = history.stopped_because in ("interrupted", "diverged")
+        return not (stopped and self.is_finished)
+
+    @contextlib.contextmanager
+    def kept_on_failure(self, epochs: int) -> Iterator[None]:
+        """Within this block, a file that cannot be written is answered with what is kept."""
+        try:
+            yield
+        except OSError as error:
+            kept = f"{self.path / CHECKPOINT} holds all {epochs} epochs, and --resume goes on there"
+            raise OSError(f"{error}; {kept}" if epochs else str(error)) from None
+
+
+@dataclasses.dataclass(frozen=True)
+class InFolder(Keeping):
+    """A checkpoint in the folder of a run."""
+
+    folder: RunFolder | None = None
+    settings: str = ""
+
+    def keep(self, epochs: int, write: Callable[[Path], None]) -> None:
+        """Have the checkpoint written, once there is something to show."""
+        assert self.folder is not None
+        self.folder.save(epochs, write, self.settings)
+
+
+def free_folder(path: Path) -> RunFolder:
+    """The folder, or the first of PATH-2, PATH-3, ... in which there is no run and nobody works."""
+    for number in itertools.count(1):
+        with contextlib.suppress(_TakenError, HeldError):
+            return RunFolder(path if number == 1 else path.with_name(f"{path.name}-{number}"))
+    raise AssertionError
+
+
+def newest(folder: Path, model: str | None = None, dataset: str | None = None) -> Path | None:
+    """The folder in FOLDER whose checkpoint was written last, of such a run where that is said."""
+    name = f"{glob.escape(model) if model else '*'}-{glob.escape(dataset) if dataset else '*'}"
+    begun = folder.glob(f"{name}/{CHECKPOINT}")
+    more = folder.glob(f"{name}-[0-9]*/{CHECKPOINT}")
+    found = {checkpoint: checkpoint.stat().st_mtime for checkpoint in (*begun, *more)}
+    return max(found, key=lambda file: (found[file], file)).parent if found else None
+
+
+def epochs_in(folder: Path) -> int:
+    """Finished epochs of the run in a folder, by its checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        If that cannot be used.
+    """
+    return record_of(SavedTraining(folder / CHECKPOINT)).history.epochs
+
+
+class _TakenError(ValueError):
+    """A folder that holds a run."""
+
+
+def _left(path: Path) -> str:
+    """What a run has left in a folder that would be lost, as a refusal; empty if nothing."""
+    ways = "choose another folder, or replace it with --replace"
+    if (path / RESULT).is_file():
+        try:
+            result = read_json(path / RESULT)
+        except ValueError:
+            result = {}
+        if result.get("stopped_because") == "interrupted":
+            return f"{path} holds an interrupted run: continue it with --resume, {ways}"
+        more = (
+            ", go on with it by --resume and more --epochs" if (path / CHECKPOINT).is_file() else ""
+        )
+        return f"{path} holds a finished run: {ways}{more}"
+    if (path / CHECKPOINT).is_file():
+        try:
+            epochs = epochs_in(path)
+        except ValueError:
+            return f"{path} holds a run whose {CHECKPOINT} cannot be read: {ways}"
+        if epochs:
+            count = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+            return f"{path} holds an unfinished run of {count}: continue it with --resume, {ways}"
+    if any((path / name).is_file() for name in (MODEL, HISTORY)):
+        return f"{path} holds what is left of a run: {ways}"
+    return ""

@@ -15,8 +15,9 @@ Each file appears only once it is complete.
 """
 
 import contextlib
+import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -24,27 +25,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels import jit
-from kernels.images import batch as batch_kernels
 
 from .. import backends, datasets, training
 from ..config import Config, ConfigError, check, replace, to_toml
 from ..config.recipe import (
     begin,
     load_data,
+    make_measuring,
+    make_method,
     make_model,
+    make_normalization,
     make_optimizer,
-    make_schedule,
+    make_passes,
+    make_stopping,
     resolved,
 )
-from ..files import make_folder, place, write_text
-from ..losses import CrossEntropyLoss
+from ..files import place
 from ..sequential import Sequential
+from ..terminal import say
 from ..training import TrainingDiverged
 from ..training.checkpoint import load_training
 from ..training.history import History
 from ..training.progress import ConsoleProgress, Progress
+from ..training.settings import Keeping, Stopping, Watching
 from . import compilation, results
-from .folder import CHECKPOINT, holds_search
+from .folder import CHECKPOINT, InFolder, RunFolder, free_folder, newest
+from .going_on import check_same, noted
+
+RUNS = Path("runs")
+"""Where runs are kept whose folder nobody has named."""
 
 _MEASURED = 256  # images that Sequential.evaluate takes at a time
 
@@ -57,9 +66,15 @@ class Run:
     config : Config
         Every setting.
     out : path, optional
-        Folder for the results, made if missing; default: runs/MODEL-DATASET.
+        Folder for the results, made if missing; default: runs/MODEL-DATASET, or the first of
+        runs/MODEL-DATASET-2, -3, ... in which there is no run. To resume: the newest of these.
     resume : bool
         Continue from the checkpoint in ``out``.
+    replace : bool
+        Whether a run in ``out`` may be replaced; it stays whole until this one has finished an
+        epoch.
+    allow : collection of str
+        Settings in which a resumed run may differ from what it was.
     quiet : bool
         Print nothing.
     progress : Progress, optional
@@ -80,22 +95,29 @@ class Run:
         out: str | Path | None = None,
         *,
         resume: bool = False,
+        replace: bool = False,
+        allow: Collection[str] = (),
         quiet: bool = False,
         progress: Progress | None = None,
         pictures: bool = True,
     ) -> None:
+        if replace and (resume or out is None):
+            raise ConfigError("replace needs the folder of a run that is not resumed: give out")
         self.config = config
         self.out = place(out) if out is not None else Path()
         self._name_folder = out is None  # once the dataset's name is known
         self._resume = resume
+        self._replace = replace
+        self._allow = allow
         self._quiet = quiet
+        self._folder: RunFolder | None = None
         self.resumed = History()  # epochs that an earlier process has finished
         self._progress = progress
         self._pictures = pictures
 
     def _say(self, line: str) -> None:
         if not self._quiet:
-            print(line, flush=True)
+            say(line)
 
     # --- before training ----------------------------------------------------------------------
 
@@ -108,16 +130,25 @@ class Run:
             Any reason why the run cannot start, in one sentence.
         """
         check(self.config)
-        self.config = resolved(self.config)
+        self.config = _absolute(resolved(self.config))
         backends.set_backend(self.config.machine.backend)
         if self.config.machine.threads is not None:
             jit.set_threads(self.config.machine.threads)
+        try:
+            self._prepare()
+        except BaseException:
+            self._release()
+            raise
+
+    def _prepare(self) -> None:
         if not self._name_folder:  # better refused before data is downloaded than after
-            self._prepare_folder()
+            self._folder = RunFolder(self.out, resume=self._resume, replace=self._replace)
         self._load_data()
         if self._name_folder:
-            self.out = Path("runs") / f"{self.config.model.model}-{self.data.title}"
-            self._prepare_folder()
+            self._folder = self._default_folder()
+            self.out = self._folder.path
+        if self._resume:
+            self.resumed = check_same(self.out, self.config, self._allow)
         started = time.perf_counter()
         sizes = len(self.data.x_test), len(self.data.class_names)
         with compilation.shared(
@@ -125,28 +156,29 @@ class Run:
         ):
             self.model = self._build()
             if self._resume:  # a checkpoint that cannot be used is better refused now
-                optimizer = make_optimizer(self.config)
-                state, _ = load_training(self.out / CHECKPOINT, self.model, optimizer)
-                self.resumed = History(state["history"])
+                load_training(self.out / CHECKPOINT, self.model, make_optimizer(self.config))
                 self._say(f"resuming after epoch {self.resumed.epochs}")
             else:
                 self._begin()
             self._warm_up()
         self._seconds_compile = time.perf_counter() - started
-        write_text(self.out / "config.toml", to_toml(self.config))
-        # An earlier run's result would be taken for ours if we do not come to an end.
-        for name in ("result.json", "gradients.csv"):
-            (self.out / name).unlink(missing_ok=True)
 
-    def _prepare_folder(self) -> None:
-        """Find out now whether the results can be written, not after hours of training."""
-        if self._resume and not (self.out / CHECKPOINT).is_file():
-            raise ConfigError(f"there is no run to resume in {self.out}: it has no {CHECKPOINT}")
-        if holds_search(self.out):
-            raise ConfigError(f"{self.out} is the folder of a search: give the run another one")
-        if (self.out / "result.json").is_file() and not self._resume:
-            self._say(f"note: the finished run in {self.out} is replaced")
-        make_folder(self.out)
+    def _default_folder(self) -> RunFolder:
+        """The folder whose name is made of the run's; a finished run is left alone."""
+        name = f"{self.config.model.model}-{self.data.title}"
+        if not self._resume:
+            return free_folder(RUNS / name)
+        found = newest(RUNS, self.config.model.model, self.data.title)
+        return RunFolder(found or RUNS / name, resume=True)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the folder's files are still those of an earlier run."""
+        return self._folder is not None and not self._folder.is_ours
+
+    def _release(self) -> None:
+        if self._folder is not None:
+            self._folder.release()
 
     def _load_data(self) -> None:
         options = self.config.data
@@ -194,54 +226,18 @@ class Run:
         """The network, for this dataset's images and classes."""
         shape, classes = self.data.x_train.shape[1:], len(self.data.class_names)
         model = make_model(self.config, shape, classes)
-        model.normalization = self._normalization()
+        model.normalization = make_normalization(self.config, self.data.x_train, self._held_out)
         model.class_names = self.data.class_names
         model.freeze(self.config.transfer.freeze or 0)
         return model
 
     def _begin(self) -> None:
         """Start from another model where the settings say so."""
-        path = self.config.transfer.init_from
-        if path is not None:  # config.toml may be used from another folder
-            self.config = replace(self.config, {"init_from": str(place(path).resolve())})
         said = begin(self.model, self.config, self.data.class_names)
         if said:
             self._say(said)
         elif self.model.frozen:
             self._say("note: frozen layers keep their random weights; init_from loads learned ones")
-
-    def _normalization(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(scale, offset) per channel: the network is given pixel * scale + offset."""
-        images = self.data.x_train
-        channels = images.shape[1]
-        kind = self.config.data.normalization
-        if kind != "standardize":
-            scale = 1 / 256 if kind == "scale256" else 1 / 255
-            return np.full(channels, scale, np.float32), np.zeros(channels, np.float32)
-        if self._held_out:  # images held out must not take part
-            seed = self.config.training.seed
-            images = images[training.split(len(images), self._held_out, seed)[0]]
-        mean, deviation = batch_kernels.channel_moments(images)
-        scale = 1 / (deviation + 1e-8)
-        return (scale / 255).astype(np.float32), (-mean * scale).astype(np.float32)
-
-    def _training_arguments(self) -> dict[str, Any]:
-        """Arguments of `Sequential.train` that do not depend on data; new objects each time."""
-        config = self.config.training
-        return {
-            "loss": CrossEntropyLoss(config.loss_reduction, config.label_smoothing),
-            "optimizer": make_optimizer(self.config),
-            "schedule": make_schedule(self.config),
-            "batch_size": config.batch_size,
-            "clip_norm": config.clip_norm,
-            "clip_mode": config.clip_mode,
-            "clip_arrays": config.clip_arrays,
-            "augment": self.config.augment or None,
-            "shuffle": config.shuffle,
-            "seed": config.seed,
-            "track_gradients": config.track_gradients,
-            "precise_bn": config.precise_bn,
-        }
 
     def _warm_up(self) -> None:
         """Train a copy of the network for two steps, so that every kernel is compiled.
@@ -249,16 +245,27 @@ class Run:
         The run itself is then not slowed by compilation, and its numbers are not touched:
         random numbers are keyed, not drawn from a common stream.
         """
-        compiles = self.config.machine.backend == "numba"
+        config = self.config
+        compiles = config.machine.backend == "numba"
         # Kernels may be compiled for a size of batch: a whole and a last batch of training,
         # and those of measuring. The other backends know no such thing, and are slow.
-        batch_size = self.config.training.batch_size if compiles else 1
+        batch_size = config.training.batch_size if compiles else 1
         rows = batch_size + self._images_trained() % batch_size
         x, y = self.data.x_train[:rows], self.data.y_train[:rows]
         measured = _MEASURED + len(self.data.x_test) % _MEASURED if compiles else 1
         test = self.data.x_test[:measured], self.data.y_test[:measured]
         with contextlib.suppress(TrainingDiverged):  # of interest only in the run itself
-            self._build().train(x, y, test=test, epochs=1, **self._training_arguments())
+            training.fit(
+                self._build(),
+                x,
+                y,
+                method=make_method(config),
+                passes=dataclasses.replace(make_passes(config), epochs=1, drop_last=False),
+                measuring=make_measuring(config, None, test),
+                stopping=Stopping(),
+                watching=Watching(),
+                keeping=Keeping(),
+            )
 
     def _say_compiling(self) -> None:
         self._say(
@@ -267,9 +274,10 @@ class Run:
         )
 
     def _images_trained(self) -> int:
-        """Training images without those held out for validation."""
-        count = len(self.data.x_train)
-        return count - round(count * self._held_out)
+        """Training images of an epoch: without those held out, or dropped with the last batch."""
+        count, config = len(self.data.x_train), self.config
+        count -= round(count * self._held_out)
+        return count - (count % config.training.batch_size if config.training.drop_last else 0)
 
     # --- training -----------------------------------------------------------------------------
 
@@ -298,79 +306,74 @@ class Run:
             f"training {config.model.model}, {count:,} parameters{frozen}, "
             f"on {self._images_trained():,} images"
         )
-        path = self.out / CHECKPOINT
-        diverged = None
         try:
-            history = self.model.train(
+            return self._train(should_stop or (lambda: False))
+        finally:
+            self._release()
+
+    def _train(self, should_stop: Callable[[], bool]) -> dict[str, Any]:
+        config, folder = self.config, self._folder
+        assert folder is not None, "prepare comes first"
+        progress = self._progress or (Progress() if self._quiet else ConsoleProgress())
+        diverged, is_validated = None, self._validation is not None
+        try:
+            history = training.fit(
+                self.model,
                 self.data.x_train,
                 self.data.y_train,
-                test=(self.data.x_test, self.data.y_test),
-                epochs=config.training.epochs,
-                validation=self._validation,
-                patience=config.training.patience,
-                monitor=config.training.monitor,
-                min_gain=config.training.min_gain,
-                stop_gain=config.training.stop_gain,
-                stop_gain_epochs=config.training.stop_gain_epochs,
-                restore_best=self._validation is not None,
-                progress=self._progress or (Progress() if self._quiet else ConsoleProgress()),
-                should_stop=should_stop,
-                checkpoint_path=path,
-                resume_from=path if self._resume else None,
-                **self._training_arguments(),
+                method=make_method(config),
+                passes=make_passes(config),
+                measuring=make_measuring(
+                    config, self._validation, (self.data.x_test, self.data.y_test)
+                ),
+                stopping=make_stopping(config, is_validated),
+                watching=Watching(progress, should_stop),
+                keeping=InFolder(
+                    resume_from=self.out / CHECKPOINT if self._resume else None,
+                    allow=training.MAY_CHANGE,  # `prepare` has compared each setting
+                    about=noted(config),
+                    folder=folder,
+                    settings=to_toml(config),
+                ),
             )
         except TrainingDiverged as error:
             diverged, history = error, error.history
         result = self._result(history)
-        best = None if self._validation is None else history.best_epoch
-        results.write(
-            self.out, self.model, self.data, history, result, best, pictures=self._pictures
-        )
-        self._summarise(history, result)
+        if folder.takes_results(history):
+            best = history.best_epoch if is_validated else None
+            with folder.kept_on_failure(history.epochs):
+                notes = results.write(
+                    self.out, self.model, self.data, history, result, best, pictures=self._pictures
+                )
+            for note in notes:
+                self._say(f"note: {note}")
+        for line in results.summary(history, result, self.out, is_validated):
+            self._say(line)
         if diverged is not None:
             raise diverged
         return result
 
     def _result(self, history: History) -> dict[str, Any]:
-        best = history.row(history.best_epoch - 1) if history.best_epoch else {}
-        total = sum(history.get("seconds", ()))
-        trained = sum(history.get("seconds_training", ()))
-        images = history.epochs * self._images_trained()
         return {
             "dataset": self.config.data.dataset,
             "model": self.config.model.model,
             "backend": self.config.machine.backend,
             "threads": jit.get_threads(),
             "seed": self.config.training.seed,
-            "epochs_run": history.epochs,
-            "best_epoch": history.best_epoch,
-            "train_loss": best.get("loss"),
-            "train_accuracy": best.get("accuracy"),
-            "test_loss": best.get("test_loss"),
-            "test_accuracy": best.get("test_accuracy"),
+            **results.accuracies(history),
             "seconds_load": self._seconds_load,
             "seconds_compile": self._seconds_compile,
-            "seconds_total": total,
-            "seconds_per_epoch": total / history.epochs if history.epochs else None,
-            "images_per_second": images / trained if trained else None,
+            **results.times(history, self._images_trained()),
             "peak_memory_mb": results.peak_memory_mb(),
             "stopped_because": history.stopped_because,
+            "changes": [each for each in history.changes if each["epoch"] <= history.epochs],
         }
 
-    def _summarise(self, history: History, result: dict[str, Any]) -> None:
-        if not history.epochs:
-            return
-        epochs = "1 epoch" if history.epochs == 1 else f"{history.epochs} epochs"
-        self._say(
-            f"{history.stopped_because}: {epochs} in "
-            f"{result['seconds_total']:.2f} s, {result['seconds_per_epoch']:.2f} s per epoch, "
-            f"{result['images_per_second']:,.0f} images/s"
-        )
-        self._say(
-            f"best epoch {history.best_epoch}: test loss {result['test_loss']:.4f}, "
-            f"test accuracy {result['test_accuracy']:.2%}"
-        )
-        self._say(f"results in {self.out}")
+
+def _absolute(config: Config) -> Config:
+    """The settings with no path that another folder would make another."""
+    path = config.transfer.init_from
+    return config if path is None else replace(config, {"init_from": str(place(path).resolve())})
 
 
 def _train_blank(config: Config, shape: tuple[int, ...], tests: int, classes: int) -> None:

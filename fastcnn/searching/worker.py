@@ -163,7 +163,7 @@ class _Attempt:
                 for row in run.resumed.rows():  # what the attempt before has told for itself
                     reporter.on_epoch_end(row)
                 return run
-        run = Run(config, self._folder, **options)
+        run = Run(config, self._folder, replace=True, **options)
         run.prepare()
         return run
 

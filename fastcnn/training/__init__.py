@@ -2,5 +2,6 @@
 
 from .fit import fit, split
 from .loop import TrainingDiverged
+from .resuming import MAY_CHANGE
 
-__all__ = ["TrainingDiverged", "fit", "split"]
+__all__ = ["MAY_CHANGE", "TrainingDiverged", "fit", "split"]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..network.intake import pair
 from ..network.network import Network
 from ..random import generator
 from . import blas
@@ -103,7 +104,16 @@ def fit(
     method.clipping.check_arrays(tuple(model.parameters.slices))
     if passes.seed is None:
         passes = dataclasses.replace(passes, seed=model.seed)
-    x, y, rows, validation = _training_data(x, y, measuring.validation, passes.seed or 0)
+    x, y = pair(model, "training", x, y, thorough=True, training=True)
+    if measuring.test is not None:
+        test = pair(model, "test", *measuring.test, thorough=True)
+        measuring = dataclasses.replace(measuring, test=test)
+    rows, validation = _divided(x, y, measuring.validation, model, passes.seed or 0)
+    if passes.drop_last and len(rows) < passes.batch_size:
+        raise ValueError(
+            f"drop_last leaves nothing of {len(rows)} images in batches of {passes.batch_size}: "
+            f"give a smaller batch_size"
+        )
     loop = TrainingLoop(
         model=model,
         x=x,
@@ -111,32 +121,24 @@ def fit(
         rows=rows,
         method=method,
         passes=passes,
-        measuring=dataclasses.replace(measuring, validation=validation),
+        validation=validation,
+        measuring=measuring,
         stopping=stopping,
         watching=watching,
+        keeping=keeping,
     )
-    if keeping.resume_from is not None:
-        loop.load(keeping.resume_from)
-    with model.training_turn(), blas.one_thread(), contextlib.closing(loop.watching.progress):
-        return loop.run(keeping.path)
+    with model.training_turn(), blas.one_thread(), contextlib.closing(watching.progress):
+        loop.begin()
+        return loop.run()
 
 
-def _training_data(
-    x: NDArray[Any], y: NDArray[Any], validation: Arrays | float | None, seed: int
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64], Arrays | None]:
-    """x, y, the rows of them to train on, and the validation data."""
-    x, y = np.asarray(x), np.asarray(y)
-    if x.ndim == 0 or y.ndim == 0:
-        raise ValueError("training needs arrays of images x and of labels y, got none")
-    if len(x) != len(y) or len(x) == 0:
-        raise ValueError(
-            f"training needs as many labels as images and at least one, got {len(x)} images "
-            f"and {len(y)} labels"
-        )
-    rows = np.arange(len(x))
+def _divided(
+    x: NDArray[Any], y: NDArray[Any], validation: Arrays | float | None, model: Network, seed: int
+) -> tuple[NDArray[np.int64], Arrays | None]:
+    """The rows of x and y to train on, and the validation data."""
     if isinstance(validation, (int, float)):
         rows, held_out = split(len(x), validation, seed)
-        return x, y, rows, (x[held_out], y[held_out])
-    if validation is not None and len(validation[0]) == 0:
-        raise ValueError("the validation data is empty")
-    return x, y, rows, validation
+        return rows, (x[held_out], y[held_out])
+    if validation is not None:
+        validation = pair(model, "validation", *validation, thorough=True)
+    return np.arange(len(x)), validation

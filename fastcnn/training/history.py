@@ -13,8 +13,11 @@ Examples
 
 import csv
 import io
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
+
+from .table import columns_of, heading, line
 
 # The order of the columns in history.csv.
 COLUMNS = (
@@ -28,6 +31,17 @@ COLUMNS = (
     "test_accuracy",
     "seconds",
     "seconds_training",
+)
+
+
+# Why a run can be over; "" while it is not.
+STOPPED = (
+    "",
+    "all epochs done",
+    "early stopping",
+    "gain under the threshold",
+    "interrupted",
+    "diverged",
 )
 
 
@@ -70,17 +84,24 @@ class Table(dict[str, list[float]]):
             If a line has more or fewer numbers than the header has names, or something else
             than numbers; says which line.
         """
-        names, *lines = list(csv.reader(io.StringIO(text))) or [[]]
+        try:
+            names, *lines = list(csv.reader(io.StringIO(text))) or [[]]
+        except csv.Error as error:
+            raise ValueError(f"it is not a table: {error}") from None
         if "epoch" not in names:
             raise ValueError("its first line names no column 'epoch'")
         table = cls()
-        for number, line in enumerate(lines, 2):
+        for number, texts in enumerate(lines, 2):
             try:
-                values = [float(value) for value in line]
+                values = [float(text) for text in texts]
                 table.add(dict(zip(names, values, strict=True)))
             except ValueError:
                 raise ValueError(f"line {number} does not hold {len(names)} numbers") from None
+            if not all(map(math.isfinite, values)):
+                raise ValueError(f"line {number} holds a number that is not finite")
         if "epoch" in table:
+            if any(epoch != int(epoch) or epoch < 1 for epoch in table["epoch"]):
+                raise ValueError("its column 'epoch' must hold whole numbers")
             table["epoch"] = [int(epoch) for epoch in table["epoch"]]
         return table
 
@@ -105,6 +126,9 @@ class History(Table):
         "diverged"; "" while training.
     notes : list of str
         Sentences that a reader of the numbers should know.
+    changes : list of dict
+        What a resumed run was told anew: ``epoch`` (the first with it), ``setting``, ``before``,
+        ``after``.
     gradients : Table
         For each parameter array ("0.weight") the Euclidean norm of its gradient; empty unless
         training was asked to track them.
@@ -116,11 +140,27 @@ class History(Table):
         self.best_epoch = 0
         self.stopped_because = ""
         self.notes: list[str] = []
+        self.changes: list[dict[str, Any]] = []
 
     @property
     def epochs(self) -> int:
         """Number of finished epochs."""
         return len(self.get("epoch", ()))
+
+    def __str__(self) -> str:
+        """A table with a row per epoch."""
+        columns = columns_of(self)
+        return "\n".join([*heading(columns), *(line(columns, row) for row in self.rows())])
+
+    def _repr_html_(self) -> str:
+        """The same table, in a notebook."""
+        columns = columns_of(self)
+        heads = "".join(f"<th>{column.part} {column.head}</th>" for column in columns)
+        lines = [f"<tr>{heads}</tr>"]
+        for row in self.rows():
+            cells = (column.cell(row[column.key]).strip() for column in columns)
+            lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        return f"<table>{''.join(lines)}</table>"
 
 
 def gain(name: str, before: float, after: float) -> float:

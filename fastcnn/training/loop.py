@@ -15,20 +15,17 @@ from kernels import optim as optim_kernels
 
 from ..network.network import Network
 from ..random import generator
-from . import checkpoint
+from . import checkpoint, notes
 from .batches import Batches
 from .history import History, Table
 from .precise_bn import measure_statistics
-from .settings import Measuring, Method, Passes, Stopping, Watching
+from .record import to_state
+from .resuming import described, differences, refuse_other_run
+from .settings import Arrays, Keeping, Measuring, Method, Passes, Stopping, Watching
 
 # Steps of an epoch, evenly spread, at which gradients are measured where they are tracked; fewer
 # in an epoch that has fewer.
 _TRACKED_STEPS = 10
-
-# Guessing among K classes costs ln K nats. A loss this near to it (relatively) has learned
-# nothing; one of so many times it comes from weights that a step far too long has thrown away.
-_STUCK_WITHIN = 0.01
-_LOST_ABOVE = 2
 
 
 class TrainingDiverged(ArithmeticError):
@@ -70,20 +67,24 @@ class TrainingLoop:
     x: NDArray[Any]
     y: NDArray[Any]
     rows: NDArray[np.int64]  # of x and y that are trained on
+    validation: Arrays | None
     method: Method
     passes: Passes
     measuring: Measuring
     stopping: Stopping
     watching: Watching
+    keeping: Keeping
     history: History = field(default_factory=History)
 
     def __post_init__(self) -> None:
         self.optimizer, self.loss = self.method.optimizer, self.method.loss
         self.best = self.stopping.best()
-        self.pace = self.stopping.pace(self.measuring.validation is not None)
+        self.pace = self.stopping.pace(self.validation is not None)
         self._lr = self.optimizer.lr
         self._norms = Table()  # of this epoch's gradients so far
         self._best_arrays: dict[str, NDArray[Any]] = {}
+        self._saved = 0  # the epoch of the checkpoint
+        self._is_known_to_be_lost = False
         channels_last = self.model.data_format == "channels_last"
         normalization = self.model.normalization
         if self.x.ndim == 4:
@@ -104,31 +105,82 @@ class TrainingLoop:
 
     # --- checkpoints --------------------------------------------------------------------------
 
-    def save(self, path: Path) -> None:
+    @functools.cached_property
+    def _settings(self) -> dict[str, Any]:
+        """What this run was told, for its checkpoint."""
+        return described(
+            self.model, (self.x, self.y), self.method, self.passes, self.measuring, self.stopping,
+            self._lr,
+        )  # fmt: skip
+
+    def _write(self, path: Path) -> None:
         """Write everything that the rest of the run depends on."""
-        state = {
-            "history": dict(self.history),
-            "gradients": dict(self.history.gradients),
-            "best": self.best.state(),
-            "stopped_because": self.history.stopped_because,
-        }
+        state = to_state(self.history, self.best.state(), self._settings, self.keeping.about)
         checkpoint.save_training(path, self.model, self.optimizer, state, self._best_arrays)
 
-    def load(self, path: Path) -> None:
-        """Continue where `save` was called."""
-        state, self._best_arrays = checkpoint.load_training(path, self.model, self.optimizer)
-        self.history = History(state["history"])
-        self.history.gradients = Table(state.get("gradients"))
-        self.best.load_state(state["best"])
-        self.history.stopped_because = state["stopped_because"]
+    def _save(self) -> None:
+        """Write the checkpoint where one is wanted."""
+        try:
+            self.keeping.keep(self.history.epochs, self._write)
+        except OSError as error:
+            kept = f"it holds the run up to epoch {self._saved}" if self._saved else "no epoch is"
+            kept += "" if self._saved else " saved"
+            raise OSError(f"{error}; {kept}") from None
+        self._saved = self.history.epochs
+
+    def begin(self) -> None:
+        """Go on from a checkpoint, or write the first; and say what should be known before."""
+        path = self.keeping.resume_from
+        if path is not None:
+            self._go_on(path)
+        else:
+            self._save()
+        if not self.passes.drop_last:
+            count = len(self.rows), self.passes.batch_size
+            self._note(notes.small_last_batch(self.model, *count))
+
+    def _go_on(self, path: Path) -> None:
+        """Go on where `_write` was called; nothing is changed unless everything fits."""
+        saved = checkpoint.SavedTraining(path)
+        record = checkpoint.record_of(saved)
+        history = record.history
+        saved.check(self.model, self.optimizer)
+        refuse_other_run(path, record, self._settings, self.keeping.allow)
+        if self.stopping.keeps_best and record.best["epoch"] and not saved.best_arrays:
+            raise checkpoint.CheckpointError(f"{path} is damaged: it lacks its best epoch's arrays")
+        saved.load_into(self.model, self.optimizer)
+        self.history, self._best_arrays = history, saved.best_arrays
+        self.best.load_state(record.best)
+        self._saved = history.epochs
+        for name, (before, after) in differences(record.settings or {}, self._settings).items():
+            history.changes.append(
+                {"epoch": history.epochs + 1, "setting": name, "before": before, "after": after}
+            )
+        if record.settings is None:
+            self._note(
+                f"{path} is of version 0.1.0, which did not keep its settings: whether they are "
+                f"the same is not checked"
+            )
+            return
+        steps, schedule = math.ceil(self._count / self.passes.batch_size), self.method.schedule
+
+        def rate(epoch: int, epochs: int, step: int) -> float:
+            return schedule.step_rate(self._lr, epoch, epochs, step, steps)
+
+        epochs = self.passes.epochs, record.settings["epochs"]
+        self._note(notes.other_rates(rate, *epochs, steps, history))
+
+    @property
+    def _count(self) -> int:
+        """Rows of an epoch."""
+        count = len(self.rows)
+        return count - (count % self.passes.batch_size if self.passes.drop_last else 0)
 
     # --- the run ------------------------------------------------------------------------------
 
-    def run(self, path: Path | None) -> History:
+    def run(self) -> History:
         """Train until all epochs are done or something stops it."""
         history = self.history
-        if path is not None and history.epochs == 0:
-            self.save(path)
         good = self.model.copy_arrays()
         try:
             while not self._is_over():
@@ -136,14 +188,13 @@ class TrainingLoop:
                 history.add(row)
                 self._record_gradients(history.epochs)
                 good = self.model.copy_arrays()
-                if self.measuring.validation is None or self.best.update(history.epochs, row):
+                if self.validation is None or self.best.update(history.epochs, row):
                     self.best.epoch = history.epochs
                     self._best_arrays = good if self.stopping.keeps_best else {}
                 history.best_epoch = self.best.epoch
+                self._save()  # before anybody is told: a terminal may have gone away
                 self.watching.progress.on_epoch_end(row)
                 self._note_if_lost(row)
-                if path is not None:
-                    self.save(path)
         except _Interrupted:
             history.stopped_because = "interrupted"
         except TrainingDiverged:
@@ -172,7 +223,7 @@ class TrainingLoop:
         if self.pace is None or not self.pace.is_slow(self.history):
             return False
         losses = self.history["loss"][-1 - self.pace.epochs :]
-        return not any(self._is_guessing(loss) for loss in losses)
+        return not any(notes.is_guessing(loss, self._classes) for loss in losses)
 
     def _epoch(self, epoch: int) -> dict[str, float]:
         """Train one epoch (counted from 1) and measure it."""
@@ -180,6 +231,7 @@ class TrainingLoop:
         rows, epochs = self.rows, self.passes.epochs
         if self.passes.shuffle:
             rows = rows[generator(self._seed, "shuffle", epoch).permutation(len(rows))]
+        rows = rows[: self._count]
         steps = math.ceil(len(rows) / self.passes.batch_size)
         self.watching.progress.on_epoch_start(epoch, epochs, steps)
         total_loss, correct = 0.0, 0
@@ -212,7 +264,7 @@ class TrainingLoop:
 
     def _measured_data(self) -> Iterator[tuple[str, Any]]:
         """The data to measure after an epoch, with the name that its columns begin with."""
-        for part, data in (("val", self.measuring.validation), ("test", self.measuring.test)):
+        for part, data in (("val", self.validation), ("test", self.measuring.test)):
             if data is not None:
                 yield part, data
 
@@ -221,10 +273,7 @@ class TrainingLoop:
         batch = self._load(indices, epoch, step)
         value = self.loss.forward(self.model.forward_training(batch), self.y[indices])
         if not math.isfinite(value):
-            advice = None
-            if not np.isfinite(batch).all():
-                advice = "this batch of the data holds NaN or infinite numbers: repair the data"
-            raise self._diverged(f"the loss became {value:g}", epoch, step + 1, advice)
+            raise self._diverged(f"the loss became {value:g}", epoch, step + 1)
         self.model.backward_training(self.loss.backward())
         if tracked:
             self._norms.add(self._gradient_norms())
@@ -298,40 +347,23 @@ class TrainingLoop:
 
     # --- what a person should know ------------------------------------------------------------
 
-    def _diverged(
-        self, what: str, epoch: int, batch: int, advice: str | None = None
-    ) -> TrainingDiverged:
+    def _diverged(self, what: str, epoch: int, batch: int) -> TrainingDiverged:
         kept = self.best.epoch if self.stopping.keeps_best else self.history.epochs
         lr = self.optimizer.lr
-        advice = advice or f"the learning rate {lr:g} is probably too high, try {lr / 10:g}"
+        advice = f"the learning rate {lr:g} is probably too high, try {lr / 10:g}"
         return TrainingDiverged(what, epoch, batch, advice, kept, self.history)
 
     @functools.cached_property
     def _classes(self) -> int:
         return self.model.output_shape((1, *self.x.shape[1:]))[1]
 
-    def _is_guessing(self, loss: float) -> bool:
-        """Whether that is the loss of a network that has learned nothing."""
-        guessing = math.log(self._classes)
-        return abs(loss - guessing) <= _STUCK_WITHIN * guessing
+    def _note(self, note: str | None) -> None:
+        if note is not None:
+            self.history.notes.append(note)
+            self.watching.progress.on_note(note)
 
     def _note_if_lost(self, row: dict[str, float]) -> None:
         """Say once that the network does no better than guessing, or far worse."""
-        if self.history.notes:
-            return
-        classes, guessing, value = self._classes, math.log(self._classes), row["loss"]
-        if self._is_guessing(value) and row["accuracy"] < 2 / classes:
-            note = (
-                f"the training loss {value:.4f} is still that of guessing, ln {classes} = "
-                f"{guessing:.4f}: if this lasts, try another learning rate, and check that labels "
-                f"and images belong together"
-            )
-        elif value > _LOST_ABOVE * guessing:
-            note = (
-                f"the training loss {value:.4g} is far above that of guessing, ln {classes} = "
-                f"{guessing:.4f}: the learning rate {row['lr']:g} is probably too high"
-            )
-        else:
-            return
-        self.history.notes.append(f"after epoch {row['epoch']:.0f} {note}")
-        self.watching.progress.on_note(self.history.notes[-1])
+        note = None if self._is_known_to_be_lost else notes.lost(row, self._classes)
+        self._is_known_to_be_lost |= note is not None
+        self._note(note)

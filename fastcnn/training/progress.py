@@ -1,43 +1,15 @@
 """What a person sees of a training run: a bar within the epoch, a row of numbers after it."""
 
-import itertools
+import contextlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TextIO
 
-# Part, column heading, key, width, format; a part that is not measured has no column. All of them
-# take 78 letters of a terminal's 80.
-_TABLE = (
-    ("", "epoch", "epoch", 5, ".0f"),
-    ("", "lr", "lr", 8, ".3g"),
-    ("train", "loss", "loss", 7, ".4f"),
-    ("train", "acc", "accuracy", 7, ".2%"),
-    ("val", "loss", "val_loss", 7, ".4f"),
-    ("val", "acc", "val_accuracy", 7, ".2%"),
-    ("test", "loss", "test_loss", 7, ".4f"),
-    ("test", "acc", "test_accuracy", 7, ".2%"),
-    ("", "seconds", "seconds", 7, ".2f"),
-)
-_GAP = "  "
+from ..terminal import say
+from .table import columns_of, heading, line
 
-
-def _cell(value: float, width: int, form: str) -> str:
-    """A number in its column; one that is too long for it in powers of ten."""
-    text = format(value, form)
-    return (text if len(text) <= width else f"{value:.1e}").rjust(width)
-
-
-def _heading(columns: Sequence[tuple[str, str, str, int, str]]) -> list[str]:
-    """Two lines: the parts, each over its columns, and what the columns show."""
-    parts = []
-    for part, group in itertools.groupby(columns, lambda column: column[0]):
-        widths = [width for *_, width, _ in group]
-        width = sum(widths) + len(_GAP) * (len(widths) - 1)
-        parts.append(f" {part} ".center(width, "-") if part else " " * width)
-    return [
-        _GAP.join(parts).rstrip(),
-        _GAP.join(head.rjust(width) for _, head, _, width, _ in columns),
-    ]
+# What writing to a terminal that has gone away raises.
+_GONE = (OSError, ValueError)
 
 
 class Progress:
@@ -78,34 +50,38 @@ class ConsoleProgress(Progress):
         self._head_shown = False
 
     def _print(self, line: str) -> None:
-        print(line, file=self._stream or sys.stdout, flush=True)
+        say(line, self._stream)
 
     def on_epoch_start(self, epoch: int, epochs: int, steps: int) -> None:
         """Open the bar."""
         self.close()
-        self._bar = self._tqdm(
-            total=steps,
-            desc=f"epoch {epoch}/{epochs}",
-            unit="batch",
-            leave=False,
-            disable=None,
-            dynamic_ncols=True,
-        )
+        with contextlib.suppress(*_GONE):
+            self._bar = self._tqdm(
+                total=steps,
+                desc=f"epoch {epoch}/{epochs}",
+                unit="batch",
+                leave=False,
+                disable=None,
+                dynamic_ncols=True,
+            )
 
     def on_step(self, loss: float) -> None:
         """Move the bar on."""
         if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
-            self._bar.update()
+            try:
+                self._bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
+                self._bar.update()
+            except _GONE:
+                self.close()
 
     def on_epoch_end(self, row: Mapping[str, float]) -> None:
         """Print the row, below the heading if it is the first."""
         self.close()
-        columns = [column for column in _TABLE if column[2] in row]
+        columns = columns_of(row)
         if not self._head_shown:
             self._head_shown = True
-            self._print("\n".join(_heading(columns)))
-        self._print(_GAP.join(_cell(row[key], width, form) for *_, key, width, form in columns))
+            self._print("\n".join(heading(columns)))
+        self._print(line(columns, row))
 
     def on_note(self, note: str) -> None:
         """Print the note on a line of its own."""
@@ -114,6 +90,42 @@ class ConsoleProgress(Progress):
 
     def close(self) -> None:
         """Take the bar away."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            with contextlib.suppress(*_GONE):
+                bar.close()
+
+
+def _has_reader() -> bool:
+    """Whether somebody looks on: a terminal or a notebook."""
+    try:
+        if sys.stdout.isatty():
+            return True
+    except (AttributeError, ValueError):  # none, or closed
+        return False
+    return "ipykernel" in sys.modules and type(sys.stdout).__module__.startswith("ipykernel")
+
+
+def chosen(progress: "Progress | bool | None") -> Progress:
+    """Who is told of a run.
+
+    Parameters
+    ----------
+    progress : Progress, bool or None
+        True: a table on the standard output. False: nobody. None: the table where somebody looks
+        on, which are a terminal and a notebook.
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+    """
+    if progress is None:
+        progress = _has_reader()
+    if isinstance(progress, bool):
+        return ConsoleProgress() if progress else Progress()
+    if not isinstance(progress, Progress):
+        raise ValueError(
+            f"progress must be True, False, None or a fastcnn Progress object, got {progress!r}"
+        )
+    return progress

@@ -1,7 +1,7 @@
 """What a training run is told, in groups, each of which checks itself as it is made."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -108,6 +108,8 @@ class Passes:
     augment: Augment | None = None
     seed: int | None = None
     """Key of shuffling, splitting and augmentation; None: the model's."""
+    drop_last: bool = False
+    """Leave out the last batch of an epoch where it is smaller than the others."""
 
     def __post_init__(self) -> None:
         """Refuse what means nothing."""
@@ -196,6 +198,15 @@ class Keeping:
 
     path: Path | None = None
     resume_from: Path | None = None
+    allow: Collection[str] = ()
+    """Settings that may be others than those of the run that is resumed."""
+    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What else the checkpoint shall hold, as JSON can."""
+
+    def keep(self, epochs: int, write: Callable[[Path], None]) -> None:
+        """Have the checkpoint written, after so many epochs."""
+        if self.path is not None:
+            write(self.path)
 
 
 def _check_kind(name: str, value: object, kind: type) -> None:

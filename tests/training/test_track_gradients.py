@@ -100,7 +100,7 @@ def test_command_line_writes_and_removes_the_file(tmp_path):
     names |= {"9.weight", "9.bias"}
     assert set(table) == {"epoch", *names}
     assert all(0 < norm < math.inf for name in names for norm in table[name])
-    assert main(run) == 0
+    assert main([*run, "--replace"]) == 0
     assert not (tmp_path / "gradients.csv").exists()
 
 
@@ -118,6 +118,10 @@ def test_tables_survive_a_file():
         ("loss\n1\n", "names no column 'epoch'"),
         ("epoch,loss\n1,2\n3\n", "line 3 does not hold 2 numbers"),
         ("epoch,loss\n1,much\n", "line 2 does not hold 2 numbers"),
+        ("epoch,loss\n1,2\n2,inf\n", "line 3 holds a number that is not finite"),
+        ("epoch,loss\n1,nan\n", "line 2 holds a number that is not finite"),
+        ("epoch,loss\n1.5,2\n", "its column 'epoch' must hold whole numbers"),
+        ("epoch,loss\n1," + "9" * 2**20 + "\n", "it is not a table: field larger"),
     ],
 )
 def test_a_table_that_is_none(text, sentence):

@@ -1,0 +1,68 @@
+"""A run that goes on: the settings it was begun with, and what may change of them."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from ..config import MACHINE, Config, ConfigError, read_toml, replace, to_dict
+from ..config.values import settings_by_name
+from ..network.checkpoint import CheckpointError
+from ..training.checkpoint import SavedTraining, record_of
+from ..training.history import History
+from ..training.resuming import differences, refuse_differences
+from .folder import CHECKPOINT, SETTINGS
+
+_FIXED = ("seed", "monitor", "optimizer", "lookahead")
+
+MAY_CHANGE = tuple(
+    name
+    for name, setting in settings_by_name().items()
+    if (setting.group in ("training", "optimizer", "augment") and name not in _FIXED)
+    or name == "backend"
+)
+"""Settings that --allow can name; all others would make it another run."""
+
+
+def noted(config: Config) -> dict[str, Any]:
+    """The settings as a checkpoint keeps them."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in to_dict(config).items()
+    }
+
+
+def settings_of(folder: Path) -> dict[str, Any]:
+    """The settings of the run in a folder, as `fastcnn.config.replace` takes them.
+
+    Those in its checkpoint count; one of version 0.1.0 has none, then it is config.toml.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or they cannot be read.
+    """
+    try:
+        kept = record_of(SavedTraining(folder / CHECKPOINT)).about
+    except CheckpointError:
+        kept = {}
+    if not kept:
+        return read_toml(folder / SETTINGS) if (folder / SETTINGS).is_file() else {}
+    try:
+        replace(Config(), kept)
+    except ConfigError as error:
+        raise CheckpointError(f"{folder / CHECKPOINT} is damaged: {error}") from None
+    return kept
+
+
+def check_same(folder: Path, config: Config, allowed: Collection[str]) -> History:
+    """Refuse to go on with other settings than those allowed; gives the finished epochs.
+
+    Raises
+    ------
+    ValueError
+        One sentence, which names each such setting with both values.
+    """
+    record = record_of(SavedTraining(folder / CHECKPOINT))
+    found = differences(settings_of(folder), noted(config), MACHINE)
+    refuse_differences(folder, found, allowed, MAY_CHANGE, "--allow {}")
+    return record.history

@@ -1,0 +1,89 @@
+"""What a person should know about a run: each a sentence, or None where there is nothing to say."""
+
+import math
+from collections.abc import Callable, Mapping
+
+from ..layers import BatchNorm
+from ..network.network import Network
+from .history import History
+
+# Guessing among K classes costs ln K nats. A loss this near to it (relatively) has learned
+# nothing; one of so many times it comes from weights that a step far too long has thrown away.
+_STUCK_WITHIN = 0.01
+_LOST_ABOVE = 2
+
+_SMALL = 8  # images; a smaller batch tells BatchNorm too little
+
+
+def is_guessing(loss: float, classes: int) -> bool:
+    """Whether that is the loss of a network that has learned nothing."""
+    guessing = math.log(classes)
+    return abs(loss - guessing) <= _STUCK_WITHIN * guessing
+
+
+def lost(row: Mapping[str, float], classes: int) -> str | None:
+    """The network does no better than guessing after an epoch, or far worse."""
+    guessing, value = math.log(classes), row["loss"]
+    if is_guessing(value, classes) and row["accuracy"] < 2 / classes:
+        note = (
+            f"the training loss {value:.4f} is still that of guessing, ln {classes} = "
+            f"{guessing:.4f}: if this lasts, try another learning rate, and check that labels "
+            f"and images belong together"
+        )
+    elif value > _LOST_ABOVE * guessing:
+        note = (
+            f"the training loss {value:.4g} is far above that of guessing, ln {classes} = "
+            f"{guessing:.4f}: the learning rate {row['lr']:g} is probably too high"
+        )
+    else:
+        return None
+    return f"after epoch {row['epoch']:.0f} {note}"
+
+
+def small_last_batch(model: Network, count: int, batch_size: int) -> str | None:
+    """BatchNorm's running statistics are thrown about by a last batch of 1 or 2 images."""
+    last = count % batch_size
+    if not 0 < last < _SMALL or 2 * last > batch_size or count < batch_size:
+        return None
+    parts = (layer for part in model.layers for layer in part.family())
+    if not any(isinstance(layer, BatchNorm) and layer.trainable for layer in parts):
+        return None
+    images = "1 image" if last == 1 else f"{last} images"
+    return (
+        f"the last batch of each epoch has {images}, too few for BatchNorm's statistics; "
+        f"drop_last leaves it out"
+    )
+
+
+def other_rates(
+    rate: Callable[[int, int, int], float], epochs: int, before: int, steps: int, history: History
+) -> str | None:
+    """A run goes on with another number of epochs, which its schedule depends on.
+
+    Parameters
+    ----------
+    rate : function
+        (epoch from 0, epochs, step) -> rate.
+    epochs, before : int
+        How many there are now, and were.
+    steps : int
+        Steps of an epoch.
+    history : History
+        The finished epochs.
+    """
+    done = history.epochs
+    if epochs == before or done in (0, epochs):
+        return None
+    ends = (0, steps - 1)
+    one, other = (
+        [rate(epoch, count, step) for epoch in range(done) for step in ends]
+        for count in (before, epochs)
+    )
+    if one == other:
+        return None
+    first, last = rate(done, epochs, 0), rate(epochs - 1, epochs, steps - 1)
+    return (
+        f"the schedule is now one of {epochs} epochs, not {before}: the rate, "
+        f"{history['lr'][-1]:.3g} at the end of epoch {done}, is {first:.3g} at the start of epoch "
+        f"{done + 1} and {last:.3g} at the end of epoch {epochs}"
+    )
