@@ -21,12 +21,11 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from kernels import jit
+from kernels import compiling, jit
 
-from .. import backends, datasets, training
+from .. import backends, training
 from ..config import Config, ConfigError, check, replace, to_toml
 from ..config.recipe import (
     begin,
@@ -48,7 +47,7 @@ from ..training.checkpoint import load_training
 from ..training.history import History
 from ..training.progress import ConsoleProgress, Progress
 from ..training.settings import Keeping, Stopping, Watching
-from . import compilation, results
+from . import results
 from .folder import CHECKPOINT, InFolder, RunFolder, free_folder, newest
 from .going_on import check_same, noted
 
@@ -150,10 +149,7 @@ class Run:
         if self._resume:
             self.resumed = check_same(self.out, self.config, self._allow)
         started = time.perf_counter()
-        sizes = len(self.data.x_test), len(self.data.class_names)
-        with compilation.shared(
-            self._say_compiling, _train_blank, self.config, self.data.x_train.shape, *sizes
-        ):
+        with compiling.announced("never" if self._quiet else "always"):
             self.model = self._build()
             if self._resume:  # a checkpoint that cannot be used is better refused now
                 load_training(self.out / CHECKPOINT, self.model, make_optimizer(self.config))
@@ -267,12 +263,6 @@ class Run:
                 keeping=Keeping(),
             )
 
-    def _say_compiling(self) -> None:
-        self._say(
-            f"compiling the kernels for {self.config.model.model}: 10 to 40 s, once per machine "
-            f"(they are kept on the disk) ..."
-        )
-
     def _images_trained(self) -> int:
         """Training images of an epoch: without those held out, or dropped with the last batch."""
         count, config = len(self.data.x_train), self.config
@@ -374,22 +364,6 @@ def _absolute(config: Config) -> Config:
     """The settings with no path that another folder would make another."""
     path = config.transfer.init_from
     return config if path is None else replace(config, {"init_from": str(place(path).resolve())})
-
-
-def _train_blank(config: Config, shape: tuple[int, ...], tests: int, classes: int) -> None:
-    """Train for two steps on black images, of which only the sizes matter."""
-    backends.set_backend(config.machine.backend)
-    run = Run(config, quiet=True)
-    run.data = datasets.Dataset(
-        config.data.dataset,
-        np.zeros(shape, np.uint8),
-        np.zeros(shape[0], np.int64),
-        np.zeros((tests, *shape[1:]), np.uint8),
-        np.zeros(tests, np.int64),
-        tuple(map(str, range(classes))),
-        source="",
-    )
-    run._warm_up()
 
 
 def _shape(array: NDArray[Any]) -> str:
