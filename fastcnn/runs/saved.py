@@ -129,6 +129,8 @@ class Saved:
             data = data.limit(config.data.limit_train, config.data.limit_test)
         else:
             data = self._other(config, str(name))
+        if self.is_run and not (self.path / "best.npz").is_file():
+            return data  # a run without an epoch has no model to fit
         shape = data.x_test.shape[1:]
         if self.model.data_format == "channels_last":
             shape = (*shape[1:], shape[0])

@@ -44,7 +44,8 @@ def finished(tmp_path_factory):
         capture_output=True, text=True, timeout=280,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    lines = done.stderr.splitlines()
+    assert [line for line in lines if not line.startswith("compiling the kernels")] == []
     return folder, done.stdout
 
 
