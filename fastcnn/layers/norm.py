@@ -4,10 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from kernels import norm as kernels
 from kernels.conv.gradient_source import NORM_POOLED, GradientSource
-from kernels.norm import batch as kernels
-from kernels.norm import group as group_norm
-from kernels.norm import pooled as norm_pool
 from kernels.workspace import Workspace
 
 from .. import checks
@@ -146,7 +144,7 @@ class BatchNorm(Layer):
         mean, variance, inverse_std = self.workspace.array(
             "statistics", (3, self.num_features), x.dtype
         )
-        norm_pool.norm_pool_training(
+        kernels.norm_pool_training(
             x, self.params["gamma"], self.params["beta"], self.eps, y, index, mean, variance,
             inverse_std, relu, self.scratch,
         )  # fmt: skip
@@ -158,11 +156,11 @@ class BatchNorm(Layer):
     ) -> GradientSource:
         """What makes the gradient by x, from that by the result of `normalise_and_pool`."""
         x, mean, inverse_std = self.remembered()
-        wide = norm_pool.norm_pool_factors(
+        factors = kernels.norm_pool_factors(
             dy, y, index, x, self.params["gamma"], mean, inverse_std, relu,
             self.grads["gamma"], self.grads["beta"], self.scratch,
         )  # fmt: skip
-        return GradientSource(dy, NORM_POOLED, relu, y, index, x, wide)
+        return GradientSource(dy, NORM_POOLED, relu, y, index, x, factors)
 
     def _rows(self, x: np.ndarray) -> np.ndarray:
         return x.reshape(-1, self.num_features)
@@ -303,7 +301,7 @@ class GroupNorm(Layer):
         shortcut: np.ndarray | None = None,
         relu: bool = False,
     ) -> None:
-        group_norm.group_norm(
+        kernels.group_norm(
             self._images(x), self.params["gamma"], self.params["beta"], self.eps,
             self._images(y), statistics[0], statistics[1], self.scratch, shortcut, relu,
         )  # fmt: skip
@@ -318,7 +316,7 @@ class GroupNorm(Layer):
         """dx, from the gradient by what `normalise` gave without a shortcut."""
         x, mean, inverse_std = self.recall(dy)
         dx = self.gradient(x.shape, x.dtype, dy)
-        group_norm.group_norm_backward(
+        kernels.group_norm_backward(
             self._images(memory_of(dy)), self._images(x), self.params["gamma"], mean, inverse_std,
             self._images(dx), self.grads["gamma"], self.grads["beta"], self.scratch,
             self.params["beta"] if relu else None,

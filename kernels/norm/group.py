@@ -8,7 +8,7 @@ mean, inverse_std (N, groups); results are overwritten. Nothing is checked, whic
 work.
 
 An image is what one thread has in its cache, so that all of an image's work is done before the
-next is read. Its channels are summed and scaled by what `norm` does with a batch, read in wide
+next is read. Its channels are summed and scaled by what `batch` does with a batch, read in wide
 rows. Vectors, images of one pixel, have no rows to sum: there a group is a stretch of memory, and
 several small groups fit in a register.
 """
@@ -19,7 +19,20 @@ import numpy as np
 from numba import prange
 
 from kernels import jit
-from kernels.norm import batch as norm
+from kernels.norm.batch import finished, normalise_share, statistics_share
+from kernels.norm.batch_gradient import gradient_share, gradient_sums_share
+from kernels.norm.wide_rows import (
+    BETA,
+    FACTORS,
+    LEVEL,
+    MEAN,
+    SCALE,
+    SLOPE,
+    add_chunks,
+    fold,
+    repeat,
+    repeat_row,
+)
 from kernels.shares import CHUNKS, is_small
 from kernels.simd import (
     first_lanes,
@@ -36,7 +49,7 @@ from kernels.simd import (
 from kernels.simd.mathematics import through_relu
 from kernels.workspace import Workspace
 
-_COLUMNS = norm.fold(1)  # of a wide row of one channel
+_COLUMNS = fold(1)  # of a wide row of one channel
 
 
 def group_norm(
@@ -56,12 +69,12 @@ def group_norm(
     x, y : (N, pixels, C), may be the same array; shortcut likewise, None for no addition
     mean, inverse_std : (N, groups), filled in; the variance is the biased one
     """
-    width, chunks, sums, wide = _room(x, workspace)
+    width, chunks, sums, factors = _room(x, workspace)
     added = x.reshape(-1)[:0] if shortcut is None else shortcut.reshape(-1)
     arrays = (x.reshape(-1), added, y.reshape(-1))
     parameters = (gamma, beta, float(eps), relu, mean, inverse_std)
     run = _forward_share if is_small(x.size, work=2) else _forward
-    run(arrays, parameters, width, sums, wide, chunks, 0, chunks)
+    run(arrays, parameters, width, sums, factors, chunks, 0, chunks)
 
 
 def group_norm_backward(
@@ -88,71 +101,72 @@ def group_norm_backward(
     beta : (C,) if max(y, 0) followed the normalisation: then dy reaches the places where y > 0
         only. They are found by computing y again.
     """
-    width, chunks, sums, wide = _room(x, workspace)
+    width, chunks, sums, factors = _room(x, workspace)
     arrays = (dy.reshape(-1), x.reshape(-1), dx.reshape(-1))
     relu = beta is not None
     parameters = (gamma, beta if relu else gamma, relu, mean, inverse_std)
     run = _backward_share if is_small(x.size, work=2) else _backward
-    run(arrays, parameters, width, sums, wide, chunks, 0, chunks)
+    run(arrays, parameters, width, sums, factors, chunks, 0, chunks)
     _add_totals(sums, chunks, dgamma, dbeta)
 
 
 def _room(x: np.ndarray, workspace: Workspace):
     """Width of a wide row, number of chunks, and what each chunk has for itself.
 
-    sums (float64): the channels' gradients (2 rows) and the columns of an image (2). wide: rows of
-    statistics and factors (5), and the columns of a block (2).
+    sums (float64): the channels' gradients (2 rows) and the columns of an image (2).
+    factors: behind those of `wide_rows` the columns of a block (2 rows).
     """
     batch, _, channels = x.shape
-    width = norm.fold(channels) * channels
+    width = fold(channels) * channels
     chunks = jit.chunks_of(batch)
     sums = workspace.array("group_norm_sums", (chunks, 4 * width), np.float64)
-    return width, chunks, sums, workspace.array("group_norm_wide", (chunks, 7 * width), x.dtype)
+    factors = workspace.array("group_norm_factors", (chunks, (FACTORS + 2) * width), x.dtype)
+    return width, chunks, sums, factors
 
 
 @jit.parallel
-def _forward(arrays, parameters, width, sums, wide, chunks, first_chunk, last_chunk):
+def _forward(arrays, parameters, width, sums, factors, chunks, first_chunk, last_chunk):
     for chunk in prange(first_chunk, last_chunk):  # owns some images of y, their mean, and scratch
-        _forward_share(arrays, parameters, width, sums, wide, chunks, chunk, chunk + 1)
+        _forward_share(arrays, parameters, width, sums, factors, chunks, chunk, chunk + 1)
 
 
 @jit.serial
-def _forward_share(arrays, parameters, width, sums, wide, chunks, first_chunk, last_chunk):
+def _forward_share(arrays, parameters, width, sums, factors, chunks, first_chunk, last_chunk):
     x, added, y = arrays
     gamma, beta, eps, relu, mean, inverse_std = parameters
     (batch, groups), size = mean.shape, x.size // len(mean)
     for chunk in range(first_chunk, last_chunk):
-        norm.repeat(beta, wide[chunk], 2 * width, width)
+        repeat(beta, factors[chunk], BETA * width, width)
         for n in range(batch * chunk // chunks, batch * (chunk + 1) // chunks):
             start, stop = n * size, (n + 1) * size
             images = x[start:stop], added[start:stop], y[start:stop]
             statistics = mean[n], inverse_std[n]
             if size == gamma.size and _fits(x, size // groups):
-                _normalise_small_groups(images, gamma, beta, eps, relu, statistics, wide[chunk])
+                _normalise_small_groups(images, gamma, beta, eps, relu, statistics, factors[chunk])
             elif size == gamma.size:
                 _normalise_vector(images, gamma, beta, eps, relu, statistics)
             else:
                 _normalise_image(
-                    images, gamma, eps, relu, statistics, width, sums[chunk], wide[chunk]
+                    images, gamma, eps, relu, statistics, width, sums[chunk], factors[chunk]
                 )
 
 
 @jit.parallel
-def _backward(arrays, parameters, width, sums, wide, chunks, first_chunk, last_chunk):
+def _backward(arrays, parameters, width, sums, factors, chunks, first_chunk, last_chunk):
     for chunk in prange(first_chunk, last_chunk):  # owns some images of dx, a row of sums, scratch
-        _backward_share(arrays, parameters, width, sums, wide, chunks, chunk, chunk + 1)
+        _backward_share(arrays, parameters, width, sums, factors, chunks, chunk, chunk + 1)
 
 
 @jit.serial
-def _backward_share(arrays, parameters, width, sums, wide, chunks, first_chunk, last_chunk):
+def _backward_share(arrays, parameters, width, sums, factors, chunks, first_chunk, last_chunk):
     dy, x, dx = arrays
     gamma, beta, relu, mean, inverse_std = parameters
     (batch, groups), channels, size = mean.shape, gamma.size, x.size // len(mean)
     for chunk in range(first_chunk, last_chunk):
-        totals, rows = sums[chunk, : 2 * channels], wide[chunk]
+        totals, rows = sums[chunk, : 2 * channels], factors[chunk]
         totals[:] = 0
         rows[: 2 * channels] = 0  # totals of vectors; statistics of small groups come behind
-        norm.repeat(beta, rows, 4 * width, width)
+        repeat(beta, rows, BETA * width, width)
         for n in range(batch * chunk // chunks, batch * (chunk + 1) // chunks):
             start, stop = n * size, (n + 1) * size
             images = dy[start:stop], x[start:stop], dx[start:stop]
@@ -183,18 +197,18 @@ def _add_totals(sums, chunks, dgamma, dbeta):
 
 
 @jit.serial
-def _repeat_by_group(values, channels, wide, start, width):
+def _repeat_by_group(values, channels, factors, start, width):
     """A wide row from a value for each group."""
     group = channels // values.size
     for g in range(values.size):
         value = values[g]
         for c in range(start + g * group, start + (g + 1) * group):
-            wide[c] = value
-    norm.repeat(wide[start : start + channels], wide, start, width)
+            factors[c] = value
+    repeat(factors[start : start + channels], factors, start, width)
 
 
 @jit.serial
-def _normalise_image(images, gamma, eps, relu, statistics, width, sums, wide):
+def _normalise_image(images, gamma, eps, relu, statistics, width, sums, factors):
     x, added, y = images
     mean, inverse_std = statistics
     channels, groups = gamma.size, mean.size
@@ -202,12 +216,12 @@ def _normalise_image(images, gamma, eps, relu, statistics, width, sums, wide):
     # All channels of an image are one stretch of memory, wherever a row begins.
     period = 1 if groups == 1 else channels
     columns = _COLUMNS if groups == 1 else width
-    columns_sums, scratch = sums[: 2 * columns], wide[5 * width :]
+    columns_sums, scratch = sums[: 2 * columns], factors[FACTORS * width :]
     for g in range(groups):
         mean[g] = x[g * group]
-    _repeat_by_group(mean, period, wide, 0, columns)
-    norm.statistics_share(x, period, wide, columns, scratch, columns_sums, 1, 0, 1)
-    norm.add_chunks(columns_sums, 1, columns, period)
+    _repeat_by_group(mean, period, factors, MEAN * width, columns)
+    statistics_share(x, period, factors, columns, scratch, columns_sums, 1, 0, 1)
+    add_chunks(columns_sums, 1, columns, period)
     count = x.size // groups
     for g in range(groups):
         offset, square = 0.0, 0.0
@@ -219,15 +233,15 @@ def _normalise_image(images, gamma, eps, relu, statistics, width, sums, wide):
         inverse_std[g] = 1 / math.sqrt(max(square - offset * offset, 0.0) + eps)
         level, inverse = mean[g], inverse_std[g]
         for c in range(g * group, (g + 1) * group):
-            wide[c] = level
-            wide[width + c] = gamma[c] * inverse
-    norm.repeat(wide[:channels], wide, 0, width)
-    norm.repeat(wide[width : width + channels], wide, width, width)
-    norm.normalise_share(x, wide, width, added, relu, y, 0, CHUNKS)
+            factors[MEAN * width + c] = level
+            factors[SCALE * width + c] = gamma[c] * inverse
+    for row in (MEAN, SCALE):
+        repeat_row(factors, row, channels, width)
+    normalise_share(x, factors, width, added, relu, y, 0, CHUNKS)
 
 
 @jit.serial
-def _spread_image(images, gamma, relu, statistics, width, sums, wide):
+def _spread_image(images, gamma, relu, statistics, width, sums, factors):
     dy, x, dx = images
     mean, inverse_std = statistics
     channels, groups = gamma.size, mean.size
@@ -236,12 +250,12 @@ def _spread_image(images, gamma, relu, statistics, width, sums, wide):
     for g in range(groups):
         level, scale = mean[g], inverse_std[g]
         for c in range(g * group, (g + 1) * group):
-            wide[c] = level
-            wide[width + c] = gamma[c] * scale
-    norm.repeat(wide[:channels], wide, 0, width)
-    norm.repeat(wide[width : width + channels], wide, width, width)
-    norm.gradient_sums_share(dy, x, wide, width, relu, wide[5 * width :], columns, 1, 0, 1)
-    norm.add_chunks(columns, 1, width, channels)
+            factors[MEAN * width + c] = level
+            factors[SCALE * width + c] = gamma[c] * scale
+    for row in (MEAN, SCALE):
+        repeat_row(factors, row, channels, width)
+    gradient_sums_share(dy, x, factors, width, relu, factors[FACTORS * width :], columns, 1, 0, 1)
+    add_chunks(columns, 1, width, channels)
     for g in range(groups):
         inverse, total_dy, product = np.float64(inverse_std[g]), 0.0, 0.0
         for c in range(g * group, (g + 1) * group):
@@ -252,11 +266,11 @@ def _spread_image(images, gamma, relu, statistics, width, sums, wide):
         slope = -inverse * inverse * inverse * product / count
         level = -inverse * total_dy / count
         for c in range(g * group, (g + 1) * group):
-            wide[2 * width + c] = slope
-            wide[3 * width + c] = level
-    for k in range(2, 4):
-        norm.repeat(wide[k * width : k * width + channels], wide, k * width, width)
-    norm.gradient_share(dy, x, wide, width, relu, dx, 0, CHUNKS)
+            factors[SLOPE * width + c] = slope
+            factors[LEVEL * width + c] = level
+    for row in (SLOPE, LEVEL):
+        repeat_row(factors, row, channels, width)
+    gradient_share(dy, x, factors, width, relu, dx, 0, CHUNKS)
 
 
 # --- one vector: (C,) -----------------------------------------------------------------------------
@@ -287,7 +301,7 @@ def _normalise_vector(vectors, gamma, beta, eps, relu, statistics):
             left = last - c
             v = load_part(x, c, left) - shift
             v = fma(v, load_part(gamma, c, left) * inverse, load_part(beta, c, left))
-            store_part(y, c, norm.finished(v, added, c, left, relu), left)
+            store_part(y, c, finished(v, added, c, left, relu), left)
 
 
 @jit.serial
@@ -308,8 +322,8 @@ def _spread_vector(vectors, gamma, beta, relu, statistics, rows):
             if relu:
                 d = through_relu(d, fma(v, factor * inverse, load_part(beta, c, left)))
             store_part(rows, c, load_part(rows, c, left) + d, left)
-            place, z = channels + c, v * inverse
-            store_part(rows, place, fma(d, z, load_part(rows, place, left)), left)
+            at, z = channels + c, v * inverse
+            store_part(rows, at, fma(d, z, load_part(rows, at, left)), left)
             sums = fma(d, factor, sums)
             products = fma(d * factor, z, products)
         level = splat(x, -inverse_std[g] * total(sums) / group)
@@ -352,7 +366,7 @@ def _normalise_small_groups(vectors, gamma, beta, eps, relu, statistics, scratch
         store_part(scratch, channels + c, inverse, left)
         factor = load_part(gamma, c, left) * inverse
         v = fma(numbers - shift, factor, load_part(beta, c, left))
-        store_part(y, c, norm.finished(v, added, c, left, relu), left)
+        store_part(y, c, finished(v, added, c, left, relu), left)
     for g in range(mean.size):
         mean[g], inverse_std[g] = scratch[g * group], scratch[channels + g * group]
 
@@ -365,18 +379,18 @@ def _spread_small_groups(vectors, gamma, beta, relu, statistics, rows):
     channels = gamma.size
     group, share = channels // mean.size, splat(x, mean.size / channels)
     for g in range(mean.size):
-        place = 2 * channels + g * group
-        store_part(rows, place, splat(x, mean[g]), group)
-        store_part(rows, channels + place, splat(x, inverse_std[g]), group)
+        at = 2 * channels + g * group
+        store_part(rows, at, splat(x, mean[g]), group)
+        store_part(rows, channels + at, splat(x, inverse_std[g]), group)
     for c in range(0, channels, lanes(x)):
-        left, place = channels - c, channels + c
-        v = load_part(x, c, left) - load_part(rows, channels + place, left)
-        inverse, factor = load_part(rows, 2 * channels + place, left), load_part(gamma, c, left)
+        left, at = channels - c, channels + c
+        v = load_part(x, c, left) - load_part(rows, channels + at, left)
+        inverse, factor = load_part(rows, 2 * channels + at, left), load_part(gamma, c, left)
         d, z = load_part(dy, c, left), v * inverse
         if relu:
             d = through_relu(d, fma(v, factor * inverse, load_part(beta, c, left)))
         store_part(rows, c, load_part(rows, c, left) + d, left)
-        store_part(rows, place, fma(d, z, load_part(rows, place, left)), left)
+        store_part(rows, at, fma(d, z, load_part(rows, at, left)), left)
         d = d * factor
         level, slope = group_totals(d, group) * share, group_totals(d * z, group) * share
         store_part(dx, c, (d - level - z * slope) * inverse, left)

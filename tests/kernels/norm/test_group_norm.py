@@ -61,7 +61,7 @@ def run(groups: int, x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, dy: np.
     """The same from the kernels, in memory that was full of NaN."""
     workspace = Workspace()
     workspace.array("group_norm_sums", (100_000,), np.float64).fill(np.nan)
-    workspace.array("group_norm_wide", (200_000,), x.dtype).fill(np.nan)
+    workspace.array("group_norm_factors", (200_000,), x.dtype).fill(np.nan)
     y, dx = np.full_like(x, np.nan), np.full_like(x, np.nan)
     mean, inverse_std = np.full((2, len(x), groups), np.nan, x.dtype)
     dgamma, dbeta = np.full((2, x.shape[2]), np.nan, x.dtype)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import DTypeLike
 
-from kernels import jit
-from kernels.norm import batch as norm
+from kernels import jit, norm
 from kernels.workspace import Workspace
 from tests.gradient_check import check_gradient
 
@@ -47,7 +46,7 @@ def twin(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, dy: np.ndarray):
 def run(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, dy: np.ndarray):
     """The same from the kernels, in memory that was full of NaN."""
     workspace = Workspace()
-    for name, dtype in (("sums", np.float64), ("scratch", x.dtype), ("wide", x.dtype)):
+    for name, dtype in (("sums", np.float64), ("scratch", x.dtype), ("factors", x.dtype)):
         workspace.array(f"norm_{name}", (100_000,), dtype).fill(np.nan)
     y, dx = np.full_like(x, np.nan), np.full_like(x, np.nan)
     mean, variance, inverse_std, dgamma, dbeta = np.full((5, x.shape[1]), np.nan, x.dtype)

@@ -1,0 +1,184 @@
+"""The gradient of batch normalisation (see `batch`), and of max(y, 0) behind it."""
+
+import numpy as np
+from numba import prange
+
+from kernels import jit
+from kernels.norm.wide_rows import (
+    BETA,
+    LEVEL,
+    MEAN,
+    SCALE,
+    SLOPE,
+    add_block,
+    add_chunks,
+    block_rows,
+    repeat,
+    repeat_row,
+    room,
+    whole_rows,
+)
+from kernels.shares import CHUNKS, is_small
+from kernels.simd import fma, lanes, load, load_part, splat, store, store_part
+from kernels.simd.mathematics import through_relu
+from kernels.workspace import Workspace
+
+
+def batch_norm_backward(
+    dy: np.ndarray,
+    x: np.ndarray,
+    gamma: np.ndarray,
+    mean: np.ndarray,
+    inverse_std: np.ndarray,
+    dx: np.ndarray,
+    dgamma: np.ndarray,
+    dbeta: np.ndarray,
+    workspace: Workspace,
+    beta: np.ndarray | None = None,
+) -> None:
+    """Gradients, through the batch's mean and variance too. With z = (x - mean) * inverse_std:
+
+        dbeta = sum of dy,    dgamma = sum of dy * z
+        dx = gamma * inverse_std * (dy - dbeta / rows - z * dgamma / rows)
+
+    dy, x, dx : (rows, C); dx may be dy
+    mean, inverse_std : (C,), as `batch_norm_training` filled them in
+    beta : (C,) if max(y, 0) followed the normalisation: then dy reaches the places where y > 0
+        only. They are found by computing y again, which is sooner done than reading it.
+    """
+    channels = x.shape[1]
+    dy, x, dx = dy.reshape(-1), x.reshape(-1), dx.reshape(-1)
+    width, chunks, sums, scratch, factors = room(x, channels, workspace)
+    relu = beta is not None
+    repeat(mean, factors, MEAN * width, width)
+    if relu:
+        repeat(gamma * inverse_std, factors, SCALE * width, width)
+        repeat(beta, factors, BETA * width, width)
+    run = gradient_sums_share if chunks == 1 else _gradient_sums
+    run(dy, x, factors, width, relu, scratch, sums, chunks, 0, chunks)
+    rows = x.size // channels
+    finish_gradient(gamma, inverse_std, sums, chunks, rows, width, dgamma, dbeta, factors)
+    run = gradient_share if is_small(x.size) else _gradient
+    run(dy, x, factors, width, relu, dx, 0, CHUNKS)
+
+
+@jit.serial
+def _reaching(d, v, column, factors, width, relu):
+    """The part of the gradient d that gets through ReLU; v = x - mean, at a column."""
+    if relu:
+        y = fma(v, load(factors, SCALE * width + column), load(factors, BETA * width + column))
+        d = through_relu(d, y)
+    return d
+
+
+@jit.parallel
+def _gradient_sums(dy, x, factors, width, relu, scratch, sums, chunks, first_chunk, last_chunk):
+    for chunk in prange(first_chunk, last_chunk):  # owns its rows of sums and scratch
+        gradient_sums_share(dy, x, factors, width, relu, scratch, sums, chunks, chunk, chunk + 1)
+
+
+@jit.serial
+def gradient_sums_share(
+    dy, x, factors, width, relu, scratch, sums, chunks, first_chunk, last_chunk
+):
+    """Sums of dy and of dy * (x - mean), for every column and chunk."""
+    for chunk in range(first_chunk, last_chunk):
+        start = 2 * chunk * width
+        sums[start : start + 2 * width] = 0
+        first, last = whole_rows(x.size, width, chunk, chunks)
+        for row in range(first, last, block_rows(width)):
+            rows = min(block_rows(width), last - row)
+            for c in range(0, width, 2 * lanes(x)):
+                _block_products(
+                    dy, x, row * width + c, rows, width, factors, c, relu, scratch, start + c
+                )
+            add_block(scratch, start, width, 0.0, sums)
+    if last_chunk == chunks:
+        start, end = 2 * (chunks - 1) * width, x.size // width * width
+        for j in range(0, x.size - end, lanes(x)):
+            left = x.size - end - j
+            v = load_part(x, end + j, left) - load(factors, MEAN * width + j)
+            d = _reaching(load_part(dy, end + j, left), v, j, factors, width, relu)
+            store_part(scratch, start + j, d, left)
+            store_part(scratch, start + width + j, d * v, left)
+        for j in range(x.size - end):
+            sums[start + j] += np.float64(scratch[start + j])
+            sums[start + width + j] += np.float64(scratch[start + width + j])
+
+
+@jit.serial
+def _block_products(dy, x, at, rows, width, factors, c, relu, scratch, target):
+    """Two vectors of columns of a block: sums of dy, and of dy * (x - mean).
+
+    Two rows at a time, for an addition should not have to wait for the one before it.
+    """
+    n = lanes(x)
+    m0, m1 = load(factors, MEAN * width + c), load(factors, MEAN * width + c + n)
+    zero = splat(x, 0.0)
+    t0, t1, t2, t3 = zero, zero, zero, zero
+    p0, p1, p2, p3 = zero, zero, zero, zero
+    for _ in range(rows // 2):
+        v0, v1 = load(x, at) - m0, load(x, at + n) - m1
+        d0 = _reaching(load(dy, at), v0, c, factors, width, relu)
+        d1 = _reaching(load(dy, at + n), v1, c + n, factors, width, relu)
+        at += width
+        v2, v3 = load(x, at) - m0, load(x, at + n) - m1
+        d2 = _reaching(load(dy, at), v2, c, factors, width, relu)
+        d3 = _reaching(load(dy, at + n), v3, c + n, factors, width, relu)
+        at += width
+        t0, t1, t2, t3 = t0 + d0, t1 + d1, t2 + d2, t3 + d3
+        p0, p1, p2, p3 = fma(d0, v0, p0), fma(d1, v1, p1), fma(d2, v2, p2), fma(d3, v3, p3)
+    if rows % 2:
+        v0, v1 = load(x, at) - m0, load(x, at + n) - m1
+        d0 = _reaching(load(dy, at), v0, c, factors, width, relu)
+        d1 = _reaching(load(dy, at + n), v1, c + n, factors, width, relu)
+        t0, t1 = t0 + d0, t1 + d1
+        p0, p1 = fma(d0, v0, p0), fma(d1, v1, p1)
+    store(scratch, target, t0 + t2)
+    store(scratch, target + n, t1 + t3)
+    store(scratch, target + width, p0 + p2)
+    store(scratch, target + width + n, p1 + p3)
+
+
+@jit.serial
+def finish_gradient(gamma, inverse_std, sums, chunks, rows, width, dgamma, dbeta, factors):
+    """Gradients from the sums; the factors of dx, of which MEAN is there already."""
+    channels = gamma.size
+    add_chunks(sums, chunks, width, channels)
+    for c in range(channels):
+        total, product, inverse = sums[c], sums[width + c], np.float64(inverse_std[c])
+        dbeta[c] = total
+        dgamma[c] = product * inverse
+        scale = gamma[c] * inverse
+        factors[SCALE * width + c] = scale
+        factors[SLOPE * width + c] = -scale * inverse * inverse * product / rows
+        factors[LEVEL * width + c] = -scale * total / rows
+    for row in (SCALE, SLOPE, LEVEL):
+        repeat_row(factors, row, channels, width)
+
+
+@jit.parallel
+def _gradient(dy, x, factors, width, relu, dx, first_chunk, last_chunk):
+    for chunk in prange(first_chunk, last_chunk):  # owns a stretch of dx
+        gradient_share(dy, x, factors, width, relu, dx, chunk, chunk + 1)
+
+
+@jit.serial
+def gradient_share(dy, x, factors, width, relu, dx, first_chunk, last_chunk):
+    """dx of some chunks."""
+    first = whole_rows(x.size, width, first_chunk, CHUNKS)[0]
+    last = whole_rows(x.size, width, last_chunk - 1, CHUNKS)[1]
+    for at in range(first * width, last * width, width):
+        for c in range(0, width, lanes(x)):
+            v = load(x, at + c) - load(factors, MEAN * width + c)
+            d = _reaching(load(dy, at + c), v, c, factors, width, relu)
+            v = fma(v, load(factors, SLOPE * width + c), load(factors, LEVEL * width + c))
+            store(dx, at + c, fma(d, load(factors, SCALE * width + c), v))
+    if last_chunk == CHUNKS:
+        end = last * width
+        for c in range(0, x.size - end, lanes(x)):
+            left = x.size - end - c
+            v = load_part(x, end + c, left) - load(factors, MEAN * width + c)
+            d = _reaching(load_part(dy, end + c, left), v, c, factors, width, relu)
+            v = fma(v, load(factors, SLOPE * width + c), load(factors, LEVEL * width + c))
+            store_part(dx, end + c, fma(d, load(factors, SCALE * width + c), v), left)
