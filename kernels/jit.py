@@ -6,26 +6,31 @@ where a fused multiply-add is wanted the kernel says so (`simd.fma`), so that a 
 and one rounding whichever compiler version and whichever fusion of kernels computes it.
 """
 
+import ast
 import ctypes
 import functools
+import hashlib
 import importlib.metadata
+import inspect
 import os
 import platform
 import sys
+import textwrap
 import threading
 import warnings
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import llvmlite
 import llvmlite.binding as llvm
 import llvmlite.ir as ir
 import numba
 import numpy as np
 from numba.core.registry import cpu_target
 
-from kernels import cache, workspace
+from kernels import compiling, workspace
+from kernels.cache import KernelCache, Store
 from kernels.cores import available_cores, is_arm, uses_sve
 
 # Sums over a batch are formed per chunk and the chunks are added in order; the number of chunks
@@ -35,7 +40,6 @@ MAX_CHUNKS = 16
 SLACK = 16
 
 _OPTIONS = {
-    "cache": True,
     "nogil": True,
     "error_model": "numpy",
     "fastmath": False,
@@ -55,22 +59,37 @@ _PRANGE_ONLY: Any = {
 }
 
 
-def source_checksum(package: Path) -> int:
-    """Checksum of all source files of a package, those in its folders included."""
-    checksum = 0
-    for file in sorted(package.rglob("*.py")):
-        checksum = zlib.crc32(file.read_bytes(), checksum)
-    return checksum
+if numba.config.DISABLE_JIT:  # type: ignore
+    raise ImportError(
+        "fastcnn cannot run with NUMBA_DISABLE_JIT set: what all backends share (activations, "
+        "normalisation, losses, optimizers) uses vector instructions, which only compiled code "
+        "has; unset it, and look at kernels.loop for the arithmetic in plain Python"
+    )
+
+
+def source_checksum(package: Path) -> str:
+    """Checksum of all source files of a package, those in its folders included; "" of none.
+
+    None are found where only compiled Python files were installed, or an archive.
+    """
+    checksum = hashlib.blake2b(digest_size=8)
+    files = sorted((file.relative_to(package).as_posix(), file) for file in package.rglob("*.py"))
+    for name, file in files:
+        content = file.read_bytes()
+        checksum.update(f"{name} {len(content)} ".encode() + content)
+    return checksum.hexdigest() if files else ""
 
 
 def _context() -> Any:
     return cpu_target.target_context
 
 
+_SOURCES = source_checksum(Path(__file__).parent)
 # What compiled code depends on besides its own source. The processor is the one for which vector
 # widths are chosen, also if someone changes Numba's environment variables later.
-_ORIGIN = (source_checksum(Path(__file__).parent), _context().codegen().magic_tuple())
-if uses_sve(platform.machine(), _ORIGIN[1][2]):
+_PROCESSOR = _context().codegen().magic_tuple()
+_ORIGIN = (_SOURCES, numba.__version__, llvmlite.__version__, _PROCESSOR)
+if uses_sve(platform.machine(), _PROCESSOR[2]):
     warnings.warn(
         "Numba compiles for SVE, where llvmlite 0.50 and older give wrong results in silence; "
         "import fastcnn before numba, or set NUMBA_CPU_FEATURES=-sve",
@@ -79,29 +98,41 @@ if uses_sve(platform.machine(), _ORIGIN[1][2]):
     )
 
 
-def stamp(compiled: Any) -> Any:
-    """Let Numba's cache forget a function when any file of this package has changed.
+def keep(compiled: Any) -> Any:
+    """Keep a function's compiled code on the disk, until any file of this package changes.
 
-    By itself it looks at the file of the function, not at the files whose functions are compiled
-    into it, and would go on using yesterday's code after an upgrade.
+    Numba by itself looks at the file of the function, not at the files whose functions are
+    compiled into it, and would go on using yesterday's code after an upgrade.
     """
-    cache.use_own_file(compiled, _ORIGIN)
+    compiled._cache = KernelCache(compiled.__wrapped__, _store, _ORIGIN)
     return compiled
 
 
 def serial(function: Callable[..., Any]) -> Any:
     """Compile what one thread does."""
-    return stamp(numba.njit(**_OPTIONS)(function))
+    compiled = keep(numba.njit(**_OPTIONS)(function))
+    if _calls is not None and not _gives_result(function):
+        return _Listed(compiled)
+    return compiled
 
 
 def parallel(function: Callable[..., Any]) -> Any:
     """Compile a loop with `prange`."""
-    return _launcher(stamp(numba.njit(parallel=_PRANGE_ONLY, **_OPTIONS)(function)))
+    return _launcher(keep(numba.njit(parallel=_PRANGE_ONLY, **_OPTIONS)(function)))
 
 
 # Under the threading layer "workqueue" Numba ends the process when two Python threads are in
-# parallel kernels at the same time; there they take turns.
-_turn = threading.Lock()
+# parallel kernels at the same time; there they take turns. A signal handler may come between.
+_turn = threading.RLock()
+
+
+def _forget_turn() -> None:
+    global _turn
+    _turn = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # another thread, which the child has not, may have had it
+    os.register_at_fork(after_in_child=_forget_turn)
 # While calls are collected: (kernel, argument types) of each, in order.
 _calls: list[tuple[Any, tuple[Any, ...]]] | None = None
 
@@ -109,7 +140,7 @@ _calls: list[tuple[Any, tuple[Any, ...]]] | None = None
 def _launcher(compiled: Any) -> Any:
     """What is called to run a parallel kernel: the compiled function itself, if it may be."""
     if _calls is not None:
-        return functools.partial(_collect, _calls, compiled)
+        return _Listed(compiled)
     if threading_layer() != "workqueue":
         return compiled
 
@@ -121,20 +152,49 @@ def _launcher(compiled: Any) -> Any:
     return take_turns
 
 
-def _collect(calls: list[Any], compiled: Any, *arguments: Any) -> None:
-    calls.append((compiled, tuple(map(compiled.typeof_pyval, arguments))))
+class _Listed:
+    """A kernel that is not run: called from Python it is listed, other kernels compile it in."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._compiled = compiled
+        self._numba_type_ = compiled._type
+
+    def __call__(self, *arguments: Any) -> None:
+        types = tuple(map(self._compiled.typeof_pyval, arguments))
+        collect_calls().append((self._compiled, types))
+
+
+def _gives_result(function: Callable[..., Any]) -> bool:
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    return any(isinstance(node, ast.Return) and node.value for node in ast.walk(tree))
 
 
 def collect_calls() -> list[tuple[Any, tuple[Any, ...]]]:
-    """From now on parallel kernels are not run but listed, with the types of their arguments.
+    """From now on kernels are not run but listed, with the types of their arguments.
 
     For a process that compiles on behalf of another; to be called before the modules that define
-    kernels are imported. What the kernels would write is zero.
+    kernels are imported. What the kernels would write is zero; those that give a number are run.
     """
     global _calls
-    _calls = []
-    workspace.allocate = np.zeros
+    if _calls is None:
+        _calls = []
+        workspace.allocate = np.zeros
     return _calls
+
+
+def is_collecting() -> bool:
+    """Whether `collect_calls` has been called."""
+    return _calls is not None
+
+
+def is_kept(compiled: Any, argument_types: tuple[Any, ...]) -> bool:
+    """Whether there seems to be code of a kernel for these arguments on the disk."""
+    return compiled._cache.is_kept(argument_types, _context())
+
+
+def keeps_code() -> bool:
+    """Whether compiled code is written to a folder, where another process finds it."""
+    return _store.writable is not None
 
 
 def chunks_of(items: int) -> int:
@@ -193,7 +253,7 @@ def _probe_assembly(triple: str, cpu: str, features: str) -> str:
 
 def target() -> Target:
     """The processor that Numba compiles for."""
-    return target_of(*_ORIGIN[1])
+    return target_of(*_PROCESSOR)
 
 
 @functools.cache
@@ -260,8 +320,9 @@ def _prepare_threads() -> None:
     numba.set_num_threads(min(available_cores(), max_threads()))
     if threading_layer() == "workqueue":
         warnings.warn(
-            "Numba runs without TBB and OpenMP: small networks train more slowly, and Python "
-            f"threads take turns; {threads_advice(sys.platform, platform.machine())}",
+            "Numba runs without TBB and OpenMP: small networks train more slowly, and the kernels "
+            "of several Python threads take turns; "
+            f"{threads_advice(sys.platform, platform.machine())}",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -303,5 +364,6 @@ def threading_layer() -> str:
     return numba.threading_layer()  # type: ignore
 
 
-cache.provide_folder()
+_store = Store(_SOURCES and f"{_SOURCES}-{numba.__version__}")
 _prepare_threads()
+compiling.watch(_store.lasts)

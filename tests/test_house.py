@@ -52,6 +52,7 @@ FLOORS = (
     ("kernels.tile", "kernels.random_bits"),
     ("kernels.simd", "kernels.shares"),
     ("kernels.jit",),
+    ("kernels.compiling",),
     ("kernels.cache", "kernels.workspace", "kernels"),
     ("kernels.cores",),
 )

@@ -21,7 +21,13 @@ def run(command: str, argv: Sequence[str] | None = None) -> int:
         The options; default: those of this process.
     """
     with streams.lasting() as out, interrupt.answered("interrupted before the work began"):
-        module = importlib.import_module(f".{command}", __package__)
+        try:
+            module = importlib.import_module(f".{command}", __package__)
+        except ImportError as error:
+            if error.name is not None:  # a module that is missing, not a refusal of ours
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            return 2
         code = module.main(sys.argv[1:] if argv is None else argv)
         out.flush()
         lost = streams.lost(out)

@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels import jit
+from kernels import compiling, jit
 from kernels.images import batch as batch_kernels
 
-from .. import backends, datasets, training
+from .. import backends, training
 from ..config import Config, ConfigError, check, replace, to_toml
 from ..config.recipe import (
     begin,
@@ -43,7 +43,7 @@ from ..training import TrainingDiverged
 from ..training.checkpoint import load_training
 from ..training.history import History
 from ..training.progress import ConsoleProgress, Progress
-from . import compilation, results
+from . import results
 from .folder import CHECKPOINT, holds_search
 
 _MEASURED = 256  # images that Sequential.evaluate takes at a time
@@ -119,10 +119,7 @@ class Run:
             self.out = Path("runs") / f"{self.config.model.model}-{self.data.title}"
             self._prepare_folder()
         started = time.perf_counter()
-        sizes = len(self.data.x_test), len(self.data.class_names)
-        with compilation.shared(
-            self._say_compiling, _train_blank, self.config, self.data.x_train.shape, *sizes
-        ):
+        with compiling.announced("never" if self._quiet else "always"):
             self.model = self._build()
             if self._resume:  # a checkpoint that cannot be used is better refused now
                 optimizer = make_optimizer(self.config)
@@ -260,12 +257,6 @@ class Run:
         with contextlib.suppress(TrainingDiverged):  # of interest only in the run itself
             self._build().train(x, y, test=test, epochs=1, **self._training_arguments())
 
-    def _say_compiling(self) -> None:
-        self._say(
-            f"compiling the kernels for {self.config.model.model}: 10 to 40 s, once per machine "
-            f"(they are kept on the disk) ..."
-        )
-
     def _images_trained(self) -> int:
         """Training images without those held out for validation."""
         count = len(self.data.x_train)
@@ -371,22 +362,6 @@ class Run:
             f"test accuracy {result['test_accuracy']:.2%}"
         )
         self._say(f"results in {self.out}")
-
-
-def _train_blank(config: Config, shape: tuple[int, ...], tests: int, classes: int) -> None:
-    """Train for two steps on black images, of which only the sizes matter."""
-    backends.set_backend(config.machine.backend)
-    run = Run(config, quiet=True)
-    run.data = datasets.Dataset(
-        config.data.dataset,
-        np.zeros(shape, np.uint8),
-        np.zeros(shape[0], np.int64),
-        np.zeros((tests, *shape[1:]), np.uint8),
-        np.zeros(tests, np.int64),
-        tuple(map(str, range(classes))),
-        source="",
-    )
-    run._warm_up()
 
 
 def _shape(array: NDArray[Any]) -> str:

@@ -8,19 +8,23 @@ everything else.
 
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import backends
 from ..network.network import Network
 from ..random import generator
-from . import blas
+from . import blas, compilation
 from .history import History
 from .loop import TrainingDiverged, TrainingLoop
 from .settings import Arrays, Keeping, Measuring, Method, Passes, Stopping, Watching
 
 __all__ = ["TrainingDiverged", "fit", "split"]
+
+_MEASURED = 256  # images that `Network.evaluate` takes at a time
 
 
 def split(count: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -117,8 +121,55 @@ def fit(
     )
     if keeping.resume_from is not None:
         loop.load(keeping.resume_from)
-    with model.training_turn(), blas.one_thread(), contextlib.closing(loop.watching.progress):
+    with (
+        model.training_turn(),
+        blas.one_thread(),
+        contextlib.closing(loop.watching.progress),
+        _compilation(loop, x, y, validation),
+    ):
         return loop.run(keeping.path)
+
+
+def _compilation(
+    loop: TrainingLoop, x: NDArray[Any], y: NDArray[Any], validation: Arrays | None
+) -> contextlib.AbstractContextManager[None]:
+    """Let a helper process compile too, which rehearses the run; not for the slow backends."""
+    if backends.current_name() != "numba":
+        return contextlib.nullcontext()
+    count, size = len(loop.rows), loop.passes.batch_size
+    steps = min(count, size + count % size)  # a whole batch and a last one
+    measured = [pair for pair in (validation, loop.measuring.test) if pair]
+    tests = [min(len(part), _MEASURED + len(part) % _MEASURED) for part, _ in measured]
+
+    def arguments() -> tuple[Any, ...]:
+        passes = dataclasses.replace(loop.passes, epochs=1)
+        measuring = dataclasses.replace(loop.measuring, validation=None, test=None)
+        black = x[:0].dtype, x.shape[1:]
+        return (loop.model, *black, y[:steps], tests, loop.method, passes, measuring)
+
+    return compilation.shared(rehearse, arguments)
+
+
+def rehearse(
+    model: Network,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    y: NDArray[Any],
+    tests: Sequence[int],
+    method: Method,
+    passes: Passes,
+    measuring: Measuring,
+) -> None:
+    """Train for an epoch on black images, of which only the sizes matter."""
+    x = np.zeros((len(y), *shape), dtype)
+    with contextlib.suppress(TrainingDiverged):
+        fit(
+            model, x, y, method=method, passes=passes, measuring=measuring,
+            stopping=Stopping(), watching=Watching(), keeping=Keeping(),
+        )  # fmt: skip
+    for count in tests:
+        images = np.zeros((count, *shape), dtype)
+        model.evaluate(images, np.resize(y, (count, *y.shape[1:])))
 
 
 def _training_data(

@@ -265,11 +265,13 @@ def prepare(dtype: np.dtype) -> None:
     convolution kernels take 24 s to compile instead of 10.
     """
     kind: Any = numba.from_dtype(dtype)
-    # What numba.cfunc does, with the cache's stamp set before it is looked up.
+    if jit.is_collecting():  # nothing will be run, but LLVM wants to know the symbol
+        llvm.add_symbol(_symbol(kind), 1)
+        return
+    # What numba.cfunc does, with our cache.
     signature = sigutils.normalize_signature(_c_signature(kind))
     compiled = CFunc(_tile_entry, signature, locals={}, options={})
-    compiled.enable_caching()
-    jit.stamp(compiled).compile()
+    jit.keep(compiled).compile()
     llvm.add_symbol(_symbol(kind), compiled.address)
     _alive.append(compiled)
 

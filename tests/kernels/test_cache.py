@@ -2,6 +2,7 @@
 
 import os
 import platform
+import random
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kernels import jit
+from kernels import cache, jit
 
 KERNELS = Path(jit.__file__).parent
 ON_X86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -99,57 +100,281 @@ def test_two_processors_share_a_folder(folder):
     assert (narrow_hits, plain_hits) == (6, 6)
 
 
-def test_damaged_file_is_compiled_again(folder):
-    before, _ = finish(start(folder))
-    files = sorted((folder / "cache").rglob("*.nbc"))
-    files[0].write_bytes(files[0].read_bytes()[:1000])
-    files[1].write_bytes(b"")
-    after, hits = finish(start(folder))
-    assert after == before
-    assert hits < 6
-    assert finish(start(folder)) == (before, 6)
+# --- damage -------------------------------------------------------------------------------------
+
+# Damages a file of the cache, over and over; each time a child of this process, which has loaded
+# no kernel yet, must come to the right result, with code made anew and written anew.
+DAMAGES = """
+import os
+import random
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+from kernels import jit
+
+folder, chance = jit._store.writable, random.Random(1)
+
+def child():
+    pid = os.fork()
+    if pid == 0:
+        try:
+            from small import check
+            check()
+        except BaseException as error:
+            print(repr(error), file=sys.stderr)
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(pid, 0)[1]
+
+def at(size, region):
+    first, last = {"checksum": (0, 32), "start": (32, 400), "payload": (400, size)}[region]
+    return chance.randrange(first, last)
+
+def damaged(content, others, kind, region):
+    place, length = at(len(content), region), chance.choice((1, 4, 64, 512))
+    before, block, rest = content[:place], content[place:place + length], content[place + length:]
+    if kind == "bit":
+        return before + bytes([block[0] ^ 1 << chance.randrange(8)]) + block[1:] + rest
+    if kind == "zeros":
+        return before + bytes(255 if byte == 0 else 0 for byte in block) + rest
+    if kind == "noise":
+        return before + bytes(byte ^ chance.randrange(1, 256) for byte in block) + rest
+    if kind == "cut":
+        return before
+    if kind == "taken out":
+        return before + rest
+    if kind == "put in":
+        return before + chance.randbytes(length) + block + rest
+    if kind == "longer":
+        return content + chance.randbytes(length)
+    if kind == "another kernel":
+        return chance.choice(others)
+    return content[:32] + chance.choice(others)[32:]
+
+jit.serial(eval("lambda x: x - 1"))(1.0)  # sets the compiler up, for all children
+assert child() == 0
+files = sorted(folder.glob("small.*.nbc"))
+whole = {file: file.read_bytes() for file in files}
+kinds = "bit", "zeros", "noise", "cut", "taken out", "put in", "longer", "another kernel", "spliced"
+tried = 0
+for kind in kinds:
+    for region in ("checksum", "start", "payload"):
+        for _ in range(int(sys.argv[1])):
+            file = chance.choice(files)
+            others = [content for other, content in whole.items() if other != file]
+            broken = damaged(whole[file], others, kind, region)
+            assert broken != whole[file]
+            file.write_bytes(broken)
+            status = child()
+            assert status == 0, (status, kind, region, file)
+            assert file.read_bytes() != broken, (kind, region, file)
+            file.write_bytes(whole[file])
+            tried += 1
+for file in files:  # not a file at all
+    file.unlink()
+    file.mkdir()
+assert child() == 0
+for file in files:
+    file.rmdir()
+    file.write_bytes(b"")
+assert child() == 0
+print(tried)
+"""
+# The two kernels have the same bytecode, types and file: only their names tell them apart.
+SMALL = """
+from kernels import jit
+
+ONE, TWO = 1.0, 2.0
+
+@jit.serial
+def add_one(x):
+    return x + ONE
+
+@jit.serial
+def add_two(x):
+    return x + TWO
+
+def check():
+    assert (add_one(1.0), add_two(1.0)) == (2.0, 3.0)
+"""
 
 
-def test_code_that_cannot_be_written(folder, monkeypatch):
-    from kernels.cache import CacheFile
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="each damage needs a fresh process, and soon")
+def test_damaged_files_are_compiled_and_written_again(folder):
+    (folder / "small.py").write_text(SMALL)
+    each = 8
+    done = subprocess.run(
+        [sys.executable, "-c", DAMAGES, str(each)], env=environment(folder), cwd=folder,
+        capture_output=True, text=True, timeout=250,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout) == 27 * each
 
-    file = CacheFile(str(folder / "absent"), "kernel", "stamp")
-    key = ("types", "processor", "bytecode")
-    file.save(key, "code")
-    assert file.load(key) is None
+
+def test_no_damage_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "_places", lambda: [tmp_path])
+    store, chance = cache.Store("1"), random.Random(0)
+    content = chance.randbytes(1000)
+    store.write("kernel", b"origin", content)
+    assert store.read("kernel", b"origin") == content
+    assert store.read("kernel", b"another") is None
+    file = store.writable / "kernel"
+    whole = file.read_bytes()
+    for place in range(len(whole)):
+        file.write_bytes(
+            whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :]
+        )
+        assert store.read("kernel", b"origin") is None
+        file.write_bytes(whole[:place])
+        assert store.read("kernel", b"origin") is None
 
 
-def test_file_knows_what_it_was_made_for(folder):
-    from kernels.cache import CacheFile
+# --- places -------------------------------------------------------------------------------------
 
-    file = CacheFile(str(folder), "kernel", "stamp")
-    file.save(("types", "processor", "bytecode"), "code")
-    assert file.load(("types", "processor", "bytecode")) == "code"
-    assert file.load(("types", "processor", "edited")) is None
-    assert file.load(("types", "another", "bytecode")) is None
-    assert CacheFile(str(folder), "kernel", "new").load(("types", "processor", "bytecode")) is None
-    file.flush()
-    assert file.load(("types", "processor", "bytecode")) is None
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """Two places, of which the first can only be read."""
+    found = [tmp_path / "filled", tmp_path / "mine"]
+    can_be_written = cache._can_be_written
+    monkeypatch.setattr(cache, "_places", lambda: iter(found))
+    cache.Store("1").write("old", b"", b"old code")
+    monkeypatch.setattr(
+        cache,
+        "_can_be_written",
+        lambda folder: folder.parent != found[0] and can_be_written(folder),
+    )
+    return found
+
+
+def test_filled_folder_that_is_read_only(places):
+    store = cache.Store("1")
+    assert store.read("old", b"") == b"old code"
+    assert store.holds("old")
+    store.write("new", b"", b"new code")
+    assert store.read("new", b"") == b"new code"
+    assert [file.name for file in places[0].rglob("*") if file.is_file()] == ["old"]
+    assert (store.writable, store.lasts) == (places[1] / "fastcnn-1", True)
+
+
+def test_damage_in_a_folder_that_is_read_only(places):
+    (places[0] / "fastcnn-1" / "old").write_bytes(b"damaged")
+    store = cache.Store("1")
+    assert store.read("old", b"") is None
+    store.write("old", b"", b"made anew")
+    assert cache.Store("1").read("old", b"") == b"made anew"
+
+
+def test_folders_of_other_versions_go_the_oldest_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "_places", lambda: [tmp_path])
+    for version in range(12):
+        store = cache.Store(str(version))
+        os.utime(store.writable, (version, version))
+    (tmp_path / "mine.txt").write_text("")
+    leftover, fresh = store.writable / "a.tmp", store.writable / "b.tmp"
+    leftover.write_text("")
+    fresh.write_text("")
+    os.utime(leftover, (0, 0))
+    cache.Store("new").write("kernel", b"", b"")
+    kept = {f"fastcnn-{version}" for version in (4, 5, 6, 7, 8, 9, 10, 11)}
+    assert {entry.name for entry in tmp_path.iterdir()} == kept | {"fastcnn-new", "mine.txt"}
+    store.write("kernel", b"", b"")
+    assert (leftover.exists(), fresh.exists()) == (False, True)
+
+
+def test_disk_that_is_full(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "_places", lambda: [tmp_path])
+    store = cache.Store("1")
+
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    store.write("kernel", b"", b"code")
+    assert store.read("kernel", b"") is None
+    assert list(store.writable.iterdir()) == []
+
+
+def test_folder_that_has_gone(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "_places", lambda: [tmp_path])
+    store = cache.Store("1")
+    shutil.rmtree(store.writable)
+    store.write("kernel", b"", b"code")
+    assert store.read("kernel", b"") == b"code"
+    shutil.rmtree(store.writable)
+    store.writable.write_text("a file in its place")
+    store.write("kernel", b"", b"code")
+    assert store.read("kernel", b"") is None
+
+
+CALL = (
+    "from kernels.shares import share; print(share(1600, 1), sum(share.stats.cache_hits.values()))"
+)
+
+
+def copied(place: Path) -> Path:
+    """A copy of the kernels that cannot keep compiled code beside itself."""
+    package = place / "kernels"
+    shutil.copytree(KERNELS, package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "__pycache__").write_text("")  # root may write to every folder, not to this one
+    return package
+
+
+def call(place: Path, code: str = CALL, **changes: str | None) -> subprocess.CompletedProcess[str]:
+    """Run code with the kernels at a place, and no variable that says where to keep their code."""
+    variables: dict[str, str | None] = {**environment(place), "PYTHONPATH": str(place)}
+    variables |= {"NUMBA_CACHE_DIR": None, "XDG_CACHE_HOME": None, **changes}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=place, capture_output=True, text=True,
+        env={name: value for name, value in variables.items() if value is not None},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the user's folders are elsewhere")
+def test_clone_and_installation_share_what_is_the_same(tmp_path):
+    packages = [copied(tmp_path / name) for name in ("clone", "site", "edited")]
+    (packages[2] / "shares.py").write_text((packages[2] / "shares.py").read_text() + "# edited\n")
+    hits = [call(package.parent, HOME=str(tmp_path)).stdout for package in packages]
+    assert hits == ["(64, 192) 0\n", "(64, 192) 1\n", "(64, 192) 0\n"]
+
+
+# No folder for the user's files, no entry in the table of users, no folder for temporary files.
+NOWHERE = """
+import pwd, tempfile
+def unknown(_):
+    raise KeyError
+pwd.getpwuid = unknown
+tempfile._candidate_tempdir_list = list
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the user's folders are elsewhere")
+def test_user_without_any_folder(tmp_path):
+    place = copied(tmp_path).parent
+    before = sorted(place.iterdir())
+    done = call(place, NOWHERE + CALL, HOME=None)
+    assert done.stdout == "(64, 192) 0\n"
+    assert done.stderr.count("set NUMBA_CACHE_DIR") == 1
+    assert sorted(place.iterdir()) == before  # no folder called ~
+    filled = {"NUMBA_CACHE_DIR": str(tmp_path / "filled")}
+    call(place, CALL, **filled)
+    assert call(place, NOWHERE + CALL, HOME=None, **filled).stdout == "(64, 192) 1\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the user's folders are elsewhere")
 @pytest.mark.parametrize("home_is_writable", [True, False])
 def test_installation_that_is_read_only(tmp_path, home_is_writable):
-    package = tmp_path / "site" / "kernels"
-    shutil.copytree(KERNELS, package, ignore=shutil.ignore_patterns("__pycache__"))
-    (package / "__pycache__").write_text("")  # root may write to every folder, not to this one
+    site = copied(tmp_path / "site").parent
     home, temporary = tmp_path / "home", tmp_path / "temporary"
     home.mkdir() if home_is_writable else home.write_text("")
     temporary.mkdir()
-    variables = environment(package.parent, HOME=str(home), TMPDIR=str(temporary))
-    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
-        variables.pop(name, None)
-    variables["PYTHONPATH"] = str(package.parent)
-    code = "from kernels import shares; print(shares.share(1600, 1), shares.share.stats.cache_path)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=variables, cwd=tmp_path, capture_output=True, text=True
+    done = call(
+        site, CALL + "; print(share.stats.cache_path)", HOME=str(home), TMPDIR=str(temporary)
     )
-    assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("(64, 192)")
     used = home / ".cache" if home_is_writable else temporary
     assert str(used) in done.stdout

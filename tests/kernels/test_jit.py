@@ -273,6 +273,109 @@ print(os.waitpid(child, 0)[1])
 """
 
 
+FORK_BESIDE_A_THREAD = """
+import os, threading, time, warnings
+warnings.filterwarnings("ignore", "Numba runs without TBB", RuntimeWarning)
+import numpy as np
+from kernels import activation, jit
+
+x, over = np.linspace(-1, 1, 1 << 20, dtype=np.float32), threading.Event()
+y = np.empty_like(x)
+activation.relu(x, y)
+
+def work():
+    z = np.empty_like(x)
+    while not over.is_set():
+        activation.relu(x, z)
+
+thread = threading.Thread(target=work)
+thread.start()
+codes = []
+for _ in range(20):
+    time.sleep(0.003)
+    child = os.fork()
+    if child == 0:
+        with jit._turn:  # which the thread may have had
+            os._exit(0)
+    for _ in range(1000):
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            break
+        time.sleep(0.01)
+    else:
+        os.kill(child, 9)
+    codes.append(status)
+over.set()
+thread.join()
+print(codes == [0] * 20)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:This process")
+def test_a_fork_is_not_left_waiting_for_its_turn():
+    code = FORK_BESIDE_A_THREAD
+    environment = {**os.environ, "NUMBA_THREADING_LAYER": "workqueue"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=250
+    )
+    assert done.stdout.strip() == "True", done.stderr
+
+
+SIGNAL_IN_A_KERNEL = """
+import signal, warnings
+warnings.filterwarnings("ignore", "Numba runs without TBB", RuntimeWarning)
+import numpy as np
+from kernels import activation
+
+x, y, z, called = np.ones(1 << 20, np.float32), *np.empty((2, 1 << 20), np.float32), []
+
+def handle(number, frame):
+    activation.relu(x, z)
+    called.append(number)
+
+activation.relu(x, y)
+signal.signal(signal.SIGALRM, handle)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+while len(called) < 100:
+    activation.relu(x, y)
+signal.setitimer(signal.ITIMER_REAL, 0)
+print("done")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no such signals")
+def test_a_signal_handler_runs_kernels_of_its_own():
+    assert run(SIGNAL_IN_A_KERNEL, NUMBA_THREADING_LAYER="workqueue").strip() == "done"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["-c", "import fastcnn.layers"],
+        ["-c", "import fastcnn; fastcnn.set_backend('loop'); fastcnn.models.build('lab-cnn')"],
+        ["-m", "fastcnn.train", "--backend", "loop"],
+        ["-m", "fastcnn.plot", "all", "run"],
+    ],
+)
+def test_python_without_a_compiler_is_refused_in_a_sentence(command):
+    done = subprocess.run(
+        [sys.executable, *command], env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    last = done.stderr.splitlines()[-1]
+    assert "fastcnn cannot run with NUMBA_DISABLE_JIT set" in last
+    if command[0] == "-m":
+        assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")
+
+
+def test_loops_need_no_compiler():
+    code = "from kernels import loop, im2col"
+    subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, check=True
+    )
+
+
 @pytest.mark.skipif(
     not hasattr(os, "fork") or jit.threading_layer() == "omp",
     reason="OpenMP ends a forked child that runs a kernel",

@@ -1,0 +1,175 @@
+"""Compiling a network's kernels in two processes, the first time it is trained on a machine.
+
+Numba compiles one function at a time, however many threads ask. So the moment that a kernel turns
+out not to be on the disk, a helper process starts: it goes through the same training without
+running the kernels, and compiles them from the last to the first. Where the two processes meet,
+this one finds the rest on the disk. A helper that fails, for whatever reason, is not missed.
+
+The helper never imports the program that trains, nor any module of its author's: it would run what
+stands there. A network with layers of one's own is compiled by one process.
+"""
+
+import contextlib
+import importlib
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from numba.core import event
+
+from kernels import compiling, jit
+from kernels.cores import available_cores
+
+uses_helper = True
+"""Whether a helper process may be started."""
+
+# The kernels must be told before they are imported, which `import fastcnn` does.
+_HELPER = """
+from kernels import jit
+calls = jit.collect_calls()
+from fastcnn.training import compilation
+compilation.help_compile(calls)
+"""
+_OURS = {"fastcnn", "kernels", "numpy", *sys.stdlib_module_names}
+
+
+class _Compilation(event.Listener):
+    """What happens when Numba compiles for the first time, and what must be ended after it."""
+
+    def __init__(
+        self, training: Callable[..., Any], arguments: Callable[[], tuple[Any, ...]]
+    ) -> None:
+        self._training, self._arguments = training, arguments
+        self._helper: subprocess.Popen[bytes] | None = None
+        self._threads: list[threading.Thread] = []
+        self._has_begun = False
+
+    def on_start(self, event: Any) -> None:
+        if self._has_begun or not compiling.is_kernel(event):
+            return
+        self._has_begun = True
+        with contextlib.suppress(Exception):  # whatever cannot be pickled, or started
+            self._start_helper(pickle.dumps(self._arguments()))
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+    def _start_helper(self, arguments: bytes) -> None:
+        self._helper = subprocess.Popen(
+            [
+                sys.executable, "-P", "-c", _HELPER,
+                self._training.__module__, self._training.__qualname__,
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )  # fmt: skip
+        # A pipe holds less than a network, and the helper reads it only once it has imported us.
+        self._threads = [
+            threading.Thread(target=_write, args=(self._helper.stdin, arguments), daemon=True),
+            threading.Thread(target=_follow, args=(self._helper.stdout,), daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        if self._helper is None:
+            return
+        self._helper.kill()
+        self._helper.wait()
+        for thread in self._threads:
+            thread.join()  # the pipes of a process that has ended hold nobody up
+        assert self._helper.stdin is not None
+        with contextlib.suppress(OSError):
+            self._helper.stdin.close()
+        compiling.watcher.expect(0)
+
+
+def _write(pipe: IO[bytes], arguments: bytes) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        pipe.write(arguments)
+        pipe.flush()  # and kept open: its end is ours, see `_end_with_parent`
+
+
+def _follow(pipe: IO[bytes]) -> None:
+    """Read what the helper says: first how many kernels are missing, then a line for each done."""
+    with contextlib.suppress(OSError, ValueError), pipe:
+        compiling.watcher.expect(int(pipe.readline()))
+        for _ in pipe:
+            compiling.watcher.helped += 1
+
+
+def _can_help() -> bool:
+    """Whether there is a core for a helper, and a place where we would find its work."""
+    program = Path(sys.executable or "").name.lower()
+    return (
+        uses_helper
+        and available_cores() > 1
+        and jit.keeps_code()
+        and not jit.is_collecting()  # the helper itself
+        and program.startswith(("python", "pypy"))  # not a program that Python is part of
+        and not getattr(sys, "frozen", False)
+    )
+
+
+@contextlib.contextmanager
+def shared(
+    training: Callable[..., Any], arguments: Callable[[], tuple[Any, ...]]
+) -> Iterator[None]:
+    """Within this block a helper process compiles too, if anything has to be compiled.
+
+    Parameters
+    ----------
+    training : function
+        A function of a module, which the helper calls to learn which kernels are needed. Its
+        kernels are not run and all memory they would fill is zero.
+    arguments : function
+        Is called for what it is called with, once that is needed: can be pickled.
+    """
+    if not _can_help():
+        yield
+        return
+    compilation = _Compilation(training, arguments)
+    try:
+        with event.install_listener("numba:compile", compilation):
+            yield
+    finally:
+        compilation.stop()
+
+
+class _Unpickler(pickle.Unpickler):
+    """Refuses whatever would import a module of the user's."""
+
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        if module_name.partition(".")[0] not in _OURS:
+            raise pickle.UnpicklingError(f"{module_name} is not ours to import")
+        return super().find_class(module_name, global_name)
+
+
+def help_compile(calls: list[tuple[Any, tuple[Any, ...]]]) -> None:
+    """What the helper process does."""
+    module, function = sys.argv[1:]
+    say, sys.stdout = sys.stdout, sys.stderr  # the training may print
+    arguments = _Unpickler(sys.stdin.buffer).load()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    getattr(importlib.import_module(module), function)(*arguments)
+    # A kernel that is on the disk already is only loaded, and that in no time.
+    needed = [call for call in dict.fromkeys(calls) if not jit.is_kept(*call)]
+    print(len(needed), file=say, flush=True)
+    for kernel, argument_types in reversed(needed):
+        kernel.compile(argument_types)
+        if not sum(kernel.stats.cache_hits.values()):
+            print(file=say, flush=True)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one at the other end of the pipe has ended."""
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(0)
