@@ -40,7 +40,7 @@ def announce(when: str) -> None:
     """
     if when not in _WHEN:
         raise ValueError(f"when must be one of {', '.join(_WHEN)}, got {when!r}")
-    watcher.when = when
+    watcher.when, watcher.has_said = when, False
 
 
 @contextlib.contextmanager
@@ -71,6 +71,7 @@ class Watcher(event.Listener):
 
     def __init__(self) -> None:
         self.when, self.lasts = "terminal", True
+        self.has_said = False  # the one line that what is no terminal gets
         self.done = self.expected = self.helped = 0
         self._depth = 0  # a kernel compiles the functions that it calls
         self._began = 0.0
@@ -115,13 +116,22 @@ class Watcher(event.Listener):
             if self._depth:
                 busy = now
                 if now - self._began >= PATIENCE:
-                    line.show(self._words(now - self._began), self.when)
+                    self._say(line, self._words(now - self._began))
             else:
                 line.clear()
                 if now - busy > _REST:
                     break
         line.clear()
         self._thread = None
+
+    def _say(self, line: "_Line", words: tuple[str, str]) -> None:
+        if self.when == "never" or sys.stderr is None:
+            return
+        if is_live(sys.stderr):
+            line.show(": ".join(words))
+        elif self.when == "always" and not self.has_said:
+            self.has_said = True
+            write(f"{words[0]} ...\n")
 
     def _words(self, seconds: float) -> tuple[str, str]:
         """What is happening, and how far it is."""
@@ -132,33 +142,26 @@ class Watcher(event.Listener):
 
 
 class _Line:
-    """A line on standard error: written anew on a terminal, elsewhere written once."""
+    """A line of a terminal that is written anew."""
 
     def __init__(self) -> None:
         self._width = 0
-        self._said = False
 
-    def show(self, words: tuple[str, str], when: str) -> None:
-        stream = sys.stderr
-        if when == "never" or stream is None:
-            return
-        if is_live(stream):
-            text = ": ".join(words)
-            self._write("\r" + text.ljust(self._width))
-            self._width = len(text)
-        elif when == "always" and not self._said:
-            self._said = True
-            self._write(f"{words[0]} ...\n")
+    def show(self, text: str) -> None:
+        write("\r" + text.ljust(self._width))
+        self._width = len(text)
 
     def clear(self) -> None:
         if self._width:
-            self._write("\r" + " " * self._width + "\r")
+            write("\r" + " " * self._width + "\r")
             self._width = 0
 
-    def _write(self, text: str) -> None:
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or no stream
-            sys.stderr.write(text)
-            sys.stderr.flush()
+
+def write(text: str) -> None:
+    """Write to standard error, if it is there and somebody reads it."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def is_live(stream: Any) -> bool:

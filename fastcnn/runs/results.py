@@ -1,7 +1,9 @@
 """The files that a training run leaves, each of which appears only once it is complete."""
 
+import importlib
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +53,19 @@ def write(
     else:
         (out / "gradients.csv").unlink(missing_ok=True)  # an earlier run's
     model.save(out / "best.npz")
-    if pictures:
+    if pictures and _can_draw():
         _draw(out, model, data, history, result, best_epoch)
     write_text(out / "result.json", json.dumps(result, indent=2) + "\n")
+
+
+def _can_draw() -> bool:
+    """Whether Matplotlib can be imported: it needs a folder of the user's, or a temporary one."""
+    try:
+        importlib.import_module("fastcnn.plots.figure")
+    except OSError as error:
+        warnings.warn(f"no pictures are drawn: {error}", RuntimeWarning, stacklevel=3)
+        return False
+    return True
 
 
 def _draw(

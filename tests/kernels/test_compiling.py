@@ -70,6 +70,7 @@ def test_a_file_gets_a_line_if_it_is_wanted(monkeypatch, when, line):
     stream = io.StringIO()
     with compiling.announced(when):
         said(stream, monkeypatch)
+        said(stream, monkeypatch)
     assert stream.getvalue() == line
     assert compiling.watcher.when == "terminal"
 
