@@ -47,8 +47,9 @@ def samples(model: "Network", who: str, x: Any, training: bool = False) -> np.nd
             f"{who}: this model takes {model.dtype} arrays or uint8 images of four dimensions, got "
             f"whole numbers of shape {x.shape}; {_pixels_advice(model, x.shape)}"
         )
-    expects_pixels = model.learned_from == "pixels" if training else model.expects_pixels
-    if expects_pixels and x.dtype != PIXELS and not model.told_of_floats:
+    if x.dtype == PIXELS or model.told_of_floats:
+        return x
+    if model.learned_from == "pixels" if training else model.expects_pixels:
         model.told_of_floats = _warn_of_floats(model, who, x[:_LOOKED_AT])
     return x
 
@@ -158,14 +159,22 @@ def shape_advice(model: "Network", shape: Shape) -> str:
     return ""
 
 
-@contextlib.contextmanager
-def advising(model: "Network", shape: Shape) -> Iterator[None]:
+class advising:
     """What the layers say of a shape that does not fit, with advice for samples of this shape."""
-    with speaking(model):
-        try:
-            yield
-        except ValueError as error:
-            advice = shape_advice(model, shape)
+
+    def __init__(self, model: "Network", shape: Shape) -> None:
+        self._model, self._shape, self._speaking = model, shape, None
+
+    def __enter__(self) -> None:
+        if self._model.data_format == "channels_last":
+            self._speaking = speaking(self._model)
+            self._speaking.__enter__()
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
+        if self._speaking is not None:
+            self._speaking.__exit__(None, None, None)
+        if isinstance(error, ValueError):
+            advice = shape_advice(self._model, self._shape)
             advice = "" if advice.removeprefix("; try ") in str(error) else advice
             raise ValueError(f"{error}{advice}") from None
 
