@@ -7,6 +7,7 @@ results, 130 or 143 interrupted by Ctrl-C or SIGTERM (the same command goes on w
 import dataclasses
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -18,11 +19,12 @@ from ..config import ConfigError
 from ..files import make_folder, place
 from ..reproduction import s1, s2, s3, s4, s5, targets
 from ..reproduction.laboratory import FULL, QUICK, Laboratory
-from ..reproduction.report import Report, save_pictures
+from ..reproduction.report import PAGES, Report, page_of, save_pictures
 from ..reproduction.sections import Section, Table, counted
 from . import interrupt, options
 
 _PROGRAM = "python -m fastcnn.reproduce"
+_KEPT = Path("docs/reproduction/runs.jsonl")
 TABLES = {
     table.name: table
     for module in (s1, s2, s3, s4, s5, targets)
@@ -51,6 +53,9 @@ class Arguments:
     """Runs at a time. None: as many as cores."""
     data_dir: Annotated[str | None, tyro.conf.arg(metavar="DIR|None")] = None
     """Folder with mnist/ and cifar-10-batches-bin/. None: FASTCNN_DATA or the user's cache."""
+    records: Annotated[str | None, tyro.conf.arg(metavar="FILE|None")] = None
+    """What finished runs have measured. None: docs/reproduction/runs.jsonl where there is such a
+    folder (not with --quick), else in --out."""
     note: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TEXT ...")] = ()
     """Sentences for the head of the report: what is special about data or machine."""
     offline: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -109,8 +114,16 @@ def _laboratory(arguments: Arguments) -> Laboratory:
     make_folder(out)
     return Laboratory(
         out / "runs", QUICK if arguments.quick else FULL, arguments.data_dir, arguments.workers,
-        offline=arguments.offline,
+        offline=arguments.offline, records=_records(arguments),
     )  # fmt: skip
+
+
+def _records(arguments: Arguments) -> Path | None:
+    if arguments.records is not None:
+        return place(arguments.records)
+    if arguments.quick or not _KEPT.parent.is_dir():
+        return None
+    return _KEPT
 
 
 def reproduce(arguments: Arguments, tables: Sequence[Table], lab: Laboratory, command: str) -> None:
@@ -126,11 +139,17 @@ def reproduce(arguments: Arguments, tables: Sequence[Table], lab: Laboratory, co
     if kept:
         print(f"runs that are there from before: {kept} of {wanted}", flush=True)
     lab.train(needed)
+    lab.time([experiment for table in tables for experiment in table.timed])
     sections: dict[Table, Section] = {}
     for table in tables:
         print(f"{table.name}: {table.title}", flush=True)
         section = table.make(lab)
         save_pictures(section, out)
         sections[table] = section if lab.scale.decides else section.undecided()
-        Report(command, lab.scale, sections, list(notes)).write(out)
-    print(f"report in {out / 'report.md'} and {out / 'report.html'}", flush=True)
+        for page in PAGES:
+            part = {each: made for each, made in sections.items() if page == page_of(each)}
+            if part:
+                Report(command, lab.scale, part, list(notes), page).write(out)
+    pages = dict.fromkeys(map(page_of, tables))
+    files = " and ".join(str(out / f"{page}.{kind}") for page in pages for kind in ("md", "html"))
+    print(f"report in {files}", flush=True)

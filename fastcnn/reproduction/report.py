@@ -15,7 +15,7 @@ from kernels.cores import available_cores
 from .. import __version__, plots
 from ..files import make_folder, write_text
 from .laboratory import Scale
-from .sections import NONE, Line, Section, Table
+from .sections import Line, Section, Table
 from .verdicts import FAILS, HOLDS, OPEN, Verdict
 
 _HEADINGS = {
@@ -26,15 +26,21 @@ _HEADINGS = {
     "S5": "S5: three-layer MLP on CIFAR-10",
     "targets": "What the networks should reach",
 }
+# The authors' figures have a page of their own, and so have those that we set ourselves.
+PAGES = {"report": "The five systems, reproduced", "targets": "The accuracies we set ourselves"}
 _EXPLANATION = (
     "*Theirs* is the figure of the author's document, *ours* the mean over the seeds, and the "
-    "spread their standard deviation. Epoch times are the median of three epochs on all cores, "
-    "run alone, testing included; *speed-up* is their time over ours, each on its own machine "
-    "unless it says otherwise.\n\n"
-    "A claim **holds** or **does not hold** if it does on both ends of the 95 % interval of the "
-    "mean (Student's t over the seeds; for a single seed, what a test set of that size can tell); "
-    "else it **cannot be told**. Beside an accuracy the claim is that theirs is reached. An epoch "
-    "counts as converged if its test accuracy is within half a point of the run's best."
+    "spread their standard deviation. Epoch times are the median and the range of three rounds, in "
+    "which all networks took turns, on all cores, testing included; *speed-up* is their time over "
+    "ours, each on its own machine unless it says otherwise.\n\n"
+    "Beside an accuracy stands what became of theirs: *reached within the spread* if it is in the "
+    "95 % interval of our mean (Student's t over the seeds; for a single seed, what a test set of "
+    "that size can tell), else *exceeded* or *missed* by so much. A claim about a difference gets "
+    "seeds until it is decided, at most 12, by an interval that may be looked at after every seed "
+    "(docs/compare.md); what **cannot be told** says how large the difference can still be. An "
+    "epoch counts as converged if its test accuracy is within half a point of the run's best.\n\n"
+    "What every run measured is kept in `runs.jsonl` and `times.json` beside the report; from "
+    "there the report is made again in seconds."
 )
 _QUICK = (
     "**This is a quick run**: few images, few epochs, one seed. It shows that every experiment "
@@ -59,20 +65,22 @@ class Report:
     scale: Scale
     sections: Mapping[Table, Section]
     notes: Sequence[str] = ()
+    page: str = "report"
 
     def write(self, out: Path) -> None:
-        """Write report.md and report.html; the pictures have been saved before."""
+        """Write the page as Markdown and as HTML; the pictures have been saved before."""
         text = self.markdown()
-        write_text(out / "report.md", text)
-        write_text(out / "report.html", _page(text, out))
+        write_text(out / f"{self.page}.md", text)
+        write_text(out / f"{self.page}.html", _page(text, out))
 
     def markdown(self) -> str:
         """The whole report."""
-        parts = ["# The five systems, reproduced", self._made(), _EXPLANATION]
+        parts = [f"# {PAGES[self.page]}", self._made(), _EXPLANATION]
         if not self.scale.decides:
             parts.append(_QUICK)
         parts += [f"Note: {note}" for note in self.notes]
-        parts += ["## Summary", self._summary()]
+        if any(section.verdicts for section in self.sections.values()):
+            parts += ["## Summary", self._summary()]
         system = None
         for table, section in self.sections.items():
             if table.name.split(".")[0] != system:
@@ -95,12 +103,17 @@ class Report:
     def _summary(self) -> str:
         rows = []
         for table, section in self.sections.items():
-            words = [verdict.word for verdict in section.all_verdicts()]
+            words = [verdict.word for verdict in section.verdicts]
             counts = [str(words.count(word)) for word in (HOLDS, FAILS, OPEN)]
             rows.append([f"{table.name}: {table.title}", *counts])
         totals = [str(sum(int(row[i]) for row in rows)) for i in (1, 2, 3)]
         rows.append(["**all claims**", *totals])
         return _table(["table", HOLDS, FAILS, OPEN], rows)
+
+
+def page_of(table: Table) -> str:
+    """The page that a table belongs to."""
+    return table.name if table.name in PAGES else "report"
 
 
 def save_pictures(section: Section, out: Path) -> None:
@@ -114,7 +127,7 @@ def save_pictures(section: Section, out: Path) -> None:
 def _section(section: Section) -> list[str]:
     parts = []
     if section.lines:
-        heads = ["", "theirs", "ours", "spread", "speed-up", "verdict"]
+        heads = ["", "theirs", "ours", "spread", "speed-up", "what became of it"]
         parts.append(_table(heads, [_cells(line) for line in section.lines]))
     if section.verdicts:
         rows = [_judged(verdict) for verdict in section.verdicts]
@@ -128,7 +141,7 @@ def _section(section: Section) -> list[str]:
 def _cells(line: Line) -> list[str]:
     return [
         line.quantity, line.theirs, line.ours, line.spread, line.speedup,
-        f"**{line.verdict.word}**" if line.verdict else NONE,
+        line.outcome,
     ]  # fmt: skip
 
 

@@ -11,11 +11,19 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ..comparing.evidence import Evidence
 from ..gallery.kinds import draw
 from ..gallery.views import Options
 from ..runs.saved import Saved
-from .laboratory import Experiment, Laboratory, images_held_out, images_per_epoch
-from .verdicts import Sample, Verdict, reaches
+from .laboratory import (
+    Experiment,
+    Laboratory,
+    images_held_out,
+    images_per_epoch,
+    images_trained,
+)
+from .records import Record
+from .verdicts import Sample, Verdict, differs, outcome
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,8 +42,8 @@ class Line:
     ours: str
     spread: str = NONE
     speedup: str = NONE
-    verdict: Verdict | None = None
-    """Whether their figure is reached, where that is a claim."""
+    outcome: str = NONE
+    """What became of their figure."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +57,7 @@ class Picture:
 
 
 def pictures(
-    prefix: str, run: Saved, kinds: Mapping[str, str], options: Options | None = None
+    prefix: str, run: Saved | None, kinds: Mapping[str, str], options: Options | None = None
 ) -> list[Picture]:
     """Pictures of one run.
 
@@ -64,8 +72,8 @@ def pictures(
     options : Options, optional
         Which layer or image.
     """
-    if not run.result["epochs_run"]:
-        return []  # of a run that diverged at once there is nothing to see
+    if run is None or not run.result["epochs_run"]:
+        return []  # without weights, or of a run that diverged at once there is nothing to see
     return [
         Picture(f"{prefix}-{kind}", draw(kind, [run], options), caption)
         for kind, caption in kinds.items()
@@ -83,16 +91,9 @@ class Section:
 
     def undecided(self) -> "Section":
         """The same, where the numbers are too few to decide anything."""
-        lines = [
-            dataclasses.replace(line, verdict=line.verdict and line.verdict.undecided())
-            for line in self.lines
-        ]
+        lines = [dataclasses.replace(line, outcome=NONE) for line in self.lines]
         verdicts = [verdict.undecided() for verdict in self.verdicts]
         return dataclasses.replace(self, lines=lines, verdicts=verdicts)
-
-    def all_verdicts(self) -> list[Verdict]:
-        """Those beside lines and the others."""
-        return [line.verdict for line in self.lines if line.verdict] + self.verdicts
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -105,31 +106,33 @@ class Table:
     make: Callable[[Laboratory], Section]
     experiments: Sequence[Experiment] = ()
     """Those that do not depend on the outcome of others; made ahead for all tables at once."""
+    timed: Sequence[Experiment] = ()
+    """Those whose time is wanted; measured by turns for all tables at once."""
 
 
 # --- numbers of runs ------------------------------------------------------------------------------
 
 
-def test_accuracy(runs: Sequence[Saved]) -> Sample:
+def test_accuracy(runs: Sequence[Record]) -> Sample:
     """Accuracy on the test images, 0 to 1; of a run that diverged at once, that of guessing."""
     images = runs[0].config.data.limit_test or 10_000
     values = [run.result["test_accuracy"] for run in runs]
     return Sample([_GUESSING if value is None else value for value in values], images)
 
 
-def of_result(runs: Sequence[Saved], name: str) -> Sample:
+def of_result(runs: Sequence[Record], name: str) -> Sample:
     """A number of result.json; NaN of a run that diverged at once."""
     values = [run.result[name] for run in runs]
     return Sample([math.nan if value is None else value for value in values])
 
 
-def best_validation(runs: Sequence[Saved]) -> Sample:
+def best_validation(runs: Sequence[Record]) -> Sample:
     """The best accuracy on the validation images, 0 to 1."""
     images = images_held_out(runs[0].config)
     return Sample([max(epochs(run, "val_accuracy"), default=_GUESSING) for run in runs], images)
 
 
-def convergence_epoch(runs: Sequence[Saved]) -> Sample:
+def convergence_epoch(runs: Sequence[Record]) -> Sample:
     """The first epoch whose test accuracy is within half a point of the run's best."""
     found = []
     for run in runs:
@@ -139,7 +142,7 @@ def convergence_epoch(runs: Sequence[Saved]) -> Sample:
     return Sample(found)
 
 
-def instability(runs: Sequence[Saved]) -> Sample:
+def instability(runs: Sequence[Record]) -> Sample:
     """Standard deviation of the change of the training loss from epoch to epoch."""
     spreads = []
     for run in runs:
@@ -148,7 +151,7 @@ def instability(runs: Sequence[Saved]) -> Sample:
     return Sample(spreads)
 
 
-def epochs(run: Saved, name: str) -> list[float]:
+def epochs(run: Record, name: str) -> list[float]:
     """One column of the run's history; empty if it diverged in its first epoch."""
     return run.history[name] if run.result["epochs_run"] else []
 
@@ -171,17 +174,29 @@ def number(quantity: str, sample: Sample, theirs: str = NONE, form: str = ".3g")
     return Line(quantity, theirs, f"{sample.mean:{form}}", _spread(sample, 1, form))
 
 
-def seconds(quantity: str, theirs: float | None, ours: float) -> Line:
-    """A time, and how many times shorter ours is."""
-    faster = NONE if theirs is None else f"{theirs / ours:,.0f} ×"
-    return Line(
-        quantity, NONE if theirs is None else duration(theirs), duration(ours), NONE, faster
-    )
+def seconds(quantity: str, theirs: float | None, ours: Sequence[float], times: float = 1.0) -> Line:
+    """A time, its range over the rounds, and how many times shorter than theirs it is.
+
+    Parameters
+    ----------
+    theirs : float, optional
+        The author's seconds.
+    ours : sequence of float
+        Of each round.
+    times : float
+        What they are multiplied by: the epochs of a run, for example.
+    """
+    middle = times * statistics.median(ours)
+    told = duration(middle)
+    if len(ours) > 1:
+        told += f" ({duration(times * min(ours))} to {duration(times * max(ours))})"
+    faster = NONE if theirs is None else f"{theirs / middle:,.0f} ×"
+    return Line(quantity, NONE if theirs is None else f"{theirs:g} s", told, NONE, faster)
 
 
 def images_per_second(lab: Laboratory, experiment: Experiment, theirs: float) -> Line:
     """How many images an epoch handles in a second, and how many times more than NumPy here."""
-    ours = images_per_epoch(experiment) / lab.seconds_per_epoch(experiment)
+    ours = images_per_epoch(experiment) / lab.epoch(experiment).median
     return Line(
         "images trained on per second, testing included",
         f"{theirs:g} (NumPy, same machine)",
@@ -195,7 +210,7 @@ def counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def length(runs: Sequence[Saved]) -> str:
+def length(runs: Sequence[Record]) -> str:
     """For how many epochs the runs were to be trained."""
     return counted(runs[0].config.training.epochs, "epoch")
 
@@ -207,15 +222,48 @@ def duration(value: float) -> str:
     return f"{value:.1f} s" if value >= 10 else f"{value:.2f} s"
 
 
-def reached(section: Section, what: str, runs: Sequence[Saved], theirs: float) -> None:
-    """Add a line with a test accuracy, and whether theirs is reached."""
-    sample = test_accuracy(runs)
-    verdict = reaches(f"{what}: {theirs:g} % test accuracy or more", sample, theirs / 100)
-    line = accuracy(f"{what}: test accuracy", sample, theirs)
-    section.lines.append(dataclasses.replace(line, verdict=verdict))
+def figure(quantity: str, theirs: str, sample: Sample, form: str = ".3g") -> Line:
+    """Any number beside theirs, in their words."""
+    return Line(quantity, theirs, f"{sample.mean:{form}}", _spread(sample, 1, form))
 
 
-def histories(runs: Mapping[str, Sequence[Saved]]) -> dict[str, dict[str, list[float]]]:
+def reached(section: Section, what: str, runs: Sequence[Record], theirs: float) -> None:
+    """Add a line with a test accuracy, and what became of theirs."""
+    section.lines.append(share(f"{what}: test accuracy", test_accuracy(runs), theirs))
+
+
+def share(quantity: str, sample: Sample, theirs: float) -> Line:
+    """An accuracy, theirs in percent, and whether it is reached, exceeded or missed.
+
+    NaN: the author gives none.
+    """
+    if math.isnan(theirs):
+        return accuracy(quantity, sample)
+    line = accuracy(quantity, sample, theirs)
+    return dataclasses.replace(line, outcome=outcome(sample, theirs / 100))
+
+
+def asked(section: Section, claim: str, evidence: Evidence, unit: str = "points") -> None:
+    """Add the verdict of a claim that one number is larger than another."""
+    section.verdicts.append(differs(claim, evidence, unit))
+
+
+def train_accuracy(runs: Sequence[Record]) -> Sample:
+    """Accuracy of the finished network on the images trained on, 0 to 1."""
+    return Sample([run.train[1] for run in runs], images_trained(runs[0].config))
+
+
+def train_loss(runs: Sequence[Record]) -> Sample:
+    """Its loss on them."""
+    return Sample([run.train[0] for run in runs])
+
+
+def gap(runs: Sequence[Record]) -> Sample:
+    """Train accuracy less test accuracy."""
+    return train_accuracy(runs).minus(test_accuracy(runs))
+
+
+def histories(runs: Mapping[str, Sequence[Record]]) -> dict[str, dict[str, list[float]]]:
     """The history of the first seed of each, by name, for pictures."""
     return {
         name: dict(records[0].history)

@@ -1,14 +1,16 @@
 """Whether a claim holds, from numbers with a spread.
 
 A number measured with several seeds is their mean, give or take its standard error; one measured
-with a single seed is taken to be uncertain by what a test set of its size can tell. A claim
-holds, or does not, if it does so on both ends of the 95 % interval; else it cannot be told.
+with a single seed is taken to be uncertain by what a test set of its size can tell. A claim about a
+difference gets seeds until they decide it (`fastcnn.comparing.evidence`), or are too many.
 """
 
 import dataclasses
 import math
 import statistics
 from collections.abc import Sequence
+
+from ..comparing.evidence import Evidence
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
 
@@ -66,40 +68,33 @@ class Verdict:
         return dataclasses.replace(self, word=OPEN)
 
 
-def reaches(claim: str, sample: Sample, target: float) -> Verdict:
-    """Whether an accuracy (0 to 1) is at least `target`."""
-    distance = sample.mean - target
-    told = f"ours {percent(sample)}, {abs(distance) * 100:.2f} points "
-    told += "above" if distance >= 0 else "below"
-    return Verdict(claim, _word(distance, sample.half_width), told)
+def outcome(sample: Sample, theirs: float) -> str:
+    """What became of their accuracy (0 to 1), in words."""
+    distance = sample.mean - theirs
+    if not abs(distance) > sample.half_width:
+        return "reached within the spread"
+    points = f"{100 * abs(distance):.1f} points"
+    return f"exceeded by {points}" if distance > 0 else f"missed by {points}"
 
 
-def exceeds(claim: str, more: Sample, less: Sample, unit: str = "points") -> Verdict:
-    """Whether one quantity is larger than another, seed by seed."""
-    difference = more.minus(less)
-    if unit == "points":
-        told = f"difference {100 * difference.mean:+.2f} ± {100 * difference.half_width:.2f} points"
-    else:
-        told = f"difference {difference.mean:+.3g} ± {difference.half_width:.2g} {unit}"
-    half_width = difference.half_width
-    if len(difference.values) == 1 and difference.images:
-        half_width = math.hypot(more.half_width, less.half_width)
-        told = f"difference {100 * difference.mean:+.2f} ± {100 * half_width:.2f} points"
-    return Verdict(claim, _word(difference.mean, half_width), told)
+def differs(claim: str, evidence: Evidence, unit: str = "points") -> Verdict:
+    """Whether one number is larger than another, from differences seed by seed.
+
+    What stays undecided says how large the difference can still be at most.
+    """
+    scale = 100 if unit == "points" else 1
+    form = ".2f" if unit == "points" else ".3g"
+    count = len(evidence.differences)
+    told = f"difference {scale * evidence.mean:+{form}} {unit}, {count} seeds"
+    if evidence.is_decided:
+        low, high = (scale * end for end in evidence.interval)
+        return Verdict(claim, HOLDS if evidence.mean > 0 else FAILS,
+                       f"{told} (95 %: {low:+{form}} to {high:+{form}})")  # fmt: skip
+    if math.isfinite(evidence.largest):
+        told += f"; at most {scale * evidence.largest:{form}} either way"
+    return Verdict(claim, OPEN, told)
 
 
 def stated(claim: str, is_true: bool | None, evidence: str) -> Verdict:
     """A claim that is plainly so, or not; None: nothing can be said."""
     return Verdict(claim, OPEN if is_true is None else HOLDS if is_true else FAILS, evidence)
-
-
-def percent(sample: Sample) -> str:
-    """Mean and spread of an accuracy, in percent."""
-    text = f"{100 * sample.mean:.2f} %"
-    return f"{text} ± {100 * sample.spread:.2f}" if len(sample.values) > 1 else text
-
-
-def _word(distance: float, half_width: float) -> str:
-    if not abs(distance) > half_width:  # also where one is not a number
-        return OPEN
-    return HOLDS if distance > 0 else FAILS

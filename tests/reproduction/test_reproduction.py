@@ -4,7 +4,6 @@ Experiments here are of the built-in digits, so that no other data is needed.
 """
 
 import contextlib
-import dataclasses
 import html.parser
 import json
 import math
@@ -18,19 +17,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fastcnn import __version__
 from fastcnn.commands.reproduce import TABLES, chosen
 from fastcnn.comparing.children import Children, RunError
+from fastcnn.comparing.evidence import Evidence
 from fastcnn.config import Config, ConfigError, replace
 from fastcnn.datasets import Dataset
 from fastcnn.plots import curves
 from fastcnn.reproduce import main
-from fastcnn.reproduction import s2, s4, twins
+from fastcnn.reproduction import records, twins
 from fastcnn.reproduction.laboratory import (
     FULL,
     QUICK,
     Experiment,
     Laboratory,
+    Question,
 )
+from fastcnn.reproduction.records import Records
 from fastcnn.reproduction.report import Report, save_pictures
 from fastcnn.reproduction.sections import (
     Line,
@@ -49,8 +52,12 @@ from fastcnn.reproduction.sections import (
     pictures,
     reached,
     seconds,
+    train_accuracy,
 )
-from fastcnn.reproduction.verdicts import HOLDS, OPEN, Sample, exceeds, stated
+from fastcnn.reproduction.sections import (
+    test_accuracy as accuracy_on_test,
+)
+from fastcnn.reproduction.verdicts import HOLDS, OPEN, Sample, differs, stated
 from fastcnn.runs.saved import Saved
 
 SMALL = Experiment(
@@ -102,35 +109,78 @@ def test_finished_runs_are_kept(finished) -> None:
     assert len(said) == before
 
 
-def test_another_setting_under_the_same_name_is_run_anew(finished, tmp_path) -> None:
-    """As after an update that changes a preset."""
-    lab, _, _ = finished
-    folder = lab.folder / SMALL.name / "seed-1"
-    config = (folder / "config.toml").read_text()
-    try:
-        (folder / "config.toml").write_text(config.replace("epochs = 2", "epochs = 3"))
-        assert lab.train([SMALL.once()])[0][0].config.training.epochs == 2
-    finally:
-        assert (folder / "config.toml").read_text() == config
-
-
 def test_train_accuracy_is_that_of_the_finished_network(finished) -> None:
     lab, runs, _ = finished
-    data = runs[0].dataset()
-    loss, share = runs[0].model.evaluate(data.x_train, data.y_train)
-    assert lab.train_accuracy(runs[0]) == share
-    assert lab.train_loss(runs[0]) == loss
-    assert (runs[0].path / "train_evaluation.json").is_file()
+    saved = lab.saved(SMALL)
+    data = saved.dataset()
+    loss, share = saved.model.evaluate(data.x_train, data.y_train)
+    assert runs[0].train == pytest.approx((loss, share), rel=1e-5)
+    assert train_accuracy(runs).values[0] == runs[0].train[1]
 
 
-def test_timing_runs_alone_on_all_cores(finished) -> None:
+def test_timing_takes_turns_on_all_cores(finished) -> None:
     lab, _, said = finished
     before = len(said)
-    assert 0 < lab.seconds_per_epoch(SMALL) < 60
-    assert lab.seconds_per_epoch(SMALL) == lab.seconds_per_epoch(SMALL)
-    (result,) = (lab.folder / "timing").glob("*/result.json")
-    assert json.loads(result.read_text())["threads"] == lab.cores
-    assert len(said) == before
+    lab.time([SMALL, SMALL.but(lr=0.5), SMALL])
+    times = lab.epoch(SMALL)
+    assert len(times.whole) == len(times.training) == 3
+    assert 0 < times.median < 60 and times.training[0] < times.whole[0]
+    folders = list((lab.folder / "timing").glob("*/result.json"))
+    assert {json.loads(path.read_text())["threads"] for path in folders} == {lab.cores}
+    assert len(folders) == 2 and len(said) == before + 1
+    for path in folders:
+        path.unlink()
+    assert lab.epoch(SMALL) == times  # kept
+
+
+def test_records_outlive_the_runs(finished, tmp_path) -> None:
+    """Another folder, the same file: nothing is trained, nothing is lost."""
+    lab, runs, _ = finished
+    copy = tmp_path / "runs.jsonl"
+    copy.write_bytes(lab.records.path.read_bytes())
+    other = Laboratory(tmp_path / "other", say=pytest.fail, records=copy)
+    again = other.train([SMALL])[0]
+    assert [run.history for run in again] == [run.history for run in runs]
+    assert [run.result for run in again] == [run.result for run in runs]
+    assert other.saved(SMALL) is None and pictures("x", other.saved(SMALL), {"curves": ""}) == []
+    record = runs[0]
+    assert record.version == __version__ and record.config.training.seed == 1
+    assert sum(count for _, _, count in record.confused) == round(
+        100 * (1 - record.result["test_accuracy"])
+    )
+    assert set(record.arrays) == {
+        f"{i}.{name}" for i in (0, 3, 7, 9) for name in ("weight", "bias")
+    }
+    (tmp_path / "runs.jsonl").write_text(copy.read_text()[:-30])
+    with pytest.raises(ValueError, match=r"runs\.jsonl is damaged: .*restore it"):
+        Laboratory(tmp_path / "other", records=copy)
+
+
+def test_two_processes_may_add_records(finished, tmp_path) -> None:
+    _, runs, _ = finished
+    one, other = Records(tmp_path / "runs.jsonl"), Records(tmp_path / "runs.jsonl")
+    one.add(runs[0])
+    other.add(runs[1])
+    assert all(Records(tmp_path / "runs.jsonl").find(run.config) == run for run in runs)
+
+
+def test_a_network_that_has_become_another_is_not_found(finished, monkeypatch) -> None:
+    lab, runs, _ = finished
+    assert lab.records.find(runs[0].config) == runs[0]
+    monkeypatch.setattr(records, "fingerprint", lambda config: "another")
+    assert lab.records.find(runs[0].config) is None
+
+
+def test_seeds_are_added_until_a_difference_is_decided(finished) -> None:
+    lab, _, _ = finished
+    learns = SMALL.but(lr=0.05, epochs=8)
+    plain = Question(learns, learns.but(lr=1e-5), accuracy_on_test, seeds=8)
+    equal = Question(SMALL, SMALL, accuracy_on_test, seeds=5)
+    decided, never = lab.decide([plain, equal])
+    assert decided.is_decided and decided.mean > 0 and 4 <= len(decided.differences) < 8
+    assert not never.is_decided and len(never.differences) == 5
+    quick = Laboratory(lab.folder, QUICK, say=lambda line: None)
+    assert len(quick.decide([equal])[0].differences) == 1
 
 
 def test_quick_scale_has_fewer_epochs_images_and_seeds(tmp_path) -> None:
@@ -163,8 +213,12 @@ def test_diverged_run_counts_as_guessing(tmp_path) -> None:
     assert best_validation(wild).values == [0.1]
     assert math.isnan(convergence_epoch(wild).mean) and math.isnan(instability(wild).mean)
     assert math.isnan(of_result(wild, "test_loss").mean)
-    assert pictures("wild", wild[0], {"curves": ""}) == [] and histories({"wild": wild}) == {}
-    assert exceeds("", of_result(wild, "test_loss"), of_result(wild, "test_loss")).word == OPEN
+    assert (
+        pictures("wild", lab.saved(SMALL.but(lr=1e6).once()), {"curves": ""}) == []
+        and histories({"wild": wild}) == {}
+    )
+    lost = Evidence(of_result(wild, "test_loss").values)
+    assert differs("", lost).word == OPEN
     assert lab.train([SMALL.but(lr=1e6).once()])[0][0].result == wild[0].result
 
 
@@ -214,18 +268,6 @@ def wait_for(condition):
     return found
 
 
-def test_train_accuracy_is_never_that_of_an_earlier_run(tmp_path) -> None:
-    """As after an update that changes a preset: the same folder, other settings."""
-    lab = Laboratory(tmp_path, say=lambda line: None)
-    run = lab.train([SMALL.once()])[0][0]
-    lab.train_accuracy(run)
-    config = run.path / "config.toml"
-    config.write_text(config.read_text().replace("lr = 0.01", "lr = 0.02"))
-    run = lab.train([SMALL.once()])[0][0]
-    data = run.dataset()
-    assert lab.train_accuracy(run) == run.model.evaluate(data.x_train, data.y_train)[1]
-
-
 def test_scripts_of_both_scales_are_kept_apart(tmp_path, monkeypatch) -> None:
     asked = []
 
@@ -246,7 +288,7 @@ def test_scripts_of_both_scales_are_kept_apart(tmp_path, monkeypatch) -> None:
     script = Path(twins.__file__).with_name("scripts") / "mnist_fastcnn.py"
     for scale, seconds_per_epoch in ((QUICK, 30.0), (FULL, 1.0), (QUICK, 30.0)):
         lab = Laboratory(tmp_path, scale)
-        assert twins._run(lab, script)["epoch"] == pytest.approx(seconds_per_epoch)
+        assert twins._run(lab, script)["epochs"] == pytest.approx(2 * [seconds_per_epoch])
     assert asked == [2000, 60_000]
 
 
@@ -277,38 +319,17 @@ def test_instability() -> None:
     assert instability(runs).values == pytest.approx([0, 2**0.5])  # type: ignore[arg-type]
 
 
-def test_what_is_told_comes_from_the_settings(finished, monkeypatch) -> None:
+def test_what_is_told_comes_from_the_settings(finished) -> None:
     """Not from the author's, which a quick run changes."""
-    lab, runs, _ = finished
+    _, runs, _ = finished
     assert length(runs) == "2 epochs" and counted(1, "table") == "1 table"
-    monkeypatch.setattr(s2, "LAB", SMALL)
-    section = s2._table(lab)
-    assert section.lines[0].quantity == "lab-cnn, 200 images, 2 epochs: test accuracy"
-    monkeypatch.setattr(lab, "scale", dataclasses.replace(QUICK, epochs=0.5))
-    section = s2._table(lab)
-    assert section.lines[0].quantity == "lab-cnn, 200 images, 1 epoch: test accuracy"
-    assert "after 1 epoch " in section.verdicts[0].evidence
-    monkeypatch.setattr(s4, "EPOCHS", {2: 50.0, 4: 50.0})
-    monkeypatch.setattr(s4, "_epochs", lambda count: SMALL.but(epochs=count))
-    section = s4._lengths(lab)
-    assert [line.quantity.split(":")[0] for line in section.lines] == [
-        "1 epoch, batch 64", "2 epochs, batch 64",
-    ]  # fmt: skip
-
-
-def test_damaged_file_of_a_run_is_named(tmp_path) -> None:
-    lab = Laboratory(tmp_path, say=lambda line: None)
-    run = lab.train([SMALL.once()])[0][0]
-    (run.path / "train_evaluation.json").write_text("{")
-    with pytest.raises(ValueError, match=r"train_evaluation\.json is damaged: .*remove it"):
-        lab.train_loss(run)
 
 
 def test_lines() -> None:
     line = accuracy("test accuracy", Sample([0.98, 0.99]), 97.5)
     assert (line.theirs, line.ours, line.spread) == ("97.5 %", "98.50 %", "± 0.71 (2 seeds)")
-    line = seconds("time per epoch", 45, 1.5)
-    assert (line.theirs, line.ours, line.speedup) == ("45.0 s", "1.50 s", "30 ×")
+    line = seconds("total time", 45, [1.5, 1.4, 1.7], times=10)
+    assert (line.theirs, line.ours, line.speedup) == ("45 s", "15.0 s (14.0 s to 17.0 s)", "3 ×")
     assert (duration(0.5), duration(12.34), duration(780)) == ("0.50 s", "12.3 s", "13.0 min")
 
 
@@ -317,8 +338,8 @@ def test_lines() -> None:
 
 def example() -> dict[Table, Section]:
     section = Section(
-        lines=[Line("test accuracy", "89.7 %", "98.6 %", verdict=stated("it does", True, "so"))],
-        verdicts=[stated("Adam < SGD", None, "who knows")],
+        lines=[Line("test accuracy", "89.7 %", "98.6 %", outcome="exceeded by 8.9 points")],
+        verdicts=[stated("it does", True, "so"), stated("Adam < SGD", None, "who knows")],
         notes=["A note."],
         pictures=[
             Picture("one", curves({"epoch": [1], "loss": [1], "accuracy": [0.5]}), "Curves.")
@@ -344,7 +365,7 @@ def test_report_files(tmp_path) -> None:
         save_pictures(section, tmp_path)
     Report("python -m fastcnn.reproduce S1", FULL, sections, ["JPEG pixels."]).write(tmp_path)
     text = (tmp_path / "report.md").read_text()
-    assert "| test accuracy | 89.7 % | 98.6 % | – | – | **holds** |" in text
+    assert "| test accuracy | 89.7 % | 98.6 % | – | – | exceeded by 8.9 points |" in text
     assert "| Adam < SGD | **cannot be told** | who knows |" in text
     assert "| S1.1: Baseline against optimized | 1 | 0 | 1 |" in text
     assert "Note: JPEG pixels." in text and "python -m fastcnn.reproduce S1\n" in text
@@ -359,9 +380,9 @@ def test_report_files(tmp_path) -> None:
 
 def test_quick_report_decides_nothing(tmp_path) -> None:
     ((table, section),) = example().items()
-    assert [verdict.word for verdict in section.all_verdicts()] == [HOLDS, OPEN]
+    assert [verdict.word for verdict in section.verdicts] == [HOLDS, OPEN]
     quick = section.undecided()
-    assert [verdict.word for verdict in quick.all_verdicts()] == [OPEN, OPEN]
+    assert [verdict.word for verdict in quick.verdicts] == [OPEN, OPEN]
     text = Report("command", QUICK, {table: quick}).markdown()
     assert "This is a quick run" in text and "**holds**" not in text.split("## Summary")[1]
 
@@ -379,7 +400,7 @@ def test_tables_can_be_chosen() -> None:
 
 def test_list(capsys) -> None:
     assert main(["S5", "--list"]) == 0
-    assert capsys.readouterr().out.startswith("S5.1     Grid over hidden units")
+    assert capsys.readouterr().out.startswith("S5.1     Hidden units, rate and L2")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,16 @@
 
 import pytest
 
-from fastcnn.reproduction.verdicts import FAILS, HOLDS, OPEN, Sample, exceeds, percent, reaches
+from fastcnn.comparing.evidence import Evidence
+from fastcnn.reproduction.verdicts import (
+    FAILS,
+    HOLDS,
+    OPEN,
+    Sample,
+    differs,
+    outcome,
+    stated,
+)
 
 
 def test_half_width_is_students_interval() -> None:
@@ -20,51 +29,40 @@ def test_half_width_of_one_seed_is_that_of_the_test_set() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "target", "word"),
+    ("values", "theirs", "words"),
     [
-        ([0.970, 0.971, 0.972], 0.96, HOLDS),
-        ([0.970, 0.971, 0.972], 0.98, FAILS),
-        ([0.970, 0.971, 0.972], 0.970, OPEN),
-        ([0.970, 0.971, 0.972], 0.972, OPEN),
-        ([0.9], 0.89, HOLDS),
-        ([0.9], 0.897, OPEN),
+        ([0.970, 0.971, 0.972], 0.881, "exceeded by 9.0 points"),
+        ([0.970, 0.971, 0.972], 0.992, "missed by 2.1 points"),
+        ([0.970, 0.971, 0.972], 0.970, "reached within the spread"),
+        ([0.970, 0.971, 0.972], 0.972, "reached within the spread"),
+        ([0.9], 0.89, "exceeded by 1.0 points"),
+        ([0.9], 0.903, "reached within the spread"),
     ],
 )
-def test_reaches(values: list[float], target: float, word: str) -> None:
-    assert reaches("it does", Sample(values, 10_000), target).word == word
+def test_what_became_of_a_figure(values: list[float], theirs: float, words: str) -> None:
+    assert outcome(Sample(values, 10_000), theirs) == words
 
 
 def test_differences_are_taken_seed_by_seed() -> None:
     """Means apart by less than the spread over seeds: told all the same, as each seed agrees."""
-    less = Sample([0.95, 0.96, 0.97], 10_000)
-    more = Sample([0.951, 0.9612, 0.9711], 10_000)
-    verdict = exceeds("it is more", more, less)
+    less = Sample([0.95, 0.96, 0.97, 0.98], 10_000)
+    more = Sample([0.951, 0.9612, 0.9711, 0.9811], 10_000)
+    verdict = differs("it is more", Evidence(more.minus(less).values))
     assert verdict.word == HOLDS
-    assert verdict.evidence == "difference +0.11 ± 0.02 points"
-    assert exceeds("it is more", less, more).word == FAILS
-    shuffled = Sample([0.9711, 0.951, 0.9612], 10_000)
-    assert exceeds("it is more", shuffled, less).word == OPEN
+    assert verdict.evidence == "difference +0.11 points, 4 seeds (95 %: +0.08 to +0.14)"
+    assert differs("it is more", Evidence(less.minus(more).values)).word == FAILS
+    shuffled = Sample([0.9711, 0.951, 0.9811, 0.9612], 10_000)
+    undecided = differs("it is more", Evidence(shuffled.minus(less).values))
+    assert undecided.word == OPEN
+    assert "either way" in undecided.evidence
 
 
-def test_difference_of_single_seeds_has_the_error_of_both_test_sets() -> None:
-    # Each give or take 1.96 * sqrt(0.25 / 10000) = 0.98 points; together 1.39.
-    low, high = Sample([0.5], 10_000), Sample([0.513], 10_000)
-    assert exceeds("it is more", high, low).word == OPEN
-    assert exceeds("it is more", Sample([0.515], 10_000), low).word == HOLDS
-
-
-def test_other_units() -> None:
-    verdict = exceeds("it takes longer", Sample([3.0, 5.0]), Sample([1.0, 1.0]), "epochs")
-    assert verdict.word == OPEN  # 12.71 * sqrt(2) / sqrt(2) = 12.7 epochs
-    assert verdict.evidence == "difference +3 ± 13 epochs"
-
-
-def test_percent() -> None:
-    assert percent(Sample([0.98, 0.99])) == "98.50 % ± 0.71"
-    assert percent(Sample([0.98])) == "98.00 %"
+def test_too_few_seeds_exclude_nothing() -> None:
+    verdict = differs("it takes longer", Evidence([3.0, 5.0]), "epochs")
+    assert (verdict.word, verdict.evidence) == (OPEN, "difference +4 epochs, 2 seeds")
 
 
 def test_undecided_keeps_the_evidence() -> None:
-    verdict = reaches("it does", Sample([0.99], 100), 0.1)
+    verdict = stated("it does", True, "so")
     assert (verdict.word, verdict.undecided().word) == (HOLDS, OPEN)
-    assert verdict.undecided().evidence == verdict.evidence
+    assert verdict.undecided().evidence == "so"
