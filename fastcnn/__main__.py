@@ -4,6 +4,8 @@ import sys
 
 COMMANDS = {
     "train": "train a named network on images",
+    "predict": "ask a trained network what pictures show",
+    "evaluate": "measure a trained network: accuracy, precision, recall, calibration",
     "plot": "draw pictures of training runs or saved models",
     "search": "search for settings that make a network better",
     "compare": "find out which of two settings is better",

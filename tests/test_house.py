@@ -19,6 +19,8 @@ FLOORS = (
     (
         "fastcnn.__main__",
         "fastcnn.train",
+        "fastcnn.predict",
+        "fastcnn.evaluate",
         "fastcnn.plot",
         "fastcnn.search",
         "fastcnn.compare",
@@ -36,6 +38,7 @@ FLOORS = (
     ("fastcnn.network",),
     ("fastcnn.layers",),
     ("fastcnn.losses", "fastcnn.backends", "fastcnn.plots", "fastcnn.datasets"),
+    ("fastcnn.metrics",),
     (
         "fastcnn.conversion",
         "fastcnn.files",

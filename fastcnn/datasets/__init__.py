@@ -19,7 +19,7 @@ scaling.py     images in another size, or without colours
 dataset.py     the Dataset that all of them return, and the errors
 """
 
-from .dataset import DataError, Dataset, MissingDataError, title
+from .dataset import DataError, Dataset, MissingDataError, listing, title
 from .registry import about, is_path, load, names
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "MissingDataError",
     "about",
     "is_path",
+    "listing",
     "load",
     "names",
     "title",

@@ -93,6 +93,17 @@ class Dataset:
                     changes[part] = np.repeat(changes[part], 3, axis=1)
         return replace(self, **changes)
 
+    def renamed(
+        self, class_names: Sequence[str], numbers: Sequence[int] | None = None
+    ) -> "Dataset":
+        """The dataset with other class names, and with `numbers[label]` for each label."""
+        changes = {}
+        for part in ("y_train", "y_test", "y_val"):
+            labels = getattr(self, part)
+            if labels is not None and numbers is not None:
+                changes[part] = np.array(numbers, np.int64)[labels]
+        return replace(self, **changes, class_names=tuple(class_names))
+
     def limit(self, train: int | None = None, test: int | None = None) -> "Dataset":
         """Return the dataset with only the first `train` and `test` images.
 

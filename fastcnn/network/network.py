@@ -352,6 +352,11 @@ class Network:
         batches = self._logits(intake.samples(self, "predict", x), batch_size)
         return np.concatenate([logits.argmax(axis=1) for _, logits in batches])
 
+    def predict_logits(self, x: np.ndarray, batch_size: int = 256) -> np.ndarray:
+        """What the network gives for each sample before its softmax, (N, classes)."""
+        batches = self._logits(intake.samples(self, "predict_logits", x), batch_size)
+        return np.concatenate([logits.copy() for _, logits in batches])
+
     def predict_proba(self, x: np.ndarray, batch_size: int = 256) -> np.ndarray:
         """The probability of each class for each sample, (N, classes)."""
         parts = []

@@ -21,6 +21,7 @@ from .bars import parameter_bars
 from .confusion import confusion
 from .curves import curves, overlay, side_by_side
 from .feature_maps import feature_maps
+from .given import given
 from .gradients import gradient_flow
 from .heatmap import weight_heatmap
 from .importance import important_features
@@ -45,6 +46,7 @@ __all__ = [
     "confusion",
     "curves",
     "feature_maps",
+    "given",
     "gradient_flow",
     "important_features",
     "misclassified",

@@ -7,9 +7,12 @@ Examples
 0.9872
 """
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from .. import datasets
 from ..config import MACHINE, Config, read_toml, replace, to_dict
@@ -124,6 +127,8 @@ class Saved:
             config = replace(config, {"data_dir": data_dir})
         if offline:
             config = replace(config, {"offline": True})
+        if name is not None and datasets.is_path(name):
+            name = str(place(name).resolve())
         if self.is_run and name in (None, config.data.dataset):
             data = load_data(config)
             data = data.limit(config.data.limit_train, config.data.limit_test)
@@ -146,13 +151,38 @@ class Saved:
             )
         return data
 
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """What the network gives for images (N, C, H, W) of a dataset, before its softmax."""
+        last = self.model.data_format == "channels_last"
+        return self.model.predict_logits(images.transpose(0, 2, 3, 1) if last else images)
+
     def _other(self, config: Config, name: str) -> Dataset:
         """Another dataset than the run's; people's own pictures are made to fit the model."""
         config = replace(config, {"dataset": name, "size": None, "grey": False})
         shape = self.image_shape
         if shape is None or not datasets.is_path(name):
             return load_data(config)
-        return load_data(config, size=shape[1:]).fitted(shape)
+        data = load_data(config, size=shape[1:]).fitted(shape)
+        if data.held_out:  # nobody trained on any of it
+            whole = {f"{each}_test": np.concatenate([getattr(data, f"{each}_train"),
+                     getattr(data, f"{each}_test")]) for each in "xy"}  # fmt: skip
+            data = dataclasses.replace(data, **whole, notes=(), held_out=False)
+        return self._named_alike(data)
+
+    def _named_alike(self, data: Dataset) -> Dataset:
+        """Other images with their labels as the model numbers its classes, found by name."""
+        own = self.model.class_names
+        if own is None or own == data.class_names:
+            return data
+        strange = [name for name in data.class_names if name not in own]
+        if strange and not all(name.isdecimal() for name in data.class_names):
+            raise ValueError(
+                f"{data.title} has a class {strange[0]!r} that {self.model_name} does not know: "
+                f"its classes are {datasets.listing(own[:20])}"
+            )
+        if strange:  # numbers without names mean the model's numbers
+            return data if len(own) != len(data.class_names) else data.renamed(own)
+        return data.renamed(own, [own.index(name) for name in data.class_names])
 
     @property
     def image_shape(self) -> tuple[int, int, int] | None:

@@ -11,13 +11,23 @@ import pytest
 
 from fastcnn import __main__ as listing
 from fastcnn import datasets, load_model, models
-from fastcnn.commands import compare, options, plot, reproduce, search, train
+from fastcnn.commands import (
+    compare,
+    evaluate,
+    options,
+    plot,
+    predict,
+    reproduce,
+    search,
+    train,
+)
 from fastcnn.config import Config, ConfigError, check, presets, read_toml, replace, to_toml
 from fastcnn.files import place
 from fastcnn.runs.saved import Saved
 
 COMMANDS = {
-    "train": train, "plot": plot, "search": search, "compare": compare, "reproduce": reproduce,
+    "train": train, "predict": predict, "evaluate": evaluate, "plot": plot, "search": search,
+    "compare": compare, "reproduce": reproduce,
 }  # fmt: skip
 
 

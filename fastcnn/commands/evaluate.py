@@ -1,0 +1,180 @@
+"""Options of ``python -m fastcnn.evaluate``: a run's network measured on images.
+
+Exit codes: 0 measured, 1 cannot be written, 2 cannot be measured.
+"""
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from .. import files, metrics
+from ..datasets import Dataset
+from ..metrics import Measured, Report
+from ..runs.saved import Saved
+from . import interrupt, options
+
+_PROGRAM = "python -m fastcnn.evaluate"
+_RATES = ("precision", "recall", "f1")
+_MOST_CLASSES = 20  # of which the table shows how often each is taken for each
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Measure a trained network: loss, accuracy, precision, recall, F1, confusion, calibration.
+
+    Every number comes with the interval that holds it with 95 %: Wilson's for shares, else that of
+    1,000 bootstrap samples. Rates are defined as in scikit-learn.
+
+    Exit codes: 0 measured, 1 cannot be written, 2 cannot be measured.
+    """
+
+    run: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN")]] = ""
+    """Folder of a training run, or a saved model (.npz)."""
+    dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME|None")] = None
+    """Other images than the run's: a dataset's name or a path. All of them are measured if they
+    have no test part of their own. None: the run's test images."""
+    part: Literal["test", "val", "train"] = "test"
+    """Which images of the dataset."""
+    csv: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Write CSV, not a table for people."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Write JSON, not a table for people."""
+    out: Annotated[str | None, tyro.conf.arg(metavar="FILE|None")] = None
+    """File for the numbers. None: standard output."""
+    data_dir: Annotated[str | None, tyro.conf.arg(metavar="DIR|None")] = None
+    """Folder with the data. None: the run's, FASTCNN_DATA or the user's cache."""
+    offline: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Never download."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command line; returns the exit code."""
+    try:
+        arguments = options.parse(Arguments(), options.spelled(Arguments, argv), _PROGRAM)
+        if not arguments.run:
+            raise ValueError(f"of which run? name its folder: {_PROGRAM} runs/MODEL-DATASET")
+        with interrupt.answered("interrupted; nothing was written"):
+            return _evaluate(arguments)
+    except ValueError as error:
+        return options.refuse(error, 2)
+    except OSError as error:
+        return options.refuse(error, 1)
+
+
+def _evaluate(arguments: Arguments) -> int:
+    if arguments.csv and arguments.json:
+        raise ValueError("csv and json are two ways to write the same numbers: give one of them")
+    saved = Saved(arguments.run)
+    data = saved.dataset(arguments.dataset, arguments.data_dir, arguments.offline)
+    images, labels = part_of(data, arguments.part)
+    report = metrics.measure(saved.logits(images), labels, data.class_names)
+    heading = f"{saved.model_name} on {report.count:,} {arguments.part} images of {data.title}"
+    written = as_csv if arguments.csv else as_json if arguments.json else table
+    text = written(report, heading)
+    if arguments.out is None:
+        print(text, end="")
+    else:
+        path = files.place(arguments.out)
+        files.make_folder(path.parent)
+        files.write_text(path, text)
+        print(f"written: {path}")
+    return 0
+
+
+def part_of(data: Dataset, part: str) -> tuple[Any, Any]:
+    """Images and labels of a part."""
+    images, labels = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
+    if images is None:
+        raise ValueError(
+            f"{data.title} has no {part} part; a share held out by --validation is none"
+        )
+    return images, labels
+
+
+def rows(report: Report) -> list[tuple[str, str, Measured, int]]:
+    """(what, of which class, number, images) of everything that was measured."""
+    found = [
+        ("loss", "", report.loss, report.count),
+        ("accuracy", "", report.accuracy, report.count),
+        *((f"top-{k} accuracy", "", each, report.count) for k, each in report.top.items()),
+        ("expected calibration error", "", report.calibration, report.count),
+    ]
+    for name, numbers in report.classes.items():
+        found += [(rate, name, numbers[rate], report.support[name]) for rate in _RATES]
+    for name, numbers in report.averages.items():
+        found += [(f"{name} {rate}", "", numbers[rate], report.count) for rate in _RATES]
+    return found
+
+
+def as_csv(report: Report, _heading: str) -> str:
+    """A line per number, and one per pair of classes that were confused."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["metric", "class", "predicted", "value", "low", "high", "images"])
+    for what, name, number, count in rows(report):
+        writer.writerow([what, name, "", number.value, number.low, number.high, count])
+    names = list(report.classes)
+    for true, counts in zip(names, report.confusion.tolist(), strict=True):
+        for predicted, count in zip(names, counts, strict=True):
+            writer.writerow(["confusion", true, predicted, count, "", "", report.support[true]])
+    return file.getvalue()
+
+
+def as_json(report: Report, heading: str) -> str:
+    """Everything, with intervals as {"value", "low", "high"}."""
+    content = dataclasses.asdict(report)
+    content["confusion"] = report.confusion.tolist()
+    content["about"] = heading
+    return json.dumps(content, indent=2, allow_nan=False, default=str) + "\n"
+
+
+def table(report: Report, heading: str) -> str:
+    """What a person reads: all numbers, and the confusion of a few classes."""
+    lines = [heading, ""]
+    plain = [row for row in rows(report) if row[1] == "" and row[0].split()[-1] not in _RATES]
+    wide = max(len(row[0]) for row in plain)
+    for what, _, number, _ in plain:
+        lines.append(f"{what:{wide}}  {number.value:.4f}  (95 %: {_interval(number)})")
+    lines.append("")
+    names = [*report.classes, *report.averages]
+    wide = max(len("class"), *map(len, names))
+    lines.append(f"{'class':{wide}}  " + "  ".join(f"{rate:<22}" for rate in _RATES) + "  images")
+    for name in names:
+        numbers = report.classes.get(name) or report.averages[name]
+        cells = [f"{numbers[rate].value:.4f} ({_interval(numbers[rate])})" for rate in _RATES]
+        count = report.support.get(name, report.count)
+        lines.append(
+            f"{name:{wide}}  " + "  ".join(f"{cell:<22}" for cell in cells) + f"  {count:>6,}"
+        )
+    lines += ["", *_confusion(report)]
+    return "\n".join(lines) + "\n"
+
+
+def _interval(number: Measured) -> str:
+    return f"{number.low:.4f}-{number.high:.4f}"
+
+
+def _confusion(report: Report) -> list[str]:
+    """The matrix, or of many classes the pairs that are confused most."""
+    names, matrix = list(report.classes), report.confusion
+    if len(names) <= _MOST_CLASSES:
+        wide = max(map(len, names))
+        digits = max(len(str(matrix.max())), len(str(len(names))))
+        numbers = " ".join(f"{i:>{digits}}" for i in range(1, len(names) + 1))
+        lines = ["true class, by number of the predicted class:", f"{'':{wide + 5}} {numbers}"]
+        for i, (name, counts) in enumerate(zip(names, matrix, strict=True), 1):
+            lines.append(f"{i:>3}  {name:{wide}} " + " ".join(f"{n:>{digits}}" for n in counts))
+        return lines
+    pairs = sorted(
+        ((int(matrix[i, j]), names[i], names[j])
+         for i in range(len(names)) for j in range(len(names)) if i != j and matrix[i, j]),
+        reverse=True,
+    )  # fmt: skip
+    return ["confused most (true, predicted, images):", *(
+        f"  {true}, {predicted}: {count:,}" for count, true, predicted in pairs[:_MOST_CLASSES]
+    )]  # fmt: skip

@@ -1,0 +1,226 @@
+"""How good predictions are: rates per class and over all, calibration, and how sure of it one is.
+
+Definitions are scikit-learn's, with 0 where a rate has nothing to divide by. Intervals hold 95 %:
+
+- rates of counts (accuracy, top-k, precision, recall) by Wilson's score interval (E. B. Wilson,
+  "Probable Inference, the Law of Succession, and Statistical Inference", 1927);
+- the loss by the normal law of its mean;
+- F1, averages over classes and calibration by the bootstrap's percentiles (B. Efron, "Bootstrap
+  Methods: Another Look at the Jackknife", 1979), with random numbers that are always the same.
+
+Calibration is the expected calibration error of Guo, Pleiss, Sun and Weinberger, "On Calibration of
+Modern Neural Networks" (2017): over 15 equal bins of the largest probability, the mean distance
+between it and the share that is right.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .random import generator
+
+_Z = 1.959963984540054  # 97.5 % of the normal law lie below
+_RESAMPLES = 1000
+_PERCENTILES = (2.5, 97.5)
+_BINS = 15
+_CELLS = 1 << 21  # of confusion matrices that are drawn at once
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number and the interval that holds it with 95 %."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What was measured on some images.
+
+    Attributes
+    ----------
+    count : int
+        Images.
+    loss, accuracy, calibration : Measured
+        Mean cross-entropy in nats; share of right classes; expected calibration error.
+    top : dict
+        k -> share of images whose class is among the k most probable.
+    classes : dict
+        Name -> {"precision", "recall", "f1"}, each `Measured`.
+    support : dict
+        Name -> images of that class.
+    averages : dict
+        "macro" (every class counts the same) and "weighted" (by its images) -> as in `classes`.
+    confusion : int64 array
+        (true class, predicted class).
+    """
+
+    count: int
+    loss: Measured
+    accuracy: Measured
+    calibration: Measured
+    top: dict[int, Measured]
+    classes: dict[str, dict[str, Measured]]
+    support: dict[str, int]
+    averages: dict[str, dict[str, Measured]]
+    confusion: np.ndarray
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities (N, classes) in float64."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    powers = np.exp(shifted)
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def rates(confusion: np.ndarray) -> np.ndarray:
+    """Precision, recall, F1 per class, (..., 3, classes), of matrices (..., true, predicted)."""
+    right = np.diagonal(confusion, axis1=-2, axis2=-1).astype(np.float64)
+    predicted, true = confusion.sum(axis=-2), confusion.sum(axis=-1)
+    return np.stack(
+        [_share(right, predicted), _share(right, true), _share(2 * right, predicted + true)],
+        axis=-2,
+    )
+
+
+def averaged(confusion: np.ndarray) -> np.ndarray:
+    """Macro and weighted averages of `rates`: (..., 2, 3)."""
+    each = rates(confusion)
+    true = confusion.sum(axis=-1)[..., None, :]
+    weighted = (each * true).sum(axis=-1) / true.sum(axis=-1)
+    return np.stack([each.mean(axis=-1), weighted], axis=-2)
+
+
+def wilson(right: float, count: float) -> Measured:
+    """The share `right / count` with Wilson's interval; 0, and nothing known, of no images."""
+    if count == 0:
+        return Measured(0.0, 0.0, 1.0)
+    share, factor = right / count, 1 + _Z**2 / count
+    middle = (share + _Z**2 / (2 * count)) / factor
+    half = _Z * math.sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2)) / factor
+    # At the ends the interval is exactly 0 or 1; rounding may miss it.
+    low = 0.0 if right == 0 else max(0.0, middle - half)
+    return Measured(float(share), low, 1.0 if right == count else min(1.0, middle + half))
+
+
+def measure(
+    logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str], top: Sequence[int] = (3,)
+) -> Report:
+    """All numbers at once.
+
+    Parameters
+    ----------
+    logits : float (N, classes)
+        What the network gives before its softmax.
+    labels : int (N,)
+        True class numbers.
+    class_names : sequence of str
+        Name of each class.
+    top : sequence of int
+        The k for which the share of images among the k most probable classes is wanted.
+
+    Raises
+    ------
+    ValueError
+        If there is no image, or shapes do not fit.
+    """
+    if logits.ndim != 2 or labels.shape != (len(logits),) or len(class_names) != logits.shape[1]:
+        raise ValueError(
+            f"metrics need logits (N, classes), labels (N,) and a name per class, got "
+            f"{logits.shape}, {labels.shape} and {len(class_names)} names"
+        )
+    if not len(labels):
+        raise ValueError("metrics need at least one image")
+    count, classes = logits.shape
+    probabilities = softmax(logits)
+    predicted = logits.argmax(axis=1)
+    cells = np.bincount(labels * classes + predicted, minlength=classes * classes)
+    confusion = cells.reshape(classes, classes)
+    each, means = rates(confusion), averaged(confusion)
+    drawn = [(rates(matrices), averaged(matrices)) for matrices in _redrawn(confusion)]
+    of_draws, of_means = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+    order = np.argsort(probabilities, axis=1, kind="stable")[:, ::-1]
+    names = ("precision", "recall", "f1")
+    support, chosen = confusion.sum(axis=1), confusion.sum(axis=0)
+    return Report(
+        count=count,
+        loss=_mean(-_log_of_right(logits, labels)),
+        accuracy=wilson(np.trace(confusion), count),
+        calibration=_calibration(probabilities, predicted == labels),
+        top={k: wilson((order[:, :k] == labels[:, None]).sum(), count) for k in top if k < classes},
+        classes={
+            name: {
+                "precision": wilson(confusion[i, i], chosen[i]),
+                "recall": wilson(confusion[i, i], support[i]),
+                "f1": _percentiles(each[2, i], of_draws[:, 2, i]),
+            }
+            for i, name in enumerate(class_names)
+        },
+        support={name: int(support[i]) for i, name in enumerate(class_names)},
+        averages={
+            kind: {
+                name: _percentiles(means[k, i], of_means[:, k, i]) for i, name in enumerate(names)
+            }
+            for k, kind in enumerate(("macro", "weighted"))
+        },
+        confusion=confusion,
+    )
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole, and 0 where whole is 0."""
+    return np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
+
+
+def _log_of_right(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """log of the probability of each image's class, without rounding small ones to 0."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    right = shifted[np.arange(len(labels)), labels]
+    return right - np.log(np.exp(shifted).sum(axis=1))
+
+
+def _mean(values: np.ndarray) -> Measured:
+    mean = float(values.mean())
+    half = _Z * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.inf
+    return Measured(mean, max(0.0, mean - half), mean + half)
+
+
+def _redrawn(confusion: np.ndarray) -> Iterator[np.ndarray]:
+    """Confusion matrices of images drawn anew from these, with replacement; a few at a time.
+
+    Drawing images is drawing cells of the matrix by their share of the images.
+    """
+    count = int(confusion.sum())
+    numbers = generator(0, "bootstrap")
+    at_once = max(1, _CELLS // confusion.size)
+    for start in range(0, _RESAMPLES, at_once):
+        size = min(at_once, _RESAMPLES - start)
+        drawn = numbers.multinomial(count, confusion.ravel() / count, size=size)
+        yield drawn.reshape(size, *confusion.shape)
+
+
+def _percentiles(value: float, draws: np.ndarray) -> Measured:
+    low, high = np.percentile(draws, _PERCENTILES)
+    return Measured(float(value), float(low), float(high))
+
+
+def _calibration(probabilities: np.ndarray, right: np.ndarray) -> Measured:
+    confidence = probabilities.max(axis=1)
+    # Bins are open below and closed above, as in the paper.
+    place = np.clip(np.ceil(confidence * _BINS).astype(np.int64) - 1, 0, _BINS - 1)
+    gap = confidence - right
+    count = len(right)
+
+    def error(weights: np.ndarray) -> float:
+        return float(np.abs(np.bincount(place, weights * gap, _BINS)).sum() / count)
+
+    numbers = generator(0, "bootstrap of calibration")
+    draws = [
+        error(np.bincount(numbers.integers(0, count, count), minlength=count))
+        for _ in range(_RESAMPLES)
+    ]
+    return _percentiles(error(np.ones(count)), np.array(draws))

@@ -1,0 +1,238 @@
+"""`predict` and `evaluate` on a run of people's own pictures."""
+
+import csv
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fastcnn import datasets, load_model
+from fastcnn.datasets.own import digit, pictures
+from fastcnn.evaluate import main as evaluate
+from fastcnn.predict import main as predict
+from fastcnn.runs.likeness import Likeness
+from fastcnn.runs.saved import Saved
+from fastcnn.train import main as train
+
+
+def draw(path, number, rng, size=(24, 20)):
+    pixels = rng.integers(0, 90, (*size, 3), np.uint8)
+    pixels[..., number] += 120
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with pets/ and a run that has learned them."""
+    root = tmp_path_factory.mktemp("use")
+    rng = np.random.default_rng(0)
+    for number, (name, count) in enumerate((("cat", 30), ("dog", 25), ("emu", 5))):
+        for i in range(count):
+            draw(root / "pets" / name / f"{i}.png", number, rng)
+    argv = ["--dataset", str(root / "pets"), "--size", "16", "--epochs", "12", "--batch-size", "8"]
+    assert train([*argv, "--out", str(root / "run"), "--quiet"]) == 0
+    return root
+
+
+@pytest.fixture
+def run(trained):
+    return str(trained / "run")
+
+
+# --- predict ------------------------------------------------------------------------------------
+
+
+def test_files_folders_and_lists(trained, run, tmp_path, capsys, monkeypatch):
+    draw(tmp_path / "new" / "a.png", 1, np.random.default_rng(9))
+    draw(tmp_path / "new" / "below" / "b.jpg", 0, np.random.default_rng(9), (300, 200))
+    (tmp_path / "new" / "notes.txt").write_text("x")
+    assert predict([run, str(tmp_path / "new")]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert "a.png  " in said[0] and " dog " in said[0] and "(then" in said[0]
+    assert any("b.jpg" in line and " cat " in line for line in said)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{tmp_path / 'new' / 'a.png'}\n\n"))
+    assert predict([run, "-", "--csv"]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert row["class1"] == "dog" and row["file"].endswith("a.png")
+    assert predict([run, str(tmp_path / "new" / "a.png"), "--json"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)
+    shares = [each["probability"] for each in answer["classes"]]
+    assert sum(shares) == pytest.approx(1) and shares == sorted(shares, reverse=True)
+    assert answer["classes"][0]["class"] == "dog"
+    model = load_model(trained / "run" / "best.npz")
+    pixels = pictures.read(tmp_path / "new" / "a.png", (16, 16)).transpose(2, 0, 1)[None]
+    assert shares[0] == pytest.approx(model.predict_proba(pixels).max(), abs=1e-6)
+
+
+def test_what_the_network_saw(run, trained, tmp_path, capsys):
+    place = tmp_path / "new folder" / "seen.png"
+    assert predict([run, str(trained / "pets" / "emu"), "--show", str(place)]) == 0
+    assert place.read_bytes().startswith(b"\x89PNG")
+    assert "written" in capsys.readouterr().err
+
+
+def test_unlike_pictures_are_noted(run, tmp_path, capsys):
+    Image.new("RGB", (40, 40), "white").save(tmp_path / "white.png")
+    assert predict([run, str(tmp_path / "white.png"), "--json"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert "brighter than any training picture" in answer["unlike"]
+    assert "smoother" in answer["unlike"]
+
+
+def test_test_pictures_are_like_those_trained_on(trained):
+    saved = Saved(trained / "run")
+    assert not any(Likeness(saved).reasons(saved.dataset().x_test))
+
+
+def test_a_model_alone_answers_without_comparing(trained, tmp_path, capsys):
+    shutil.copy(trained / "run" / "best.npz", tmp_path / "model.npz")
+    assert predict([str(tmp_path / "model.npz"), str(trained / "pets" / "dog" / "1.png")]) == 0
+    said = capsys.readouterr()
+    assert " dog " in said.out and "not compared" in said.err
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda folder: [], "name a run's folder and pictures"),
+        (lambda folder: ["nowhere.png"], "there is no file or folder nowhere.png"),
+        (lambda folder: [str(folder)], "holds no pictures"),
+        (lambda folder: [str(folder / "bad.txt")], "bad.txt cannot be read: it is no picture"),
+        (lambda folder: [str(folder / "bad.txt"), "--csv", "--json"], "give one of them"),
+        (lambda folder: [str(folder / "bad.txt"), "--mnist-like"], "28 x 28"),
+        (lambda folder: ["-"], "named no pictures"),
+    ],
+)
+def test_predict_refuses_in_a_sentence(run, tmp_path, capsys, monkeypatch, make, words):
+    (tmp_path / "bad.txt").write_text("hello")
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert predict([run, *make(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert words in said.err and said.err.count("\n") == 1 and said.out == ""
+
+
+def test_broken_pictures_in_a_folder_are_left_out(run, tmp_path, capsys):
+    draw(tmp_path / "a.png", 1, np.random.default_rng(9))
+    (tmp_path / "b.png").write_bytes(b"")
+    assert predict([run, str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert said.out.count("\n") == 1 and "left out" in said.err and "b.png" in said.err
+
+
+# --- a photo of a digit -------------------------------------------------------------------------
+
+
+def photo(glyph, rng, pen=1.0):
+    """A digit of MNIST (28, 28) as a photo of dark ink on unevenly lit paper, with dust."""
+    inside = Image.fromarray(glyph).crop(Image.fromarray(glyph).getbbox())
+    scale = rng.uniform(8, 14)
+    large = inside.resize((int(inside.width * scale), int(inside.height * scale)))
+    height, width = rng.integers(450, 700, 2)
+    down, across = np.mgrid[:height, :width] / [[[height]], [[width]]]
+    paper = 190 + 40 * across * rng.uniform(-1, 1) + 40 * down * rng.uniform(-1, 1)
+    ink = np.zeros((height, width))
+    top, left = (int(rng.integers(20, free - 20)) for free in
+                 (height - large.height, width - large.width))  # fmt: skip
+    ink[top : top + large.height, left : left + large.width] = np.asarray(large) / 255
+    image = paper * (1 - 0.8 * pen * ink) + rng.normal(0, 5, ink.shape)
+    image[30:33, 40:43] = 60
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def test_a_photo_becomes_what_mnist_is():
+    rng = np.random.default_rng(2)
+    digits = datasets.load("digits").x_train[:40, 0]
+    for glyph in digits:
+        glyph = np.where(glyph > 40, glyph, 0)
+        found = digit.mnist_like(photo(glyph, rng)).astype(float)
+        assert found.shape == (28, 28) and found.max() == 255
+        assert found[:2].max() == found[-2:].max() == 0  # dark around it
+        rows, columns = (np.flatnonzero((found > 60).any(axis=axis)) for axis in (1, 0))
+        assert 16 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= 20
+        weights = found / found.sum()
+        centre = [(weights.sum(axis=1 - axis) * np.arange(28)).sum() for axis in (0, 1)]
+        assert np.abs(np.array(centre) - 13.5).max() <= 1
+        wanted = centred(glyph)
+        assert np.corrcoef(found.ravel(), wanted.ravel())[0, 1] > 0.85
+
+
+def centred(glyph):
+    """The digit itself, in the same form."""
+    return digit.mnist_like(np.asarray(Image.fromarray(glyph).resize((280, 280)))).astype(float)
+
+
+def test_bright_on_dark_is_the_same_as_dark_on_bright():
+    glyph = np.asarray(Image.fromarray(datasets.load("digits").x_train[5, 0]).resize((300, 300)))
+    one, other = digit.mnist_like(glyph).astype(int), digit.mnist_like(255 - glyph).astype(int)
+    assert np.abs(one - other).max() <= 12
+
+
+def test_an_empty_page_is_answered():
+    page = np.random.default_rng(0).normal(200, 3, (300, 200)).astype(np.uint8)
+    with pytest.raises(pictures.UnreadableError, match="nothing stands out"):
+        digit.mnist_like(page)
+
+
+# --- evaluate -----------------------------------------------------------------------------------
+
+
+def test_evaluate_measures_the_test_images(run, trained, capsys):
+    result = json.loads((trained / "run" / "result.json").read_text())
+    assert evaluate([run, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["accuracy"]["value"] == result["test_accuracy"]
+    assert found["loss"]["value"] == pytest.approx(result["test_loss"], abs=1e-6)
+    assert found["support"] == {"cat": 6, "dog": 5, "emu": 1}
+    assert evaluate([run, "--csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    accuracy = next(row for row in rows if row["metric"] == "accuracy")
+    assert float(accuracy["value"]) == result["test_accuracy"]
+    assert sum(int(row["value"]) for row in rows if row["metric"] == "confusion") == 12
+    assert evaluate([run]) == 0
+    said = capsys.readouterr().out
+    assert f"{result['test_accuracy']:.4f}" in said and "macro" in said and "emu" in said
+    assert max(map(len, said.splitlines())) <= 100
+
+
+def test_evaluate_on_other_pictures(run, tmp_path, capsys):
+    rng = np.random.default_rng(4)
+    for number, name in ((1, "dog"), (0, "cat")):  # no emu, other sizes
+        for i in range(4):
+            draw(tmp_path / "other" / name / f"{i}.jpg", number, rng, (60, 50))
+    out = tmp_path / "made" / "numbers.json"
+    argv = [run, "--dataset", str(tmp_path / "other"), "--json", "--out", str(out)]
+    assert evaluate(argv) == 0
+    found = json.loads(out.read_text())
+    assert found["support"] == {"cat": 4, "dog": 4, "emu": 0}
+    assert found["accuracy"]["value"] > 0.7
+
+
+def test_the_runs_own_folder_keeps_its_split(run, trained, capsys, monkeypatch):
+    monkeypatch.chdir(trained)
+    assert evaluate([run, "--dataset", "./run/../pets", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["count"] == 12
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ([], "of which run?"),
+        (["nowhere"], "there is no run folder"),
+        (["RUN", "--part", "val"], "no val part"),
+        (["RUN", "--dataset", "digits"], "takes images of shape"),
+        (["RUN", "--dataset", "strange"], "'horse' that mnist-baseline does not know"),
+        (["RUN", "--csv", "--json"], "give one of them"),
+    ],
+)
+def test_evaluate_refuses_in_a_sentence(run, tmp_path, capsys, monkeypatch, argv, words):
+    monkeypatch.chdir(tmp_path)
+    for name in ("dog", "horse"):
+        for i in range(2):
+            draw(tmp_path / "strange" / name / f"{i}.png", 0, np.random.default_rng(0))
+    assert evaluate([run if word == "RUN" else word for word in argv]) == 2
+    said = capsys.readouterr()
+    assert words in said.err and said.err.count("\n") == 1 and said.out == ""

@@ -1,0 +1,140 @@
+"""Numbers equal scikit-learn's; intervals hold what they say."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics as sk
+
+from fastcnn import metrics
+
+
+def case(name):
+    """(logits, labels) of one kind of test."""
+    numbers = np.random.default_rng(3)
+    classes, count = {"two": (2, 50), "many": (40, 500)}.get(name, (5, 300))
+    labels = numbers.integers(0, classes, count)
+    logits = numbers.standard_normal((count, classes)) * 2
+    logits[np.arange(count), labels] += 2
+    if name == "absent class":  # neither there nor predicted
+        labels[labels == 3] = 0
+        logits[:, 3] = -50
+    if name == "never predicted":
+        logits[:, 2] = -25
+    if name == "one image":
+        logits, labels = logits[:1], labels[:1]
+    if name == "all right":
+        logits[np.arange(count), labels] += 100
+    if name == "ties":
+        logits = np.round(logits)
+    return logits.astype(np.float32), labels
+
+
+KINDS = [
+    "usual",
+    "two",
+    "many",
+    "absent class",
+    "never predicted",
+    "one image",
+    "all right",
+    "ties",
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_number_equals_scikit_learns(kind):
+    logits, labels = case(kind)
+    classes = logits.shape[1]
+    names = [f"c{i}" for i in range(classes)]
+    report = metrics.measure(logits, labels, names, top=(1, 2, 3))
+    predicted, probabilities = logits.argmax(axis=1), metrics.softmax(logits)
+    every = list(range(classes))
+    wanted = sk.precision_recall_fscore_support(labels, predicted, labels=every, zero_division=0)
+    for place, rate in enumerate(("precision", "recall", "f1")):
+        found = [report.classes[name][rate].value for name in names]
+        np.testing.assert_allclose(found, wanted[place], rtol=0, atol=1e-12)
+        for average in ("macro", "weighted"):
+            score = {"precision": sk.precision_score, "recall": sk.recall_score, "f1": sk.f1_score}
+            expected = score[rate](
+                labels, predicted, labels=every, average=average, zero_division=0
+            )
+            assert report.averages[average][rate].value == pytest.approx(expected, abs=1e-12)
+    assert list(report.support.values()) == wanted[3].tolist()
+    np.testing.assert_array_equal(
+        report.confusion, sk.confusion_matrix(labels, predicted, labels=every)
+    )
+    assert report.accuracy.value == pytest.approx(sk.accuracy_score(labels, predicted), abs=1e-12)
+    expected = sk.log_loss(labels, np.clip(probabilities, 1e-300, 1), labels=every)
+    assert report.loss.value == pytest.approx(expected, abs=1e-12)
+    for k, found in report.top.items():
+        expected = (
+            sk.top_k_accuracy_score(labels, probabilities, k=k, labels=every)
+            if classes > 2
+            else sk.top_k_accuracy_score(labels, probabilities[:, 1], k=k, labels=every)
+        )
+        if kind != "ties":
+            assert found.value == pytest.approx(expected, abs=1e-12)
+    for number in every_number(report):
+        assert number.low <= number.value <= number.high
+
+
+def every_number(report):
+    yield from (report.loss, report.accuracy, report.calibration, *report.top.values())
+    for group in (report.classes, report.averages):
+        for numbers in group.values():
+            yield from numbers.values()
+
+
+@pytest.mark.parametrize(("right", "count"), [(0, 7), (7, 7), (3, 7), (97, 100), (1, 1)])
+def test_wilson_is_scipys(right, count):
+    found = metrics.wilson(right, count)
+    wanted = stats.binomtest(right, count).proportion_ci(0.95, method="wilson")
+    assert found.low == pytest.approx(wanted.low, abs=1e-12)
+    assert found.high == pytest.approx(wanted.high, abs=1e-12)
+    assert metrics.wilson(0, 0) == metrics.Measured(0.0, 0.0, 1.0)
+
+
+def test_calibration_by_hand():
+    # Two images of confidence 0.8, one of them right; two of 0.6, both right.
+    probabilities = np.array([[0.8, 0.2], [0.8, 0.2], [0.6, 0.4], [0.6, 0.4]])
+    report = metrics.measure(np.log(probabilities), np.array([0, 1, 0, 0]), ["a", "b"])
+    assert report.calibration.value == pytest.approx((2 * abs(0.8 - 0.5) + 2 * abs(0.6 - 1)) / 4)
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say():
+    numbers = np.random.default_rng(0)
+    labels = numbers.integers(0, 3, 60_000)
+    logits = numbers.standard_normal((60_000, 3))
+    logits[np.arange(60_000), labels] += 1
+    truth = metrics.measure(logits, labels, "abc")
+    held = np.zeros(6)
+    for start in range(0, 60_000, 300):
+        rows = slice(start, start + 300)
+        sample = metrics.measure(logits[rows], labels[rows], "abc")
+        pairs = [
+            (sample.accuracy, truth.accuracy), (sample.loss, truth.loss),
+            (sample.classes["b"]["precision"], truth.classes["b"]["precision"]),
+            (sample.classes["b"]["recall"], truth.classes["b"]["recall"]),
+            (sample.classes["b"]["f1"], truth.classes["b"]["f1"]),
+            (sample.averages["macro"]["f1"], truth.averages["macro"]["f1"]),
+        ]  # fmt: skip
+        held += [here.low <= there.value <= here.high for here, there in pairs]
+    assert (np.abs(held / 200 - 0.95) < 0.045).all(), held / 200
+
+
+def test_large_losses_are_not_rounded_away():
+    report = metrics.measure(np.array([[0.0, 2000.0]], np.float32), np.array([0]), "ab")
+    assert report.loss.value == 2000
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "names"),
+    [
+        (np.zeros((0, 2)), np.zeros(0, int), "ab"),
+        (np.zeros((2, 2)), np.zeros(3, int), "ab"),
+        (np.zeros((2, 2)), np.zeros(2, int), "abc"),
+    ],
+)
+def test_what_cannot_be_measured(logits, labels, names):
+    with pytest.raises(ValueError, match="metrics need"):
+        metrics.measure(logits, labels, names)
