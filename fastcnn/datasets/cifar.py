@@ -31,6 +31,7 @@ from .download import DownloadError, Mirrors, RemoteFile, install, temporary_fol
 from .idx import check_labels, looks_like_web_page, read_bytes
 
 FOLDER = "cifar-10-batches-bin"
+PYTHON = ("cifar-10-batches-py", "cifar-10-python.tar.gz")
 META = "batches.meta.txt"
 IMAGE_SHAPE = (3, 32, 32)
 RECORD_BYTES = 1 + 3 * 32 * 32
@@ -112,9 +113,9 @@ def _download(data_dir: Path, missing: list[str], offline: bool, progress: bool 
     folder = data_dir / FOLDER
     reason = f"{folder} lacks {listing(missing)}" if folder.is_dir() else f"there is no {folder}"
     hint = ""
-    for name in ("cifar-10-python.tar.gz", "cifar-10-batches-py"):
+    for name in PYTHON:
         if (data_dir / name).exists():
-            hint = f"{name} is the Python version, which is not read. "
+            hint = f"The Python version is there too: --dataset {data_dir / name}. "
     advice = (
         f"CIFAR-10 is expected in {folder} (data_batch_1.bin to data_batch_5.bin and "
         f"test_batch.bin) or as the archive {data_dir / ARCHIVE.name}. {hint}Put it there, name "

@@ -110,12 +110,25 @@ def load(
         return digits.load()
     folder = _data_folder(data_dir)
     if name == "cifar10":
-        return cifar.load(folder, offline, progress)
+        return _load_cifar10(folder, offline, progress)
     if name == "fashion-mnist":
         return mnist.load(mnist.FASHION_MNIST, folder, offline, progress)
     if name == "mnist":
         return mnist.load(mnist.MNIST, folder, offline, progress)
     return _load_auto(folder, offline, progress)
+
+
+def _load_cifar10(folder: Path, offline: bool, progress: bool | None) -> Dataset:
+    """The binary version where it is, else the Python version where that is, else a download."""
+    try:
+        return cifar.load(folder, True, progress)
+    except MissingDataError:
+        found = [folder / name for name in cifar.PYTHON if (folder / name).exists()]
+        if found and not (folder / cifar.FOLDER).exists():
+            note = "CIFAR-10's Python version is compared with no published checksum."
+            data = own.load(found[0])
+            return replace(data, name="cifar10", notes=(*data.notes, note))
+    return cifar.load(folder, offline, progress)
 
 
 def _load_auto(folder: Path, offline: bool, progress: bool | None) -> Dataset:

@@ -312,6 +312,16 @@ def test_cifar_python_version(tmp_path, protocol, text):
         np.testing.assert_array_equal(data.y_test, np.arange(12) % 10)
 
 
+def test_the_python_version_stands_in_for_the_binary_one(tmp_path):
+    cifar(tmp_path / "cifar-10-batches-py", lambda batch: pickle.dumps(batch, 4))
+    data = datasets.load("cifar10", tmp_path, offline=True)
+    assert data.name == "cifar10" and len(data.x_train) == 60 and not data.held_out
+    assert any("no published checksum" in note for note in data.notes)
+    (tmp_path / "cifar-10-batches-bin").mkdir()  # begun, but not whole: that is said instead
+    with pytest.raises(datasets.MissingDataError, match="Python version is there too"):
+        datasets.load("cifar10", tmp_path, offline=True)
+
+
 def test_cifar_hundred(tmp_path):
     folder = tmp_path / "cifar-100-python"
     folder.mkdir()
