@@ -5,7 +5,8 @@ import sys
 COMMANDS = {
     "train": "train a named network on images",
     "predict": "ask a trained network what pictures show",
-    "evaluate": "measure a trained network: accuracy, precision, recall, calibration",
+    "evaluate": "measure how good a trained network is",
+    "report": "write a run down on one page to hand in",
     "plot": "draw pictures of training runs or saved models",
     "search": "search for settings that make a network better",
     "compare": "find out which of two settings is better",

@@ -21,6 +21,7 @@ FLOORS = (
         "fastcnn.train",
         "fastcnn.predict",
         "fastcnn.evaluate",
+        "fastcnn.report",
         "fastcnn.plot",
         "fastcnn.search",
         "fastcnn.compare",

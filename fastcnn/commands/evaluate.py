@@ -20,7 +20,9 @@ from . import interrupt, options
 
 _PROGRAM = "python -m fastcnn.evaluate"
 _RATES = ("precision", "recall", "f1")
-_MOST_CLASSES = 20  # of which the table shows how often each is taken for each
+_COLUMNS = 80  # of a terminal
+_MOST_LETTERS = 15  # of a class's name in the table
+_MOST_PAIRS = 20  # of confused classes, where the matrix is too wide
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,17 +144,23 @@ def table(report: Report, heading: str) -> str:
         lines.append(f"{what:{wide}}  {number.value:.4f}  (95 %: {_interval(number)})")
     lines.append("")
     names = [*report.classes, *report.averages]
-    wide = max(len("class"), *map(len, names))
-    lines.append(f"{'class':{wide}}  " + "  ".join(f"{rate:<22}" for rate in _RATES) + "  images")
+    wide = min(_MOST_LETTERS, max(len("class"), *map(len, names)))
+    lines.append(f"{'class':{wide}}  " + "  ".join(f"{rate:17}" for rate in _RATES) + "  images")
     for name in names:
         numbers = report.classes.get(name) or report.averages[name]
-        cells = [f"{numbers[rate].value:.4f} ({_interval(numbers[rate])})" for rate in _RATES]
+        cells = "  ".join(_cell(numbers[rate]) for rate in _RATES)
         count = report.support.get(name, report.count)
-        lines.append(
-            f"{name:{wide}}  " + "  ".join(f"{cell:<22}" for cell in cells) + f"  {count:>6,}"
-        )
+        lines.append(f"{_short(name):{wide}}  {cells}  {count:>6,}")
     lines += ["", *_confusion(report)]
     return "\n".join(lines) + "\n"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _MOST_LETTERS else f"{name[: _MOST_LETTERS - 1]}…"
+
+
+def _cell(number: Measured) -> str:
+    return f"{number.value:.3f} ({number.low:.2f}-{number.high:.2f})"
 
 
 def _interval(number: Measured) -> str:
@@ -162,13 +170,14 @@ def _interval(number: Measured) -> str:
 def _confusion(report: Report) -> list[str]:
     """The matrix, or of many classes the pairs that are confused most."""
     names, matrix = list(report.classes), report.confusion
-    if len(names) <= _MOST_CLASSES:
-        wide = max(map(len, names))
-        digits = max(len(str(matrix.max())), len(str(len(names))))
+    wide = min(_MOST_LETTERS, max(map(len, names)))
+    digits = max(len(str(matrix.max())), len(str(len(names))))
+    if 5 + wide + len(names) * (digits + 1) <= _COLUMNS:
         numbers = " ".join(f"{i:>{digits}}" for i in range(1, len(names) + 1))
         lines = ["true class, by number of the predicted class:", f"{'':{wide + 5}} {numbers}"]
         for i, (name, counts) in enumerate(zip(names, matrix, strict=True), 1):
-            lines.append(f"{i:>3}  {name:{wide}} " + " ".join(f"{n:>{digits}}" for n in counts))
+            cells = " ".join(f"{n:>{digits}}" for n in counts)
+            lines.append(f"{i:>3}  {_short(name):{wide}} {cells}")
         return lines
     pairs = sorted(
         ((int(matrix[i, j]), names[i], names[j])
@@ -176,5 +185,5 @@ def _confusion(report: Report) -> list[str]:
         reverse=True,
     )  # fmt: skip
     return ["confused most (true, predicted, images):", *(
-        f"  {true}, {predicted}: {count:,}" for count, true, predicted in pairs[:_MOST_CLASSES]
+        f"  {true}, {predicted}: {count:,}" for count, true, predicted in pairs[:_MOST_PAIRS]
     )]  # fmt: skip

@@ -17,6 +17,7 @@ from fastcnn.commands import (
     options,
     plot,
     predict,
+    report,
     reproduce,
     search,
     train,
@@ -26,8 +27,8 @@ from fastcnn.files import place
 from fastcnn.runs.saved import Saved
 
 COMMANDS = {
-    "train": train, "predict": predict, "evaluate": evaluate, "plot": plot, "search": search,
-    "compare": compare, "reproduce": reproduce,
+    "train": train, "predict": predict, "evaluate": evaluate, "report": report, "plot": plot,
+    "search": search, "compare": compare, "reproduce": reproduce,
 }  # fmt: skip
 
 

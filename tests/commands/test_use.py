@@ -1,6 +1,7 @@
 """`predict` and `evaluate` on a run of people's own pictures."""
 
 import csv
+import html.parser
 import io
 import json
 import shutil
@@ -9,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastcnn import datasets, load_model
+from fastcnn import datasets, load_model, metrics
+from fastcnn.commands.evaluate import table
 from fastcnn.datasets.own import digit, pictures
 from fastcnn.evaluate import main as evaluate
 from fastcnn.predict import main as predict
+from fastcnn.report import main as report
 from fastcnn.runs.likeness import Likeness
 from fastcnn.runs.saved import Saved
 from fastcnn.train import main as train
@@ -195,7 +198,7 @@ def test_evaluate_measures_the_test_images(run, trained, capsys):
     assert evaluate([run]) == 0
     said = capsys.readouterr().out
     assert f"{result['test_accuracy']:.4f}" in said and "macro" in said and "emu" in said
-    assert max(map(len, said.splitlines())) <= 100
+    assert max(map(len, said.splitlines())) <= 80
 
 
 def test_evaluate_on_other_pictures(run, tmp_path, capsys):
@@ -236,3 +239,75 @@ def test_evaluate_refuses_in_a_sentence(run, tmp_path, capsys, monkeypatch, argv
     assert evaluate([run if word == "RUN" else word for word in argv]) == 2
     said = capsys.readouterr()
     assert words in said.err and said.err.count("\n") == 1 and said.out == ""
+
+
+# --- report -------------------------------------------------------------------------------------
+
+
+class Page(html.parser.HTMLParser):
+    """What a browser would fetch, the words that it shows, and whether every tag is closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.sources, self.words, self._open = [], [], []
+        self.feed(text)
+        assert self._open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.sources += [value for name, value in attrs if name in ("src", "href", "srcset")]
+        if tag not in ("meta", "img"):
+            self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_a_report_is_one_file(run, trained, tmp_path, capsys):
+    place = tmp_path / "new" / "report.html"
+    assert report([run, "--out", str(place)]) == 0
+    assert str(place) in capsys.readouterr().out
+    text = place.read_text("utf-8")
+    shown = Page(text)
+    assert len(shown.sources) == 5
+    assert all(source.startswith("data:image/png;base64,") for source in shown.sources)
+    assert "url(" not in text and "@import" not in text
+    words = " ".join(shown.words)
+    result = json.loads((trained / "run" / "result.json").read_text())
+    for told in (f"{result['test_accuracy']:.2%}", "cat", "emu", "Conv2D", "batch_size", "numba",
+                 "--config", "macro"):  # fmt: skip
+        assert told in words
+
+
+def test_several_runs_are_compared(run, trained, tmp_path):
+    shutil.copytree(trained / "run", tmp_path / "second <run>")
+    place = tmp_path / "report.html"
+    assert report([run, str(tmp_path / "second <run>"), "--out", str(place)]) == 0
+    shown = Page(place.read_text("utf-8"))
+    assert len(shown.sources) == 11
+    assert "mnist-baseline on pets (second <run>)" in shown.words
+
+
+def test_report_refuses_in_a_sentence(run, trained, tmp_path, capsys):
+    for argv, words in (
+        ([], "about which run?"),
+        ([str(trained / "run" / "best.npz")], "is a model"),
+        ([str(tmp_path)], "not the folder of a training run"),
+    ):
+        assert report([*argv, "--out", str(tmp_path / "a.html")]) == 2
+        said = capsys.readouterr()
+        assert words in said.err and said.err.count("\n") == 1 and said.out == ""
+    assert not (tmp_path / "a.html").exists()
+
+
+@pytest.mark.parametrize("classes", [2, 10, 40])
+def test_no_table_is_wider_than_a_terminal(classes):
+    rng = np.random.default_rng(0)
+    names = [f"a class with a long name, {i}" for i in range(classes)]
+    labels = rng.integers(0, classes, 9000)
+    measured = metrics.measure(rng.standard_normal((9000, classes)), labels, names)
+    written = table(measured, "heading")
+    assert max(map(len, written.splitlines())) <= 80
+    assert ("true class, by number" in written) == (classes <= 10)
