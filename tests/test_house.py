@@ -62,6 +62,13 @@ FLOORS = (
     ("kernels.cores",),
 )
 
+LARGEST_FILE = 400  # lines
+MOST_PARAMETERS = (
+    10  # of a function in `fastcnn`; constructors and `Sequential.train` may have more
+)
+MOST_OF_A_KERNEL = 12
+WIDE_KERNELS = 10  # which may have more, each with its reason
+
 
 @cache
 def modules() -> dict[str, Path]:
@@ -204,3 +211,72 @@ def test_the_table_of_the_readme_names_every_folder():
     assert (folders - {"fastcnn"}) | top <= named
     for name in named:
         assert (ROOT / name).exists() or (ROOT / "fastcnn" / name).exists(), name
+
+
+# --- sizes ----------------------------------------------------------------------------------------
+
+
+def functions(package: str) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for file in sorted((ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield f"{file.relative_to(ROOT)}:{node.name}", node
+
+
+def parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """How many there are, without self."""
+    takes = function.args
+    names = [each.arg for each in (*takes.posonlyargs, *takes.args, *takes.kwonlyargs)]
+    return len([name for name in names if name not in ("self", "cls", "_")])
+
+
+@pytest.mark.parametrize("package", ["fastcnn", "kernels", "bench"])
+def test_no_file_is_too_large(package):
+    sizes = {file: len(file.read_text().splitlines()) for file in (ROOT / package).rglob("*.py")}
+    assert {str(file): size for file, size in sizes.items() if size > LARGEST_FILE} == {}
+
+
+def test_no_function_takes_too_much():
+    allowed = ("__init__", "fastcnn/sequential.py:train")
+    wide = {
+        name: parameters(function)
+        for name, function in functions("fastcnn")
+        if parameters(function) > MOST_PARAMETERS and not name.endswith(allowed)
+    }
+    assert wide == {}
+
+
+def reason(name: str, function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    """The docstring and the comment above a function, which say why it takes so much."""
+    file = ROOT / name.rpartition(":")[0]
+    lines = file.read_text().splitlines()
+    first = min([function.lineno, *(each.lineno for each in function.decorator_list)]) - 1
+    above = first
+    while above and lines[above - 1].startswith("#"):
+        above -= 1
+    return " ".join(lines[above:first]) + (ast.get_docstring(function) or "")
+
+
+def test_few_kernels_take_much_and_say_why():
+    wide = {
+        name: reason(name, function)
+        for name, function in functions("kernels")
+        if parameters(function) > MOST_OF_A_KERNEL
+    }
+    assert len(wide) <= WIDE_KERNELS
+    assert [name for name, text in wide.items() if not re.search(r"\d+ parameters", text)] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "count"),
+    [
+        ("def f(a, b, *, c): ...", 3),
+        ("def f(self, a, /, b): ...", 2),
+        ("def f(cls, *args, **options): ...", 0),
+        ("async def f(a, b): ...", 2),
+    ],
+)
+def test_parameters_are_counted(line, count):
+    (function,) = ast.parse(line).body
+    assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+    assert parameters(function) == count
