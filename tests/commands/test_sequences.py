@@ -1,0 +1,195 @@
+"""Random sequences of commands in one folder, killed, starved and interrupted: nothing is lost.
+
+Six sequences of six commands run in the suite; a thousand sequences by
+
+    python -m tests.commands.test_sequences 1000
+
+Each sequence has a number, which is its seed: ``test_sequences 1 --first 17`` runs number 17 alone.
+"""
+
+import argparse
+import contextlib
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+CODES = {0, 1, 2, 3, 130, 143}
+DATA = ["--dataset", "digits", "--limit-train", "64", "--limit-test", "20"]
+SIGNALS = [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+STEPS = 6  # commands of a sequence
+
+
+def command(dice: random.Random, out: Path) -> tuple[str, list[str]]:
+    """A command and its options."""
+    where = ["--out", str(out)]
+    epochs = ["--epochs", str(dice.choice([1, 2, 3, 5]))]
+    other = dice.choice([
+        [], [], [], ["--validation", "0.2"], ["--lr", "0.02"], ["--lr", "1e30"],
+        ["--batch-size", "7"], ["--model", "lab-cnn"], ["--track-gradients"], ["--seed", "7"],
+        ["--schedule", "cosine"],
+    ])  # fmt: skip
+    return dice.choice([
+        ("train", [*DATA, *epochs, *other, *where]),
+        ("train", [*DATA, *epochs, *other, *where, "--replace"]),
+        ("train", [*DATA, *epochs, *other, *where, "--replace"]),
+        ("train", ["--resume", *where]),
+        ("train", ["--resume", *epochs, *where]),
+        ("train", ["--resume", *epochs, *other, *where]),
+        ("train", ["--resume", *other, "--allow", "lr,batch-size,epochs", *epochs, *where]),
+        ("plot", ["curves", str(out), "--out", str(out.with_name("plots"))]),
+    ])  # fmt: skip
+
+
+def run(dice: random.Random, name: str, argv: list[str], said: Path) -> tuple[int, str]:
+    """A command in a child, to which something may happen; gives its exit code and what happened.
+
+    -9 is the code of one that was killed.
+    """
+    from fastcnn.commands import entry
+
+    fault = dice.choice(["", "", "signal", "signal", "signal", "disk", "reader"])
+    limit = dice.choice([500, 20_000, 200_000, 450_000])
+    child = os.fork()
+    if child == 0:
+        code = 99
+        try:
+            file = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(file, 1)
+            os.dup2(file, 2)
+            if fault == "disk":
+                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+            if fault == "reader":
+                reading, writing = os.pipe()
+                os.close(reading)
+                os.dup2(writing, 1)
+            code = entry.run(name, argv)
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 98
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+        finally:
+            with contextlib.suppress(Exception):
+                sys.stderr.flush()
+            os._exit(code)
+    if fault == "signal":
+        number = dice.choice(SIGNALS)
+        time.sleep(dice.uniform(0, 1.5))
+        fault = number.name
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, number)
+    elif fault == "disk":
+        fault += f" {limit}"
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status), fault
+
+
+class State:
+    """What lies in the folder of a run; a file that cannot be read is an AssertionError."""
+
+    def __init__(self, folder: Path) -> None:
+        from fastcnn import load_model
+        from fastcnn.runs.folder import epochs_in, read_json
+        from fastcnn.training.checkpoint import SavedTraining
+
+        best, last = folder / "best.npz", folder / "last.npz"
+        self.is_finished = (folder / "result.json").is_file()
+        self.network = best.read_bytes() if best.is_file() else b""
+        self.epochs, self.seed, self.model = 0, None, None
+        if self.network:
+            load_model(best)
+        if self.is_finished:
+            assert self.network or not read_json(folder / "result.json")["epochs_run"]
+        if last.is_file():
+            self.epochs = epochs_in(folder)
+            about = SavedTraining(last).state["about"]
+            self.seed, self.model = about["seed"], about["model"]
+
+
+def check(before: State, after: State, argv: list[str]) -> None:
+    """Nothing that was finished is lost."""
+    replaced = "--replace" in argv and after.epochs >= 1
+    if not replaced:
+        assert after.epochs >= before.epochs, "a finished epoch is lost"
+        assert (after.seed, after.model) == (before.seed, before.model) or not before.epochs
+    if before.network and after.network != before.network:
+        assert replaced or "--resume" in argv, "a finished network is lost"
+        assert after.epochs >= 1 or after.network
+    if before.is_finished and not after.is_finished:
+        assert after.epochs >= 1, "a result is lost, and nothing is in its place"
+
+
+def sequence(number: int, root: Path) -> None:
+    """One sequence of commands."""
+    dice = random.Random(number)
+    out, said, told = root / "run", root / "said", []
+    before = State(out)
+    try:
+        for _ in range(STEPS):
+            name, argv = command(dice, out)
+            code, fault = run(dice, name, argv, said)
+            told.append(f"{name} {' '.join(argv)} [{fault}] -> {code}")
+            text = said.read_text(errors="replace")
+            told.append(text[-2000:])
+            killed = code == -signal.SIGKILL and fault == "SIGKILL"
+            assert code in CODES or killed, "an exit code that is none"
+            assert "Traceback" not in text and "Exception ignored" not in text
+            after = State(out)
+            check(before, after, argv)
+            before = after
+        # Whatever has happened, the folder can be used again.
+        code, _ = run(_Calm(number), "train", [*DATA, "--epochs", "1", "--out", str(out),
+                                               "--replace"], said)  # fmt: skip
+        told.append(f"at the end -> {code}")
+        assert code == 0, said.read_text(errors="replace")
+        left = [file.name for file in out.iterdir() if file.name.endswith((".tmp", ".lock"))]
+        assert left == [], left
+    except BaseException:
+        print(f"sequence {number}:", *told, sep="\n  ", flush=True)
+        raise
+
+
+class _Calm(random.Random):
+    """Nothing happens."""
+
+    def choice(self, seq):
+        return seq[0]
+
+
+def main(argv: list[str]) -> None:
+    """Run sequences, each in a folder of its own."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("count", type=int)
+    parser.add_argument("--first", type=int, default=0)
+    wanted = parser.parse_args(argv)
+    # What the children would import each by itself. No kernel may run here: not every library of
+    # threads survives a fork.
+    import matplotlib.figure  # noqa: F401
+
+    import fastcnn.commands.plot
+    import fastcnn.commands.train
+    import fastcnn.plots  # noqa: F401
+
+    for number in range(wanted.first, wanted.first + wanted.count):
+        with tempfile.TemporaryDirectory() as root:
+            sequence(number, Path(root))
+        print(f"sequence {number} done", flush=True)
+
+
+def test_nothing_finished_is_ever_lost():
+    command = [sys.executable, "-m", "tests.commands.test_sequences", "6"]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert done.stdout.count("done") == 6
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,189 @@
+"""The folder of a run: who may work in it, and what is never lost in it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from fastcnn import load_model
+from fastcnn.commands.train import main
+from fastcnn.config import Config, replace
+from fastcnn.files import HeldError, Hold
+from fastcnn.runs.run import Run
+from fastcnn.training.history import History
+from fastcnn.training.record import Record
+
+SMALL = ["--dataset", "digits", "--limit-train", "64", "--limit-test", "20", "--quiet"]
+LONG = "import sys; from fastcnn.files import Hold; from pathlib import Path\n"
+LONG += "hold = Hold(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+
+
+def contents(folder):
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    assert main([*SMALL, "--epochs", "2", "--out", str(folder)]) == 0
+    return contents(folder)
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    """A folder with a finished run of two epochs."""
+    for name, content in finished.items():
+        (tmp_path / name).write_bytes(content)
+    return tmp_path
+
+
+def test_a_finished_run_is_refused_and_left_alone(run, finished, capsys):
+    assert main([*SMALL, "--epochs", "1", "--out", str(run)]) == 2
+    assert "holds a finished run: choose another folder, or replace it" in capsys.readouterr().err
+    assert contents(run) == finished
+
+
+def test_what_diverges_at_once_replaces_nothing(run, finished, capsys):
+    assert main([*SMALL, "--lr", "1e30", "--out", str(run), "--replace"]) == 3
+    assert contents(run) == finished
+
+
+def test_what_is_interrupted_before_an_epoch_replaces_nothing(run, finished):
+    settings = {
+        "dataset": "digits",
+        "model": "mnist-baseline",
+        "limit_train": 64,
+        "limit_test": 20,
+        "epochs": 2,
+    }
+    other = Run(replace(Config(), {**settings, "seed": 5}), run, replace=True, quiet=True)
+    other.prepare()
+    assert other.train(lambda: True)["stopped_because"] == "interrupted"
+    assert other.is_kept
+    assert contents(run) == finished
+
+
+def test_a_replaced_run_leaves_nothing_behind(run, finished):
+    (run / "gradients.csv").write_text("of the earlier run")
+    assert main([*SMALL, "--epochs", "1", "--seed", "5", "--out", str(run), "--replace"]) == 0
+    assert sorted(contents(run)) == sorted(finished)
+    assert json.loads((run / "result.json").read_text())["seed"] == 5
+
+
+def test_other_settings_of_a_resumed_run_are_refused_before_anything_is_written(
+    run, finished, capsys
+):
+    for options, told in (
+        (["--lr", "0.3"], "had lr 0.01, now 0.3; give the same, or allow what may change: --allow"),
+        (["--batch-size", "8", "--lr", "0.3"], "batch_size 32, now 8, lr 0.01, now 0.3"),
+        (["--validation", "0.2"], "validation 0.0, now 0.2; validation cannot change"),
+        (["--monitor", "val_accuracy"], "monitor 'val_loss', now 'val_accuracy'"),
+        (["--limit-train", "60"], "limit_train 64, now 60"),
+        (["--seed", "1"], "seed 42, now 1"),
+        (["--normalization", "scale256"], "now 'scale256'; normalization cannot change"),
+        (["--epochs", "1"], "epochs 2, now 1"),
+        (["--allow", "seed", "--seed", "1"], "seed cannot be changed within a run"),
+    ):
+        argv = ["--resume", "--quiet", "--out", str(run), "--epochs", "3", *options]
+        assert main(argv) == 2, options
+        error = capsys.readouterr().err
+        assert told in error and len(error.splitlines()) == 1
+        assert contents(run) == finished
+
+
+def test_what_is_allowed_stands_in_the_result(run):
+    argv = ["--resume", "--out", str(run), "--epochs", "3", "--lr", "0.3", "--threads", "1"]
+    assert main([*argv, "--allow", "lr", "--quiet"]) == 0
+    changes = json.loads((run / "result.json").read_text())["changes"]
+    assert {"epoch": 3, "setting": "lr", "before": 0.01, "after": 0.3} in changes
+    assert main(["--resume", "--out", str(run), "--epochs", "4", "--quiet"]) == 0
+    history = History.from_csv((run / "history.csv").read_text())
+    assert history["lr"] == [0.01, 0.01, 0.3, 0.3]
+
+
+def test_folders_without_a_name_are_numbered_and_the_newest_is_resumed(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(3):
+        assert main([*SMALL, "--epochs", "1"]) == 0
+    names = sorted(folder.name for folder in (tmp_path / "runs").iterdir())
+    assert names == [f"mnist-baseline-digits{end}" for end in ("", "-2", "-3")]
+    assert main(["--resume", "--epochs", "2"]) == 0
+    assert "results in runs/mnist-baseline-digits-3" in capsys.readouterr().out
+    assert main(["--resume", "--model", "lab-cnn"]) == 2
+    assert "there is no run to resume in runs" in capsys.readouterr().err
+
+
+def test_a_folder_belongs_to_one_process(tmp_path, capsys):
+    with subprocess.Popen(
+        [sys.executable, "-c", LONG, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        assert main([*SMALL, "--epochs", "1", "--out", str(tmp_path)]) == 2
+        assert "another process is at work in" in capsys.readouterr().err
+        other.send_signal(signal.SIGKILL)
+    assert main([*SMALL, "--epochs", "1", "--out", str(tmp_path)]) == 0
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_a_hold_is_exclusive_and_clears_what_a_killed_one_left(tmp_path):
+    for name in (".last.npz.12.tmp", ".last.npz.x.tmp", ".other.12.tmp"):
+        (tmp_path / name).write_text("half")
+    with Hold(tmp_path, ("last.npz",)):
+        assert sorted(contents(tmp_path)) == [".last.npz.x.tmp", ".lock", ".other.12.tmp"]
+        with pytest.raises(HeldError, match=re.escape(str(tmp_path))):
+            Hold(tmp_path)
+    Hold(tmp_path).release()
+
+
+@pytest.mark.parametrize("limit", [500, 100_000])
+def test_a_full_disk_is_told_with_what_is_kept(tmp_path, limit):
+    code = (
+        "import resource, sys; from fastcnn.train import main\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, *SMALL, "--epochs", "1", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "last.npz cannot be written: File too large; no epoch is saved" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not any(name.endswith(".tmp") for name in contents(tmp_path))
+
+
+def test_a_run_ends_with_its_result_where_no_picture_can_be_drawn(tmp_path, monkeypatch, capsys):
+    import fastcnn.plots
+
+    def broken(*_):
+        raise ImportError("no module named fonts")
+
+    monkeypatch.setattr(fastcnn.plots, "curves", broken)
+    assert main([*SMALL[:-1], "--epochs", "1", "--out", str(tmp_path)]) == 0
+    assert "note: the pictures could not be drawn: no module named f" in capsys.readouterr().out
+    assert (tmp_path / "result.json").is_file()
+    load_model(tmp_path / "best.npz")
+
+
+def test_an_inherited_backend_that_is_not_there_does_not_matter(tmp_path):
+    environment = {**os.environ, "MPLBACKEND": "module://nothing", "MPLCONFIGDIR": "/proc/none"}
+    command = [sys.executable, "-m", "fastcnn.train", *SMALL, "--epochs", "1"]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert {"curves.png", "predictions.png", "result.json"} <= set(contents(tmp_path))
+
+
+def test_the_record_of_a_run_is_read_back(run):
+    from fastcnn.training.checkpoint import SavedTraining
+
+    record = Record(SavedTraining(run / "last.npz").state)
+    assert record.history.epochs == 2 and record.about["model"] == "mnist-baseline"
+    assert time.time() - (run / "last.npz").stat().st_mtime < 3600
