@@ -68,6 +68,8 @@ def run(dice: random.Random, name: str, argv: list[str], said: Path) -> tuple[in
                 reading, writing = os.pipe()
                 os.close(reading)
                 os.dup2(writing, 1)
+            # Those of the parent know its files.
+            sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))
             code = entry.run(name, argv)
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else 98
