@@ -69,7 +69,7 @@ def run(dice: random.Random, name: str, argv: list[str], said: Path) -> tuple[in
                 os.close(reading)
                 os.dup2(writing, 1)
             # Those of the parent know its files.
-            sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))
+            sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
             code = entry.run(name, argv)
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else 98
