@@ -108,37 +108,33 @@ def fit(
     method.clipping.check_arrays(tuple(model.parameters.slices))
     if passes.seed is None:
         passes = dataclasses.replace(passes, seed=model.seed)
-    x, y = pair(model, "training", x, y, thorough=True, training=True)
-    if measuring.test is not None:
-        test = pair(model, "test", *measuring.test, thorough=True)
-        measuring = dataclasses.replace(measuring, test=test)
-    rows, validation = _divided(x, y, measuring.validation, model, passes.seed or 0)
-    if passes.drop_last and len(rows) < passes.batch_size:
-        raise ValueError(
-            f"drop_last leaves nothing of {len(rows)} images in batches of {passes.batch_size}: "
-            f"give a smaller batch_size"
+    with model.training_turn():  # another thread's training is not to be disturbed
+        x, y = pair(model, "training", x, y, thorough=True, training=True)
+        if measuring.test is not None:
+            test = pair(model, "test", *measuring.test, thorough=True)
+            measuring = dataclasses.replace(measuring, test=test)
+        rows, validation = _divided(x, y, measuring.validation, model, passes.seed or 0)
+        if passes.drop_last and len(rows) < passes.batch_size:
+            raise ValueError(
+                f"drop_last leaves nothing of {len(rows)} images in batches of "
+                f"{passes.batch_size}: give a smaller batch_size"
+            )
+        loop = TrainingLoop(
+            model=model,
+            x=x,
+            y=y,
+            rows=rows,
+            method=method,
+            passes=passes,
+            validation=validation,
+            measuring=measuring,
+            stopping=stopping,
+            watching=watching,
+            keeping=keeping,
         )
-    loop = TrainingLoop(
-        model=model,
-        x=x,
-        y=y,
-        rows=rows,
-        method=method,
-        passes=passes,
-        validation=validation,
-        measuring=measuring,
-        stopping=stopping,
-        watching=watching,
-        keeping=keeping,
-    )
-    with (
-        model.training_turn(),
-        blas.one_thread(),
-        contextlib.closing(watching.progress),
-        _compilation(loop, x, y),
-    ):
-        loop.begin()
-        return loop.run()
+        with blas.one_thread(), contextlib.closing(watching.progress), _compilation(loop, x, y):
+            loop.begin()
+            return loop.run()
 
 
 def _compilation(

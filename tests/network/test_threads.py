@@ -285,6 +285,18 @@ def test_a_failed_forward_leaves_nothing_for_backward() -> None:
         model.backward(y)
 
 
+def test_a_refused_training_changes_nothing() -> None:
+    """What the model learns from and what its classes are called belong to whoever trains."""
+    model = Sequential(Flatten(), Dense(8, 2))
+    x, y = np.random.default_rng(0).random((6, 2, 2, 2), np.float32), ["cat", "dog"] * 3
+    before = model.learned_from, model.class_names
+    with model.training_turn():
+        assert refused(in_thread(lambda: model.train(x, y, epochs=1)))
+    assert (model.learned_from, model.class_names) == before
+    model.train(x, y, epochs=1)
+    assert (model.learned_from, model.class_names) == ("floats", ("cat", "dog"))
+
+
 def test_threads_that_all_want_to_train_never_mix() -> None:
     """Whoever comes through has trained alone."""
     model, sentences = build(), list[str]()
