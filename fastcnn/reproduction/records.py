@@ -19,11 +19,13 @@ import numpy as np
 
 from .. import __version__, models, training
 from ..config import MACHINE, Config, replace, to_dict, toml_value
+from ..config.recipe import make_model, make_normalization
 from ..datasets import Dataset
 from ..files import write_text
 from ..plots.confusion import confusion_matrix
 from ..runs.folder import read_file
 from ..runs.saved import Saved
+from ..sequential import Sequential
 from ..training.history import History
 
 _COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy", "lr")
@@ -96,7 +98,8 @@ def _parsed(text: str) -> dict[str, Record]:
 
 def measured(run: Saved, data: Dataset) -> Record:
     """The record of a finished run on these images."""
-    result, model, config = run.result, run.model, run.config
+    result, config = run.result, run.config
+    model = run.model if result["epochs_run"] else _untrained(config, data)
     x, y, share = data.x_train, data.y_train, config.data.validation
     if share:
         rows = training.split(len(x), share, config.training.seed)[0]
@@ -120,6 +123,13 @@ def measured(run: Saved, data: Dataset) -> Record:
         {name: _moments(array) for name, array in model.copy_arrays().items()},
     )
     return _parsed(json.dumps(dataclasses.asdict(record)))[record.key]  # as it will be read
+
+
+def _untrained(config: Config, data: Dataset) -> Sequential:
+    """The network that a run began with, which keeps none of its own if no epoch was finished."""
+    model = make_model(config, data.x_train.shape[1:], len(data.class_names))
+    model.normalization = make_normalization(config, data.x_train, config.data.validation)
+    return model
 
 
 def fingerprint(config: Config) -> str:

@@ -401,7 +401,7 @@ def test_normal_initialisation_draws_biases_too(make: Any) -> None:
     kernel = [5] if make is Conv2D else []
     for std in (1.0, 0.1):
         given = {} if std == 1 else {"init_std": std}
-        layer = make(20, 2000, *kernel, init="normal", **given)
+        layer = make(20, 2000, *kernel, init="normal", seed=1, **given)
         for array in layer.params.values():
             assert abs(array.std() / std - 1) < 0.05 and abs(array.mean()) < 0.1 * std
         assert layer.arguments()["init_std"] == std

@@ -314,7 +314,7 @@ def test_mistakes() -> None:
         models.build("lenet5", activation="relo")
     with pytest.raises(ValueError, match="there is no preset 'best'; known are author, tuned"):
         models.preset("lenet5", "best")
-    with pytest.raises(ValueError, match="the 5x5 window does not fit into the input of shape"):
+    with pytest.raises(ValueError, match="8 x 8 are too small for it; it takes 12 x 12 and"):
         models.build("lenet5", input_shape=(1, 8, 8))
     with pytest.raises(ValueError, match="lenet5: input_shape must be"):
         models.build("lenet5", input_shape=(28, 28))

@@ -103,8 +103,8 @@ def test_nan_in_the_data_is_not_blamed_on_the_learning_rate():
 
 
 def test_choice_of_another_model():
-    with pytest.raises(ValueError, match=r"has no choice of 'dropout'; those that have are mnist-"):
-        models.build("lab-cnn", dropout=0.5)
+    with pytest.raises(ValueError, match=r"no choice of 'growth'; those that have are densenet"):
+        models.build("lab-cnn", growth=12)
 
 
 def test_saving_into_no_folder(tmp_path):
