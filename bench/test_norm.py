@@ -44,7 +44,8 @@ KINDS: dict[str, Callable[[int], Layer]] = {
 
 def step_of(layer: Layer, x: np.ndarray, dy: np.ndarray) -> Callable[[], None]:
     """Forward and backward in memory that is used again, as in a model."""
-    layer.workspace = layer.scratch = Workspace()
+    layer.workspace = Workspace()
+    layer.place = layer.place._replace(scratch=layer.workspace)
 
     def step() -> None:
         layer.forward(x, training=True)
