@@ -19,6 +19,9 @@ from .parameters import FlatParameters
 from .row import Row
 
 DATA_FORMATS = ("channels_first", "channels_last")
+EVALUATED_AT_ONCE = 256
+"""Samples in a batch of `Network.evaluate` and its kin, unless told otherwise."""
+
 _NO_AFFINE = np.empty((0, 6), np.float32)
 
 
@@ -330,7 +333,9 @@ class Network:
             rows = slice(start, min(start + batch_size, len(x)))
             yield rows, self._predict(x[rows], logits=True)
 
-    def evaluate(self, x: np.ndarray, y: np.ndarray, batch_size: int = 256) -> tuple[float, float]:
+    def evaluate(
+        self, x: np.ndarray, y: np.ndarray, batch_size: int = EVALUATED_AT_ONCE
+    ) -> tuple[float, float]:
         """(loss, accuracy): mean cross-entropy in nats, and the share of right classes, 0 to 1.
 
         The cross-entropy is that of the labels as they are, not smoothed.
@@ -347,17 +352,17 @@ class Network:
             correct += loss.correct
         return total / len(x), correct / len(x)
 
-    def predict(self, x: np.ndarray, batch_size: int = 256) -> np.ndarray:
+    def predict(self, x: np.ndarray, batch_size: int = EVALUATED_AT_ONCE) -> np.ndarray:
         """The most probable class of each sample, int64 (N,)."""
         batches = self._logits(intake.samples(self, "predict", x), batch_size)
         return np.concatenate([logits.argmax(axis=1) for _, logits in batches])
 
-    def predict_logits(self, x: np.ndarray, batch_size: int = 256) -> np.ndarray:
+    def predict_logits(self, x: np.ndarray, batch_size: int = EVALUATED_AT_ONCE) -> np.ndarray:
         """What the network gives for each sample before its softmax, (N, classes)."""
         batches = self._logits(intake.samples(self, "predict_logits", x), batch_size)
         return np.concatenate([logits.copy() for _, logits in batches])
 
-    def predict_proba(self, x: np.ndarray, batch_size: int = 256) -> np.ndarray:
+    def predict_proba(self, x: np.ndarray, batch_size: int = EVALUATED_AT_ONCE) -> np.ndarray:
         """The probability of each class for each sample, (N, classes)."""
         parts = []
         x = intake.samples(self, "predict_proba", x)

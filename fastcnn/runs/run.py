@@ -40,6 +40,7 @@ from ..config.recipe import (
     resolved,
 )
 from ..files import place
+from ..network.network import EVALUATED_AT_ONCE
 from ..sequential import Sequential
 from ..terminal import say
 from ..training import TrainingDiverged
@@ -53,8 +54,6 @@ from .going_on import check_same, noted
 
 RUNS = Path("runs")
 """Where runs are kept whose folder nobody has named."""
-
-_MEASURED = 256  # images that Sequential.evaluate takes at a time
 
 
 class Run:
@@ -248,7 +247,7 @@ class Run:
         batch_size = config.training.batch_size if compiles else 1
         rows = batch_size + self._images_trained() % batch_size
         x, y = self.data.x_train[:rows], self.data.y_train[:rows]
-        measured = _MEASURED + len(self.data.x_test) % _MEASURED if compiles else 1
+        measured = EVALUATED_AT_ONCE + len(self.data.x_test) % EVALUATED_AT_ONCE if compiles else 1
         test = self.data.x_test[:measured], self.data.y_test[:measured]
         with contextlib.suppress(TrainingDiverged):  # of interest only in the run itself
             training.fit(

@@ -21,7 +21,7 @@ from ..datasets import Dataset
 from ..files import place
 from ..sequential import Sequential, load_model
 from ..training.history import History, Table
-from .folder import read_file, read_json
+from .folder import MODEL, read_file, read_json
 
 
 class Saved:
@@ -62,7 +62,7 @@ class Saved:
     @functools.cached_property
     def model(self) -> Sequential:
         """The network: of a run, that of its best epoch."""
-        return load_model(self._file("best.npz", "the model") if self.is_run else self.path)
+        return load_model(self._file(MODEL, "the model") if self.is_run else self.path)
 
     @functools.cached_property
     def config(self) -> Config:
@@ -134,7 +134,7 @@ class Saved:
             data = data.limit(config.data.limit_train, config.data.limit_test)
         else:
             data = self._other(config, str(name))
-        if self.is_run and not (self.path / "best.npz").is_file():
+        if self.is_run and not (self.path / MODEL).is_file():
             return data  # a run without an epoch has no model to fit
         shape = data.x_test.shape[1:]
         if self.model.data_format == "channels_last":

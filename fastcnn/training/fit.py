@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .. import backends
 from ..network.intake import pair
-from ..network.network import Network
+from ..network.network import EVALUATED_AT_ONCE, Network
 from ..random import generator
 from . import blas, compilation
 from .history import History
@@ -24,8 +24,6 @@ from .loop import TrainingDiverged, TrainingLoop
 from .settings import Arrays, Keeping, Measuring, Method, Passes, Stopping, Watching
 
 __all__ = ["TrainingDiverged", "fit", "split"]
-
-_MEASURED = 256  # images that `Network.evaluate` takes at a time
 
 
 def split(count: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -146,7 +144,9 @@ def _compilation(
     count, size = len(loop.rows), loop.passes.batch_size
     steps = min(count, size + count % size)  # a whole batch and a last one
     measured = [each for each in (loop.validation, loop.measuring.test) if each]
-    tests = [min(len(part), _MEASURED + len(part) % _MEASURED) for part, _ in measured]
+    tests = [
+        min(len(part), EVALUATED_AT_ONCE + len(part) % EVALUATED_AT_ONCE) for part, _ in measured
+    ]
 
     def arguments() -> tuple[Any, ...]:
         passes = dataclasses.replace(loop.passes, epochs=1)
