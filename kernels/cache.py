@@ -51,8 +51,8 @@ def _checksum(origin: bytes, content: Any) -> bytes:
 _CHECKSUM_BYTES = len(_digest())
 
 
-def _places() -> Iterator[Path]:
-    """Where compiled code may be kept, the best place first."""
+def _homes() -> Iterator[Path]:
+    """Where compiled code may be kept, the best first."""
     if numba.config.CACHE_DIR:  # type: ignore
         yield Path(numba.config.CACHE_DIR).absolute()  # type: ignore
     users = Path(AppDirs("fastcnn", appauthor=False).user_cache_dir, "kernels")
@@ -71,7 +71,7 @@ def _can_be_written(folder: Path) -> bool:
     return True
 
 
-def _temporary_place() -> Path | None:
+def _temporary_home() -> Path | None:
     """A folder that lives as long as this process, if there can be one."""
     try:
         folder, process = Path(tempfile.mkdtemp(prefix=_PREFIX)), os.getpid()
@@ -110,13 +110,13 @@ class Store:
         self.writable: Path | None = None
         self.lasts = False
         self._is_tidy = False
-        for place in _places() if version else ():
-            folder = place / f"{_PREFIX}{version}"
+        for home in _homes() if version else ():
+            folder = home / f"{_PREFIX}{version}"
             self.readable.append(folder)
             if _can_be_written(folder):
                 self.writable, self.lasts = folder, True
                 return
-        temporary = _temporary_place() if version else None
+        temporary = _temporary_home() if version else None
         if temporary is not None:
             self.writable = temporary / f"{_PREFIX}{version}"
             self.readable.append(self.writable)

@@ -1,4 +1,4 @@
-"""Random numbers by their place: the same ones whichever thread asks, in whatever order."""
+"""Random numbers by counter and key: the same ones whichever thread asks, in whatever order."""
 
 import numpy as np
 
@@ -21,6 +21,6 @@ def _mix(h):
 
 
 @jit.serial
-def random_bits(place, low, high):
-    """32 random bits for a place (of which 32 bits count) and a key."""
-    return _mix(np.uint32(_mix(np.uint32(np.uint32(place) + low)) ^ high))
+def random_bits(counter, low, high):
+    """32 random bits for a counter (of which 32 bits count) and a key."""
+    return _mix(np.uint32(_mix(np.uint32(np.uint32(counter) + low)) ^ high))

@@ -99,26 +99,26 @@ def _copy(images, source, shape, placement, scale, offset, out, target):
             for k in range(width * channels):
                 out[line + k] = offset[k % channels]
         if inside:
-            place = source + source_row * width + first
+            begin = source + source_row * width + first
             result = out[line + start * channels : line + stop * channels]
-            _copy_pixels(images, place, height * width, mirrored, scale, offset, result)
+            _copy_pixels(images, begin, height * width, mirrored, scale, offset, result)
 
 
 @jit.serial
-def _copy_pixels(images, place, plane, mirrored, scale, offset, result):
+def _copy_pixels(images, begin, plane, mirrored, scale, offset, result):
     """A stretch of one row, with special loops for grey and for red, green and blue."""
     channels = scale.size
     count = result.size // channels
     if channels == 1 and not mirrored:
         factor, shift = splat(result, scale[0]), splat(result, offset[0])
         for k in range(0, count, lanes(result)):
-            v = load_index(images, place + k, count - k, factor)
+            v = load_index(images, begin + k, count - k, factor)
             store_part(result, k, fma(v, factor, shift), count - k)
     elif channels == 3:
         # The constant 3 lets the compiler interleave whole vectors: 0.1 ns a number, not 1.4.
-        red = images[place : place + count]
-        green = images[place + plane : place + plane + count]
-        blue = images[place + 2 * plane : place + 2 * plane + count]
+        red = images[begin : begin + count]
+        green = images[begin + plane : begin + plane + count]
+        blue = images[begin + 2 * plane : begin + 2 * plane + count]
         r, g, b = scale
         r0, g0, b0 = offset
         for k in range(count):
@@ -129,8 +129,8 @@ def _copy_pixels(images, place, plane, mirrored, scale, offset, result):
     else:
         for channel in range(channels):
             factor, shift = scale[channel], offset[channel]
-            begin = place + channel * plane
-            pixels = images[begin : begin + count]
+            start = begin + channel * plane
+            pixels = images[start : start + count]
             for k in range(count):
                 i = count - 1 - k if mirrored else k
                 result[k * channels + channel] = pixels[i] * factor + shift
@@ -141,7 +141,7 @@ def _copy_pixels(images, place, plane, mirrored, scale, offset, result):
 
 @jit.serial
 def _neighbours(position, size):
-    """Places before and after a position on an axis, and their weights: 0 outside the image."""
+    """Pixels before and after a position on an axis, and their weights: 0 outside the image."""
     # Beyond one pixel outside all is 0; so far, every position fits a whole number.
     position = min(max(position, -1.0), float(size))
     before = math.floor(position)
@@ -167,8 +167,8 @@ def _interpolate(images, source, shape, placement, scale, offset, out, target):
                 value = upper * (
                     near * plane[top * width + left] + far * plane[top * width + right]
                 ) + lower * (near * plane[down * width + left] + far * plane[down * width + right])
-                place = target + (row * width + column) * channels + channel
-                out[place] = value * scale[channel] + offset[channel]
+                pixel = target + (row * width + column) * channels + channel
+                out[pixel] = value * scale[channel] + offset[channel]
 
 
 # --- mean and standard deviation of a dataset ---------------------------------------------------

@@ -1,7 +1,7 @@
 """Channels beside channels: what `Concatenate` needs.
 
-Arrays are C-contiguous with the channels last, float32 or float64, all of one dtype; the places
-before the channels (N, or N, H, W) are the same for all. `wide` holds the channels of `first` and
+Arrays are C-contiguous with the channels last, float32 or float64, all of one dtype; the pixels
+before the channels (N, or N, H, W) are the same for all. `joined` holds the channels of `first` and
 then those of `last`.
 """
 
@@ -16,51 +16,51 @@ from kernels.simd import lanes, load_part, store_part
 _JOIN, _TAKE_LAST, _ADD_FIRST = range(3)
 
 
-def join_channels(first: np.ndarray, last: np.ndarray, wide: np.ndarray) -> None:
-    """wide = the channels of first, then those of last."""
-    _run(_JOIN, wide, first, last, wide)
+def join_channels(first: np.ndarray, last: np.ndarray, joined: np.ndarray) -> None:
+    """joined = the channels of first, then those of last."""
+    _run(_JOIN, joined, first, last, joined)
 
 
-def take_last_channels(wide: np.ndarray, last: np.ndarray) -> None:
-    """last = as many of wide's channels, from its end."""
-    _run(_TAKE_LAST, wide, wide, last, last)
+def take_last_channels(joined: np.ndarray, last: np.ndarray) -> None:
+    """last = as many of joined's channels, from its end."""
+    _run(_TAKE_LAST, joined, joined, last, last)
 
 
-def add_first_channels(wide: np.ndarray, first: np.ndarray, y: np.ndarray) -> None:
-    """y = first + as many of wide's channels, from its beginning; y may be first."""
-    _run(_ADD_FIRST, wide, first, first, y)
+def add_first_channels(joined: np.ndarray, first: np.ndarray, y: np.ndarray) -> None:
+    """y = first + as many of joined's channels, from its beginning; y may be first."""
+    _run(_ADD_FIRST, joined, first, first, y)
 
 
-def _run(kind: int, wide: np.ndarray, a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
-    channels = wide.shape[-1], a.shape[-1], b.shape[-1]
-    places = wide.size // channels[0]
-    arrays = wide.reshape(-1), a.reshape(-1), b.reshape(-1), y.reshape(-1)
-    if is_small(wide.size):
-        _share(kind, *arrays, *channels, 0, places)
+def _run(kind: int, joined: np.ndarray, a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
+    channels = joined.shape[-1], a.shape[-1], b.shape[-1]
+    pixels = joined.size // channels[0]
+    arrays = joined.reshape(-1), a.reshape(-1), b.reshape(-1), y.reshape(-1)
+    if is_small(joined.size):
+        _share(kind, *arrays, *channels, 0, pixels)
     else:
-        _all(kind, *arrays, *channels, places)
+        _all(kind, *arrays, *channels, pixels)
 
 
 @jit.parallel
-def _all(kind, wide, a, b, y, wide_channels, a_channels, b_channels, places):
-    for chunk in prange(CHUNKS):  # owns the channels of a stretch of places in y
-        first, last = places * chunk // CHUNKS, places * (chunk + 1) // CHUNKS
-        _share(kind, wide, a, b, y, wide_channels, a_channels, b_channels, first, last)
+def _all(kind, joined, a, b, y, joined_channels, a_channels, b_channels, pixels):
+    for chunk in prange(CHUNKS):  # owns the channels of a stretch of pixels in y
+        first, last = pixels * chunk // CHUNKS, pixels * (chunk + 1) // CHUNKS
+        _share(kind, joined, a, b, y, joined_channels, a_channels, b_channels, first, last)
 
 
 @jit.serial
-def _share(kind, wide, a, b, y, wide_channels, a_channels, b_channels, first, last):
-    for place in range(first, last):
-        w0, a0, b0 = place * wide_channels, place * a_channels, place * b_channels
+def _share(kind, joined, a, b, y, joined_channels, a_channels, b_channels, first, last):
+    for pixel in range(first, last):
+        j0, a0, b0 = pixel * joined_channels, pixel * a_channels, pixel * b_channels
         if kind == _JOIN:
-            _copy(a, a0, wide, w0, a_channels)
-            _copy(b, b0, wide, w0 + a_channels, b_channels)
+            _copy(a, a0, joined, j0, a_channels)
+            _copy(b, b0, joined, j0 + a_channels, b_channels)
         elif kind == _TAKE_LAST:
-            _copy(wide, w0 + wide_channels - b_channels, y, b0, b_channels)
+            _copy(joined, j0 + joined_channels - b_channels, y, b0, b_channels)
         else:
             for i in range(0, a_channels, lanes(y)):
                 left = a_channels - i
-                v = load_part(wide, w0 + i, left) + load_part(a, a0 + i, left)
+                v = load_part(joined, j0 + i, left) + load_part(a, a0 + i, left)
                 store_part(y, a0 + i, v, left)
 
 

@@ -162,14 +162,14 @@ def _normal(x):
 
 
 @jit.serial
-def _add_noise(image, first_place, noise, low, high, scratch):
+def _add_noise(image, first_counter, noise, low, high, scratch):
     step, least = image.dtype.type(2.0**-23), image.dtype.type(2.0**-24 - 1)
     deviation = splat(image, noise)
     for start in range(0, image.size, _BLOCK):
         block = image[start : start + _BLOCK]
         uniform = scratch[: block.size]
         for k in range(uniform.size):  # a loop over whole numbers: see `activation.dropout`
-            bits = random_bits(first_place + start + k, low, high)
+            bits = random_bits(first_counter + start + k, low, high)
             uniform[k] = np.float32(bits >> np.uint32(8)) * step + least
         for k in range(0, block.size, lanes(block)):
             left = block.size - k

@@ -214,7 +214,7 @@ def test_damaged_files_are_compiled_and_written_again(folder):
 
 
 def test_no_damage_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "_places", lambda: [tmp_path])
+    monkeypatch.setattr(cache, "_homes", lambda: [tmp_path])
     store, chance = cache.Store("1"), random.Random(0)
     content = chance.randbytes(1000)
     store.write("kernel", b"origin", content)
@@ -239,7 +239,7 @@ def places(tmp_path, monkeypatch):
     """Two places, of which the first can only be read."""
     found = [tmp_path / "filled", tmp_path / "mine"]
     can_be_written = cache._can_be_written
-    monkeypatch.setattr(cache, "_places", lambda: iter(found))
+    monkeypatch.setattr(cache, "_homes", lambda: iter(found))
     cache.Store("1").write("old", b"", b"old code")
     monkeypatch.setattr(
         cache,
@@ -268,7 +268,7 @@ def test_damage_in_a_folder_that_is_read_only(places):
 
 
 def test_folders_of_other_versions_go_the_oldest_first(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "_places", lambda: [tmp_path])
+    monkeypatch.setattr(cache, "_homes", lambda: [tmp_path])
     for version in range(12):
         store = cache.Store(str(version))
         os.utime(store.writable, (version, version))
@@ -285,7 +285,7 @@ def test_folders_of_other_versions_go_the_oldest_first(tmp_path, monkeypatch):
 
 
 def test_disk_that_is_full(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "_places", lambda: [tmp_path])
+    monkeypatch.setattr(cache, "_homes", lambda: [tmp_path])
     store = cache.Store("1")
 
     def full(path, content):
@@ -298,7 +298,7 @@ def test_disk_that_is_full(tmp_path, monkeypatch):
 
 
 def test_folder_that_has_gone(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "_places", lambda: [tmp_path])
+    monkeypatch.setattr(cache, "_homes", lambda: [tmp_path])
     store = cache.Store("1")
     shutil.rmtree(store.writable)
     store.write("kernel", b"", b"code")
