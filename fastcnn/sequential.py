@@ -136,7 +136,7 @@ class Sequential(Network):
             Leave out the last batch of an epoch where it is smaller than ``batch_size``: BatchNorm
             learns little from one of 1 or 2 rows.
         seed : int, optional
-            Key of shuffling, splitting and augmentation; default: the model's.
+            Key of shuffling, splitting, augmentation and dropout; default: the model's.
         progress : bool or Progress, optional
             True: a table with a row per epoch is printed; False: nothing. Default: it is printed in
             a terminal and in a notebook. A `Progress` is told what happens instead.

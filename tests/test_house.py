@@ -31,7 +31,7 @@ FLOORS = (
     ("fastcnn.reproduction",),
     ("fastcnn.searching", "fastcnn.gallery", "fastcnn.comparing"),
     ("fastcnn.runs",),
-    ("fastcnn.config",),
+    ("fastcnn.config", "fastcnn.estimator"),
     ("fastcnn.models", "fastcnn.plain"),
     ("fastcnn.sequential",),
     ("fastcnn.training",),

@@ -179,12 +179,13 @@ class Network:
 
     # --- forward and backward -------------------------------------------------------------------
 
-    def set_clock(self, epoch: int, step: int) -> None:
-        """Say where training is, which keys dropout in the next forward pass.
+    def set_clock(self, epoch: int, step: int, seed: int | None = None) -> None:
+        """Say where training is, which keys dropout in the next forward pass; seed: the model's.
 
         Without it, each training pass counts as the next step of epoch 0.
         """
         self._clock.epoch, self._clock.step = epoch, step
+        self._clock.seed = self.seed if seed is None else seed
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """The output of the last layer, a new array.

@@ -290,7 +290,7 @@ class TrainingLoop:
 
     def _load(self, indices: NDArray[np.int64], epoch: int, step: int) -> NDArray[Any]:
         """One batch, for the training pass that comes next."""
-        self.model.set_clock(epoch, step)
+        self.model.set_clock(epoch, step, self._seed)
         return self._batches.load(indices, epoch, step)
 
     def _measured(self, rows: NDArray[np.int64], epoch: int) -> Iterator[NDArray[Any]]:

@@ -1,0 +1,260 @@
+"""The estimators do what scikit-learn expects of its own."""
+
+import functools
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import load_digits, load_iris
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from fastcnn import Sequential, load_model
+from fastcnn.estimator import CNNClassifier
+from fastcnn.layers import Conv2D, Dense, Dropout, Flatten, ReLU
+from fastcnn.optim import SGD
+
+IRIS, KINDS = load_iris(return_X_y=True)
+SCALED = StandardScaler().fit_transform(IRIS)
+NAMES = np.array(["setosa", "versicolor", "virginica"])[KINDS]
+ROWS, DIGITS = load_digits(return_X_y=True)  # 64 numbers from 0 to 16
+IMAGES = (ROWS.reshape(-1, 1, 8, 8) * 15.9).astype(np.uint8)
+
+
+@parametrize_with_checks([CNNClassifier()])
+def test_what_scikit_learn_asks_of_every_estimator(estimator, check):
+    check(estimator)
+
+
+def quick(**arguments) -> CNNClassifier:
+    return CNNClassifier(**{"epochs": 3, "lr": 0.01, "random_state": 0, **arguments})
+
+
+def small(shape, outputs, seed=0) -> Sequential:
+    layers = Conv2D(shape[0], 4, 3), ReLU(), Flatten(), Dropout(0.3)
+    return Sequential(*layers, Dense(4 * (shape[1] - 2) * (shape[2] - 2), outputs), seed=seed)
+
+
+# --- what it learns -------------------------------------------------------------------------------
+
+
+def test_names_are_learned_and_given_back():
+    found = quick(epochs=20).fit(SCALED, NAMES)
+    assert found.score(SCALED, NAMES) > 0.9
+    assert list(found.classes_) == ["setosa", "versicolor", "virginica"]
+    assert found.model_.class_names == ("setosa", "versicolor", "virginica")
+    assert (found.n_features_in_, found.n_iter_, len(found.loss_curve_)) == (4, 20, 20)
+    assert found.history_["loss"] == found.loss_curve_
+
+
+def test_rows_become_images():
+    flat = quick(input_shape=(1, 8, 8)).fit(IMAGES.reshape(-1, 64)[:500], DIGITS[:500])
+    given = quick().fit(IMAGES[:500], DIGITS[:500])
+    grey = quick().fit(IMAGES[:500, 0], DIGITS[:500])
+    assert flat.score(IMAGES.reshape(-1, 64)[500:], DIGITS[500:]) > 0.8
+    wanted = given.predict_proba(IMAGES[500:])
+    assert (flat.predict_proba(IMAGES.reshape(-1, 64)[500:]) == wanted).all()
+    assert (grey.predict_proba(IMAGES[500:, 0]) == wanted).all()
+    assert given.model_.learned_from == "pixels"
+
+
+@pytest.mark.parametrize(
+    "network",
+    ["lab-cnn", small, functools.partial(small, seed=3), small((1, 8, 8), 10)],
+    ids=["name", "function", "partial", "network"],
+)
+def test_any_network(network):
+    found = quick(network=network, input_shape=(1, 8, 8)).fit(ROWS[:300] / 16, DIGITS[:300])
+    assert found.score(ROWS[:300] / 16, DIGITS[:300]) > 0.5
+    assert found.predict_proba(ROWS[:7] / 16).shape == (7, 10)
+
+
+def test_a_network_is_copied_and_goes_on_from_its_weights():
+    network = small((1, 8, 8), 10)
+    before = network.copy_arrays()
+    found = quick(network=network).fit(IMAGES[:200], DIGITS[:200])
+    assert all((array == before[name]).all() for name, array in network.copy_arrays().items())
+    still = quick(network=network, optimizer="sgd", lr=0.0).fit(IMAGES[:200], DIGITS[:200])
+    assert (still.predict(IMAGES) == network.predict(IMAGES)).all()
+    assert (found.predict(IMAGES) != network.predict(IMAGES)).any()
+
+
+def test_other_options_of_train_reach_it():
+    found = quick(
+        validation=0.25, patience=1, epochs=50, lr=0.05, options={"monitor": "val_accuracy"}
+    )
+    found.fit(SCALED, KINDS)
+    assert found.history_.stopped_because == "early stopping"
+    assert found.n_iter_ < 50
+    assert len(found.history_["val_loss"]) == found.n_iter_
+    with pytest.raises(TypeError, match="did you mean 'clip_norm'"):
+        quick(options={"clipnorm": 1.0}).fit(SCALED, KINDS)
+
+
+# --- random choices -------------------------------------------------------------------------------
+
+
+def probabilities(found: CNNClassifier) -> np.ndarray:
+    return found.predict_proba(IMAGES[:50])
+
+
+def test_random_states():
+    def fitted(state):
+        return probabilities(quick(network=small, epochs=1, random_state=state).fit(IMAGES, DIGITS))
+
+    assert (fitted(5) == fitted(5)).all()
+    assert (fitted(5) != fitted(6)).any()
+    state = np.random.RandomState(5)
+    first, second = fitted(state), fitted(state)
+    assert (first == fitted(np.random.RandomState(5))).all()
+    assert (first != second).any()
+    np.random.seed(5)  # noqa: NPY002
+    assert (fitted(None) == first).all()
+
+
+def test_further_passes_choose_anew(monkeypatch):
+    """Else dropout would leave the same units out in every pass."""
+    seeds = []
+    clock = Sequential.set_clock
+    monkeypatch.setattr(
+        Sequential, "set_clock", lambda self, *keys: (seeds.append(keys), clock(self, *keys))
+    )
+    found = quick(network=small)
+    for _ in range(3):
+        found.partial_fit(IMAGES[:32], DIGITS[:32], classes=range(10))
+    assert len(set(seeds)) == len(seeds) == 3
+
+
+# --- going on -------------------------------------------------------------------------------------
+
+
+def test_partial_fit_goes_on():
+    found = quick(network=small)
+    for start in range(0, 1500, 300):
+        found.partial_fit(
+            IMAGES[start : start + 300], DIGITS[start : start + 300], classes=range(10)
+        )
+    assert found.score(IMAGES[1500:], DIGITS[1500:]) > 0.7
+    assert found.n_iter_ == len(found.loss_curve_) == 5
+    assert found._optimizer.steps == 5 * 10  # 300 rows in batches of 32
+    with pytest.raises(ValueError, match="y has 10, the classes are 0, 1, 2"):
+        found.partial_fit(IMAGES[:5], [1, 2, 3, 10, 4])
+    with pytest.raises(ValueError, match=r"the classes are 0, 1, .* not 3, 4"):
+        found.partial_fit(IMAGES[:5], DIGITS[:5], classes=[3, 4])
+    with pytest.raises(ValueError, match="the first call of partial_fit needs classes="):
+        quick().partial_fit(SCALED, KINDS)
+
+
+def test_warm_start_goes_on_and_fit_begins_anew():
+    warm = quick(warm_start=True).fit(SCALED, KINDS)
+    loss = warm.loss_curve_[-1]
+    warm.fit(SCALED, KINDS)
+    assert (warm.n_iter_, len(warm.loss_curve_)) == (6, 6)
+    assert warm.loss_curve_[3] < loss
+    with pytest.raises(ValueError, match="y has 3, the classes are 0, 1, 2"):
+        warm.fit(SCALED, KINDS + 1)
+    cold = quick().fit(SCALED, KINDS)
+    first = cold.predict_proba(SCALED)
+    assert (cold.fit(SCALED, KINDS).predict_proba(SCALED) == first).all()
+    assert cold.n_iter_ == 3
+
+
+def test_a_fit_that_fails_leaves_what_was_there():
+    found = quick().fit(SCALED, KINDS)
+    before = found.predict_proba(SCALED)
+    with pytest.raises(ArithmeticError, match="learning rate"):
+        found.set_params(lr=1e30).fit(SCALED * 1e5, KINDS)
+    assert (found.predict_proba(SCALED) == before).all()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", SGD(0.01, momentum=0.9)])
+def test_a_copy_goes_on_like_the_original(optimizer):
+    found = quick(network=small, optimizer=optimizer, lr=None).fit(IMAGES[:200], DIGITS[:200])
+    again = pickle.loads(pickle.dumps(found))
+    assert (probabilities(again) == probabilities(found)).all()
+    for each in (found, again):
+        each.partial_fit(IMAGES[:200], DIGITS[:200])
+    assert (probabilities(again) == probabilities(found)).all()
+    assert again.loss_curve_ == found.loss_curve_
+    fresh = clone(found)
+    assert not hasattr(fresh, "model_")
+    assert fresh.network is small and repr(fresh.optimizer) == repr(optimizer)
+
+
+def test_the_network_is_saved_like_any_other(tmp_path):
+    found = quick(network=small).fit(IMAGES[:200], np.array(list("abcdefghij"))[DIGITS[:200]])
+    found.model_.save(tmp_path / "model.npz")
+    model = load_model(tmp_path / "model.npz")
+    assert [model.class_names[k] for k in model.predict(IMAGES[:50])] == list(
+        found.predict(IMAGES[:50])
+    )
+
+
+# --- within scikit-learn --------------------------------------------------------------------------
+
+
+def test_cross_validation_in_a_pipeline():
+    pipeline = make_pipeline(StandardScaler(), quick(epochs=15))
+    assert cross_val_score(pipeline, IRIS, NAMES, cv=3).mean() > 0.85
+
+
+def test_a_search_in_two_processes():
+    search = GridSearchCV(quick(network="lab-cnn"), {"lr": [1e-6, 3e-3]}, cv=2, n_jobs=2)
+    search.fit(IMAGES[:300], DIGITS[:300])
+    assert search.best_params_ == {"lr": 3e-3}
+    best = quick(network="lab-cnn", lr=3e-3).fit(IMAGES[:300], DIGITS[:300])
+    assert (search.predict_proba(IMAGES) == best.predict_proba(IMAGES)).all()
+
+
+def test_calibration():
+    found = CalibratedClassifierCV(quick(epochs=15), cv=2).fit(SCALED, NAMES)
+    assert found.score(SCALED, NAMES) > 0.85
+    assert np.allclose(found.predict_proba(SCALED).sum(axis=1), 1)
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "x", "y", "message"),
+    [
+        ({"network": "lenet5"}, SCALED, KINDS, "lenet5 takes images, X has rows of 4 numbers"),
+        ({"network": "lenet6"}, IMAGES, DIGITS, "did you mean 'lenet5'"),
+        ({"network": 3}, IMAGES, DIGITS, "network must be a name .*, a Sequential or a function"),
+        ({"network": lambda *_: None}, IMAGES, DIGITS, "must give a Sequential, gave a NoneType"),
+        ({"network": small((1, 8, 8), 3)}, IMAGES, DIGITS, r"gives \(3,\) .* there are 10 classes"),
+        ({"input_shape": (1, 8, 9)}, IMAGES, DIGITS, r"samples of shape \(1, 8, 8\), but the"),
+        ({"input_shape": (1, 8, 9)}, ROWS, DIGITS, r"samples of shape \(64,\), but the"),
+        ({"optimizer": SGD(0.1)}, SCALED, KINDS, "lr can be given where the optimizer"),
+        ({"epochs": 0}, SCALED, KINDS, "epochs must be a whole number above 0"),
+        ({}, SCALED[:50], KINDS[:50], "y has one class, 0, of at least two"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_said(arguments, x, y, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        quick(**arguments).fit(x, y)
+
+
+def test_images_that_lie_otherwise_are_not_taken_for_others():
+    colours = np.repeat(IMAGES, 3, axis=1)
+    found = quick(epochs=1).fit(colours, DIGITS)
+    with pytest.raises(ValueError, match="8 features, but CNNClassifier is expecting 3"):
+        found.predict(colours.transpose(0, 2, 3, 1))
+    with pytest.raises(ValueError, match=r"samples of shape \(8, 8, 3\), but the network"):
+        quick(input_shape=(3, 8, 8)).fit(colours.transpose(0, 2, 3, 1), DIGITS)
+
+
+def test_without_scikit_learn_a_sentence_says_what_to_do():
+    code = (
+        "import sys; sys.modules['sklearn'] = None\n"
+        "try: import fastcnn.estimator\nexcept ImportError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install '.[sklearn]'" in done.stdout
+    assert len(done.stdout.splitlines()) == 1
