@@ -12,6 +12,8 @@ Examples
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from . import signals  # noqa: F401  from here on a command answers Ctrl-C
+
 __version__ = "0.1.0"
 
 

@@ -3,9 +3,11 @@ be written to.
 """
 
 import contextlib
+import glob
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -17,6 +19,7 @@ except ImportError:  # Windows
     import msvcrt
 
 _LOCK = ".lock"
+_MOMENT = 2.0  # seconds
 
 
 def place(path: str | os.PathLike[str]) -> Path:
@@ -126,6 +129,8 @@ class Hold:
         Exists, and can be written to.
     names : sequence of str
         The files that only a holder writes.
+    shared : bool
+        Whether others that share it may work there too.
 
     Raises
     ------
@@ -133,33 +138,52 @@ class Hold:
         If another process, or another `Hold` of this one, has it.
     """
 
-    def __init__(self, folder: Path, names: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, names: tuple[str, ...] = (), *, shared: bool = False) -> None:
         self._path = folder / _LOCK
         self._file: int | None = None
-        while self._file is None:
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
-            if not _lock(file):
-                os.close(file)
+        # The first and the last of those that share it are alone for a moment: wait for that.
+        last = time.monotonic() + (_MOMENT if shared else 0)
+        while not self._take(folder, names, shared):
+            if time.monotonic() > last:
                 raise HeldError(
                     f"another process is at work in {folder}: wait for its end, or choose another "
                     f"folder"
                 )
+            time.sleep(0.01)
+        if not shared:
+            _unfinished.add(self._path)
+
+    def _take(self, folder: Path, names: tuple[str, ...], shared: bool) -> bool:
+        """Lock the folder; False if somebody else has."""
+        while True:
+            try:
+                file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+            except OSError as error:
+                raise PlaceError(
+                    f"{self._path} cannot be written: {error.strerror or error}"
+                ) from None
+            is_alone = _lock(file)
+            if not (is_alone or (shared and _lock(file, shared=True))):
+                os.close(file)
+                return False
             # The holder before may have removed the file between our two steps.
             if _is_at(file, self._path):
-                self._file = file
-                _unfinished.add(self._path)
-            else:
-                os.close(file)
-        for name in names:
-            for left in folder.glob(f".{name}.*.tmp"):
-                if re.fullmatch(rf"\.{re.escape(name)}\.\d+\.tmp", left.name):
-                    left.unlink(missing_ok=True)
+                break
+            os.close(file)
+        if is_alone:
+            _clear(folder, names)
+        if shared and not _lock(file, shared=True):
+            os.close(file)
+            return False
+        self._file = file
+        return True
 
     def release(self) -> None:
         """Let others have the folder."""
         if self._file is not None:
-            with contextlib.suppress(OSError):
-                self._path.unlink()
+            if _lock(self._file):  # the last of those that share it
+                with contextlib.suppress(OSError):
+                    self._path.unlink()
             _unfinished.discard(self._path)
             os.close(self._file)
             self._file = None
@@ -175,6 +199,14 @@ class Hold:
             self.release()
 
 
+def _clear(folder: Path, names: tuple[str, ...]) -> None:
+    """Remove what `complete` has left of these files in a process that was killed."""
+    for name in names:
+        for left in folder.glob(f".{glob.escape(name)}.*.tmp"):
+            if re.fullmatch(rf"\.{re.escape(name)}\.\d+\.tmp", left.name):
+                left.unlink(missing_ok=True)
+
+
 def _is_at(file: int, path: Path) -> bool:
     """Whether an open file is the one that has this name now."""
     try:
@@ -183,12 +215,12 @@ def _is_at(file: int, path: Path) -> bool:
         return False
 
 
-def _lock(file: int) -> bool:
-    """Lock an open file until it is closed; False if somebody else has."""
+def _lock(file: int, *, shared: bool = False) -> bool:
+    """Lock an open file until it is closed, or change its lock; False if somebody is in the way."""
     try:
         if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        else:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        elif not shared:
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
     except BlockingIOError:
         return False

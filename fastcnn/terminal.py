@@ -17,8 +17,12 @@ def say(line: str, stream: TextIO | None = None) -> None:
         try:
             print(line, file=stream, flush=True)
         except UnicodeEncodeError:
-            encoding = stream.encoding or "ascii"
-            plain = line.encode(encoding, "backslashreplace").decode(encoding)
-            print(plain, file=stream, flush=True)
+            print(escaped(line, stream), file=stream, flush=True)
     except (OSError, ValueError):  # ValueError: closed by somebody in this process
         pass
+
+
+def escaped(text: str, stream: TextIO) -> str:
+    """The text with escapes for what the encoding of a stream cannot write."""
+    encoding = stream.encoding or "ascii"
+    return text.encode(encoding, "backslashreplace").decode(encoding)

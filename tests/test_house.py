@@ -49,6 +49,7 @@ FLOORS = (
         "fastcnn.terminal",
     ),
     ("fastcnn.checks", "fastcnn"),  # the face of `fastcnn` imports when asked: by name only
+    ("fastcnn.signals",),
     ("kernels.compiled",),
     ("kernels.conv", "kernels.dense"),
     ("kernels.norm",),

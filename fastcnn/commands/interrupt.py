@@ -10,19 +10,39 @@ import sys
 from collections.abc import Callable, Iterator
 
 from ..files import remove_unfinished
-
-_SIGNALS = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-)
+from ..signals import exit_code, ignore, mine, say
 
 
-def exit_code(number: int) -> int:
-    """130 for Ctrl-C, 143 for SIGTERM and SIGHUP."""
-    return 128 + (signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
+class _Leave:
+    """Ends the process at once with some words; no file is left half."""
+
+    def __init__(
+        self, words: str, before: Callable[[], None] | None = None, then: str | None = None
+    ) -> None:
+        self.words = words
+        self.then = then or words
+        self._before = before
+
+    def __call__(self, number: int, _frame: object) -> None:
+        ignore()
+        with contextlib.suppress(Exception):
+            if self._before is not None:
+                self._before()
+        remove_unfinished()
+        with contextlib.suppress(Exception):  # it may have been printing
+            sys.stdout.flush()
+        say(self.words)
+        os._exit(exit_code(number))
 
 
 @contextlib.contextmanager
-def answered(words: str, before: Callable[[], None] | None = None) -> Iterator[None]:
+def answered(
+    words: str,
+    before: Callable[[], None] | None = None,
+    *,
+    then: str | None = None,
+    for_good: bool = False,
+) -> Iterator[None]:
     """Within this block a signal ends the process at once, with these words; no file is left half.
 
     Parameters
@@ -31,21 +51,12 @@ def answered(words: str, before: Callable[[], None] | None = None) -> Iterator[N
         A line for standard error.
     before : function, optional
         Called first.
+    then : str, optional
+        The words after a block inside this one, where others hold.
+    for_good : bool
+        Whether the process has nothing left to do after the block: signals are ignored then.
     """
-
-    def leave(number: int, _frame: object) -> None:
-        for each in _SIGNALS:
-            signal.signal(each, signal.SIG_IGN)
-        with contextlib.suppress(Exception):
-            if before is not None:
-                before()
-        remove_unfinished()
-        with contextlib.suppress(Exception):  # it may have been printing
-            sys.stdout.flush()
-        _say(words)
-        os._exit(exit_code(number))
-
-    with _handled(leave):
+    with _handled(_Leave(words, before, then), for_good):
         yield
 
 
@@ -65,39 +76,33 @@ class Interrupt:
     @contextlib.contextmanager
     def noted(self) -> Iterator[None]:
         """Within this block the first signal is noted instead of obeyed."""
-        with answered("interrupted at once"):
-            at_once = {number: signal.getsignal(number) for number in _SIGNALS}
+        at_once = _Leave("interrupted at once")
 
-            def note(number: int, _frame: object) -> None:
-                self.signal = number
-                for each, handler in at_once.items():
-                    signal.signal(each, handler)
-                _say("\nstopping after this batch (once more: at once)")
+        def note(number: int, _frame: object) -> None:
+            self.signal = number
+            for each in mine():
+                signal.signal(each, at_once)
+            say("\nstopping after this batch (once more: at once)")
 
-            with _handled(note):
-                yield
+        with _handled(note):
+            yield
 
 
 @contextlib.contextmanager
-def _handled(handler: Callable[[int, object], None]) -> Iterator[None]:
+def _handled(handler: Callable[[int, object], None], for_good: bool = False) -> Iterator[None]:
     """Within this block signals go to the handler; but in Python's main thread alone."""
     before = {}
     try:
-        for number in _SIGNALS:
+        for number in mine():
             current = signal.getsignal(number)
-            if number == signal.SIGINT or current != signal.SIG_IGN:  # nohup means what it says
-                signal.signal(number, handler)
-                before[number] = signal.SIG_DFL if current is None else current
+            signal.signal(number, handler)
+            before[number] = signal.SIG_DFL if current is None else current
     except ValueError:
         pass  # signals are not this thread's to answer
     try:
         yield
     finally:
         for number, old in before.items():
-            signal.signal(number, old)
-
-
-def _say(line: str) -> None:
-    """Print on standard error: `print` may be interrupted within itself, a bare write may not."""
-    with contextlib.suppress(OSError):
-        os.write(2, f"{line}\n".encode())
+            if isinstance(old, _Leave):
+                old.words = old.then
+            signal.signal(number, signal.SIG_IGN if for_good else old)

@@ -19,12 +19,13 @@ import tyro
 from .. import config as settings
 from ..config import Config, ConfigError, presets
 from ..files import place
-from ..runs.folder import PLAN, holds_run, holds_search
+from ..runs.folder import PLAN, holds_search
 from ..searching import plan as plans
 from ..searching import space
 from ..searching.plan import Plan
+from ..signals import exit_code
 from . import options
-from .interrupt import Interrupt, answered, exit_code
+from .interrupt import Interrupt, answered
 
 if TYPE_CHECKING:
     from ..searching.search import Search
@@ -155,15 +156,22 @@ def main(argv: Sequence[str]) -> int:
                 search.prepare()
     except (ValueError, OSError) as error:
         return options.refuse(error, 2)
-    again = _again(wanted, search.place.out)
     try:
-        with answered(f"interrupted; to continue: {again}"), search.refusals_in_words():
-            with interrupt.noted():
-                done = wanted.show is not None or search.run(wanted.workers, interrupt)
-            search.report()
-            has_result = any(trial.value is not None for trial in search.trials())
+        return _ended(wanted, search, interrupt)
     except (ValueError, OSError) as error:
         return options.refuse(error, 1)
+    finally:
+        search.release()
+
+
+def _ended(wanted: SearchOptions, search: "Search", interrupt: Interrupt) -> int:
+    """Run the search to its end, and tell about it; the exit code."""
+    again = _again(wanted, search.place.out)
+    with answered(f"interrupted; to continue: {again}"), search.refusals_in_words():
+        with interrupt.noted():
+            done = wanted.show is not None or search.run(wanted.workers, interrupt)
+        search.report()
+        has_result = any(trial.value is not None for trial in search.trials())
     if done and (has_result or wanted.show is not None):
         return 0
     if done:
@@ -194,8 +202,6 @@ def _search(wanted: SearchOptions, plan: Plan) -> "Search":
     model = plan.config(plan.settings(0)).model.model
     out = place(wanted.show or wanted.out or f"runs/search-{model}")
     is_begun = holds_search(out)
-    if not is_begun and holds_run(out):
-        raise ConfigError(f"{out} holds a training run: give a folder of its own as --out")
     names = [] if wanted.storage is not None else database.kept_in(out)
     if is_begun and wanted.storage is None and not names:
         raise ConfigError(

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+from ..terminal import escaped
+
 _READER_GONE = (errno.EPIPE, errno.EIO)  # `| head` has enough; a terminal was closed
 
 
@@ -15,17 +17,20 @@ class Stream:
 
     Attributes
     ----------
-    failure : OSError, optional
+    failure : OSError or ValueError, optional
         Why writing ended.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self.failure: OSError | None = None
+        self.failure: OSError | ValueError | None = None
 
     def write(self, text: str) -> int:
         """Write what can be written."""
-        self._try(self._stream.write, text)
+        try:
+            self._try(self._stream.write, text)
+        except UnicodeEncodeError:
+            self._try(self._stream.write, escaped(text, self._stream))
         return len(text)
 
     def flush(self) -> None:
@@ -37,9 +42,12 @@ class Stream:
             return
         try:
             call(*arguments)
-        except OSError as error:
+        except UnicodeEncodeError:
+            raise
+        except (OSError, ValueError) as error:  # ValueError: closed by somebody in this process
             self.failure = error
-            with contextlib.suppress(OSError):  # what waits would fail again as Python ends
+            # What waits would fail again as Python ends.
+            with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
     def __getattr__(self, name: str) -> Any:
@@ -68,13 +76,14 @@ def _able(stream: TextIO | None) -> TextIO:
     """The stream, able to write any text; one that is closed becomes one that nobody reads."""
     if stream is None:
         return open(os.devnull, "w", encoding="utf-8")
-    with contextlib.suppress(AttributeError):  # one that a program or a test has put there
+    # A program or a test has put another there, or it is closed, or text waits that nobody takes.
+    with contextlib.suppress(AttributeError, ValueError, OSError):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
     return stream
 
 
 def lost(stream: Stream) -> str | None:
     """Why what was printed is not complete, in words; None if it is, or nobody wanted more."""
-    if stream.failure is None or stream.failure.errno in _READER_GONE:
+    if not isinstance(stream.failure, OSError) or stream.failure.errno in _READER_GONE:
         return None
     return f"standard output cannot be written: {stream.failure.strerror}"

@@ -20,9 +20,10 @@ from ..files import place
 from ..runs.folder import newest
 from ..runs.going_on import settings_of
 from ..runs.run import RUNS, Run
+from ..signals import exit_code
 from ..training.fit import TrainingDiverged
 from . import options
-from .interrupt import Interrupt, exit_code
+from .interrupt import Interrupt
 
 _PROGRAM = "python -m fastcnn.train"
 _DIVERGED = 3

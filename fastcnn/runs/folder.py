@@ -112,11 +112,11 @@ class RunFolder:
         self.path = path
         if resume and not (path / CHECKPOINT).is_file():
             raise ValueError(f"there is no run to resume in {path}: it has no {CHECKPOINT}")
-        if holds_search(path):
-            raise ValueError(f"{path} is the folder of a search: give the run another one")
+        _refuse_search(path)
         make_folder(path)
         self._hold = Hold(path, _FILES)
         try:
+            _refuse_search(path)  # one may have begun before we had the folder
             left = "" if resume else _left(path)
             if left and not replace:
                 raise _TakenError(left)
@@ -222,6 +222,11 @@ def epochs_in(folder: Path) -> int:
 
 class _TakenError(ValueError):
     """A folder that holds a run."""
+
+
+def _refuse_search(path: Path) -> None:
+    if holds_search(path):
+        raise ValueError(f"{path} is the folder of a search: give the run another one")
 
 
 def _left(path: Path) -> str:

@@ -13,6 +13,9 @@ from ..files import write_text
 from .plan import Plan
 from .space import Range, show
 
+FILES = ("trials.csv", "best.toml", "bars.png", "history.png", "parallel.png", "grid.png")
+"""What is written about a search, again and again."""
+
 State = Literal["done", "pruned", "diverged", "refused", "running", "waiting"]
 
 

@@ -30,8 +30,8 @@ from tqdm import tqdm
 from kernels.cores import available_cores
 
 from ..config.recipe import load_data
-from ..files import PlaceError, make_folder, write_text
-from ..runs.folder import PLAN, holds_search
+from ..files import Hold, PlaceError, make_folder, write_text
+from ..runs.folder import PLAN, holds_run, holds_search
 from . import database, results, worker
 from .plan import Plan
 from .results import Trial
@@ -61,6 +61,7 @@ class Search:
         self.plan = plan
         self.place = place
         self._quiet = quiet
+        self._hold: Hold | None = None
 
     def refusals_in_words(self) -> AbstractContextManager[None]:
         """Within this block, what the database refuses is an OSError with a sentence."""
@@ -76,8 +77,12 @@ class Search:
         ValueError
             In one sentence.
         """
+        self._refuse_run()
         self._pin_dataset()
         make_folder(self.place.out)
+        # Other searches share the folder; no run may begin in it.
+        self._hold = Hold(self.place.out, (PLAN, *results.FILES), shared=True)
+        self._refuse_run()
         storage = database.connect(self.place.url)
         names = optuna.get_all_study_names(storage)
         if holds_search(self.place.out) and self.place.name not in names:
@@ -88,6 +93,12 @@ class Search:
         self.study = database.join(storage, self.place.name, self.plan)
         Slots(self.study, self.plan.trials).fill()
         write_text(self.place.out / PLAN, self.plan.to_toml())
+
+    def _refuse_run(self) -> None:
+        if not holds_search(self.place.out) and holds_run(self.place.out):
+            raise PlaceError(
+                f"{self.place.out} holds a training run: give a folder of its own as --out"
+            )
 
     def join(self) -> None:
         """Find the search as others have left it, to look at it.
@@ -165,6 +176,11 @@ class Search:
         results.write(self.place.out, trials, self.plan)
         if not self._quiet:
             print(f"results in {self.place.out}")
+
+    def release(self) -> None:
+        """Let others have the folder."""
+        if self._hold is not None:
+            self._hold.release()
 
     def trials(self) -> list[Trial]:
         """The trials as they are now, in order."""

@@ -108,6 +108,49 @@ def test_a_stream_that_fails_is_not_tried_again(number):
     assert streams.lost(streams.Stream(io.StringIO())) is None
 
 
+class Raw(io.RawIOBase):
+    """A file that is full, with text in front of it that waits."""
+
+    room = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text) -> int:
+        if self.room:
+            return len(text)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_stream_that_cannot_even_be_prepared(monkeypatch, tmp_path):
+    waiting = io.TextIOWrapper(io.BufferedWriter(Raw()), encoding="ascii")
+    waiting.write("this waits")
+    with open(tmp_path / "log", "w") as closed:
+        pass
+    for stream, is_lost in ((waiting, True), (closed, False)):
+        monkeypatch.setattr(sys, "stdout", stream)
+        with streams.lasting() as out:
+            print("more", flush=True)
+        assert (streams.lost(out) is not None) == is_lost
+    monkeypatch.setattr(Raw, "room", 1)  # for Python's last flush of it
+
+
+def test_a_stream_of_few_letters_takes_what_it_can(monkeypatch):
+    class Few(io.StringIO):
+        encoding = "ascii"
+
+        def write(self, text: str) -> int:
+            text.encode("ascii")
+            return super().write(text)
+
+    monkeypatch.setattr(sys, "stdout", Few())
+    with streams.lasting() as out:
+        print("a → b")
+        print("c")
+    assert out.getvalue() == "a \\u2192 b\nc\n"
+    assert streams.lost(out) is None
+
+
 # --- places -------------------------------------------------------------------------------------
 
 
@@ -253,6 +296,71 @@ reproduce.TABLES = {{"S9.1": table}}
 from fastcnn.commands import entry
 sys.exit(entry.run("reproduce", ["--out", {out!r}]))
 """
+
+
+AS_A_MODULE_IS_FOUND = """
+import os, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == os.environ["MOMENT"]:
+            os.kill(os.getpid(), int(os.environ["SIGNAL"]))
+sys.meta_path.insert(0, Finder())
+"""
+AS_PYTHON_ENDS = """
+import atexit, os, sys
+send = lambda kill=os.kill, me=os.getpid(), number=int(os.environ["SIGNAL"]): kill(me, number)
+class Last:
+    def __del__(self, send=send):
+        send()
+if os.environ["MOMENT"] == "atexit":
+    atexit.register(send)
+else:
+    sys.last = Last()
+"""
+
+
+def at_the_moment(tmp_path, code: str, moment: str, number: int, *words: str) -> tuple[int, str]:
+    """(exit code, standard error) of a command that gets a signal at that very moment."""
+    (tmp_path / "sitecustomize.py").write_text(code)
+    environment = {"PYTHONPATH": str(tmp_path), "MOMENT": moment, "SIGNAL": str(int(number))}
+    done = subprocess.run(
+        command("train", *words), text=True, capture_output=True, env={**os.environ, **environment}
+    )  # fmt: skip
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("moment", "number", "code"),
+    [
+        ("kernels", signal.SIGTERM, 143),
+        ("fastcnn.commands", signal.SIGINT, 130),
+        ("numpy", signal.SIGHUP, 143),
+    ],
+)
+def test_a_signal_while_the_command_is_imported(tmp_path, moment, number, code):
+    ended = at_the_moment(tmp_path, AS_A_MODULE_IS_FOUND, moment, number, "--list-models")
+    assert ended == (code, "interrupted before the work began\n")
+
+
+@pytest.mark.parametrize("moment", ["atexit", "the last object goes"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_after_the_work_changes_nothing(tmp_path, moment, number):
+    ended = at_the_moment(tmp_path, AS_PYTHON_ENDS, moment, number, "--model", "nonsense")
+    assert ended[0] == 2
+    assert ended[1].startswith("error: ") and ended[1].count("\n") == 1
+
+
+def test_words_that_hold_no_more_are_not_said():
+    code = (
+        "import os, signal\n"
+        "from fastcnn.commands.interrupt import Interrupt, answered\n"
+        "with answered('before', then='after'):\n"
+        "    with Interrupt().noted():\n"
+        "        pass\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "after\n")
 
 
 def test_signals_noted_and_answered_are_given_back():

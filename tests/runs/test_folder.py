@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -15,6 +16,7 @@ from fastcnn.commands.train import main
 from fastcnn.config import Config, replace
 from fastcnn.files import HeldError, Hold
 from fastcnn.runs.run import Run
+from fastcnn.search import main as search_main
 from fastcnn.training.history import History
 from fastcnn.training.record import Record
 
@@ -140,6 +142,38 @@ def test_a_hold_is_exclusive_and_clears_what_a_killed_one_left(tmp_path):
         with pytest.raises(HeldError, match=re.escape(str(tmp_path))):
             Hold(tmp_path)
     Hold(tmp_path).release()
+
+
+def test_a_folder_that_is_shared_belongs_to_those_who_share_it(tmp_path):
+    half = tmp_path / ".plan.12.tmp"
+    half.write_text("half")
+    with Hold(tmp_path, ("plan",), shared=True) as first:
+        assert not half.exists()
+        half.write_text("of one who is at work")
+        second = Hold(tmp_path, ("plan",), shared=True)
+        assert half.exists()
+        first.release()
+        with pytest.raises(HeldError):
+            Hold(tmp_path)
+        second.release()
+    assert contents(tmp_path) == {".plan.12.tmp": b"of one who is at work"}
+    with Hold(tmp_path) as alone:
+        threading.Timer(0.1, alone.release).start()  # what is over in a moment is waited for
+        Hold(tmp_path, shared=True).release()
+
+
+def test_a_search_and_a_run_never_share_a_folder(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("optuna")
+    monkeypatch.setattr("fastcnn.files._MOMENT", 0.0)
+    search = [*SMALL, "--epochs", "1", "--validation", "0.2", "--search", "lr=0.1,0.2", "--out"]
+    with Hold(tmp_path):  # as a run has it in its first epoch
+        assert search_main([*search, str(tmp_path)]) == 2
+        assert "another process is at work in" in capsys.readouterr().err
+        assert list(contents(tmp_path)) == [".lock"]
+    with Hold(tmp_path, shared=True):  # as a search has it before there is anything to see
+        assert main([*SMALL, "--epochs", "1", "--out", str(tmp_path)]) == 2
+        assert "another process is at work in" in capsys.readouterr().err
+    assert contents(tmp_path) == {}
 
 
 @pytest.mark.parametrize("limit", [500, 100_000])

@@ -1,0 +1,65 @@
+"""Ctrl-C, SIGTERM and a terminal that goes away, from the first moment of a command to its last.
+
+This is the first that a command imports: what comes before `answer_early` ends as Python ends it.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+
+BEFORE = "interrupted before the work began"
+
+
+def _is_command() -> bool:
+    """Whether this process is a command of ours, not a program or a notebook that imports us."""
+    argv = getattr(sys, "argv", None) or [""]
+    if argv[0] == "-m":  # so it is called while Python looks for the module that was named
+        return sys.orig_argv[-len(argv)].removeprefix("-m").partition(".")[0] == "fastcnn"
+    # A script that pip made; workers of a search have its name too, but were not called by it.
+    return os.path.basename(argv[0]).startswith("fastcnn-") and argv[0] in sys.orig_argv
+
+
+IS_COMMAND = _is_command()
+
+
+def exit_code(number: int) -> int:
+    """130 for Ctrl-C, 143 for SIGTERM and SIGHUP."""
+    return 128 + (signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
+
+
+def say(line: str) -> None:
+    """Print on standard error: `print` may be interrupted within itself, a bare write may not."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{line}\n".encode())
+
+
+def mine() -> list[signal.Signals]:
+    """The signals that are to be answered."""
+    # nohup means what it says.
+    return [n for n in SIGNALS if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
+
+
+def answer_early() -> None:
+    """Answer signals in one line until the command itself does: it is still being imported."""
+
+    def leave(number: int, _frame: object) -> None:
+        say(BEFORE)
+        os._exit(exit_code(number))
+
+    for number in mine():
+        signal.signal(number, leave)
+
+
+def ignore() -> None:
+    """Let the last moments of this process be: its work is done, its exit code says how it went."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+if IS_COMMAND:
+    answer_early()
