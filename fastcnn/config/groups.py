@@ -74,10 +74,10 @@ class DataOptions:
     test_share: Annotated[float, _INSIDE] = 0.2
     """Share of your own images held out for the test, where they have no test part."""
     size: Annotated[_Count, _POSITIVE] = None
-    """Scale your own images to N x N pixels. None: as they are if alike, else pictures to at most
-    64 x 64."""
+    """Scale the images to N x N pixels. None: as they are; your own, if their sizes differ, to at
+    most 64 x 64."""
     grey: bool = False
-    """Take the colours out of your own images. Pictures that are all grey are grey without it."""
+    """Take the colours out of the images. Your own that are all grey are grey without it."""
     strict: bool = False
     """A picture of your own that cannot be read is an error, not left out."""
     normalization: Literal["scale", "scale256", "standardize"] = "scale"

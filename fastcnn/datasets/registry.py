@@ -66,12 +66,12 @@ def load(
         Show progress bars of downloads on standard error. None shows them only where that is a
         terminal.
     size : int or pair, optional
-        Side of the images, or (height, width), to which they are scaled. This and what follows is
-        for paths only.
+        Side of the images, or (height, width), to which they are scaled.
     grey : bool
         Give up colours.
     strict : bool
-        A picture that cannot be read is an error, not left out.
+        A picture that cannot be read is an error, not left out. This and what follows is for paths
+        only.
     seed : int
         Key of the choice of test images, where the data has no test part.
     test_share : float
@@ -103,9 +103,16 @@ def load(
     """
     if isinstance(name, os.PathLike) or (isinstance(name, str) and is_path(name)):
         return own.load(name, own.Reading(size, grey, strict, seed, test_share, progress))
-    name = _known(name)
-    if size is not None or grey:
-        raise ValueError(f"size and grey are for images of your own, not for the dataset {name}")
+    data = _load_named(_known(name), data_dir, offline, progress)
+    channels, *shape = data.x_train.shape[1:]
+    if isinstance(size, int):
+        size = (size, size)
+    return data.fitted((1 if grey else channels, *(size or shape)))
+
+
+def _load_named(
+    name: str, data_dir: str | os.PathLike[str] | None, offline: bool, progress: bool | None
+) -> Dataset:
     if name == "digits":
         return digits.load()
     folder = _data_folder(data_dir)

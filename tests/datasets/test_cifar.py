@@ -216,3 +216,12 @@ def test_real_cifar10():
     assert data.x_train.shape == (50000, 3, 32, 32) and data.x_test.shape == (10000, 3, 32, 32)
     assert np.bincount(data.y_test).tolist() == [1000] * 10
     assert data.class_names[3] == "cat"
+
+
+def test_colours_of_a_named_dataset_are_given_up(tmp_path):
+    make_folder(tmp_path)
+    grey = datasets.load("cifar10", tmp_path, offline=True, grey=True)
+    whole = load(tmp_path)
+    assert grey.x_train.shape == (len(whole.x_train), 1, 32, 32)
+    luma = np.tensordot([0.299, 0.587, 0.114], whole.x_test, (0, 1))
+    assert abs(grey.x_test[:, 0] - luma).max() < 1

@@ -90,6 +90,18 @@ def test_digits():
     assert data.notes == () and len(data.class_names) == 10
 
 
+@pytest.mark.parametrize("size", [14, (7, 20)])
+def test_named_datasets_in_another_size(size):
+    small, whole = datasets.load("digits", size=size), datasets.load("digits")
+    height, width = (size, size) if isinstance(size, int) else size
+    assert small.x_train.shape == (1501, 1, height, width)
+    assert small.x_test.shape == (296, 1, height, width) and small.x_test.dtype == np.uint8
+    # The light of a picture stays the same.
+    means = [data.x_test.mean(axis=(1, 2, 3)) for data in (small, whole)]
+    assert abs(means[0] - means[1]).max() < 1 < means[1].std()
+    assert (datasets.load("digits", grey=True).x_test == whole.x_test).all()
+
+
 def test_digits_are_the_same_bytes_everywhere():
     data = datasets.load("digits")
     sums = [hashlib.sha256(part.tobytes()).hexdigest()[:16] for part in (data.x_train, data.x_test)]
