@@ -132,7 +132,10 @@ class WithMemory(Described):
     def remembered(self) -> Any:
         """What the last forward(training=True) remembered, for a gradient made on the way."""
         if self._remembered is None:
-            raise RuntimeError(f"{self.name}: backward needs a forward(x, training=True) before it")
+            raise RuntimeError(
+                f"{self.name}: backward needs a forward(x, training=True) before it, and after the "
+                f"last step of an optimizer"
+            )
         return self._remembered
 
     def forget(self) -> None:

@@ -73,7 +73,9 @@ class FlatParameters:
     """
 
     def __init__(self, layers: "Iterable[tuple[str, Layer]]") -> None:
+        layers = list(layers)
         leaves = [leaf for path, layer in layers for leaf in layer.leaves(path)]
+        self._family = [inner for _, layer in layers for inner in layer.family()]
         self._layers = [leaf for _, leaf in leaves if leaf.params]
         if len({id(leaf) for _, leaf in leaves}) < len(leaves):
             raise ValueError(
@@ -137,6 +139,11 @@ class FlatParameters:
         place = slice(start, stop)
         decayed = min(max(self.decayed - start, 0), stop - start)
         return Stretch(place, self.values[place], self.gradients[place], decayed)
+
+    def forget_passes(self) -> None:
+        """Let no backward pass begin that belongs to values of before a step."""
+        for layer in self._family:
+            layer.forget()
 
     @property
     def is_bound(self) -> bool:

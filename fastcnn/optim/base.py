@@ -1,5 +1,6 @@
 """What all optimizers share: checking their numbers, finding the parameters, keeping state."""
 
+import contextlib
 import weakref
 from collections.abc import Sequence
 from typing import Any, Self
@@ -8,6 +9,8 @@ import numpy as np
 
 from .. import foreign
 from ..layers import Layer
+from ..network import turns
+from ..network.network import Network
 from ..network.parameters import FlatParameters, Stretch
 
 
@@ -34,6 +37,7 @@ class Optimizer:
         self._target: weakref.ref[FlatParameters] | None = None
         self._own_flat: FlatParameters | None = None
         self._own_layers: tuple[Layer, ...] = ()
+        self._own_family: list[Layer] = []
         self.lr = lr
         self.weight_decay = self._number("weight_decay", weight_decay, "at least 0")
 
@@ -86,19 +90,41 @@ class Optimizer:
             If `target` is nothing of these.
         ValueError
             If the optimizer has kept the state of something else.
+        RuntimeError
+            If another thread trains these layers.
         """
-        flat = self._flat_of(target)
-        if self.state_names():
-            self._attach(flat)
-        self.steps += 1
-        for stretch in flat.trained():
-            state = {name: array[stretch.place] for name, array in self._state.items()}
-            self._update(stretch, state)
+        with self._turn(target):
+            flat = self._flat_of(target)
+            if self.state_names():
+                self._attach(flat)
+            self.steps += 1
+            for stretch in flat.trained():
+                state = {name: array[stretch.place] for name, array in self._state.items()}
+                self._update(stretch, state)
+            flat.forget_passes()
+
+    def _turn(self, target: Any) -> contextlib.AbstractContextManager[None]:
+        """The turn of all layers of a target."""
+        if isinstance(target, Network):
+            return target.training_turn()
+        layers = self._layers_of(target)
+        if not _same_objects(layers, self._own_layers):
+            self._own_layers, self._own_flat = layers, None
+            self._own_family = [inner for layer in layers for inner in layer.family()]
+        return turns.turn(type(self).__name__, self._own_family)
 
     def _flat_of(self, target: Any) -> FlatParameters:
-        flat = getattr(target, "parameters", None)
-        if isinstance(flat, FlatParameters):
-            return flat
+        if isinstance(target, Network):
+            return target.parameters
+        flat = self._own_flat
+        if flat is None:
+            named = [(str(i), layer) for i, layer in enumerate(self._own_layers)]
+            flat = self._own_flat = FlatParameters(named)
+        elif not flat.is_bound:
+            flat.bind()
+        return flat
+
+    def _layers_of(self, target: Any) -> tuple[Layer, ...]:
         layers = (target,) if isinstance(target, Layer) else target
         is_row = isinstance(layers, Sequence)
         if not is_row or not layers or not all(isinstance(layer, Layer) for layer in layers):
@@ -106,15 +132,7 @@ class Optimizer:
                 f"{type(self).__name__}: step takes a model, a layer or a list of layers, got "
                 f"{type(target).__name__}"
             )
-        layers = tuple(layers)
-        flat = self._own_flat
-        if flat is None or not _same_objects(layers, self._own_layers):
-            named = [(str(i), layer) for i, layer in enumerate(layers)]
-            flat = self._own_flat = FlatParameters(named)
-            self._own_layers = layers
-        elif not flat.is_bound:
-            flat.bind()
-        return flat
+        return tuple(layers)
 
     def _attach(self, flat: FlatParameters) -> None:
         """Make sure that the state belongs to `flat`; new or loaded state takes the first."""
@@ -157,7 +175,7 @@ class Optimizer:
     def __getstate__(self) -> dict[str, Any]:
         # A copy keeps what it has averaged and goes on with the model that it makes a step for
         # first: with a copy of this one's, as a rule.
-        own = {"_target": None, "_own_flat": None, "_own_layers": ()}
+        own = {"_target": None, "_own_flat": None, "_own_layers": (), "_own_family": []}
         return {**vars(self), **own, "_state": {n: a.copy() for n, a in self._state.items()}}
 
     def spec(self) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from fastcnn.layers import (
     Softmax,
 )
 from fastcnn.losses import CrossEntropyLoss
-from fastcnn.optim import SGD
+from fastcnn.optim import SGD, Adam
 
 RNG = np.random.default_rng(11)
 # Of several sizes, so that threads need different shapes of the same memory.
@@ -223,6 +223,8 @@ TRAINED: dict[str, Callable[[Sequential], Any]] = {
     "forward": lambda model: model.forward(IMAGES[0], training=True),
     "backward": lambda model: model.backward(np.ones((30, 3), np.float32)),
     "train": lambda model: model.train(IMAGES[1], LABELS[1], epochs=1),
+    "step": lambda model: SGD(0.5).step(model),
+    "step of layers": lambda model: Adam(0.5).step(model.layers[:1]),
 }
 
 
@@ -283,6 +285,31 @@ def test_a_failed_forward_leaves_nothing_for_backward() -> None:
         model.forward(np.zeros((7, 2, 9, 9), np.float32), training=True)
     with pytest.raises(RuntimeError, match="backward needs a forward"):
         model.backward(y)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_no_backward_pass_mixes_the_weights_before_a_step_with_those_after(whole: bool) -> None:
+    model = build()
+    layers = model.layers
+    y = model.forward(IMAGES[2], training=True)
+    model.backward(np.ones_like(y))
+    model.backward(np.ones_like(y))  # other gradients of the same pass are nobody's loss
+    SGD(0.1).step(model if whole else layers)
+    with pytest.raises(RuntimeError, match="after the last step of an optimizer"):
+        model.backward(np.ones_like(y))
+    model.backward(np.ones_like(model.forward(IMAGES[2], training=True)))
+
+
+def test_gradients_may_be_handed_from_thread_to_thread() -> None:
+    model, twin, optimizer = build(), build(), SGD(0.1)
+    for each in (model, twin):
+        y = each.forward(IMAGES[2], training=True)
+        each.backward(np.ones_like(y))
+    optimizer.step(model)
+    assert in_thread(lambda: SGD(0.1).step(twin)) is None
+    optimizer.step(model)  # the same gradients once more, as Python's users may want it
+    assert in_thread(lambda: SGD(0.1).step(twin)) is None
+    np.testing.assert_array_equal(model.parameters.values, twin.parameters.values)
 
 
 def test_a_refused_training_changes_nothing() -> None:
