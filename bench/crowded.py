@@ -20,7 +20,7 @@ from typing import Any
 import tyro
 
 from bench import report, sides
-from kernels import jit
+from kernels.cores import available_cores
 
 SIDES = {"fastcnn": "fastcnn", "torch": "PyTorch"}
 CONDITIONS = ("quiet", "crowded")
@@ -46,7 +46,7 @@ class Options:
     """Rounds of four turns."""
     seconds: float = 1.0
     """Length of a turn."""
-    threads: int = jit.available_cores()
+    threads: int = available_cores()
     """Threads of each library."""
     batch: int | None = None
     """Images in a batch; None: the batch size of the model's author."""

@@ -18,7 +18,7 @@ import tyro
 
 from bench import report, sides
 from fastcnn import models
-from kernels import jit
+from kernels.cores import available_cores
 
 # Points of the growth curve.
 PARTS = 10
@@ -34,7 +34,7 @@ class Options:
     """Steps on full batches, after which the peak is read."""
     growth: int = 1000
     """Steps on batches of changing size after that, a multiple of 10."""
-    threads: int = jit.available_cores()
+    threads: int = available_cores()
     """Threads of each library."""
     batch: int | None = None
     """Images in a batch; None: the batch size of the model's author."""

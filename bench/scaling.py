@@ -24,6 +24,7 @@ import tyro
 from bench import report, sides
 from fastcnn import models, optim
 from kernels import jit
+from kernels.cores import available_cores
 
 Numbers = Annotated[tuple[int, ...], tyro.conf.arg(metavar="N [N ...]")]
 
@@ -34,7 +35,7 @@ class Options:
 
     models: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")] = models.names()
     """Models that are trained."""
-    threads: Numbers = tuple(range(1, jit.available_cores() + 1))
+    threads: Numbers = tuple(range(1, available_cores() + 1))
     """Threads to compare; with --batches or --images only the last of them."""
     batches: Numbers = ()
     """Batch sizes to compare."""

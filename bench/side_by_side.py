@@ -18,7 +18,7 @@ import tyro
 
 from bench import report, sides
 from fastcnn import models
-from kernels import jit
+from kernels.cores import available_cores
 
 
 @dataclasses.dataclass
@@ -31,7 +31,7 @@ class Options:
     """Turns that each library takes."""
     seconds: float = 1.0
     """Length of a turn."""
-    threads: int = jit.available_cores()
+    threads: int = available_cores()
     """Threads of each library."""
     batch: int | None = None
     """Images in a batch; None: the batch size of the model's author."""

@@ -22,7 +22,7 @@ import tyro
 
 from bench import report, sides
 from fastcnn import models
-from kernels import jit
+from kernels.cores import available_cores
 
 
 @dataclasses.dataclass
@@ -37,7 +37,7 @@ class Options:
     """Turns with an empty cache."""
     epochs: int = 1
     """Epochs of the whole run."""
-    threads: int = jit.available_cores()
+    threads: int = available_cores()
     """Threads."""
     out: str | None = None
     """Folder for startup.json and startup.png."""

@@ -11,7 +11,7 @@ import pytest
 import fastcnn
 from bench.sides import batch_size, fastcnn_step
 from fastcnn import models
-from kernels import jit
+from kernels.cores import available_cores
 
 every_model = pytest.mark.parametrize("name", models.names())
 Measure = Callable[..., None]
@@ -21,12 +21,12 @@ Measure = Callable[..., None]
 @pytest.mark.parametrize("backend", ["im2col", "numba"], indirect=True)
 def test_batch(name: str, backend: str, measure: Measure):
     with fastcnn.backend(backend):
-        step = fastcnn_step(name, batch_size(name), jit.available_cores())
+        step = fastcnn_step(name, batch_size(name), available_cores())
         measure(f"{name}: training step, batch of {batch_size(name)}", step, batch_size(name))
 
 
 @every_model
 def test_one_image(name: str, backend: str, measure: Measure):
     with fastcnn.backend(backend):
-        step = fastcnn_step(name, 1, jit.available_cores())
+        step = fastcnn_step(name, 1, available_cores())
         measure(f"{name}: training step, one image", step, 1)

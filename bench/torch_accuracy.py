@@ -19,7 +19,7 @@ import tyro
 
 from bench import sides
 from fastcnn import models
-from kernels import jit
+from kernels.cores import available_cores
 
 
 @dataclasses.dataclass
@@ -30,7 +30,7 @@ class Options:
     """Model to train."""
     epochs: int | None = None
     """Epochs; None: those of the preset."""
-    threads: int = jit.available_cores()
+    threads: int = available_cores()
     """Threads of PyTorch."""
     seed: int = 42
     """Key of the starting weights, the split, the order of the images and their changes."""

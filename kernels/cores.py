@@ -1,6 +1,7 @@
 """How many cores this process may use; what has to be said to Numba before it is imported."""
 
 import math
+import multiprocessing
 import os
 import platform
 import sys
@@ -30,6 +31,20 @@ def available_cores() -> int:
     else:
         cores = os.cpu_count() or 1
     return max(1, math.ceil(min(cores, _cgroup_quota())))
+
+
+def usual_threads(variables: Mapping[str, str] = os.environ) -> int:
+    """Threads that kernels use until someone chooses others: as many as cores, or a worker's share.
+
+    Libraries that spread work over processes tell each its share in the variables that limit
+    threads, joblib for one in all of them that nobody has set. `reserve_threads` has set
+    NUMBA_NUM_THREADS, so OMP_NUM_THREADS is asked; only in a process that another has started by
+    `multiprocessing` or its kin, as people set it in their shells for other reasons.
+    """
+    share = variables.get("OMP_NUM_THREADS", "").partition(",")[0]
+    if multiprocessing.parent_process() is None or not share.isdigit():
+        return available_cores()
+    return max(1, min(available_cores(), int(share)))
 
 
 def reserve_threads() -> None:

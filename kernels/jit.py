@@ -31,7 +31,7 @@ from numba.core.registry import cpu_target
 
 from kernels import compiling, workspace
 from kernels.cache import KernelCache, Store
-from kernels.cores import available_cores, is_arm, uses_sve
+from kernels.cores import is_arm, uses_sve, usual_threads
 
 # Sums over a batch are formed per chunk and the chunks are added in order; the number of chunks
 # depends on the batch only, so the bits do not depend on the number of threads.
@@ -317,7 +317,7 @@ def _prepare_threads() -> None:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
         numba.config.THREADING_LAYER_PRIORITY = ["tbb", "omp", "workqueue"]  # type: ignore
-    numba.set_num_threads(min(available_cores(), max_threads()))
+    numba.set_num_threads(min(usual_threads(), max_threads()))
     if threading_layer() == "workqueue":
         warnings.warn(
             "Numba runs without TBB and OpenMP: small networks train more slowly, and the kernels "

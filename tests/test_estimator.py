@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits, load_iris
@@ -19,6 +20,8 @@ from fastcnn import Sequential, load_model
 from fastcnn.estimator import CNNClassifier
 from fastcnn.layers import Conv2D, Dense, Dropout, Flatten, ReLU
 from fastcnn.optim import SGD
+from kernels import jit
+from kernels.cores import available_cores
 
 IRIS, KINDS = load_iris(return_X_y=True)
 SCALED = StandardScaler().fit_transform(IRIS)
@@ -204,12 +207,16 @@ def test_cross_validation_in_a_pipeline():
     assert cross_val_score(pipeline, IRIS, NAMES, cv=3).mean() > 0.85
 
 
-def test_a_search_in_two_processes():
+def test_a_search_in_two_processes(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     search = GridSearchCV(quick(network="lab-cnn"), {"lr": [1e-6, 3e-3]}, cv=2, n_jobs=2)
     search.fit(IMAGES[:300], DIGITS[:300])
     assert search.best_params_ == {"lr": 3e-3}
     best = quick(network="lab-cnn", lr=3e-3).fit(IMAGES[:300], DIGITS[:300])
     assert (search.predict_proba(IMAGES) == best.predict_proba(IMAGES)).all()
+    # The processes that the search has left behind, each with its share of the cores.
+    threads = Parallel(n_jobs=2)(delayed(jit.get_threads)() for _ in range(2))
+    assert threads == [max(1, available_cores() // 2)] * 2
 
 
 def test_calibration():

@@ -23,7 +23,7 @@ from typing import IO, Any
 from numba.core import event
 
 from kernels import compiling, jit
-from kernels.cores import available_cores
+from kernels.cores import usual_threads
 
 uses_helper = True
 """Whether a helper process may be started."""
@@ -111,7 +111,7 @@ def _can_help() -> bool:
     program = Path(sys.executable or "").name.lower()
     return (
         uses_helper
-        and available_cores() > 1
+        and usual_threads() > 1  # nor in one of several workers, which have a core each
         and jit.keeps_code()
         and not jit.is_collecting()  # the helper itself
         and program.startswith(("python", "pypy"))  # not a program that Python is part of

@@ -81,6 +81,24 @@ def test_available_cores_respects_a_quota(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("parent", "given", "threads"),
+    [
+        (object(), "2", 2),
+        (object(), "2,1", 2),
+        (object(), "9", 4),
+        (object(), "0", 1),
+        (object(), "", 4),
+        (object(), "many", 4),
+        (None, "2", 4),
+    ],
+)
+def test_a_worker_uses_its_share_of_the_cores(monkeypatch, parent, given, threads):
+    monkeypatch.setattr(cores, "available_cores", lambda: 4)
+    monkeypatch.setattr("multiprocessing.parent_process", lambda: parent)
+    assert cores.usual_threads({"OMP_NUM_THREADS": given}) == threads
+
+
+@pytest.mark.parametrize(
     ("files", "quota"),
     [
         ({"cpu.max": "150000 100000\n"}, 1.5),

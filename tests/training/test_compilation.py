@@ -98,7 +98,7 @@ def noted(*arguments, **options):
     helpers.append(popen(*arguments, **options))
     return helpers[-1]
 compilation.subprocess.Popen = noted
-compilation.available_cores = lambda: 2
+compilation.usual_threads = lambda: 2
 stop = compilation._Compilation.stop
 def waited(self):
     codes.extend(helper.wait(100) for helper in helpers)
@@ -149,7 +149,7 @@ def test_program_without_a_guard(tmp_path, layers, code):
 def helpers(monkeypatch):
     """The helper processes that were started."""
     monkeypatch.setattr(compilation, "uses_helper", True)
-    monkeypatch.setattr(compilation, "available_cores", lambda: 2)
+    monkeypatch.setattr(compilation, "usual_threads", lambda: 2)
     started = []
     popen = subprocess.Popen
 
