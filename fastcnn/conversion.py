@@ -72,11 +72,7 @@ def samples(who: str, value: Any, dtype: np.dtype) -> np.ndarray:
     if x.dtype in (dtype, PIXELS):
         return x
     if x.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            floats = x.astype(dtype)
-        if x.itemsize > dtype.itemsize and np.isinf(floats).sum() > np.isinf(x).sum():
-            raise ValueError(f"{who}: {x.dtype} numbers up to {np.abs(x).max():g} exceed {dtype}")
-        return floats
+        return _rounded(who, x, dtype)
     if x.dtype.kind in "iu":
         low, high = (x.min(), x.max()) if x.size else (0, 0)
         if low < 0 or high > 255:
@@ -91,6 +87,34 @@ def samples(who: str, value: Any, dtype: np.dtype) -> np.ndarray:
             f"white, or x.astype(np.{dtype}) for 0 and 1"
         )
     raise TypeError(f"{who}: expected numbers, got text such as {x.flat[0]!s:.40}")
+
+
+def _rounded(who: str, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Numbers as floats of `dtype`, unless they are too large for it."""
+    with np.errstate(over="ignore"):
+        floats = x.astype(dtype)
+    if np.isinf(floats).sum() > np.isinf(x).sum():
+        raise ValueError(f"{who}: {x.dtype} numbers up to {np.abs(x).max():g} exceed {dtype}")
+    return floats
+
+
+def values(who: str, value: Any, dtype: np.dtype) -> np.ndarray:
+    """Targets that are numbers, as (N, outputs) of `dtype`; (N,) means one output.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are text, or have another number of dimensions.
+    """
+    y = array_of(who, value)
+    if y.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{who}: this loss takes numbers as targets, got text such as {y.flat[0]!s:.40}; for "
+            f"classes take CrossEntropyLoss"
+        )
+    if y.ndim not in (1, 2):
+        raise ValueError(f"{who}: expected targets as (N,) or (N, outputs), got shape {y.shape}")
+    return _rounded(who, y[:, None] if y.ndim == 1 else y, dtype)
 
 
 def labels(who: str, value: Any, class_names: Sequence[str] | None = None) -> np.ndarray:

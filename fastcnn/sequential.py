@@ -1,7 +1,7 @@
 """`Sequential`: a network that can also be trained, saved, loaded and described."""
 
 import inspect
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Never
 
@@ -11,7 +11,6 @@ from .checks import unknown
 from .files import place
 from .layers.described import own_classes
 from .layers.memory import Shape
-from .losses import CrossEntropyLoss
 from .network import checkpoint, transfer
 from .network.network import Network
 from .optim import Optimizer
@@ -29,6 +28,7 @@ from .training.settings import (
     Passes,
     Stopping,
     Watching,
+    Weighting,
 )
 
 
@@ -52,7 +52,7 @@ class Sequential(Network):
         x: np.ndarray,
         y: np.ndarray,
         *,
-        loss: CrossEntropyLoss | None = None,
+        loss: Any = None,
         optimizer: Optimizer | str | None = None,
         epochs: int = 10,
         batch_size: int = 32,
@@ -79,6 +79,8 @@ class Sequential(Network):
         allow: Collection[str] | str = (),
         track_gradients: bool = False,
         precise_bn: int = 0,
+        sample_weight: np.ndarray | None = None,
+        class_weight: Mapping[Any, float] | str | None = None,
         **misspelt: Never,
     ) -> History:
         """Train in place.
@@ -87,27 +89,32 @@ class Sequential(Network):
         ----------
         x : uint8 (N, C, H, W), or float32 (N, ...)
             Training data. uint8 images are normalised by the model (``model.normalization``).
-        y : int (N,) or float (N, classes)
-            Class numbers, or one-hot rows.
-        loss : CrossEntropyLoss, optional
-            Default: the mean over the batch.
+        y : int (N,) or float (N, outputs)
+            Class numbers, names or one-hot rows; for several labels of one sample 0 or 1 for each;
+            for regression numbers, (N,) or (N, outputs).
+        loss : str or loss, optional
+            One of `fastcnn.losses`, or an object of your own with ``forward(outputs, targets)``,
+            the mean over the batch, and ``backward()``; `fastcnn.losses.chosen` says more. Default:
+            cross-entropy. The history has what fits it: ``accuracy`` for classes, ``exact_match``
+            and ``label_accuracy`` for several labels, ``r2`` and ``mae`` for numbers.
         optimizer : Optimizer or str, optional
             Default ``SGD(0.01)``. An L2 penalty is its ``weight_decay``.
         epochs : int
             Passes over the training data, those of a resumed run included.
         batch_size : int
             Rows per step; the last step of an epoch takes what is left, see ``drop_last``.
-        validation : (x, y) or float, optional
+        validation : (x, y), (x, y, sample_weight) or float, optional
             Data measured after each epoch to choose the best, or the share of the training data
-            to hold out for it.
-        test : (x, y), optional
+            to hold out for it, which keeps its weights.
+        test : (x, y) or (x, y, sample_weight), optional
             Data measured after each epoch and used for nothing.
         schedule : Schedule or str, optional
             How the learning rate changes; default: not at all.
         patience : int, optional
             Stop after so many epochs without a better ``monitor``.
-        monitor : {"val_loss", "val_accuracy"}
-            What decides which epoch is best.
+        monitor : str
+            What decides which epoch is best: "val_loss", "val_accuracy", or another validated
+            column of the history. A loss and an error (mae) should fall, all else rise.
         min_gain : float
             An epoch is better only if it gains more than this on the best so far.
         stop_gain : float, optional
@@ -160,6 +167,15 @@ class Sequential(Network):
             Before each evaluation BatchNorm's running statistics become the means over so many
             training batches, with the weights as they are; 0: they are what ran along. For runs
             whose steps stay long to the end, see `fastcnn.training.precise_bn`.
+        sample_weight : (N,), optional
+            How much each sample counts. What an epoch makes small is sum(w * loss) / sum(w) over
+            the training samples, so that only the ratios of weights matter; a batch's loss is
+            the mean of w * loss with the weights scaled to the mean 1. Accuracy and its kin are
+            weighted too.
+        class_weight : dict or "balanced", optional
+            How much each class counts: class number or name -> weight, 1 for those not named;
+            "balanced": each class alike, N / (classes * samples of the class). Weighs the
+            training loss only; together with ``sample_weight`` they are multiplied.
         **misspelt
             Refused, with the name that was meant.
 
@@ -206,6 +222,7 @@ class Sequential(Network):
                 None if resume_from is None else place(resume_from),
                 allow.split(",") if isinstance(allow, str) else allow,
             ),
+            weighting=Weighting(sample_weight, class_weight),
         )
 
     def save(self, path: str | Path) -> None:
@@ -277,14 +294,20 @@ class Sequential(Network):
 
     def __reduce__(self) -> Any:
         described, own = checkpoint.describe(self), own_classes(self.layers)
-        return _rebuild, (described, self.copy_arrays(), type(self), own)
+        return _rebuild, (described, self.copy_arrays(), type(self), own, self.loss)
 
 
 def _rebuild(
-    described: dict[str, Any], arrays: dict[str, np.ndarray], kind: type, _: tuple[type, ...]
+    described: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+    kind: type,
+    _: tuple[type, ...],
+    loss: Any = None,
 ) -> Sequential:
     """What a pickle calls, once it has imported the classes of the layers."""
-    return checkpoint.rebuild(described, arrays, kind)
+    model = checkpoint.rebuild(described, arrays, kind)
+    model.loss = model.loss if loss is None else loss
+    return model
 
 
 def load_model(path: str | Path) -> Sequential:

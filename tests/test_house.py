@@ -170,7 +170,7 @@ def test_there_is_no_circle():
         ("fastcnn.optim.rules", "from ..sequential import Sequential", True),
         ("fastcnn.optim.rules", "from .. import sequential", True),
         ("fastcnn.optim.rules", "from ..layers import Layer", False),
-        ("fastcnn.losses", "from .plots import curves", True),
+        ("fastcnn.losses.base", "from ..plots import curves", True),
         (
             "fastcnn.optim.rules",
             "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ..training import fit",

@@ -25,6 +25,7 @@ import numpy as np
 
 from ..files import complete, place
 from ..layers import from_spec
+from ..losses import chosen as losses
 from .network import Network
 
 FORMAT = "fastcnn checkpoint"
@@ -59,6 +60,8 @@ def describe(model: Network) -> dict[str, Any]:
         "class_names": None if class_names is None else list(class_names),
         "normalization": [part.tolist() for part in model.normalization],
         "learned_from": model.learned_from,
+        "task": model.task,
+        "loss": losses.spec_of(model.loss),
     }
 
 
@@ -89,6 +92,9 @@ def rebuild(header: dict[str, Any], arrays: Arrays, kind: type[Kind]) -> Kind:
     )
     model.normalization = header["normalization"]
     model.learned_from = header.get("learned_from")  # files of version 0.1 do not say
+    if "task" in header:  # these are for classes
+        loss = losses.from_spec(header["loss"])
+        model.trained_by(loss, header["task"])
     model.load_arrays(arrays)
     leaves = {path: leaf for i, layer in enumerate(layers) for path, leaf in layer.leaves(str(i))}
     for path in header.get("frozen", ()):  # files of version 0.1 name none

@@ -1,6 +1,7 @@
 """What a network is given: samples and labels as arrays that it takes, or a sentence that helps.
 
-`samples` is for prediction, `pair` for samples with their labels: training, validation, test.
+`samples` is for prediction, `pair` for samples with their labels or other targets: training,
+validation, test.
 """
 
 import contextlib
@@ -14,9 +15,10 @@ import numpy as np
 from .. import conversion
 from ..conversion import PIXELS
 from ..layers import spoken
+from ..losses import CLASSIFICATION, MULTILABEL
 
 if TYPE_CHECKING:
-    from .network import Network
+    from .core import Core
 
 Shape = tuple[int, ...]
 
@@ -24,7 +26,7 @@ Shape = tuple[int, ...]
 _LOOKED_AT = 256
 
 
-def samples(model: "Network", who: str, x: Any, training: bool = False) -> np.ndarray:
+def samples(model: "Core", who: str, x: Any, training: bool = False) -> np.ndarray:
     """Samples as uint8 images or floats of the model's dtype, of at least one row.
 
     Warns, once for each model, of floats that do not look like the pixels that it was trained on.
@@ -54,7 +56,7 @@ def samples(model: "Network", who: str, x: Any, training: bool = False) -> np.nd
     return x
 
 
-def learn_from(model: "Network", x: np.ndarray, class_names: tuple[str, ...] | None = None) -> None:
+def learn_from(model: "Core", x: np.ndarray, class_names: tuple[str, ...] | None = None) -> None:
     """Note what the model is trained on, and how its classes are called if nobody said so yet."""
     model.learned_from = "pixels" if x.dtype == PIXELS else "floats"
     if model.class_names is None:
@@ -62,14 +64,18 @@ def learn_from(model: "Network", x: np.ndarray, class_names: tuple[str, ...] | N
 
 
 def pair(
-    model: "Network",
+    model: "Core",
     who: str,
     x: Any,
     y: Any,
     thorough: bool = False,
     training: bool = False,
+    task: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Samples as `samples` gives them, and their labels as class numbers or rows.
+    """Samples as `samples` gives them, and their targets.
+
+    These are class numbers or rows of probabilities for classification, else (N, outputs) of the
+    model's dtype.
 
     Parameters
     ----------
@@ -81,6 +87,8 @@ def pair(
     training : bool
         Whether the model learns from them, as `samples` has it. A model without `class_names` takes
         those of the labels, in the order of `np.unique`.
+    task : str, optional
+        One of `losses.TASKS`; default: the model's.
 
     Raises
     ------
@@ -89,24 +97,29 @@ def pair(
     """
     if np.isscalar(x) or np.isscalar(y) or x is None or y is None:
         raise ValueError(f"{who}: needs arrays of samples x and of labels y, got none")
-    names = conversion.names_of(who, y) if training else None
-    y = conversion.labels(who, y, model.class_names or names)
+    task, names = task or model.task, None
+    if task == CLASSIFICATION:
+        names = conversion.names_of(who, y) if training else None
+        y = conversion.labels(who, y, model.class_names or names)
+    else:
+        y = conversion.values(who, y, model.dtype)
     x = samples(model, who, x, training)
     if len(x) != len(y):
         raise ValueError(f"{who}: got {len(x)} samples and {len(y)} labels")
-    if thorough:
-        _check(model, who, x, y)
+    if thorough and x.dtype != PIXELS and not np.isfinite(x).all():
+        row = int(np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))[0])
+        raise ValueError(f"{who}: sample {row} holds NaN or infinite numbers: repair the data")
+    if task != CLASSIFICATION:
+        _check_values(who, y, outputs_of(model, who, x), task)
+    elif thorough:
+        _check_labels(who, y, outputs_of(model, who, x))
     if training:
         learn_from(model, x, names)
     return x, y
 
 
-def _check(model: "Network", who: str, x: np.ndarray, y: np.ndarray) -> None:
-    """Raise unless all of it can be computed."""
-    if x.dtype != PIXELS and not np.isfinite(x).all():
-        row = int(np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))[0])
-        raise ValueError(f"{who}: sample {row} holds NaN or infinite numbers: repair the data")
-    classes = classes_of(model, who, x)
+def _check_labels(who: str, y: np.ndarray, classes: int) -> None:
+    """Raise unless all of them are classes that there are, or rows of probabilities."""
     if y.ndim == 1 and (y.min() < 0 or y.max() >= classes):
         wrong = y.min() if y.min() < 0 else y.max()
         raise ValueError(
@@ -115,7 +128,7 @@ def _check(model: "Network", who: str, x: np.ndarray, y: np.ndarray) -> None:
         )
     if y.ndim != 1 and y.shape[1:] != (classes,):
         raise ValueError(
-            f"{who}: expected {len(x)} labels as ({len(x)},) or one-hot as ({len(x)}, {classes}), "
+            f"{who}: expected {len(y)} labels as ({len(y)},) or one-hot as ({len(y)}, {classes}), "
             f"got shape {y.shape}"
         )
     if y.ndim != 1:
@@ -127,7 +140,30 @@ def _check(model: "Network", who: str, x: np.ndarray, y: np.ndarray) -> None:
             )
 
 
-def classes_of(model: "Network", who: str, x: np.ndarray) -> int:
+def _check_values(who: str, y: np.ndarray, outputs: int, task: str) -> None:
+    """Raise unless there is a finite number for each output, for several labels from 0 to 1."""
+    count = len(y)
+    if y.shape != (count, outputs):
+        short = f"({count},)" if outputs == 1 else f"({count}, {outputs})"
+        given = f"({count},)" if y.shape[1] == 1 else str(y.shape)
+        raise ValueError(
+            f"{who}: expected targets as {short}, as the model gives {outputs} "
+            f"number{'s' if outputs > 1 else ''} per sample, got shape {given}"
+        )
+    is_wrong = ~np.isfinite(y).all(axis=1)
+    if is_wrong.any():
+        raise ValueError(
+            f"{who}: target {is_wrong.argmax()} is NaN or infinite: repair it or leave it out"
+        )
+    is_wrong = ~((y >= 0) & (y <= 1)).all(axis=1)
+    if task == MULTILABEL and is_wrong.any():
+        raise ValueError(
+            f"{who}: row {is_wrong.argmax()} of the labels must hold numbers from 0 (not there) to "
+            f"1 (there), one for each label"
+        )
+
+
+def outputs_of(model: "Core", who: str, x: np.ndarray) -> int:
     """How many numbers the model gives for each sample of x.
 
     Raises
@@ -151,7 +187,7 @@ def classes_of(model: "Network", who: str, x: np.ndarray) -> int:
 # --- advice -------------------------------------------------------------------------------------
 
 
-def shape_advice(model: "Network", shape: Shape) -> str:
+def shape_advice(model: "Core", shape: Shape) -> str:
     """The end of a sentence, such as "; try x[None]": the first rearrangement that fits, if any."""
     for text, other in _rearranged(model, shape):
         if _takes(model, other):
@@ -162,7 +198,7 @@ def shape_advice(model: "Network", shape: Shape) -> str:
 class advising:
     """What the layers say of a shape that does not fit, with advice for samples of this shape."""
 
-    def __init__(self, model: "Network", shape: Shape) -> None:
+    def __init__(self, model: "Core", shape: Shape) -> None:
         self._model, self._shape, self._speaking = model, shape, None
 
     def __enter__(self) -> None:
@@ -179,12 +215,12 @@ class advising:
             raise ValueError(f"{error}{advice}") from None
 
 
-def speaking(model: "Network") -> contextlib.AbstractContextManager[None]:
+def speaking(model: "Core") -> contextlib.AbstractContextManager[None]:
     """A with block in which layers speak of images as this model has them."""
     return spoken.channels_last(model.data_format == "channels_last")
 
 
-def _takes(model: "Network", shape: Shape) -> bool:
+def _takes(model: "Core", shape: Shape) -> bool:
     if model.input_shape is not None and shape[1:] != model.input_shape:
         return False
     try:
@@ -194,7 +230,7 @@ def _takes(model: "Network", shape: Shape) -> bool:
     return True
 
 
-def _rearranged(model: "Network", shape: Shape) -> Iterator[tuple[str, Shape]]:
+def _rearranged(model: "Core", shape: Shape) -> Iterator[tuple[str, Shape]]:
     """(how it is written, shape) of what may have been meant."""
     first = model.data_format == "channels_first"
     if len(shape) == 2:
@@ -222,7 +258,7 @@ def _rearranged(model: "Network", shape: Shape) -> Iterator[tuple[str, Shape]]:
         yield "x[None]", (1, *shape)
 
 
-def _pixels_advice(model: "Network", shape: Shape) -> str:
+def _pixels_advice(model: "Core", shape: Shape) -> str:
     for text, other in _rearranged(model, shape):
         if len(other) == 4 and _takes(model, other):
             return f"pixels are given as images: {text}"
@@ -232,7 +268,7 @@ def _pixels_advice(model: "Network", shape: Shape) -> str:
     )
 
 
-def _warn_of_floats(model: "Network", who: str, x: np.ndarray) -> bool:
+def _warn_of_floats(model: "Core", who: str, x: np.ndarray) -> bool:
     """Warn if floats do not look like the normalised pixels that the model knows."""
     scale, offset = model.normalization
     ends = np.concatenate([offset, 255 * scale + offset])

@@ -1,31 +1,21 @@
-"""A network: layers run as one, forward and backward; it knows no training and no file format."""
+"""A network: layers that run as one, and what people ask of them; it knows no training."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from kernels import activation as activation_kernels
-from kernels.images import batch as batch_kernels
-from kernels.workspace import Workspace
 
-from ..layers import Layer
-from ..layers.arrays import float_dtype
-from ..layers.memory import Clock, Shape, seen
-from ..losses import CrossEntropyLoss
-from . import intake, turns
-from .parameters import FlatParameters
-from .row import Row
+from ..losses import CLASSIFICATION, MULTILABEL, REGRESSION, chosen
+from . import intake, measures, weighting
+from .core import Core
 
-DATA_FORMATS = ("channels_first", "channels_last")
 EVALUATED_AT_ONCE = 256
 """Samples in a batch of `Network.evaluate` and its kin, unless told otherwise."""
 
-_NO_AFFINE = np.empty((0, 6), np.float32)
 
-
-class Network:
+class Network(Core):
     """Layers one after the other, with what using them needs around them.
 
     Images are (N, C, H, W), or (N, H, W, C) with data_format="channels_last". Whole numbers from 0
@@ -58,6 +48,11 @@ class Network:
         0), which brings pixels to 0 ... 1.
     learned_from : str, optional
         What it was last trained on, "pixels" or "floats"; None if it was not, or nobody knows.
+    task : {"classification", "multilabel", "regression"}
+        What it was last trained for; at first classification.
+    loss : loss or None
+        What it was last trained with; at first `CrossEntropyLoss()`. None in a model from a file
+        that was trained with a loss of the user's own.
     workspace : Workspace
         Memory for batches and sums.
 
@@ -69,331 +64,120 @@ class Network:
         If something else than layers is given.
     """
 
-    def __init__(
-        self,
-        *layers: Layer,
-        seed: int | None = 42,
-        data_format: str = "channels_first",
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
-        class_names: Sequence[str] | None = None,
-    ) -> None:
-        kind = type(self).__name__
-        if not layers or not all(isinstance(layer, Layer) for layer in layers):
-            wrong = next((layer for layer in layers if not isinstance(layer, Layer)), None)
-            hint = f"; unpack a list with {kind}(*layers)" if isinstance(wrong, list) else ""
-            raise TypeError(
-                f"{kind} takes one or more layers, got {type(wrong).__name__}{hint}"
-                if layers
-                else f"{kind} takes one or more layers, got none"
-            )
-        if data_format not in DATA_FORMATS:
-            raise ValueError(
-                f"{kind}: data_format must be 'channels_first' or 'channels_last', got "
-                f"{data_format!r}"
-            )
-        self.seed = 0 if seed is None else seed
-        self.data_format = data_format
-        self.name = name
-        self.class_names = None if class_names is None else tuple(map(str, class_names))
-        self.normalization = (1 / 255, 0)
-        self.learned_from: str | None = None
-        self.told_of_floats = False
-        self.workspace = Workspace()
-        self._clock = Clock(self.seed)
-        self._take(layers, seed)
-        self.input_shape = None if input_shape is None else tuple(map(int, input_shape))
-        if self.input_shape is not None:
-            self.output_shape((1, *self.input_shape))
-
-    def _take(self, layers: tuple[Layer, ...], seed: int | None) -> None:
-        """Consist of these layers; with a seed, those whose values nobody chose draw new ones."""
-        self._row = Row(layers, seed, self._clock)
-        self._parameters = FlatParameters(self._row.named)
-
-    @property
-    def layers(self) -> tuple[Layer, ...]:
-        """The layers."""
-        return self._row.layers
-
-    # --- parameters -----------------------------------------------------------------------------
-
-    @property
-    def parameters(self) -> FlatParameters:
-        """All parameters and gradients as two flat arrays."""
-        if not self._parameters.is_bound:
-            self._parameters.bind()
-        return self._parameters
-
-    @property
-    def dtype(self) -> np.dtype:
-        """float32 or float64."""
-        return self._parameters.dtype
-
-    def astype(self, dtype: Any) -> Self:
-        """Turn the whole model into float32 or float64, in place; returns the model.
-
-        Raises
-        ------
-        ValueError
-            For any other dtype.
-        """
-        dtype = float_dtype(dtype, type(self).__name__)
-        for layer in self.layers:
-            layer.astype(dtype)
-        self._parameters = FlatParameters(self._row.named)
-        return self
-
-    def named_arrays(self) -> Iterator[tuple[str, np.ndarray]]:
-        """(name, array) of all parameters and states: ("0.weight", ...)."""
-        for path, layer in self._row.named:
-            yield from layer.named_arrays(path)
-
-    def copy_arrays(self) -> dict[str, np.ndarray]:
-        """Copies of all parameters and states by name, for `load_arrays`."""
-        return {name: array.copy() for name, array in self.named_arrays()}
-
-    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """Write all parameters and states.
-
-        Raises
-        ------
-        ValueError
-            If a name is missing or too much, or a shape does not fit; then nothing is written.
-        """
-        own = dict(self.named_arrays())
-        for name in own.keys() ^ arrays.keys():
-            fault = "is missing" if name in own else "belongs to no layer of the model"
-            raise ValueError(f"the array {name!r} {fault}")
-        for name, array in arrays.items():
-            if array.shape != own[name].shape:
-                raise ValueError(
-                    f"the array {name!r} must have shape {own[name].shape}, got {array.shape}"
-                )
-        for name, array in arrays.items():
-            own[name][...] = array
-
-    def is_finite(self) -> bool:
-        """Whether no parameter and no state is infinite or NaN."""
-        return all(np.isfinite(array).all() for _, array in self.named_arrays())
-
-    # --- forward and backward -------------------------------------------------------------------
-
-    def set_clock(self, epoch: int, step: int, seed: int | None = None) -> None:
-        """Say where training is, which keys dropout in the next forward pass; seed: the model's.
-
-        Without it, each training pass counts as the next step of epoch 0.
-        """
-        self._clock.epoch, self._clock.step = epoch, step
-        self._clock.seed = self.seed if seed is None else seed
-
-    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        """The output of the last layer, a new array.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If x does not fit the model; the sentence says why.
-        """
-        who = type(self).__name__
-        x = intake.samples(self, who, x, training)
-        if not training:
-            return self._given_out(self._predict(x, logits=False))
-        with intake.advising(self, x.shape):
-            y = self._row.forward(who, self._normalized(x), logits=False)
-        intake.learn_from(self, x)
-        return self._given_out(y)
-
-    def _predict(self, x: np.ndarray, logits: bool) -> np.ndarray:
-        """The output for samples that `intake` has seen; valid until this thread's next pass."""
-        with intake.advising(self, x.shape):
-            return self._row.predict(self._normalized(x), logits)
-
-    def backward(self, dlogits: np.ndarray) -> np.ndarray:
-        """dLoss/dx, a new array, from dLoss/dy of the last forward(training=True).
-
-        Fills the layers' `grads`, overwriting what was there.
-
-        Raises
-        ------
-        RuntimeError
-            If there was no forward(training=True), or another thread trains the model.
-        """
-        dy = self._as_layers_see(dlogits)
-        with intake.speaking(self):
-            dx = self._row.backward(type(self).__name__, dy, logits=False, to_input=True)
-        return self._given_out(dx)
-
-    def forward_training(self, x: np.ndarray) -> np.ndarray:
-        """Logits for a batch, for the training loop.
-
-        x is a float array of the model's dtype and data_format. The logits are overwritten by the
-        next pass. A Softmax at the end of the model is left out.
-        """
-        with intake.advising(self, x.shape):
-            return self._row.forward(type(self).__name__, self._as_layers_see(x), logits=True)
-
-    def backward_training(self, dlogits: np.ndarray) -> None:
-        """Fill the layers' gradients after `forward_training`."""
-        self._row.backward(type(self).__name__, dlogits, logits=True, to_input=False)
-
-    def training_turn(self) -> contextlib.AbstractContextManager[None]:
-        """A with block in which no other thread may train the model; in all others, none may.
-
-        Raises
-        ------
-        RuntimeError
-            On entering it, if another thread trains the model.
-        """
-        return turns.turn(type(self).__name__, self._row.family)
-
-    def _as_layers_see(self, x: np.ndarray) -> np.ndarray:
-        return seen(x) if self.data_format == "channels_last" else x
-
-    def _as_people_see(self, shape: Shape) -> Shape:
-        if self.data_format == "channels_last" and len(shape) == 4:
-            return (shape[0], shape[2], shape[3], shape[1])
-        return shape
-
-    def _given_out(self, y: np.ndarray) -> np.ndarray:
-        """A copy of what a layer returned, for people, channels-last in memory."""
-        y = y.transpose(0, 2, 3, 1) if y.ndim == 4 else y
-        y = y.copy()
-        return y if self.data_format == "channels_last" else seen(y)
-
-    def prepared(self, x: np.ndarray) -> np.ndarray:
-        """x as the first layer takes it: (N, C, H, W), normalised if uint8, else as it is."""
-        return self._normalized(intake.samples(self, type(self).__name__, x))
-
-    def _normalized(self, x: np.ndarray) -> np.ndarray:
-        if x.dtype != np.uint8:
-            return self._as_layers_see(x)
-        images = np.ascontiguousarray(self._as_layers_see(x))
-        batch, channels, height, width = images.shape
-        scale, offset = self.normalization_of(channels)
-        out = self.workspace.array("images", (batch, height, width, channels), np.float32)
-        batch_kernels.gather(images, np.arange(batch), scale, offset, _NO_AFFINE, out)
-        return seen(out if self.dtype == np.float32 else out.astype(self.dtype))
-
-    @property
-    def normalization(self) -> tuple[np.ndarray, np.ndarray]:
-        """(scale, offset): a uint8 image enters the first layer as pixel * scale + offset."""
-        return self._normalization
-
-    @normalization.setter
-    def normalization(self, value: Any) -> None:
-        wanted = (
-            "normalization must be (scale, offset), each one finite number for all channels or "
-            "one per channel"
-        )
-        try:
-            scale, offset = (np.atleast_1d(np.asarray(part, np.float32)) for part in value)
-        except (TypeError, ValueError):
-            raise ValueError(f"{wanted}, got {value!r}") from None
-        size = max(scale.size, offset.size)
-        for part in (scale, offset):
-            if part.ndim != 1 or part.size not in (1, size) or not np.isfinite(part).all():
-                raise ValueError(f"{wanted}, got {value!r}")
-        self._normalization = (np.resize(scale, size), np.resize(offset, size))
-
-    @property
-    def expects_pixels(self) -> bool:
-        """Whether it was trained on pixels, or normalises them in a way that someone chose."""
-        if self.learned_from is not None:
-            return self.learned_from == "pixels"
-        scale, offset = self._normalization
-        return bool((scale != np.float32(1 / 255)).any() or offset.any())
-
-    @property
-    def image_words(self) -> str:
-        """How a batch of images lies, in letters."""
-        return "(N, C, H, W)" if self.data_format == "channels_first" else "(N, H, W, C)"
-
-    def normalization_of(self, channels: int) -> tuple[np.ndarray, np.ndarray]:
-        """`normalization` with one number for each of `channels` channels.
-
-        Raises
-        ------
-        ValueError
-            If it was given for another number of channels.
-        """
-        scale, offset = self._normalization
-        if scale.size not in (1, channels):
-            raise ValueError(
-                f"model.normalization is for {scale.size} channels, the images have {channels}"
-            )
-        return np.resize(scale, channels), np.resize(offset, channels)
-
-    # --- using the model ------------------------------------------------------------------------
-
-    def _logits(self, x: np.ndarray, batch_size: int) -> Iterator[tuple[slice, np.ndarray]]:
-        """(rows, logits) batch by batch; the logits are overwritten by the next batch."""
+    def outputs(
+        self, x: np.ndarray, batch_size: int, logits: bool
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """(rows, outputs) of what `intake.samples` gave; overwritten by the next batch."""
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size must be a whole number above 0, got {batch_size!r}")
         for start in range(0, len(x), batch_size):
             rows = slice(start, min(start + batch_size, len(x)))
-            yield rows, self._predict(x[rows], logits=True)
+            yield rows, self._predict(x[rows], logits)
+
+    def measure(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        batch_size: int = EVALUATED_AT_ONCE,
+        *,
+        loss: Any = None,
+        sample_weight: np.ndarray | None = None,
+        class_weight: weighting.Classes = None,
+        metrics: measures.Metrics | None = None,
+    ) -> dict[str, float]:
+        """Everything that is measured: "loss", and what `network.measures` has for the task.
+
+        Parameters
+        ----------
+        loss : str or loss, optional
+            Default: what the model was trained with, without smoothing.
+        sample_weight : (N,), optional
+            How much each sample counts, in the loss and in all else but `metrics`.
+        class_weight : dict or "balanced", optional
+            How much each class counts, in the loss alone.
+        metrics : dict, optional
+            More to measure: name -> function(targets, outputs), as `Sequential.train` has it.
+
+        Raises
+        ------
+        ValueError
+            If something does not fit; one sentence.
+        """
+        x, y = intake.pair(self, "evaluate", x, y)
+        loss = self.loss if loss is None else chosen.checked(loss)
+        if loss is None:
+            raise ValueError(
+                "evaluate: this model was trained with a loss of somebody's own, which its file "
+                "does not hold: give loss=..."
+            )
+        sample = weighting.of_samples("evaluate", sample_weight, len(x))
+        classes = 0 if class_weight is None else intake.outputs_of(self, "evaluate", x)
+        every = weighting.together(
+            "evaluate", self.task, sample, class_weight, y, classes, self.class_names
+        )
+        weights = (every, sample)
+        return measures.measure(
+            self, x, y, loss=loss, batch_size=batch_size, weights=weights, metrics=metrics
+        )
 
     def evaluate(
-        self, x: np.ndarray, y: np.ndarray, batch_size: int = EVALUATED_AT_ONCE
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        batch_size: int = EVALUATED_AT_ONCE,
+        **options: Any,
     ) -> tuple[float, float]:
-        """(loss, accuracy): mean cross-entropy in nats, and the share of right classes, 0 to 1.
+        """(loss, score): of a classifier mean cross-entropy in nats, and accuracy, 0 to 1.
 
-        The cross-entropy is that of the labels as they are, not smoothed.
+        The loss is what the model was trained with, but without smoothing. The score is the share
+        of right classes; of several labels that of samples with all labels right; for numbers R^2.
+        ``options`` are those of `measure`, which gives more numbers.
 
         Raises
         ------
         ValueError
             If there are not as many labels as samples, or none.
         """
-        x, y = intake.pair(self, "evaluate", x, y)
-        loss, total, correct = CrossEntropyLoss("sum"), 0.0, 0
-        for rows, logits in self._logits(x, batch_size):
-            total += loss.forward(logits, y[rows])
-            correct += loss.correct
-        return total / len(x), correct / len(x)
+        row = self.measure(x, y, batch_size, **options)
+        return row["loss"], row[measures.MEASURES[self.task][0]]
 
     def predict(self, x: np.ndarray, batch_size: int = EVALUATED_AT_ONCE) -> np.ndarray:
-        """The most probable class of each sample, int64 (N,)."""
-        batches = self._logits(intake.samples(self, "predict", x), batch_size)
-        return np.concatenate([logits.argmax(axis=1) for _, logits in batches])
+        """What the model says of each sample.
+
+        The most probable class, int64 (N,); of several labels 1 for each of a probability above
+        one half, int64 (N, labels); for numbers these, (N, outputs), or (N,) if there is one.
+        """
+        x, is_for_numbers = intake.samples(self, "predict", x), self.task == REGRESSION
+        batches = (y for _, y in self.outputs(x, batch_size, logits=not is_for_numbers))
+        if self.task == CLASSIFICATION:
+            return np.concatenate([logits.argmax(axis=1) for logits in batches])
+        if is_for_numbers:
+            values = np.concatenate([y.copy() for y in batches])
+        else:
+            values = np.concatenate([measures.labels_in(y).astype(np.int64) for y in batches])
+        return values[:, 0] if values.shape[1] == 1 else values
 
     def predict_logits(self, x: np.ndarray, batch_size: int = EVALUATED_AT_ONCE) -> np.ndarray:
         """What the network gives for each sample before its softmax, (N, classes)."""
-        batches = self._logits(intake.samples(self, "predict_logits", x), batch_size)
-        return np.concatenate([logits.copy() for _, logits in batches])
+        x = intake.samples(self, "predict_logits", x)
+        return np.concatenate([y.copy() for _, y in self.outputs(x, batch_size, logits=True)])
 
     def predict_proba(self, x: np.ndarray, batch_size: int = EVALUATED_AT_ONCE) -> np.ndarray:
-        """The probability of each class for each sample, (N, classes)."""
-        parts = []
-        x = intake.samples(self, "predict_proba", x)
-        for _, logits in self._logits(x, batch_size):
-            parts.append(np.empty_like(logits))
-            activation_kernels.softmax(logits, parts[-1])
-        return np.concatenate(parts)
-
-    @property
-    def frozen(self) -> tuple[str, ...]:
-        """The paths of the frozen layers: ("0", "1", "3.main.0")."""
-        return tuple(path for at, layer in self._row.named for path in layer.frozen_leaves(at))
-
-    # --- looking at the model -------------------------------------------------------------------
-
-    def output_shape(self, input_shape: Sequence[int]) -> Shape:
-        """Shape of the output for an input of `input_shape` (batch included).
+        """The probability of each class, or of each label, for each sample, (N, classes).
 
         Raises
         ------
         ValueError
-            If the input does not fit a layer; names the layer.
+            If the model is for numbers.
         """
-        shape = tuple(input_shape)
-        if self.data_format == "channels_last" and len(shape) == 4:
-            shape = (shape[0], shape[3], shape[1], shape[2])
-        with intake.speaking(self):
-            for layer in self.layers:
-                shape = layer.output_shape(shape)
-        return self._as_people_see(shape)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
+        if self.task == REGRESSION:
+            raise ValueError(
+                "predict_proba: this model gives numbers, which have no probability: use predict"
+            )
+        logits = self.predict_logits(x, batch_size)
+        probabilities = np.empty_like(logits)
+        squash = (
+            activation_kernels.sigmoid if self.task == MULTILABEL else activation_kernels.softmax
+        )
+        squash(logits, probabilities)
+        return probabilities

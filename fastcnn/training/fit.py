@@ -15,13 +15,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import backends
-from ..network.intake import pair
+from ..checks import unknown
+from ..layers import Sigmoid, Softmax
+from ..losses import MULTILABEL, chosen
+from ..network.intake import outputs_of, pair
+from ..network.measures import MEASURES
 from ..network.network import EVALUATED_AT_ONCE, Network
+from ..network.weighting import of_samples
 from ..random import generator
 from . import blas, compilation
 from .history import History
 from .loop import TrainingDiverged, TrainingLoop
-from .settings import Arrays, Keeping, Measuring, Method, Passes, Stopping, Watching
+from .settings import (
+    Arrays,
+    Keeping,
+    Measuring,
+    Method,
+    Passes,
+    Stopping,
+    Watching,
+    Weighting,
+)
+
+_UNWEIGHTED = Weighting()
 
 __all__ = ["TrainingDiverged", "fit", "split"]
 
@@ -70,18 +86,19 @@ def fit(
     stopping: Stopping,
     watching: Watching,
     keeping: Keeping,
+    weighting: Weighting = _UNWEIGHTED,
 ) -> History:
     """Train a model in place.
 
     Parameters
     ----------
     model : Network
-        Its last layer gives logits.
+        Its last layer gives logits, or numbers.
     x : uint8 (N, C, H, W), or float32 (N, ...)
         Training data. uint8 images are normalised by the model (``model.normalization``).
-    y : int (N,) or float (N, classes)
-        Class numbers, or one-hot rows.
-    method, passes, measuring, stopping, watching, keeping
+    y : int (N,) or float (N, outputs)
+        Class numbers, one-hot rows, or what else the loss takes.
+    method, passes, measuring, stopping, watching, keeping, weighting
         What `Sequential.train` has as single arguments, in groups.
 
     Returns
@@ -107,11 +124,20 @@ def fit(
     if passes.seed is None:
         passes = dataclasses.replace(passes, seed=model.seed)
     with model.training_turn():  # another thread's training is not to be disturbed
-        x, y = pair(model, "training", x, y, thorough=True, training=True)
+        task = chosen.task_of(method.loss, y)
+        _check_end(model, method.loss, task)
+        x, y = pair(model, "training", x, y, thorough=True, training=True, task=task)
+        model.trained_by(method.loss, task)
+        _check_monitor(stopping.monitor, task)
+        counted = of_samples("training", weighting.samples, len(x))
         if measuring.test is not None:
-            test = pair(model, "test", *measuring.test, thorough=True)
-            measuring = dataclasses.replace(measuring, test=test)
-        rows, validation = _divided(x, y, measuring.validation, model, passes.seed or 0)
+            measuring = dataclasses.replace(measuring, test=_checked(model, "test", measuring.test))
+        data = (x, y) if counted is None else (x, y, counted)
+        rows, validation = _divided(data, measuring.validation, model, passes.seed or 0)
+        weights = weighting.of(model, y, counted, rows, outputs_of(model, "training", x))
+        parts = [part for part in (validation, measuring.test) if part is not None]
+        if weights is not None or any(len(part) > 2 for part in parts):
+            _check_takes_weights(method.loss)
         if passes.drop_last and len(rows) < passes.batch_size:
             raise ValueError(
                 f"drop_last leaves nothing of {len(rows)} images in batches of "
@@ -129,6 +155,9 @@ def fit(
             stopping=stopping,
             watching=watching,
             keeping=keeping,
+            weights=weights,
+            counted=counted,
+            weighting=weighting,
         )
         with blas.one_thread(), contextlib.closing(watching.progress), _compilation(loop, x, y):
             loop.begin()
@@ -145,7 +174,7 @@ def _compilation(
     steps = min(count, size + count % size)  # a whole batch and a last one
     measured = [each for each in (loop.validation, loop.measuring.test) if each]
     tests = [
-        min(len(part), EVALUATED_AT_ONCE + len(part) % EVALUATED_AT_ONCE) for part, _ in measured
+        min(len(part[0]), EVALUATED_AT_ONCE + len(part[0]) % EVALUATED_AT_ONCE) for part in measured
     ]
 
     def arguments() -> tuple[Any, ...]:
@@ -179,13 +208,45 @@ def rehearse(
         model.evaluate(images, np.resize(y, (count, *y.shape[1:])))
 
 
+def _checked(model: Network, who: str, data: Arrays) -> Arrays:
+    """Data to measure, as (x, y) or (x, y, weights)."""
+    x, y = pair(model, who, *data[:2], thorough=True)
+    weights = of_samples(who, data[2], len(x)) if len(data) > 2 else None
+    return (x, y) if weights is None else (x, y, weights)
+
+
 def _divided(
-    x: NDArray[Any], y: NDArray[Any], validation: Arrays | float | None, model: Network, seed: int
+    data: Arrays, validation: Arrays | float | None, model: Network, seed: int
 ) -> tuple[NDArray[np.int64], Arrays | None]:
-    """The rows of x and y to train on, and the validation data."""
+    """The rows of the data to train on, and the validation data; weights stay with their rows."""
+    count = len(data[0])
     if isinstance(validation, (int, float)):
-        rows, held_out = split(len(x), validation, seed)
-        return rows, (x[held_out], y[held_out])
+        rows, held_out = split(count, validation, seed)
+        return rows, tuple(array[held_out] for array in data)
     if validation is not None:
-        validation = pair(model, "validation", *validation, thorough=True)
-    return np.arange(len(x)), validation
+        validation = _checked(model, "validation", validation)
+    return np.arange(count), validation
+
+
+def _check_end(model: Network, loss: Any, task: str) -> None:
+    """Refuse a network that ends with the sigmoid which the loss has too."""
+    last = model.layers[-1]
+    if task == MULTILABEL and chosen.takes_logits(loss) and isinstance(last, Sigmoid | Softmax):
+        raise ValueError(
+            f"{type(loss).__name__} has a sigmoid of its own: leave out the {type(last).__name__} "
+            f"at the end of the network"
+        )
+
+
+def _check_monitor(monitor: str, task: str) -> None:
+    known = tuple(f"val_{name}" for name in ("loss", *MEASURES[task]))
+    if monitor not in known:
+        raise ValueError(f"monitor: {unknown('validated number', monitor, known)}")
+
+
+def _check_takes_weights(loss: Any) -> None:
+    if not chosen.takes_weights(loss):
+        raise ValueError(
+            f"{type(loss).__name__} takes no weights: give it forward(outputs, targets, weights), "
+            f"which returns the mean over the batch of each sample's loss times its weight"
+        )

@@ -17,21 +17,21 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
+from ..network.measures import MEASURES
 from .table import columns_of, heading, line
 
+_MEASURES = ("loss", *(name for names in MEASURES.values() for name in names))
+_PARTS = ("", "val_", "test_")
 # The order of the columns in history.csv.
 COLUMNS = (
     "epoch",
     "lr",
-    "loss",
-    "accuracy",
-    "val_loss",
-    "val_accuracy",
-    "test_loss",
-    "test_accuracy",
+    *(part + name for part in _PARTS for name in _MEASURES),
     "seconds",
     "seconds_training",
 )
+_USUAL = ("epoch", "lr", *(part + name for part in _PARTS for name in ("loss", "accuracy")))
+_USUAL += ("seconds", "seconds_training")
 
 
 # Why a run can be over; "" while it is not.
@@ -43,6 +43,10 @@ STOPPED = (
     "interrupted",
     "diverged",
 )
+
+
+_FALLING = ("loss", "error", "mae", "mse", "rmse")
+"""Ends of the names of columns that should fall."""
 
 
 class Table(dict[str, list[float]]):
@@ -68,7 +72,7 @@ class Table(dict[str, list[float]]):
         """A header and one line per epoch; numbers as Python writes them, without loss."""
         text = io.StringIO()
         known = [name for name in COLUMNS if name in self]
-        columns = [*known, *(name for name in self if name not in known)] or list(COLUMNS)
+        columns = [*known, *(name for name in self if name not in known)] or list(_USUAL)
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows())
@@ -114,7 +118,8 @@ class History(Table):
     batch's step; loss in nats per image, as it is trained on; accuracy 0 to 1),
     ``val_loss`` and ``val_accuracy``, ``test_loss`` and ``test_accuracy`` (measured after the
     epoch, where there are such images), ``seconds`` (the whole epoch) and ``seconds_training``
-    (without the measuring).
+    (without the measuring). Where the loss is not for classes, `network.measures` says what stands
+    in the place of the accuracy.
 
     Attributes
     ----------
@@ -164,8 +169,8 @@ class History(Table):
 
 
 def gain(name: str, before: float, after: float) -> float:
-    """How much better a number of a row has become: a loss gains by falling."""
-    return before - after if name.endswith("loss") else after - before
+    """How much better a number of a row has become: a loss or an error gains by falling."""
+    return before - after if name.endswith(_FALLING) else after - before
 
 
 class Best:
@@ -173,20 +178,24 @@ class Best:
 
     Parameters
     ----------
-    monitor : {"val_loss", "val_accuracy"}
-        Which number; a loss should fall, an accuracy rise.
+    monitor : str
+        Which number, such as "val_loss" or "val_accuracy"; a loss or an error should fall, all else
+        rise.
     min_gain : float
         An epoch is better only if it gains more than this on the best so far.
 
     Raises
     ------
     ValueError
-        If the monitor is neither, or the gain is negative.
+        If the monitor is no validated number, or the gain is negative.
     """
 
     def __init__(self, monitor: str = "val_loss", min_gain: float = 0.0) -> None:
-        if monitor not in ("val_loss", "val_accuracy"):
-            raise ValueError(f"monitor must be 'val_loss' or 'val_accuracy', got {monitor!r}")
+        if not isinstance(monitor, str) or not monitor.startswith("val_"):
+            raise ValueError(
+                f"monitor must be a validated number such as 'val_loss' or 'val_accuracy', got "
+                f"{monitor!r}"
+            )
         if not min_gain >= 0:
             raise ValueError(f"min_gain must not be negative, got {min_gain!r}")
         self.monitor = monitor

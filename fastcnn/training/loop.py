@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from kernels import optim as optim_kernels
 
-from ..network.network import Network
+from ..losses import CLASSIFICATION, CrossEntropyLoss, chosen
+from ..network import measures
+from ..network.network import EVALUATED_AT_ONCE, Network
 from ..random import generator
 from . import checkpoint, notes
 from .batches import Batches
@@ -21,7 +23,7 @@ from .history import History, Table
 from .precise_bn import measure_statistics
 from .record import to_state
 from .resuming import described, differences, refuse_other_run
-from .settings import Arrays, Keeping, Measuring, Method, Passes, Stopping, Watching
+from .settings import Arrays, Keeping, Measuring, Method, Passes, Stopping, Watching, Weighting
 
 # Steps of an epoch, evenly spread, at which gradients are measured where they are tracked; fewer
 # in an epoch that has fewer.
@@ -74,12 +76,17 @@ class TrainingLoop:
     stopping: Stopping
     watching: Watching
     keeping: Keeping
+    weights: NDArray[np.float64] | None = None  # of all samples, in the loss
+    counted: NDArray[np.float64] | None = None  # of all samples, in what else is measured
+    weighting: Weighting = field(default_factory=Weighting)  # what both were made of
     history: History = field(default_factory=History)
 
     def __post_init__(self) -> None:
         self.optimizer, self.loss = self.method.optimizer, self.method.loss
         self.best = self.stopping.best()
-        self.pace = self.stopping.pace(self.validation is not None)
+        self._logits = chosen.takes_logits(self.loss)
+        usual = "accuracy" if self.model.task == CLASSIFICATION else "loss"
+        self.pace = self.stopping.pace(self.validation is not None, usual)
         self._lr = self.optimizer.lr
         self._norms = Table()  # of this epoch's gradients so far
         self._best_arrays: dict[str, NDArray[Any]] = {}
@@ -110,12 +117,15 @@ class TrainingLoop:
         """What this run was told, for its checkpoint."""
         return described(
             self.model, (self.x, self.y), self.method, self.passes, self.measuring, self.stopping,
-            self._lr,
+            self._lr, self.weighting,
         )  # fmt: skip
 
     def _write(self, path: Path) -> None:
         """Write everything that the rest of the run depends on."""
-        state = to_state(self.history, self.best.state(), self._settings, self.keeping.about)
+        state = to_state(
+            self.history, self.best.state(), self._settings, self.keeping.about,
+            measures.MEASURES[self.model.task],
+        )  # fmt: skip
         checkpoint.save_training(path, self.model, self.optimizer, state, self._best_arrays)
 
     def _save(self) -> None:
@@ -223,7 +233,9 @@ class TrainingLoop:
         if self.pace is None or not self.pace.is_slow(self.history):
             return False
         losses = self.history["loss"][-1 - self.pace.epochs :]
-        return not any(notes.is_guessing(loss, self._classes) for loss in losses)
+        return not (
+            self._guesses and any(notes.is_guessing(each, self._guesses) for each in losses)
+        )
 
     def _epoch(self, epoch: int) -> dict[str, float]:
         """Train one epoch (counted from 1) and measure it."""
@@ -234,16 +246,14 @@ class TrainingLoop:
         rows = rows[: self._count]
         steps = math.ceil(len(rows) / self.passes.batch_size)
         self.watching.progress.on_epoch_start(epoch, epochs, steps)
-        total_loss, correct = 0.0, 0
+        total_loss, tally = 0.0, measures.tally(self.model.task)
         tracked = self._tracked(steps)
         self._norms = Table()
         for step in range(steps):
             rate = self.method.schedule.step_rate(self._lr, epoch - 1, epochs, step, steps)
             self.optimizer.lr = rate
             indices = self._indices(rows, step)
-            value = self._step(indices, epoch, step, step in tracked)
-            total_loss += value if self.loss.reduction == "sum" else value * len(indices)
-            correct += self.loss.correct
+            total_loss += self._step(indices, epoch, step, tally, step in tracked)
             done = min((step + 1) * self.passes.batch_size, len(rows))
             self.watching.progress.on_step(total_loss / done)
             if self.watching.should_stop():
@@ -253,9 +263,10 @@ class TrainingLoop:
         measure_statistics(self.model, self._measured(rows, epoch))
         trained = time.perf_counter()
         row = {"epoch": epoch, "lr": self.optimizer.lr, "loss": total_loss / len(rows)}
-        row["accuracy"] = correct / len(rows)
+        row |= tally.row()
         for part, data in self._measured_data():
-            row[f"{part}_loss"], row[f"{part}_accuracy"] = self.model.evaluate(*data)
+            measured = self._measure(*data)
+            row |= {f"{part}_{name}": value for name, value in measured.items()}
             if not math.isfinite(row[f"{part}_loss"]):
                 raise self._diverged(f"the {part} loss became infinite or NaN", epoch, steps)
         row["seconds"] = time.perf_counter() - started
@@ -268,17 +279,34 @@ class TrainingLoop:
             if data is not None:
                 yield part, data
 
-    def _step(self, indices: NDArray[np.int64], epoch: int, step: int, tracked: bool) -> float:
-        """One batch forward, backward and into the parameters; returns its loss."""
-        batch = self._load(indices, epoch, step)
-        value = self.loss.forward(self.model.forward_training(batch), self.y[indices])
+    def _measure(
+        self, x: NDArray[Any], y: NDArray[Any], weights: NDArray[Any] | None = None
+    ) -> dict[str, float]:
+        """Loss and measures of validation or test data."""
+        return measures.measure(
+            self.model, x, y, loss=self.loss, batch_size=EVALUATED_AT_ONCE,
+            weights=(weights, weights),
+        )  # fmt: skip
+
+    def _step(
+        self,
+        indices: NDArray[np.int64],
+        epoch: int,
+        step: int,
+        tally: measures.Tally,
+        tracked: bool,
+    ) -> float:
+        """One batch forward, backward and into the parameters; its loss, summed over samples."""
+        outputs = self.model.forward_training(self._load(indices, epoch, step), self._logits)
+        targets, weights = self.y[indices], _of(self.weights, indices)
+        value = chosen.value_of(self.loss, outputs, targets, weights)
         if not math.isfinite(value):
             raise self._diverged(f"the loss became {value:g}", epoch, step + 1)
-        self.model.backward_training(self.loss.backward())
+        tally.add(self.loss, outputs, targets, _of(self.counted, indices))
+        self.model.backward_training(chosen.gradient_of(self.loss, outputs), self._logits)
         if tracked:
             self._norms.add(self._gradient_norms())
-        longest = self.method.clipping.norm
-        if longest is not None and not self._clip(longest):
+        if not self.method.clipping.shorten(self.model):
             raise self._diverged("a gradient became infinite or NaN", epoch, step + 1)
         self.optimizer.step(self.model)
         return value
@@ -298,30 +326,6 @@ class TrainingLoop:
         full = max(1, len(rows) // self.passes.batch_size)
         for step in range(min(self.measuring.precise_bn, full)):
             yield self._load(self._indices(rows, step), epoch, step)
-
-    def _clip(self, longest: float) -> bool:
-        """Shorten long gradients; returns whether all are finite."""
-        workspace = self.model.workspace
-        for gradients in self._clipped():
-            norm = math.sqrt(sum(optim_kernels.squared_norm(g, workspace) for g in gradients))
-            if not math.isfinite(norm):
-                return False
-            if self.method.clipping.mode == "value":
-                for gradient in gradients:
-                    np.clip(gradient, -longest, longest, out=gradient)
-            elif norm > longest:
-                for gradient in gradients:
-                    optim_kernels.scale_in_place(gradient, longest / norm)
-        return True
-
-    def _clipped(self) -> list[list[NDArray[Any]]]:
-        """The gradients that are clipped, those together whose common length counts."""
-        flat, clipping = self.model.parameters, self.method.clipping
-        if clipping.arrays is None and clipping.mode != "array":
-            return [[stretch.gradients for stretch in flat.trained()]]
-        places = flat.trained_slices().items()
-        arrays = [flat.gradients[place] for name, place in places if clipping.includes(name)]
-        return [[array] for array in arrays] if clipping.mode == "array" else [arrays]
 
     # --- gradients over the epochs --------------------------------------------------------------
 
@@ -354,7 +358,10 @@ class TrainingLoop:
         return TrainingDiverged(what, epoch, batch, advice, kept, self.history)
 
     @functools.cached_property
-    def _classes(self) -> int:
+    def _guesses(self) -> int:
+        """The number of classes that cross-entropy may guess among; 0 for another loss."""
+        if not isinstance(self.loss, CrossEntropyLoss) or self.weights is not None:
+            return 0
         return self.model.output_shape((1, *self.x.shape[1:]))[1]
 
     def _note(self, note: str | None) -> None:
@@ -364,6 +371,11 @@ class TrainingLoop:
 
     def _note_if_lost(self, row: dict[str, float]) -> None:
         """Say once that the network does no better than guessing, or far worse."""
-        note = None if self._is_known_to_be_lost else notes.lost(row, self._classes)
-        self._is_known_to_be_lost |= note is not None
-        self._note(note)
+        if self._guesses and not self._is_known_to_be_lost:
+            note = notes.lost(row, self._guesses)
+            self._is_known_to_be_lost = note is not None
+            self._note(note)
+
+
+def _of(weights: NDArray[np.float64] | None, indices: NDArray[np.int64]) -> Any:
+    return None if weights is None else weights[indices]

@@ -9,7 +9,7 @@ from typing import Any
 
 from .history import STOPPED, History, Table
 
-_MEASURES = ("loss", "accuracy")
+_MEASURES = ("accuracy",)  # of version 0.1, which had no others
 
 
 class RecordError(ValueError):
@@ -45,7 +45,7 @@ class Record:
         state = _names(state, "the run's state")
         self.history = History(_table(state.get("history"), "history", _is_number))
         if self.history:
-            _check_columns(self.history)
+            _check_columns(self.history, _measures(state.get("measures", list(_MEASURES))))
         gradients = state.get("gradients", {})
         self.history.gradients = Table(_table(gradients, "gradients", _is_number))
         _check_epochs(self.history.gradients.get("epoch", []), self.history.epochs, "gradients")
@@ -61,10 +61,12 @@ class Record:
 
 
 def to_state(
-    history: History, best: Mapping[str, Any], settings: Mapping[str, Any], about: Mapping[str, Any]
-) -> dict[str, Any]:
+    history: History, best: Mapping[str, Any], settings: Mapping[str, Any],
+    about: Mapping[str, Any], measures: Sequence[str] = _MEASURES,
+) -> dict[str, Any]:  # fmt: skip
     """What `Record` takes, as JSON can hold it."""
     return {
+        "measures": list(measures),
         "history": dict(history),
         "gradients": dict(history.gradients),
         "best": dict(best),
@@ -124,14 +126,21 @@ def _check_epochs(epochs: list[float], last: int, what: str) -> None:
         raise RecordError(f"the epochs of its {what} are not those of the run")
 
 
-def _check_columns(history: History) -> None:
+def _measures(value: object) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise RecordError(f"its measures must be names, got {_shown(value)}")
+    return value
+
+
+def _check_columns(history: History, measures: Sequence[str]) -> None:
     """The columns that every run has, and such as come in pairs."""
     count = history.epochs
     if history.get("epoch") != list(range(1, count + 1)):
         raise RecordError("the epochs of its history are not 1, 2, 3, ...")
     parts = [part for part in ("val", "test") if any(name.startswith(part) for name in history)]
-    wanted = {"epoch", "lr", "seconds", "seconds_training", *_MEASURES}
-    wanted |= {f"{part}_{name}" for part in parts for name in _MEASURES}
+    measures = ("loss", *measures)
+    wanted = {"epoch", "lr", "seconds", "seconds_training", *measures}
+    wanted |= {f"{part}_{name}" for part in parts for name in measures}
     wrong = sorted(wanted ^ set(history))
     if wrong and count:
         fault = "has no column" if wrong[0] in wanted else "has an unknown column"
@@ -140,7 +149,7 @@ def _check_columns(history: History) -> None:
 
 def _best(value: object, epochs: int) -> dict[str, Any]:
     best = _names(value, "the best epoch")
-    if best.get("monitor") not in ("val_loss", "val_accuracy"):
+    if not str(best.get("monitor")).startswith("val_"):
         raise RecordError(f"its best epoch is judged by {_shown(best.get('monitor'))}")
     epoch, number = best.get("epoch"), best.get("value")
     if (

@@ -8,17 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..losses import chosen
 from ..network.network import Network
 from .augment import Augment
 from .record import Record
-from .settings import Arrays, Measuring, Method, Passes, Stopping
+from .settings import Arrays, Measuring, Method, Passes, Stopping, Weighting
 
 MAY_CHANGE = (
     "lr", "optimizer", "loss", "schedule", "clip_norm", "clip_mode", "clip_arrays", "epochs",
     "batch_size", "shuffle", "drop_last", "augment", "precise_bn", "track_gradients", "patience",
-    "min_gain", "stop_gain", "stop_gain_epochs",
+    "min_gain", "stop_gain", "stop_gain_epochs", "class_weight",
 )  # fmt: skip
 """What a run may be told anew while it goes on; all else would make it another run."""
+
+_ADDED = {"sample_weight": None, "class_weight": None}
 
 _BLOCK = 2**24  # bytes that are summed at a time
 
@@ -29,7 +32,7 @@ class ResumeError(ValueError):
 
 def described(
     model: Network, data: Arrays, method: Method, passes: Passes, measuring: Measuring,
-    stopping: Stopping, lr: float,
+    stopping: Stopping, lr: float, weighting: Weighting,
 ) -> dict[str, Any]:  # fmt: skip
     """The settings of a run by the names that `Sequential.train` has for them, for JSON.
 
@@ -43,7 +46,9 @@ def described(
         "normalization": [np.asarray(part).tolist() for part in model.normalization],
         "lr": lr,
         "optimizer": _rule(method.optimizer.spec()),
-        "loss": repr(method.loss),
+        "loss": chosen.described(method.loss),
+        "sample_weight": _weights(weighting.samples),
+        "class_weight": _weights(weighting.classes),
         "schedule": repr(method.schedule),
         "clip_norm": method.clipping.norm,
         "clip_mode": method.clipping.mode,
@@ -70,8 +75,10 @@ def differences(
 ) -> dict[str, tuple[Any, Any]]:
     """Setting -> (what it was, what it is), where these are not the same.
 
-    Settings that one side does not know are those of another version, and pass.
+    Settings that one side does not know are those of another version, and pass; those that came
+    later than files which lack them have there the value that meant nothing.
     """
+    before = {**_ADDED, **before}
     return {
         name: (before[name], value)
         for name, value in now.items()
@@ -183,8 +190,17 @@ def _changed(augment: Augment) -> str:
 def _part(data: Arrays | float | None) -> str | float | None:
     if data is None or isinstance(data, (int, float)):
         return data
-    x, y = data
-    return f"{_fingerprint(np.asarray(x))} with labels {_fingerprint(np.asarray(y))}"
+    x, y, *weights = map(np.asarray, data)
+    words = f"{_fingerprint(x)} with labels {_fingerprint(y)}"
+    return words + "".join(f" and weights {_fingerprint(each)}" for each in weights)
+
+
+def _weights(weights: Any) -> Any:
+    if weights is None or isinstance(weights, str):
+        return weights
+    if isinstance(weights, Mapping):
+        return {str(name): float(weights[name]) for name in sorted(weights, key=str)}
+    return _fingerprint(np.asarray(weights, np.float64))
 
 
 def _fingerprint(array: NDArray[Any]) -> str:

@@ -9,18 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import optim, schedules
-from ..checks import unknown
-from ..losses import CrossEntropyLoss
+from ..losses import CrossEntropyLoss, chosen
+from ..network import weighting
+from ..network.network import Network
 from .augment import Augment
+from .clipping import Clipping
 from .history import Best, Pace
 from .progress import Progress
 
-Arrays = tuple[NDArray[Any], NDArray[Any]]
+Arrays = tuple[NDArray[Any], ...]
+"""Samples and targets, and perhaps a weight for each."""
 
-_CLIP_MODES = ("global", "array", "value")
-_USUAL_ARRAYS = ("weight", "bias", "gamma", "beta")
 _EXAMPLES = {
-    "loss": "CrossEntropyLoss()",
     "optimizer": "SGD(0.01)",
     "schedule": "schedules.CosineAnnealing()",
     "augment": "Augment(flip=True)",
@@ -28,45 +28,11 @@ _EXAMPLES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Clipping:
-    """How long a gradient may be."""
-
-    norm: float | None = None
-    mode: str = "global"
-    """All as one vector, or each "array" by itself, or every single number ("value")."""
-    arrays: tuple[str, ...] | None = None
-    """Names of those that are clipped, such as "weight" or "0.bias"; None: all."""
-
-    def __post_init__(self) -> None:
-        """Refuse what means nothing."""
-        if self.norm is not None and not self.norm > 0:
-            raise ValueError(f"clip_norm must be above 0, got {self.norm!r}")
-        if self.mode not in _CLIP_MODES:
-            raise ValueError(
-                f"clip_mode must be one of {', '.join(_CLIP_MODES)}, got {self.mode!r}"
-            )
-
-    def check_arrays(self, known: tuple[str, ...]) -> None:
-        """Refuse the name of an array that no layer has."""
-        for name in self.arrays or ():
-            if name not in _USUAL_ARRAYS and not any(is_named(array, name) for array in known):
-                raise ValueError(unknown("parameter array", name, (*_USUAL_ARRAYS, *known)))
-
-    def includes(self, array: str) -> bool:
-        """Whether the gradient of an array, such as "0.bias", is clipped."""
-        return self.arrays is None or any(is_named(array, name) for name in self.arrays)
-
-
-def is_named(array: str, name: str) -> bool:
-    """Whether an array, such as "0.bias", is meant by a name, such as "bias" or "0.bias"."""
-    return array == name or array.endswith(f".{name}")
-
-
-@dataclasses.dataclass(frozen=True)
 class Method:
     """How a batch becomes a step."""
 
-    loss: CrossEntropyLoss
+    loss: Any
+    """Any with `forward` and `backward`, see `fastcnn.losses.chosen`."""
     optimizer: optim.Optimizer
     schedule: schedules.Schedule
     clipping: Clipping
@@ -74,7 +40,7 @@ class Method:
     @classmethod
     def of(
         cls,
-        loss: CrossEntropyLoss | None = None,
+        loss: Any = None,
         optimizer: optim.Optimizer | str | None = None,
         schedule: schedules.Schedule | str | None = None,
         clipping: Clipping | None = None,
@@ -85,7 +51,7 @@ class Method:
         if isinstance(optimizer, str):
             optimizer = optim.from_name(optimizer)
         return cls(
-            CrossEntropyLoss() if loss is None else loss,
+            CrossEntropyLoss() if loss is None else chosen.checked(loss),
             optim.SGD() if optimizer is None else optimizer,
             schedules.Constant() if schedule is None else schedule,
             clipping or Clipping(),
@@ -93,9 +59,35 @@ class Method:
 
     def __post_init__(self) -> None:
         """Refuse what means nothing."""
-        _check_kind("loss", self.loss, CrossEntropyLoss)
+        chosen.checked(self.loss)
         _check_kind("optimizer", self.optimizer, optim.Optimizer)
         _check_kind("schedule", self.schedule, schedules.Schedule)
+
+
+@dataclasses.dataclass(frozen=True)
+class Weighting:
+    """How much each sample counts in training."""
+
+    samples: Any = None
+    """A number for each sample."""
+    classes: weighting.Classes = None
+    """A number for each class, or "balanced"."""
+
+    def of(
+        self, model: Network, y: NDArray[Any], samples: NDArray[np.float64] | None,
+        rows: NDArray[np.int64], outputs: int,
+    ) -> NDArray[np.float64] | None:  # fmt: skip
+        """Weights of all samples whose mean is 1 over the rows that are trained on."""
+        if samples is None and self.classes is None:
+            return None
+        trained = weighting.together(
+            "training", model.task, None if samples is None else samples[rows], self.classes,
+            y[rows], outputs, model.class_names,
+        )  # fmt: skip
+        assert trained is not None
+        weights = np.zeros(len(y))
+        weights[rows] = trained / trained.mean()
+        return weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,11 +164,11 @@ class Stopping:
         """The judge of which epoch is best."""
         return Best(self.monitor, self.min_gain)
 
-    def pace(self, is_validated: bool) -> Pace | None:
+    def pace(self, is_validated: bool, otherwise: str = "accuracy") -> Pace | None:
         """The judge of how steep the curve is; None if nobody asks."""
         if self.stop_gain is None:
             return None
-        watched = self.monitor if is_validated else "accuracy"
+        watched = self.monitor if is_validated else otherwise
         return Pace(watched, self.stop_gain, self.stop_gain_epochs)
 
 
@@ -218,8 +210,10 @@ def _check_kind(name: str, value: object, kind: type) -> None:
 
 
 def _check_pair(name: str, value: object) -> None:
-    if value is not None and not (isinstance(value, (tuple, list)) and len(value) == 2):
-        raise ValueError(f"{name} must be a pair (x, y) of images and labels")
+    if value is not None and not (isinstance(value, (tuple, list)) and len(value) in (2, 3)):
+        raise ValueError(
+            f"{name} must be a pair (x, y) of images and labels, or (x, y, sample_weight)"
+        )
 
 
 def _check_whole(name: str, value: object, least: int = 1) -> None:

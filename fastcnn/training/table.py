@@ -1,7 +1,7 @@
 """The table of a training run that a person sees: two lines of heading, and one per epoch."""
 
 import itertools
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 _GAP = "  "
@@ -22,16 +22,23 @@ class Column(NamedTuple):
         return (text if len(text) <= self.width else f"{value:.1e}").rjust(self.width)
 
 
-# All of them take 78 letters of a terminal's 80.
+# What is shown beside the loss: the score, which is one of these.
+_SCORES = (("acc", "accuracy", ".2%"), ("exact", "exact_match", ".2%"), ("R2", "r2", ".4f"))
+
+
+def _measured(part: str, prefix: str) -> Iterator[Column]:
+    yield Column(part, "loss", f"{prefix}loss", 7, ".4f")
+    for head, name, form in _SCORES:
+        yield Column(part, head, prefix + name, 7, form)
+
+
+# All that a run has take 78 letters of a terminal's 80.
 _COLUMNS = (
     Column("", "epoch", "epoch", 5, ".0f"),
     Column("", "lr", "lr", 8, ".3g"),
-    Column("train", "loss", "loss", 7, ".4f"),
-    Column("train", "acc", "accuracy", 7, ".2%"),
-    Column("val", "loss", "val_loss", 7, ".4f"),
-    Column("val", "acc", "val_accuracy", 7, ".2%"),
-    Column("test", "loss", "test_loss", 7, ".4f"),
-    Column("test", "acc", "test_accuracy", 7, ".2%"),
+    *_measured("train", ""),
+    *_measured("val", "val_"),
+    *_measured("test", "test_"),
     Column("", "seconds", "seconds", 7, ".2f"),
 )
 

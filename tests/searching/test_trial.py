@@ -67,7 +67,7 @@ def small():
     [
         ({"optimizer": Adam}, r"optimizer must be a fastcnn Optimizer object, such as SGD"),
         ({"optimizer": "adm"}, r"there is no optimizer 'adm'; did you mean 'adam'\?"),
-        ({"loss": CrossEntropyLoss}, r"loss must be a fastcnn CrossEntropyLoss object"),
+        ({"loss": CrossEntropyLoss}, "loss must be a name or an object .* got the class itself"),
         ({"schedule": 0.5}, r"schedule must be a fastcnn Schedule object"),
         ({"augment": "flip"}, r"augment must be a fastcnn Augment object"),
         ({"validation": (1, 2, 3)}, r"validation must be a pair \(x, y\)"),

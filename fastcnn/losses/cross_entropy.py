@@ -1,17 +1,18 @@
-"""What training makes small."""
+"""Softmax and cross-entropy, for one class of several."""
+
+from typing import Any, Self
 
 import numpy as np
 
 from kernels import activation as activation_kernels
 from kernels import loss as kernels
 
-from . import conversion
-from .checks import number
+from .. import conversion
+from ..checks import number
+from .base import CLASSIFICATION, Loss, checked_outputs
 
-_REDUCTIONS = ("mean", "sum")
 
-
-class CrossEntropyLoss:
+class CrossEntropyLoss(Loss):
     """Softmax and cross-entropy in one: how surprised the model is by the right classes.
 
         logits (N, K), float32 or float64; labels int (N,), or one-hot or soft rows (N, K)
@@ -57,60 +58,63 @@ class CrossEntropyLoss:
     (4, 10)
     """
 
+    task = CLASSIFICATION
+    from_logits = True
+    _settings = ("reduction", "label_smoothing")
+
     def __init__(self, reduction: str = "mean", label_smoothing: float = 0.0) -> None:
-        if reduction not in _REDUCTIONS:
-            raise ValueError(
-                f"CrossEntropyLoss: reduction must be 'mean' or 'sum', got {reduction!r}"
-            )
-        self.reduction = reduction
+        super().__init__(reduction)
         self.label_smoothing = number(
-            "CrossEntropyLoss", "label_smoothing", label_smoothing, 0, 1,
+            self._name,
+            "label_smoothing",
+            label_smoothing,
+            0,
+            1,
             "a number of at least 0 and below 1",
-        )  # fmt: skip
+        )
         self.correct = 0
         self._logits: np.ndarray | None = None
-        self._gradient: np.ndarray | None = None
 
-    def __repr__(self) -> str:
-        arguments = ['"sum"'] if self.reduction == "sum" else []
-        if self.label_smoothing:
-            arguments.append(f"label_smoothing={self.label_smoothing!r}")
-        return f"CrossEntropyLoss({', '.join(arguments)})"
+    def forward(
+        self, outputs: np.ndarray, targets: Any, weights: np.ndarray | None = None
+    ) -> float:
+        """The loss of a batch, over all its rows as `reduction` says.
 
-    def forward(self, logits: np.ndarray, labels: np.ndarray) -> float:
-        """The loss of a batch, over all its rows as `reduction` says."""
-        logits = _checked_logits(logits)
-        labels = conversion.array_of("CrossEntropyLoss", labels)
+        Parameters
+        ----------
+        outputs : float32 or float64 (N, K)
+            Logits.
+        targets : int (N,) or numbers (N, K)
+            Class numbers, or one-hot or soft rows.
+        weights : float (N,), optional
+            How much each sample counts, as `Loss` says.
+        """
+        logits = checked_outputs(self._name, outputs, "logits")
+        labels = conversion.array_of(self._name, targets)
         rows, classes = logits.shape
         losses, self._gradient = np.empty(rows, logits.dtype), np.empty_like(logits)
         scale = 1 / rows if self.reduction == "mean" else 1.0
         smoothing = self.label_smoothing
         if labels.ndim == 2 and (labels.shape[1] == classes or labels.shape[1] > 1):
-            targets = _checked_targets(labels, logits)
-            right = targets.argmax(axis=1)
+            soft = checked_targets(self._name, labels, logits)
+            right = soft.argmax(axis=1)
             if smoothing:
-                targets = targets * (1 - smoothing) + smoothing / classes
-            kernels.softmax_cross_entropy_soft(logits, targets, scale, losses, self._gradient)
+                soft = soft * (1 - smoothing) + smoothing / classes
+            kernels.softmax_cross_entropy_soft(logits, soft, scale, losses, self._gradient)
         else:
-            right = _checked_labels(labels, rows, classes)
+            right = checked_labels(self._name, labels, rows, classes)
             kernels.softmax_cross_entropy(
                 logits, right, scale, smoothing, losses, self._gradient
             )  # fmt: skip
         self.correct = int(np.count_nonzero(logits.argmax(axis=1) == right))
         self._logits = logits
-        return float(losses.sum(dtype=np.float64) * scale)
+        return self._weighted(losses, weights, scale)
 
-    def backward(self) -> np.ndarray:
-        """dLoss/dlogits (N, K) for the last `forward`.
-
-        Raises
-        ------
-        RuntimeError
-            If there was no `forward` before.
-        """
-        if self._gradient is None:
-            raise RuntimeError("CrossEntropyLoss: backward needs a forward(logits, labels) before")
-        return self._gradient
+    def measuring(self) -> Self:
+        """Without smoothing, so that losses can be compared whatever was trained with."""
+        twin = super().measuring()
+        twin.label_smoothing = 0.0
+        return twin
 
     @property
     def probabilities(self) -> np.ndarray:
@@ -132,56 +136,45 @@ class CrossEntropyLoss:
         return probabilities
 
 
-def _checked_logits(logits: np.ndarray) -> np.ndarray:
-    if not isinstance(logits, np.ndarray) or logits.dtype not in (np.float32, np.float64):
-        kind = f"{logits.dtype} array" if isinstance(logits, np.ndarray) else type(logits).__name__
-        raise TypeError(
-            f"CrossEntropyLoss: expected logits as a float32 or float64 NumPy array, got {kind}"
-        )
-    if logits.ndim != 2 or 0 in logits.shape:
-        raise ValueError(
-            f"CrossEntropyLoss: expected logits as (N, classes), got shape {logits.shape}"
-        )
-    return np.ascontiguousarray(logits)
-
-
-def _checked_labels(labels: np.ndarray, rows: int, classes: int) -> np.ndarray:
+def checked_labels(who: str, labels: np.ndarray, rows: int, classes: int) -> np.ndarray:
+    """Class numbers int64 (rows,); or a sentence."""
     if labels.shape != (rows,):
         raise ValueError(
-            f"CrossEntropyLoss: expected {rows} labels as ({rows},) or one-hot as "
+            f"{who}: expected {rows} labels as ({rows},) or one-hot as "
             f"({rows}, {classes}), got shape {labels.shape}"
         )
     if labels.dtype.kind in "UST":
         raise TypeError(
-            f"CrossEntropyLoss: labels must be whole numbers or one-hot rows, got names such as "
+            f"{who}: labels must be whole numbers or one-hot rows, got names such as "
             f"{labels[0]!s}; number them: names, labels = np.unique(labels, return_inverse=True)"
         )
     if labels.dtype.kind not in "iu":
         raise TypeError(
-            f"CrossEntropyLoss: labels must be whole numbers or one-hot rows, got {labels.dtype}; "
+            f"{who}: labels must be whole numbers or one-hot rows, got {labels.dtype}; "
             f"convert them with labels.astype(np.int64)"
         )
     low, high = labels.min(), labels.max()
     if low < 0 or high >= classes:
         raise ValueError(
-            f"CrossEntropyLoss: labels must lie between 0 and {classes - 1}, as there are "
+            f"{who}: labels must lie between 0 and {classes - 1}, as there are "
             f"{classes} logits per row, got {low if low < 0 else high}"
         )
     return np.ascontiguousarray(labels, np.int64)
 
 
-def _checked_targets(targets: np.ndarray, logits: np.ndarray) -> np.ndarray:
+def checked_targets(who: str, targets: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Rows of probabilities like the logits; or a sentence."""
     if targets.shape != logits.shape:
         raise ValueError(
-            f"CrossEntropyLoss: expected one-hot labels of shape {logits.shape}, like the logits, "
+            f"{who}: expected one-hot labels of shape {logits.shape}, like the logits, "
             f"got {targets.shape}"
         )
     if targets.dtype.kind not in "fiub":
-        raise TypeError(f"CrossEntropyLoss: one-hot labels must be numbers, got {targets.dtype}")
+        raise TypeError(f"{who}: one-hot labels must be numbers, got {targets.dtype}")
     targets = np.ascontiguousarray(targets, logits.dtype)
     if not (targets.min() >= 0 and np.abs(targets.sum(axis=1) - 1).max() < 1e-3):
         raise ValueError(
-            "CrossEntropyLoss: each row of one-hot or soft labels must hold probabilities, at "
+            f"{who}: each row of one-hot or soft labels must hold probabilities, at "
             "least 0 and with the sum 1"
         )
     return targets

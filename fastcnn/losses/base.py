@@ -1,0 +1,175 @@
+"""What the losses of this package share: reduction, weights, and what they are for."""
+
+import copy
+import inspect
+from typing import Any, Self
+
+import numpy as np
+
+from .. import conversion
+
+CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
+TASKS = (CLASSIFICATION, MULTILABEL, REGRESSION)
+"""What a network is for: one class of several, any number of labels, or numbers."""
+
+_REDUCTIONS = ("mean", "sum")
+
+
+class Loss:
+    """Base of the losses here; a new one needs `_each`.
+
+    Weights w say how much each sample counts: the loss of a batch of N is
+
+        sum over n of w[n] * loss[n], divided by N for reduction "mean"
+
+    Divided by N, and not by the sum of w, a sample counts the same whatever batch it comes in, and
+    a batch of weights 0 is no division by 0. `Sequential.train` first scales the weights to the
+    mean 1 over all training samples, so that what an epoch makes small is sum(w * loss) / sum(w),
+    scikit-learn's weighted mean, and the learning rate keeps its meaning.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum"}
+        Over the samples of the batch. A sample's own loss is the mean over its outputs.
+
+    Attributes
+    ----------
+    task : {"classification", "multilabel", "regression"}
+        What it is for: which targets it takes, what is measured, what the network predicts.
+    from_logits : bool
+        Whether a Softmax at the end of the network is left out, because the loss has its own.
+    """
+
+    task = REGRESSION
+    from_logits = False
+
+    def __init__(self, reduction: str = "mean") -> None:
+        if reduction not in _REDUCTIONS:
+            raise ValueError(f"{self._name}: reduction must be 'mean' or 'sum', got {reduction!r}")
+        self.reduction = reduction
+        self._gradient: np.ndarray | None = None
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def forward(
+        self, outputs: np.ndarray, targets: Any, weights: np.ndarray | None = None
+    ) -> float:
+        """The loss of a batch.
+
+        Parameters
+        ----------
+        outputs : float32 or float64 (N, K)
+            What the network gives.
+        targets : array
+            What it should give.
+        weights : float (N,), optional
+            How much each sample counts; default: 1.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If shapes or types do not fit; one sentence.
+        """
+        outputs = checked_outputs(self._name, outputs)
+        losses, gradient = self._each(outputs, conversion.array_of(self._name, targets))
+        scale = 1 / len(outputs) if self.reduction == "mean" else 1.0
+        gradient *= gradient.dtype.type(scale)
+        self._gradient = gradient
+        return self._weighted(losses, weights, scale)
+
+    def _each(self, outputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The loss of each sample, (N,), and its gradient by the outputs, a new array (N, K)."""
+        raise NotImplementedError
+
+    def _weighted(self, losses: np.ndarray, weights: np.ndarray | None, scale: float) -> float:
+        """The batch's loss of each sample's; the gradient, scaled, is weighted too."""
+        if weights is not None:
+            weights = checked_weights(self._name, weights, len(losses))
+            assert self._gradient is not None
+            self._gradient *= weights.astype(self._gradient.dtype)[:, None]
+            losses = losses * weights
+        return float(losses.sum(dtype=np.float64) * scale)
+
+    def backward(self) -> np.ndarray:
+        """dLoss/doutputs (N, K) of the last `forward`.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no `forward` before.
+        """
+        if self._gradient is None:
+            raise RuntimeError(f"{self._name}: backward needs a forward(outputs, targets) before")
+        return self._gradient
+
+    def measuring(self) -> Self:
+        """The same loss as data is measured with: the sum over samples."""
+        twin = copy.copy(self)
+        twin.reduction, twin._gradient = "sum", None
+        return twin
+
+    def spec(self) -> dict[str, Any]:
+        """Type and arguments, as JSON can hold them."""
+        return {"type": self._name, **{name: getattr(self, name) for name in self._settings}}
+
+    _settings: tuple[str, ...] = ("reduction",)
+    """Names of the arguments that it is made with."""
+
+    def __repr__(self) -> str:
+        usual = inspect.signature(type(self)).parameters
+        arguments = ['"sum"'] if self.reduction == "sum" else []
+        arguments += [
+            f"{name}={getattr(self, name)!r}"
+            for name in self._settings[1:]
+            if getattr(self, name) != usual[name].default
+        ]
+        return f"{self._name}({', '.join(arguments)})"
+
+
+def checked_outputs(who: str, outputs: np.ndarray, what: str = "outputs") -> np.ndarray:
+    """What a network gives, (N, K), contiguous; or a sentence."""
+    if not isinstance(outputs, np.ndarray) or outputs.dtype not in (np.float32, np.float64):
+        kind = f"{outputs.dtype} array" if isinstance(outputs, np.ndarray) else type(outputs)
+        kind = kind if isinstance(kind, str) else kind.__name__
+        raise TypeError(f"{who}: expected {what} as a float32 or float64 NumPy array, got {kind}")
+    if outputs.ndim != 2 or 0 in outputs.shape:
+        columns = "classes" if what == "logits" else "K"
+        raise ValueError(f"{who}: expected {what} as (N, {columns}), got shape {outputs.shape}")
+    return np.ascontiguousarray(outputs)
+
+
+def checked_weights(who: str, weights: Any, rows: int) -> np.ndarray:
+    """Float64 weights (rows,), finite and at least 0; or a sentence."""
+    weights = conversion.array_of(who, weights)
+    if weights.dtype.kind not in "fiub":
+        raise TypeError(f"{who}: weights must be numbers, got {weights.dtype}")
+    if weights.shape != (rows,):
+        raise ValueError(
+            f"{who}: expected one weight for each of {rows} samples, ({rows},), got shape "
+            f"{weights.shape}"
+        )
+    weights = weights.astype(np.float64, copy=False)
+    if not (np.isfinite(weights).all() and weights.min() >= 0):
+        wrong = weights[~(np.isfinite(weights) & (weights >= 0))][0]
+        raise ValueError(f"{who}: weights must be finite and at least 0, got {wrong:g}")
+    return weights
+
+
+def same_shape(who: str, targets: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """Numbers in the outputs' shape and type; (N,) is taken where there is one output each.
+
+    Without this check NumPy would make (N, N) of (N, 1) and (N,).
+    """
+    if targets.dtype.kind not in "fiub":
+        raise TypeError(f"{who}: targets must be numbers, got {targets.dtype}")
+    if targets.shape == (len(outputs),) and outputs.shape[1] == 1:
+        targets = targets[:, None]
+    if targets.shape != outputs.shape:
+        short = f" or ({len(outputs)},)" if outputs.shape[1] == 1 else ""
+        raise ValueError(
+            f"{who}: expected targets of shape {outputs.shape}{short}, like the outputs, got "
+            f"{targets.shape}"
+        )
+    return targets.astype(outputs.dtype, copy=False)

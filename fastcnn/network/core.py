@@ -1,0 +1,307 @@
+"""Layers run as one, forward and backward, with the memory and the clock that this needs."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from kernels.images import batch as batch_kernels
+from kernels.workspace import Workspace
+
+from ..layers import Layer
+from ..layers.arrays import float_dtype
+from ..layers.memory import Clock, Shape, seen
+from ..losses import CLASSIFICATION, TASKS, CrossEntropyLoss
+from . import intake, pixels, turns
+from .parameters import FlatParameters
+from .row import Row
+
+DATA_FORMATS = ("channels_first", "channels_last")
+_NO_AFFINE = np.empty((0, 6), np.float32)
+
+
+class Core:
+    """Layers that run one after the other, forward and backward; `Network` says the rest."""
+
+    def __init__(
+        self,
+        *layers: Layer,
+        seed: int | None = 42,
+        data_format: str = "channels_first",
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        kind = type(self).__name__
+        if not layers or not all(isinstance(layer, Layer) for layer in layers):
+            wrong = next((layer for layer in layers if not isinstance(layer, Layer)), None)
+            hint = f"; unpack a list with {kind}(*layers)" if isinstance(wrong, list) else ""
+            raise TypeError(
+                f"{kind} takes one or more layers, got {type(wrong).__name__}{hint}"
+                if layers
+                else f"{kind} takes one or more layers, got none"
+            )
+        if data_format not in DATA_FORMATS:
+            raise ValueError(
+                f"{kind}: data_format must be 'channels_first' or 'channels_last', got "
+                f"{data_format!r}"
+            )
+        self.seed = 0 if seed is None else seed
+        self.data_format = data_format
+        self.name = name
+        self.class_names = None if class_names is None else tuple(map(str, class_names))
+        self.normalization = (1 / 255, 0)
+        self.learned_from: str | None = None
+        self.told_of_floats = False
+        self.trained_by(CrossEntropyLoss(), CLASSIFICATION)
+        self.workspace = Workspace()
+        self._clock = Clock(self.seed)
+        self._take(layers, seed)
+        self.input_shape = None if input_shape is None else tuple(map(int, input_shape))
+        if self.input_shape is not None:
+            self.output_shape((1, *self.input_shape))
+
+    def _take(self, layers: tuple[Layer, ...], seed: int | None) -> None:
+        """Consist of these layers; with a seed, those whose values nobody chose draw new ones."""
+        self._row = Row(layers, seed, self._clock)
+        self._parameters = FlatParameters(self._row.named)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers."""
+        return self._row.layers
+
+    # --- parameters -----------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> FlatParameters:
+        """All parameters and gradients as two flat arrays."""
+        if not self._parameters.is_bound:
+            self._parameters.bind()
+        return self._parameters
+
+    @property
+    def dtype(self) -> np.dtype:
+        """float32 or float64."""
+        return self._parameters.dtype
+
+    def astype(self, dtype: Any) -> Self:
+        """Turn the whole model into float32 or float64, in place; returns the model.
+
+        Raises
+        ------
+        ValueError
+            For any other dtype.
+        """
+        dtype = float_dtype(dtype, type(self).__name__)
+        for layer in self.layers:
+            layer.astype(dtype)
+        self._parameters = FlatParameters(self._row.named)
+        return self
+
+    def named_arrays(self) -> Iterator[tuple[str, np.ndarray]]:
+        """(name, array) of all parameters and states: ("0.weight", ...)."""
+        for path, layer in self._row.named:
+            yield from layer.named_arrays(path)
+
+    def copy_arrays(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters and states by name, for `load_arrays`."""
+        return {name: array.copy() for name, array in self.named_arrays()}
+
+    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Write all parameters and states.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or too much, or a shape does not fit; then nothing is written.
+        """
+        own = dict(self.named_arrays())
+        for name in own.keys() ^ arrays.keys():
+            fault = "is missing" if name in own else "belongs to no layer of the model"
+            raise ValueError(f"the array {name!r} {fault}")
+        for name, array in arrays.items():
+            if array.shape != own[name].shape:
+                raise ValueError(
+                    f"the array {name!r} must have shape {own[name].shape}, got {array.shape}"
+                )
+        for name, array in arrays.items():
+            own[name][...] = array
+
+    def is_finite(self) -> bool:
+        """Whether no parameter and no state is infinite or NaN."""
+        return all(np.isfinite(array).all() for _, array in self.named_arrays())
+
+    # --- forward and backward -------------------------------------------------------------------
+
+    def set_clock(self, epoch: int, step: int, seed: int | None = None) -> None:
+        """Say where training is, which keys dropout in the next forward pass; seed: the model's.
+
+        Without it, each training pass counts as the next step of epoch 0.
+        """
+        self._clock.epoch, self._clock.step = epoch, step
+        self._clock.seed = self.seed if seed is None else seed
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        """The output of the last layer, a new array.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If x does not fit the model; the sentence says why.
+        """
+        who = type(self).__name__
+        x = intake.samples(self, who, x, training)
+        if not training:
+            return self._given_out(self._predict(x, logits=False))
+        with intake.advising(self, x.shape):
+            y = self._row.forward(who, self._normalized(x), logits=False)
+        intake.learn_from(self, x)
+        return self._given_out(y)
+
+    def _predict(self, x: np.ndarray, logits: bool) -> np.ndarray:
+        """The output for samples that `intake` has seen; valid until this thread's next pass."""
+        with intake.advising(self, x.shape):
+            return self._row.predict(self._normalized(x), logits)
+
+    def backward(self, dlogits: np.ndarray) -> np.ndarray:
+        """dLoss/dx, a new array, from dLoss/dy of the last forward(training=True).
+
+        Fills the layers' `grads`, overwriting what was there.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no forward(training=True), or another thread trains the model.
+        """
+        dy = self._as_layers_see(dlogits)
+        with intake.speaking(self):
+            dx = self._row.backward(type(self).__name__, dy, logits=False, to_input=True)
+        return self._given_out(dx)
+
+    def forward_training(self, x: np.ndarray, logits: bool = True) -> np.ndarray:
+        """Outputs for a batch, for the training loop.
+
+        x is a float array of the model's dtype and data_format. The outputs are overwritten by the
+        next pass. For `logits` a Softmax at the end of the model is left out.
+        """
+        with intake.advising(self, x.shape):
+            return self._row.forward(type(self).__name__, self._as_layers_see(x), logits)
+
+    def backward_training(self, dy: np.ndarray, logits: bool = True) -> None:
+        """Fill the layers' gradients after `forward_training`."""
+        self._row.backward(type(self).__name__, dy, logits, to_input=False)
+
+    def trained_by(self, loss: Any, task: str) -> None:
+        """Note what the model is trained with, and so what it predicts.
+
+        Raises
+        ------
+        ValueError
+            If there is no such task.
+        """
+        if task not in TASKS:
+            raise ValueError(f"a model's task is one of {', '.join(TASKS)}, not {task!r}")
+        self.loss, self.task = loss, task
+
+    def training_turn(self) -> contextlib.AbstractContextManager[None]:
+        """A with block in which no other thread may train the model; in all others, none may.
+
+        Raises
+        ------
+        RuntimeError
+            On entering it, if another thread trains the model.
+        """
+        return turns.turn(type(self).__name__, self._row.family)
+
+    def _as_layers_see(self, x: np.ndarray) -> np.ndarray:
+        return seen(x) if self.data_format == "channels_last" else x
+
+    def _as_people_see(self, shape: Shape) -> Shape:
+        if self.data_format == "channels_last" and len(shape) == 4:
+            return (shape[0], shape[2], shape[3], shape[1])
+        return shape
+
+    def _given_out(self, y: np.ndarray) -> np.ndarray:
+        """A copy of what a layer returned, for people, channels-last in memory."""
+        y = y.transpose(0, 2, 3, 1) if y.ndim == 4 else y
+        y = y.copy()
+        return y if self.data_format == "channels_last" else seen(y)
+
+    def prepared(self, x: np.ndarray) -> np.ndarray:
+        """x as the first layer takes it: (N, C, H, W), normalised if uint8, else as it is."""
+        return self._normalized(intake.samples(self, type(self).__name__, x))
+
+    def _normalized(self, x: np.ndarray) -> np.ndarray:
+        if x.dtype != np.uint8:
+            return self._as_layers_see(x)
+        images = np.ascontiguousarray(self._as_layers_see(x))
+        batch, channels, height, width = images.shape
+        scale, offset = self.normalization_of(channels)
+        out = self.workspace.array("images", (batch, height, width, channels), np.float32)
+        batch_kernels.gather(images, np.arange(batch), scale, offset, _NO_AFFINE, out)
+        return seen(out if self.dtype == np.float32 else out.astype(self.dtype))
+
+    @property
+    def normalization(self) -> tuple[np.ndarray, np.ndarray]:
+        """(scale, offset): a uint8 image enters the first layer as pixel * scale + offset."""
+        return self._normalization
+
+    @normalization.setter
+    def normalization(self, value: Any) -> None:
+        self._normalization = pixels.checked(value)
+
+    @property
+    def expects_pixels(self) -> bool:
+        """Whether it was trained on pixels, or normalises them in a way that someone chose."""
+        if self.learned_from is not None:
+            return self.learned_from == "pixels"
+        scale, offset = self._normalization
+        return bool((scale != np.float32(1 / 255)).any() or offset.any())
+
+    @property
+    def image_words(self) -> str:
+        """How a batch of images lies, in letters."""
+        return "(N, C, H, W)" if self.data_format == "channels_first" else "(N, H, W, C)"
+
+    def normalization_of(self, channels: int) -> tuple[np.ndarray, np.ndarray]:
+        """`normalization` with one number for each of `channels` channels.
+
+        Raises
+        ------
+        ValueError
+            If it was given for another number of channels.
+        """
+        scale, offset = self._normalization
+        if scale.size not in (1, channels):
+            raise ValueError(
+                f"model.normalization is for {scale.size} channels, the images have {channels}"
+            )
+        return np.resize(scale, channels), np.resize(offset, channels)
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """The paths of the frozen layers: ("0", "1", "3.main.0")."""
+        return tuple(path for at, layer in self._row.named for path in layer.frozen_leaves(at))
+
+    # --- looking at the model -------------------------------------------------------------------
+
+    def output_shape(self, input_shape: Sequence[int]) -> Shape:
+        """Shape of the output for an input of `input_shape` (batch included).
+
+        Raises
+        ------
+        ValueError
+            If the input does not fit a layer; names the layer.
+        """
+        shape = tuple(input_shape)
+        if self.data_format == "channels_last" and len(shape) == 4:
+            shape = (shape[0], shape[3], shape[1], shape[2])
+        with intake.speaking(self):
+            for layer in self.layers:
+                shape = layer.output_shape(shape)
+        return self._as_people_see(shape)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"

@@ -1,0 +1,149 @@
+"""What is measured of a network besides its loss, which depends on what it is for.
+
+- classification: ``accuracy``, the share of right classes;
+- multilabel: ``exact_match``, the share of samples whose labels are all right, and
+  ``label_accuracy``, the share of right labels;
+- regression: ``r2``, the share of the targets' variance that is explained (1 is perfect, 0 as good
+  as their mean; averaged over outputs), and ``mae``, the mean absolute error in the targets' units.
+
+The first of each is what scikit-learn's ``score`` gives. Samples may have weights.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..losses import CLASSIFICATION, MULTILABEL, REGRESSION, Loss, chosen
+
+if TYPE_CHECKING:
+    from .network import Network
+
+MEASURES = {
+    CLASSIFICATION: ("accuracy",),
+    MULTILABEL: ("exact_match", "label_accuracy"),
+    REGRESSION: ("r2", "mae"),
+}
+"""Task -> names of what is measured; the first is the score."""
+
+Metrics = Mapping[str, Callable[[np.ndarray, np.ndarray], float]]
+
+
+class _Shares:
+    """Shares of samples: sums of numbers from 0 to 1, of which each sample has some."""
+
+    def __init__(self, task: str) -> None:
+        self._names = MEASURES[task]
+        self._weight = 0.0
+        self._sums = [0.0] * len(self._names)
+
+    def add(
+        self, loss: Any, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None
+    ) -> None:
+        """Count a batch, whose loss is computed already."""
+        self._weight += len(outputs) if weights is None else float(weights.sum())
+        correct = getattr(loss, "correct", None) if isinstance(loss, Loss) else None
+        if weights is None and correct is not None:
+            self._sums[0] += correct
+            return
+        for i, shares in enumerate(self._of(outputs, targets)):
+            shares = shares if weights is None else shares * weights
+            self._sums[i] += float(shares.sum(dtype=np.float64))
+
+    def _of(self, outputs: np.ndarray, targets: np.ndarray) -> Iterator[np.ndarray]:
+        if len(self._names) == 1:
+            right = targets if targets.ndim == 1 else targets.argmax(axis=1)
+            yield outputs.argmax(axis=1) == right
+        else:
+            is_right = labels_in(outputs) == (targets > 0.5)
+            yield is_right.all(axis=1)
+            yield is_right.mean(axis=1)
+
+    def row(self) -> dict[str, float]:
+        """Name -> value."""
+        return {
+            name: total / self._weight for name, total in zip(self._names, self._sums, strict=True)
+        }
+
+
+class _Errors:
+    """Errors of numbers."""
+
+    def __init__(self) -> None:
+        self._weight = self._absolute = 0.0
+        self._shift: np.ndarray | None = None  # near the targets, so that no square is rounded off
+        self._sums: np.ndarray = np.zeros(0)  # (3, outputs): of squared errors, targets, squares
+
+    def add(
+        self, loss: Any, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None
+    ) -> None:
+        """Count a batch."""
+        targets = targets.astype(np.float64)
+        if self._shift is None:
+            self._shift = targets[0]
+            self._sums = np.zeros((3, targets.shape[1]))
+        weights = np.ones(len(targets)) if weights is None else weights
+        error, moved = outputs - targets, targets - self._shift
+        self._weight += float(weights.sum())
+        self._absolute += float((np.abs(error).mean(axis=1) * weights).sum())
+        each = np.stack([error * error, moved, moved * moved])
+        self._sums += (each * weights[:, None]).sum(axis=1)
+
+    def row(self) -> dict[str, float]:
+        """Name -> value. Of targets that are all the same, r2 is 1 if hit and else 0."""
+        squared, sums, squares = self._sums
+        spread = squares - sums * sums / self._weight
+        flat = ~(spread > 0)
+        share = np.where(flat, squared > 0, squared / np.where(flat, 1, spread))
+        return {"r2": float((1 - share).mean()), "mae": self._absolute / self._weight}
+
+
+Tally = _Shares | _Errors
+
+
+def tally(task: str) -> Tally:
+    """What counts batch after batch, for `MEASURES[task]`."""
+    return _Errors() if task == REGRESSION else _Shares(task)
+
+
+def labels_in(outputs: np.ndarray) -> np.ndarray:
+    """Which labels logits speak for: those of a probability above one half."""
+    return outputs > 0
+
+
+def measure(
+    model: "Network",
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    loss: Any,
+    batch_size: int,
+    weights: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
+    metrics: Metrics | None = None,
+) -> dict[str, float]:
+    """Loss and measures of data that `intake.pair` has seen.
+
+    Parameters
+    ----------
+    loss : loss
+        Which one.
+    weights : pair of float (N,), optional
+        Those of the samples in the loss, and in what else is measured.
+    metrics : mapping, optional
+        More measures: name -> function of the targets and of the network's outputs (N, K).
+    """
+    loss, counted = chosen.measuring(loss), tally(model.task)
+    for_loss, for_rest = weights
+    total, kept = 0.0, []
+    for rows, outputs in model.outputs(x, batch_size, chosen.takes_logits(loss)):
+        total += chosen.value_of(
+            loss, outputs, y[rows], None if for_loss is None else for_loss[rows]
+        )
+        counted.add(loss, outputs, y[rows], None if for_rest is None else for_rest[rows])
+        if metrics:
+            kept.append(outputs.copy())
+    row = {"loss": total / (len(x) if for_loss is None else float(for_loss.sum()))}
+    row |= counted.row()
+    for name, function in (metrics or {}).items():
+        row[name] = float(function(y, np.concatenate(kept)))
+    return row
