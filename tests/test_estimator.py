@@ -10,6 +10,7 @@ import pytest
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_digits, load_iris
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -17,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastcnn import Sequential, load_model
-from fastcnn.estimator import CNNClassifier
+from fastcnn.estimator import CNNClassifier, CNNRegressor
 from fastcnn.layers import Conv2D, Dense, Dropout, Flatten, ReLU
 from fastcnn.optim import SGD
 from kernels import jit
@@ -30,13 +31,17 @@ ROWS, DIGITS = load_digits(return_X_y=True)  # 64 numbers from 0 to 16
 IMAGES = (ROWS.reshape(-1, 1, 8, 8) * 15.9).astype(np.uint8)
 
 
-@parametrize_with_checks([CNNClassifier()])
+@parametrize_with_checks([CNNClassifier(), CNNRegressor()])  # and no check may fail
 def test_what_scikit_learn_asks_of_every_estimator(estimator, check):
     check(estimator)
 
 
 def quick(**arguments) -> CNNClassifier:
     return CNNClassifier(**{"epochs": 3, "lr": 0.01, "random_state": 0, **arguments})
+
+
+def numbers(**arguments) -> CNNRegressor:
+    return CNNRegressor(**{"epochs": 30, "lr": 0.01, "random_state": 0, **arguments})
 
 
 def small(shape, outputs, seed=0) -> Sequential:
@@ -98,6 +103,90 @@ def test_other_options_of_train_reach_it():
     assert len(found.history_["val_loss"]) == found.n_iter_
     with pytest.raises(TypeError, match="did you mean 'clip_norm'"):
         quick(options={"clipnorm": 1.0}).fit(SCALED, KINDS)
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+LENGTH, WIDTH = SCALED[:, 2], SCALED[:, 3]
+
+
+def test_numbers_are_learned():
+    found = numbers().fit(SCALED[:, :3], WIDTH)
+    assert found.score(SCALED[:, :3], WIDTH) > 0.9
+    assert found.predict(SCALED[:7, :3]).shape == (7,)
+    assert set(found.history_) >= {"loss", "r2", "mae"}
+    assert (found.n_features_in_, found.n_iter_, len(found.loss_curve_)) == (3, 30, 30)
+
+
+def test_several_numbers_at_once():
+    both = np.stack([LENGTH, WIDTH], axis=1)
+    found = numbers(validation=0.2, patience=5).fit(SCALED[:, :2], both)
+    assert found.predict(SCALED[:7, :2]).shape == (7, 2)
+    assert found.score(SCALED[:, :2], both) > 0.7
+    column = numbers(epochs=3).fit(SCALED[:, :3], WIDTH[:, None])
+    row = numbers(epochs=3).fit(SCALED[:, :3], WIDTH)
+    assert (column.predict(SCALED[:, :3])[:, 0] == row.predict(SCALED[:, :3])).all()
+    with pytest.raises(ValueError, match=r"targets of shape \(1,\) before, got \(2,\)"):
+        column.partial_fit(SCALED[:, :3], both)
+
+
+def test_numbers_from_images():
+    ink = IMAGES.mean(axis=(1, 2, 3)) / 255
+    found = numbers(network=small, epochs=5, loss="huber").fit(IMAGES[:500], ink[:500] * 10)
+    assert found.score(IMAGES[500:], ink[500:] * 10) > 0.5
+
+
+def test_numbers_in_passes():
+    found = numbers()
+    for _ in range(20):
+        found.partial_fit(SCALED[:, :3], WIDTH)
+    again = pickle.loads(pickle.dumps(found))
+    assert found.score(SCALED[:, :3], WIDTH) > 0.8
+    assert (again.predict(SCALED[:, :3]) == found.predict(SCALED[:, :3])).all()
+    target = TransformedTargetRegressor(numbers(), transformer=StandardScaler())
+    assert target.fit(SCALED[:, :3], 1e4 + 50 * WIDTH).score(SCALED[:, :3], 1e4 + 50 * WIDTH) > 0.9
+
+
+def test_tables_keep_their_precision():
+    assert numbers(epochs=1).fit(SCALED, WIDTH).model_.dtype == np.float64
+    assert numbers(epochs=1).fit((SCALED * 9).astype(int), WIDTH).model_.dtype == np.float64
+    single = numbers(epochs=1).fit(SCALED.astype(np.float32), WIDTH)
+    assert single.model_.dtype == np.float32
+    wide = single.predict(SCALED.astype(np.float32).astype(float))
+    assert (wide == single.predict(SCALED.astype(np.float32))).all()
+
+
+# --- weights --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("estimator", [quick(), numbers()], ids=["classes", "numbers"])
+def test_samples_of_weight_0_are_as_good_as_absent(estimator):
+    weights = np.random.default_rng(0).integers(0, 3, len(KINDS))
+    kept = weights > 0
+    one = clone(estimator).fit(SCALED, KINDS, sample_weight=weights)
+    two = clone(estimator).fit(SCALED[kept], KINDS[kept], sample_weight=weights[kept] * 10)
+    three = clone(estimator).fit(SCALED[kept], KINDS[kept])
+    assert np.allclose(one.predict(SCALED), two.predict(SCALED), rtol=1e-9)
+    assert one.loss_curve_ != three.loss_curve_
+
+
+def test_classes_have_weights_by_their_labels():
+    rare = np.flatnonzero((NAMES != "versicolor") | (np.arange(len(NAMES)) % 10 == 0))
+
+    def recall(class_weight):
+        found = quick(network=None, epochs=8, lr=0.003, class_weight=class_weight)
+        return (found.fit(SCALED[rare], NAMES[rare]).predict(SCALED) == "versicolor").mean()
+
+    assert recall(None) < recall("balanced")
+    assert recall({"versicolor": 100.0}) > 0.5
+    assert recall({"versicolor": 0.0}) == 0
+    with pytest.raises(ValueError, match="class_weight has 'rosa', the classes are setosa, vers"):
+        recall({"rosa": 2.0})
+    with pytest.raises(ValueError, match="partial_fit does not see: give a dict"):
+        quick(class_weight="balanced").partial_fit(SCALED, NAMES, classes=np.unique(NAMES))
+    passes = quick(class_weight={"setosa": 0.0})
+    passes.partial_fit(SCALED, NAMES, classes=np.unique(NAMES), sample_weight=np.ones(len(NAMES)))
+    assert passes.n_iter_ == 1
 
 
 # --- random choices -------------------------------------------------------------------------------
@@ -172,7 +261,7 @@ def test_a_fit_that_fails_leaves_what_was_there():
     found = quick().fit(SCALED, KINDS)
     before = found.predict_proba(SCALED)
     with pytest.raises(ArithmeticError, match="learning rate"):
-        found.set_params(lr=1e30).fit(SCALED * 1e5, KINDS)
+        found.set_params(lr=1e200).fit(SCALED, KINDS)
     assert (found.predict_proba(SCALED) == before).all()
 
 
@@ -240,6 +329,7 @@ def test_calibration():
         ({"input_shape": (1, 8, 9)}, ROWS, DIGITS, r"samples of shape \(64,\), but the"),
         ({"optimizer": SGD(0.1)}, SCALED, KINDS, "lr can be given where the optimizer"),
         ({"epochs": 0}, SCALED, KINDS, "epochs must be a whole number above 0"),
+        ({"loss": "mse"}, SCALED, KINDS, "needs a loss for classification, MSELoss"),
         ({}, SCALED[:50], KINDS[:50], "y has one class, 0, of at least two"),
     ],
 )  # fmt: skip

@@ -1,0 +1,257 @@
+"""What both estimators share: from what scikit-learn gives to what `Sequential` takes."""
+
+import copy
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .. import models, optim
+from ..layers import Dense, ReLU
+from ..losses import REGRESSION
+from ..losses.chosen import checked as checked_loss
+from ..random import key
+from ..schedules import Schedule
+from ..sequential import Sequential
+from ..training.history import History
+
+Network = str | Sequential | Callable[..., Sequential]
+Shape = tuple[int, ...]
+
+_HIDDEN = 100  # units of the network for tables, as many as scikit-learn's own has
+_IMAGES = "mnist-baseline"  # the network for images
+
+
+class Estimator(BaseEstimator):
+    """A network between scikit-learn and `Sequential`; a class of one's own defines `fit`."""
+
+    _task = REGRESSION
+    _usual_loss = "mse"
+    _outputs_are = "targets"
+
+    def __init__(
+        self,
+        network: Network | None = None,
+        *,
+        input_shape: Sequence[int] | None = None,
+        loss: Any = None,
+        optimizer: optim.Optimizer | str = "adam",
+        lr: float | None = None,
+        weight_decay: float | None = None,
+        schedule: Schedule | str | None = None,
+        epochs: int = 50,
+        batch_size: int = 32,
+        validation: float | None = None,
+        patience: int | None = None,
+        options: Mapping[str, Any] | None = None,
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        self.network = network
+        self.input_shape = input_shape
+        self.loss = loss
+        self.optimizer = optimizer
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.validation = validation
+        self.patience = patience
+        self.options = options
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    # --- what comes in --------------------------------------------------------------------------
+
+    def _checked(self, X: Any, y: Any = "no_validation", **how: Any) -> Any:
+        """What scikit-learn makes of X and y; samples of any number of dimensions."""
+        return validate_data(self, X, y, dtype="numeric", allow_nd=True, **how)
+
+    def _shape_for(self, x: np.ndarray) -> Shape:
+        """Shape of one sample, for a network that is not there yet."""
+        if self.input_shape is not None:
+            return tuple(self.input_shape)
+        if isinstance(self.network, Sequential) and self.network.input_shape is not None:
+            return self.network.input_shape
+        return x.shape[1:] if x.ndim != 3 else (1, *x.shape[1:])  # grey images
+
+    def _samples(self, x: np.ndarray, shape: Shape) -> np.ndarray:
+        """x as the network takes it: rows become images, a table's whole numbers floats."""
+        sample = x.shape[1:]
+        if sample != shape:
+            is_flat = len(sample) == 1 and sample[0] == math.prod(shape)
+            if not is_flat and shape not in ((1, *sample), (*sample, 1)):
+                raise ValueError(
+                    f"{self._name}: X has samples of shape {sample}, but the network takes {shape}"
+                )
+            x = x.reshape(len(x), *shape)
+        return x.astype(np.float64) if len(shape) == 1 and x.dtype.kind in "iub" else x
+
+    def _asked(self, X: Any) -> np.ndarray:
+        """Samples to predict for."""
+        check_is_fitted(self)
+        return self._samples(self._checked(X, reset=False), self.input_shape_)
+
+    # --- what learns ----------------------------------------------------------------------------
+
+    def _new_model(self, x: np.ndarray, shape: Shape, outputs: int, seed: int) -> Sequential:
+        """The network that was asked for, which fits the data."""
+        if self.network is None and len(shape) == 1:
+            model = _dense(shape[0], outputs, seed).astype(_precision(x))
+        else:
+            model = self._built(shape, outputs, seed)
+        given = model.output_shape((1, *shape))
+        if given != (1, outputs):
+            raise ValueError(
+                f"{self._name}: the network gives {given[1:]} for a sample, but there are "
+                f"{outputs} {self._outputs_are}: end it with Flatten() and Dense(..., {outputs}), "
+                f"or see Sequential.replace_head"
+            )
+        return model
+
+    def _built(self, shape: Shape, outputs: int, seed: int) -> Sequential:
+        network = self.network
+        if isinstance(network, Sequential):
+            return copy.deepcopy(network)
+        if network is None or isinstance(network, str):
+            name = models.known(network or _IMAGES)
+            if len(shape) != 3:
+                raise ValueError(
+                    f"{self._name}: {name} takes images, X has rows of {shape[0]} numbers: give "
+                    f"input_shape=(channels, height, width), or leave network out"
+                )
+            return models.build(name, input_shape=shape, classes=outputs, seed=seed)
+        if not callable(network):
+            raise TypeError(
+                f"{self._name}: network must be a name ({', '.join(models.names())}), a Sequential "
+                f"or a function that builds one, got {network!r}"
+            )
+        takes_seed = "seed" in inspect.signature(network).parameters
+        model = network(shape, outputs, **({"seed": seed} if takes_seed else {}))
+        if not isinstance(model, Sequential):
+            raise TypeError(
+                f"{self._name}: network must give a Sequential, gave a {type(model).__name__}"
+            )
+        return model
+
+    def _new_loss(self) -> Any:
+        loss = checked_loss(self._usual_loss if self.loss is None else copy.deepcopy(self.loss))
+        task = getattr(loss, "task", self._task)
+        if task != self._task:
+            raise ValueError(f"{self._name} needs a loss for {self._task}, {loss!r} is for {task}")
+        return loss
+
+    def _new_optimizer(self) -> optim.Optimizer:
+        given = {"lr": self.lr, "weight_decay": self.weight_decay}
+        given = {name: value for name, value in given.items() if value is not None}
+        if isinstance(self.optimizer, str):
+            return optim.from_name(self.optimizer, **given)
+        if given:
+            raise ValueError(
+                f"{self._name}: {' and '.join(given)} can be given where the optimizer is a name; "
+                f"{self.optimizer!r} has its own"
+            )
+        return copy.deepcopy(self.optimizer)
+
+    # --- learning -------------------------------------------------------------------------------
+
+    def _goes_on(self) -> bool:
+        """Whether `fit` trains the network that is there."""
+        return bool(self.warm_start) and self.__sklearn_is_fitted__()
+
+    def _how(self, is_pass: bool) -> dict[str, Any]:
+        """What a single pass, or `fit`, tells `Sequential.train`."""
+        if is_pass:
+            return {"epochs": 1}
+        return {
+            "epochs": self.epochs,
+            "schedule": self.schedule,
+            "validation": self.validation,
+            "patience": self.patience,
+        }
+
+    def _learn(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        outputs: int,
+        is_new: bool,
+        is_pass: bool,
+        **how: Any,
+    ) -> Self:
+        """Train a new network or the one that is there, in all epochs or in one pass.
+
+        Every call has random choices of its own: an order of rows does not come again. If training
+        a new network fails, the old one stays.
+        """
+        if is_new:
+            shape, curve = self._shape_for(x), []
+            seed = self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+            model = self._new_model(x, shape, outputs, seed)
+        else:
+            shape, curve, model = self.input_shape_, self.loss_curve_, self.model_
+            seed = key(self._seed, "fit", len(curve))
+        goes_on = is_pass and not is_new
+        optimizer = self._optimizer if goes_on else self._new_optimizer()
+        history = model.train(
+            self._samples(x, shape),
+            y,
+            loss=self._new_loss(),
+            optimizer=optimizer,
+            batch_size=self.batch_size,
+            seed=seed,
+            progress=bool(self.verbose),
+            **self._how(is_pass),
+            **how,
+            **(self.options or {}),
+        )
+        self.model_, self.input_shape_, self._optimizer = model, shape, optimizer
+        self.history_: History = history
+        self.loss_curve_: list[float] = [*curve, *history["loss"]]
+        self.n_iter_ = len(self.loss_curve_)
+        return self
+
+    def _present(self, sample_weight: Any, count: int) -> tuple[Any, Any]:
+        """The samples that count at all, and their weights; a weight of 0 is as good as absence."""
+        if sample_weight is None:
+            return slice(None), None
+        weights = np.asarray(sample_weight, np.float64)
+        if weights.shape != (count,):
+            raise ValueError(
+                f"{self._name}: sample_weight must have shape ({count},), got {weights.shape}"
+            )
+        present = weights != 0
+        if not present.any():
+            raise ValueError(f"{self._name}: sample_weight is zero for all samples")
+        return present, weights[present]
+
+
+def _dense(features: int, outputs: int, seed: int) -> Sequential:
+    """The network for tables."""
+    layers = Dense(features, _HIDDEN), ReLU(), Dense(_HIDDEN, outputs)
+    return Sequential(*layers, seed=seed, input_shape=(features,))
+
+
+def _precision(x: np.ndarray) -> type[np.floating]:
+    """What tables are computed in: in their own precision, as scikit-learn does it."""
+    return np.float32 if x.dtype in (np.float16, np.float32) else np.float64
