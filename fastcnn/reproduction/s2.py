@@ -34,7 +34,8 @@ _GAIN = (0.05, 0.08)
 def _quick(lab: Laboratory) -> Section:
     section = Section()
     runs = lab.train([LAB])[0]
-    for number, (loss, accuracy, test_loss, test) in enumerate(EPOCHS, 1):
+    ran = min(len(epochs(run, "loss")) for run in runs)  # one, if all is to be quick
+    for number, (loss, accuracy, test_loss, test) in enumerate(EPOCHS[:ran], 1):
         section.lines += [
             figure(f"epoch {number}: train loss", f"{loss:.4f}", _at(runs, "loss", number), ".4f"),
             share(f"epoch {number}: train accuracy", _at(runs, "accuracy", number, 1000), accuracy),
@@ -58,8 +59,8 @@ def _quick(lab: Laboratory) -> Section:
 
 
 def _at(runs: Sequence[Record], column: str, epoch: int, images: int | None = None) -> Sample:
-    """A number of an epoch; of the last one, where a run has fewer."""
-    return Sample([epochs(run, column)[:epoch][-1] for run in runs], images)
+    """A number of an epoch, in each run."""
+    return Sample([epochs(run, column)[epoch - 1] for run in runs], images)
 
 
 def _promises(lab: Laboratory) -> Section:
