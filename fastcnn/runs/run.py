@@ -265,7 +265,7 @@ class Run:
     def _images_trained(self) -> int:
         """Training images of an epoch: without those held out, or dropped with the last batch."""
         count, config = len(self.data.x_train), self.config
-        count -= round(count * self._held_out)
+        count = (count - round(count * self._held_out)) * (1 + config.augment.append)
         return count - (count % config.training.batch_size if config.training.drop_last else 0)
 
     # --- training -----------------------------------------------------------------------------

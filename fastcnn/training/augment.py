@@ -49,6 +49,8 @@ class Augment:
     """Add normally distributed noise of this standard deviation (white is 1) to every number."""
     cutout: int = 0
     """Black out a square of N x N pixels about a random place; its parts outside are lost."""
+    append: int = 0
+    """Change N copies of every image once and append them, in place of changing every batch."""
 
     def __post_init__(self) -> None:
         """Refuse amounts that mean nothing.
@@ -56,13 +58,13 @@ class Augment:
         Raises
         ------
         ValueError
-            If an amount is negative, a shift or cutout is not whole, a crop leaves nothing, or a
-            factor could be negative.
+            If an amount is negative, a shift, cutout or number of copies not whole, a crop leaves
+            nothing, a factor could be negative, or copies would not be changed.
         """
-        for name in ("shift", "cutout"):
-            pixels = getattr(self, name)
-            if isinstance(pixels, bool) or not 0 <= pixels < np.inf or pixels != int(pixels):
-                raise ValueError(f"{name} must be a whole number of pixels >= 0, got {pixels!r}")
+        for name, of_what in (("shift", "pixels"), ("cutout", "pixels"), ("append", "copies")):
+            count = getattr(self, name)
+            if isinstance(count, bool) or not 0 <= count < np.inf or count != int(count):
+                raise ValueError(f"{name} must be a whole number of {of_what} >= 0, got {count!r}")
         if not 0 <= self.rotate <= 180:
             raise ValueError(f"rotate must be between 0 and 180 degrees, got {self.rotate!r}")
         if not 0 <= self.crop < 1:
@@ -71,6 +73,8 @@ class Augment:
             amount = getattr(self, name)
             if not 0 <= amount <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {amount!r}")
+        if self.append and not self:
+            raise ValueError("append needs a change to make, such as shift=1 or rotate=10")
 
     def __bool__(self) -> bool:
         """Whether anything is changed at all."""

@@ -23,7 +23,8 @@ from ..network.measures import MEASURES
 from ..network.network import EVALUATED_AT_ONCE, Network
 from ..network.weighting import of_samples
 from ..random import generator
-from . import blas, compilation
+from . import blas, compilation, notes
+from .appended import appended
 from .history import History
 from .loop import TrainingDiverged, TrainingLoop
 from .settings import (
@@ -143,6 +144,14 @@ def fit(
                 f"drop_last leaves nothing of {len(rows)} images in batches of "
                 f"{passes.batch_size}: give a smaller batch_size"
             )
+        if passes.augment is not None and passes.augment.append:
+            augment, channels_last = passes.augment, model.data_format == "channels_last"
+            x, source = appended(x, rows, augment, channels_last=channels_last, seed=passes.seed)
+            y, weights, counted = (
+                None if each is None else each[source] for each in (y, weights, counted)
+            )
+            watching.progress.on_note(notes.appended(len(rows), augment.append))
+            rows = np.arange(len(x))
         loop = TrainingLoop(
             model=model,
             x=x,

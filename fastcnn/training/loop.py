@@ -100,7 +100,7 @@ class TrainingLoop:
             self.x,
             self.passes.batch_size,
             normalization,
-            augment=self.passes.augment,
+            augment=self.passes.each_batch,
             channels_last=channels_last,
             dtype=self.model.dtype,
             seed=self._seed,

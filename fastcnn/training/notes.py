@@ -55,6 +55,12 @@ def small_last_batch(model: Network, count: int, batch_size: int) -> str | None:
     )
 
 
+def appended(count: int, copies: int) -> str:
+    """Changed copies of all training images are trained on too."""
+    each = "1 changed copy" if copies == 1 else f"{copies} changed copies"
+    return f"{(1 + copies) * count:,} images: {count:,}, and {each} of each"
+
+
 def other_rates(
     rate: Callable[[int, int, int], float], epochs: int, before: int, steps: int, history: History
 ) -> str | None:

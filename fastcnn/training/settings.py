@@ -110,6 +110,11 @@ class Passes:
         if self.augment is not None:
             _check_kind("augment", self.augment, Augment)
 
+    @property
+    def each_batch(self) -> Augment | None:
+        """What changes every batch anew."""
+        return None if self.augment is None or self.augment.append else self.augment
+
 
 @dataclasses.dataclass(frozen=True)
 class Measuring:
