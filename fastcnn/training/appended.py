@@ -16,7 +16,6 @@ def appended(
     x: NDArray[Any],
     rows: NDArray[np.int64],
     augment: Augment,
-    *,
     channels_last: bool,
     seed: int,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -145,13 +145,13 @@ def fit(
                 f"{passes.batch_size}: give a smaller batch_size"
             )
         if passes.augment is not None and passes.augment.append:
-            augment, channels_last = passes.augment, model.data_format == "channels_last"
-            x, source = appended(x, rows, augment, channels_last=channels_last, seed=passes.seed)
-            y, weights, counted = (
-                None if each is None else each[source] for each in (y, weights, counted)
+            watching.progress.on_note(notes.appended(len(rows), passes.augment.append))
+            x, source = appended(
+                x, rows, passes.augment, model.data_format == "channels_last", passes.seed or 0
             )
-            watching.progress.on_note(notes.appended(len(rows), augment.append))
-            rows = np.arange(len(x))
+            y, rows = y[source], np.arange(len(x))
+            weights = None if weights is None else weights[source]
+            counted = None if counted is None else counted[source]
         loop = TrainingLoop(
             model=model,
             x=x,
