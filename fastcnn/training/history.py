@@ -154,8 +154,13 @@ class History(Table):
 
     def __str__(self) -> str:
         """A table with a row per epoch."""
+        if not self.epochs:
+            return "a history of no epoch"
         columns = columns_of(self)
         return "\n".join([*heading(columns), *(line(columns, row) for row in self.rows())])
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def _repr_html_(self) -> str:
         """The same table, in a notebook."""
