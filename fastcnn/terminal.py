@@ -1,6 +1,8 @@
 """Lines for a person, who may have gone away: no run ends because nobody reads what it says."""
 
+import os
 import sys
+import textwrap
 from typing import TextIO
 
 
@@ -8,18 +10,35 @@ def say(line: str, stream: TextIO | None = None) -> None:
     r"""Print a line to a stream (default: standard output) if that can be.
 
     What its encoding cannot write becomes an escape, such as ``\u2192``. A terminal that was
-    closed, a reader that has ended and a full disk are passed over.
+    closed, a reader that has ended and a full disk are passed over. On a terminal a long sentence
+    is broken between its words.
     """
     stream = sys.stdout if stream is None else stream
     if stream is None:  # Python was started without
         return
     try:
+        line = _folded(line, stream)
         try:
             print(line, file=stream, flush=True)
         except UnicodeEncodeError:
             print(escaped(line, stream), file=stream, flush=True)
     except (OSError, ValueError):  # ValueError: closed by somebody in this process
         pass
+
+
+def _folded(text: str, stream: TextIO) -> str:
+    """The text in lines that a terminal shows as they are; for other streams as it is."""
+    try:
+        width = os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
+    except (OSError, ValueError):  # what says that it is a terminal and has no size
+        return text
+    if not width:
+        return text
+    fold = textwrap.TextWrapper(
+        width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+    lines = text.split("\n")
+    return "\n".join(fold.fill(line) if len(line) > width else line for line in lines)
 
 
 def escaped(text: str, stream: TextIO) -> str:

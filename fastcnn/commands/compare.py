@@ -16,6 +16,7 @@ from ..comparing.children import Children, RunError
 from ..comparing.contest import Contest, Limits, Metric, common
 from ..config import Config, ConfigError, check, presets, read_toml, replace
 from ..files import make_folder, place
+from ..terminal import say
 from . import interrupt, options
 
 _PROGRAM = "python -m fastcnn.compare"
@@ -61,12 +62,12 @@ def main(argv: Sequence[str]) -> int:
         children = Children(workers)
         words = "interrupted; the same command goes on where it stopped"
         with interrupt.answered(words, children.stop):
-            evidence = contest.held(limits, children, max(1, cores // workers), _say)
+            evidence = contest.held(limits, children, max(1, cores // workers), say)
     except (OSError, RunError) as error:
         return options.refuse(error, 1)
     except ValueError as error:
         return options.refuse(error, 2)
-    print(contest.sentence(evidence))
+    say(contest.sentence(evidence))
     return 0
 
 
@@ -96,7 +97,3 @@ def _config(name: str, data_dir: str | None) -> Config:
         config = replace(config, {"data_dir": data_dir})
     check(config)
     return config
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)

@@ -13,10 +13,13 @@ Examples
 
 import contextlib
 import dataclasses
+import inspect
 import io
 import itertools
 import re
+import shutil
 import sys
+import textwrap
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -28,6 +31,8 @@ from ..checks import same, unknown
 from ..config import ConfigError, meant
 
 Options = TypeVar("Options")
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def spelled(kind: type, argv: Sequence[str]) -> list[str]:
@@ -131,25 +136,56 @@ def parse(default: Options, argv: Sequence[str], program: str) -> Options:
     SystemExit
         After --help.
     """
-    errors = io.StringIO()
+    errors, told = io.StringIO(), _Help()
     try:
-        with contextlib.redirect_stderr(errors):
+        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(told):
             return tyro.cli(
                 type(default),
                 args=argv,
                 default=default,
                 prog=program,
+                description=_about(type(default)),
                 config=(tyro.conf.OmitArgPrefixes,),
             )
     except SystemExit as stop:
         if stop.code in (None, 0):
+            told.show()
             raise
         raise ConfigError(_sentence(errors.getvalue(), program)) from None
 
 
+class _Help(io.StringIO):
+    """The parser's help, whose first line it leaves as long as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stream = sys.stdout
+
+    def isatty(self) -> bool:
+        """Whether there may be colours."""
+        return self._stream.isatty()
+
+    def show(self) -> None:
+        """Print it."""
+        usage, _, rest = self.getvalue().partition("\n")
+        plain = _COLOURS.sub("", usage)
+        fold = textwrap.TextWrapper(shutil.get_terminal_size().columns, subsequent_indent="  ")
+        usage = usage if len(plain) <= fold.width else fold.fill(plain)
+        print(f"{usage}\n{rest}", end="", file=self._stream)
+
+
+def _about(kind: type) -> str:
+    """What a command does, in lines that fit: the parser would leave each paragraph in one.
+
+    It joins lines unless they are indented.
+    """
+    fold = textwrap.TextWrapper(shutil.get_terminal_size().columns, subsequent_indent="  ")
+    return "\n\n".join(map(fold.fill, inspect.cleandoc(kind.__doc__ or "").split("\n\n")))
+
+
 def _sentence(message: str, program: str) -> str:
     """The parser's boxed message as one sentence."""
-    message = re.sub(r"\x1b\[[0-9;]*m", "", message)  # colours
+    message = _COLOURS.sub("", message)
     lines = [re.sub(r"^[│|]|[│|]$", "", line).strip() for line in message.splitlines()]
     is_rule = re.compile(r"[─╭╮╰╯+-]{9,}$")
     lines = ["" if is_rule.match(line) else line for line in lines[1:]]  # [0] is the title

@@ -15,6 +15,7 @@ import tyro
 from .. import files, plots
 from ..gallery.kinds import KINDS, Options, draw
 from ..runs.saved import Saved
+from ..terminal import say
 from . import interrupt, options
 
 _PROGRAM = "python -m fastcnn.plot"
@@ -147,7 +148,7 @@ def _draw_all(arguments: Arguments) -> int:
             _write(arguments, kind, sources, folder / f"{kind}.png")
         except ValueError as error:
             refusals.append(f"{kind}: {error}")
-            print(f"left out {refusals[-1]}", file=sys.stderr)
+            say(f"left out {refusals[-1]}", sys.stderr)
     if len(refusals) == len(KINDS):
         raise ValueError(f"no picture can be drawn of {sources[0].path}")
     return 0

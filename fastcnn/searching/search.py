@@ -32,6 +32,7 @@ from kernels.cores import available_cores
 from ..config.recipe import load_data
 from ..files import Hold, PlaceError, make_folder, write_text
 from ..runs.folder import PLAN, holds_run, holds_search
+from ..terminal import say
 from . import database, results, worker
 from .plan import Plan
 from .results import Trial
@@ -147,7 +148,7 @@ class Search:
         if all(trial.is_over for trial in before):
             return True
         if not self._quiet:
-            print(_headline(self.plan, before, workers, threads), flush=True)
+            say(_headline(self.plan, before, workers, threads))
         with _started(workers, self.plan, self.place, threads) as (processes, pipes):
             watcher = _Watcher(self.plan, before, self._quiet)
             with contextlib.closing(watcher):
@@ -272,7 +273,7 @@ class _Watcher:
     def _print(self, line: str) -> None:
         if not self._quiet:
             with self._bar.external_write_mode(file=sys.stdout):
-                print(line, flush=True)
+                say(line)
 
     def close(self) -> None:
         """Take the bar away."""
