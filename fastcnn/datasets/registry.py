@@ -104,10 +104,10 @@ def load(
     if isinstance(name, os.PathLike) or (isinstance(name, str) and is_path(name)):
         return own.load(name, own.Reading(size, grey, strict, seed, test_share, progress))
     data = _load_named(_known(name), data_dir, offline, progress)
-    channels, *shape = data.x_train.shape[1:]
-    if isinstance(size, int):
-        size = (size, size)
-    return data.fitted((1 if grey else channels, *(size or shape)))
+    channels, height, width = data.x_train.shape[1:]
+    if size is not None:
+        height, width = (size, size) if isinstance(size, int) else size
+    return data.fitted((1 if grey else channels, height, width))
 
 
 def _load_named(
