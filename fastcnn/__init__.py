@@ -36,7 +36,7 @@ def _check_kernels() -> None:
 _check_kernels()
 
 if TYPE_CHECKING:
-    from . import backends, datasets, layers, losses, models, optim, plots, schedules
+    from . import backends, check, datasets, layers, losses, models, optim, plots, schedules
     from .backends import backend, set_backend
     from .sequential import Sequential, load_model
     from .training.augment import Augment
@@ -47,6 +47,7 @@ __all__ = [
     "__version__",
     "backend",
     "backends",
+    "check",
     "datasets",
     "layers",
     "load_model",

@@ -10,6 +10,7 @@ COMMANDS = {
     "plot": "draw pictures of training runs or saved models",
     "search": "search for settings that make a network better",
     "compare": "find out which of two settings is better",
+    "check": "find mistakes in layers of your own",
     "reproduce": "make the experiments of the five authors again",
 }
 

@@ -11,6 +11,7 @@ import pytest
 
 from fastcnn import __main__ as listing
 from fastcnn import datasets, load_model, models
+from fastcnn.commands import check as check_layers
 from fastcnn.commands import (
     compare,
     evaluate,
@@ -28,7 +29,7 @@ from fastcnn.runs.saved import Saved
 
 COMMANDS = {
     "train": train, "predict": predict, "evaluate": evaluate, "report": report, "plot": plot,
-    "search": search, "compare": compare, "reproduce": reproduce,
+    "search": search, "compare": compare, "check": check_layers, "reproduce": reproduce,
 }  # fmt: skip
 
 
