@@ -18,6 +18,8 @@ from . import pickled
 from .labels import numbered
 from .parts import Parts, count_of
 
+FOLDERS = ("cifar-10-batches-py", "cifar-100-python")
+"""What the archives unpack to, in the folder that torchvision calls root."""
 _TRAIN = re.compile(r"data_batch_\d+|train")
 _TEST = re.compile(r"test_batch|test")
 _META = re.compile(r"batches\.meta|meta")

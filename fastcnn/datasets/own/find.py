@@ -39,8 +39,12 @@ def load(path: str | os.PathLike[str], reading: Reading | None = None) -> Datase
 
 
 def _folder(place: Path, reading: Reading) -> Parts:
-    if cifar_python.in_folder(place):
-        return cifar_python.read_folder(place)
+    roots = [place, *(place / name for name in cifar_python.FOLDERS)]
+    found = [each for each in roots if each.is_dir() and cifar_python.in_folder(each)]
+    if len(found) > 1:
+        raise DataError(f"{place} holds {listing([each.name for each in found])}: name one of them")
+    if found:
+        return cifar_python.read_folder(found[0])
     images = idx_pairs.in_folder(place)
     if images:
         return idx_pairs.read(place, images)

@@ -20,8 +20,9 @@ def is_images(path: Path) -> bool:
 
 
 def in_folder(folder: Path) -> list[Path]:
-    """The files of images in a folder."""
-    return sorted(file for file in folder.iterdir() if is_images(file) and file.is_file())
+    """The files of images in a folder; not a file that has been unpacked beside itself."""
+    found = sorted(file for file in folder.iterdir() if is_images(file) and file.is_file())
+    return [file for file in found if file.suffix != ".gz" or file.with_suffix("") not in found]
 
 
 def read(path: Path, files: list[Path]) -> Parts:

@@ -272,6 +272,8 @@ def test_idx_of_any_size(tmp_path):
     data = datasets.load(folder)
     np.testing.assert_array_equal(data.x_train[:, 0], x)
     np.testing.assert_array_equal(data.x_test[:, 0], x[:4])
+    idx(folder / "my-test-images-idx3-ubyte.gz", x[:4])  # as torchvision leaves both
+    assert len(datasets.load(folder).x_test) == 4
     idx(folder / "second-images-idx3-ubyte", x)
     with pytest.raises(datasets.DataError, match="more than one pair"):
         datasets.load(folder)
@@ -310,6 +312,16 @@ def test_cifar_python_version(tmp_path, protocol, text):
         assert data.x_train.shape == (60, 3, 32, 32) and data.class_names[3] == "cat"
         np.testing.assert_array_equal(data.x_test.reshape(12, -1), CIFAR)
         np.testing.assert_array_equal(data.y_test, np.arange(12) % 10)
+
+
+def test_the_folder_above_as_torchvision_leaves_it(tmp_path):
+    cifar(tmp_path / "cifar-10-batches-py", lambda batch: pickle.dumps(batch, 2))
+    (tmp_path / "cifar-10-python.tar.gz").write_bytes(b"what it was unpacked from")
+    data = datasets.load(tmp_path)
+    np.testing.assert_array_equal(data.x_test.reshape(12, -1), CIFAR)
+    cifar(tmp_path / "cifar-100-python", lambda batch: pickle.dumps(batch, 2))
+    with pytest.raises(datasets.DataError, match="cifar-10-batches-py and cifar-100-python: name"):
+        datasets.load(tmp_path)
 
 
 def test_the_python_version_stands_in_for_the_binary_one(tmp_path):
@@ -439,8 +451,3 @@ def test_other_files_are_answered(tmp_path):
             datasets.load(tmp_path / name)
     with pytest.raises(ValueError, match=r"there is no dataset 'pets'.*no such file or folder"):
         datasets.load("pets")
-
-
-def test_size_and_grey_are_for_own_images():
-    with pytest.raises(ValueError, match="not for the dataset digits"):
-        datasets.load("digits", size=32)
