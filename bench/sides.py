@@ -60,23 +60,8 @@ def fastcnn_step(name: str, count: int, threads: int, freeze: int | str = 0) -> 
 
     freeze : as `Sequential.freeze` takes it
     """
-    from fastcnn import models, optim
-    from fastcnn.losses import CrossEntropyLoss
-    from kernels import jit
-
-    jit.set_threads(threads)
-    preset = models.preset(name)
-    model = build(name)
+    model, loss, optimizer, x, y = _prepared(name, count, threads)
     model.freeze(freeze)
-    optimizer = optim.from_name(
-        preset.get("optimizer", "sgd"),
-        lr=1e-4,
-        **({"momentum": preset["momentum"]} if preset.get("momentum") else {}),
-        weight_decay=preset.get("weight_decay", 0.0),
-    )
-    loss = CrossEntropyLoss()
-    x, y = batch_for(model.input_shape, count)
-    x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
 
     def step(images: int = count) -> float:
         value = loss.forward(model.forward_training(x[:images]), y[:images])
@@ -85,6 +70,39 @@ def fastcnn_step(name: str, count: int, threads: int, freeze: int | str = 0) -> 
         return value
 
     return step
+
+
+def loop_step(name: str, count: int, threads: int, input_gradient: bool = False) -> Step:
+    """The same step as someone writes it in a loop of their own."""
+    model, loss, optimizer, x, y = _prepared(name, count, threads)
+
+    def step(images: int = count) -> float:
+        value = loss.forward(model.forward(x[:images], training=True), y[:images])
+        model.backward(loss.backward(), input_gradient)
+        optimizer.step(model)
+        return value
+
+    return step
+
+
+def _prepared(name: str, count: int, threads: int) -> Any:
+    """Model, loss, optimizer, images, labels."""
+    from fastcnn import models, optim
+    from fastcnn.losses import CrossEntropyLoss
+    from kernels import jit
+
+    jit.set_threads(threads)
+    preset = models.preset(name)
+    model = build(name)
+    optimizer = optim.from_name(
+        preset.get("optimizer", "sgd"),
+        lr=1e-4,
+        **({"momentum": preset["momentum"]} if preset.get("momentum") else {}),
+        weight_decay=preset.get("weight_decay", 0.0),
+    )
+    x, y = batch_for(model.input_shape, count)
+    x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    return model, CrossEntropyLoss(), optimizer, x, y
 
 
 def torch_step(name: str, count: int, threads: int, layouts: Sequence[str]) -> Step:

@@ -40,7 +40,7 @@ for epoch in range(1, epochs + 1):
         batch = order[start : start + 32]
         logits = model.forward(x_train[batch], training=True)
         total += loss.forward(logits, data.y_train[batch]) * len(batch)
-        model.backward(loss.backward())
+        model.backward(loss.backward(), input_gradient=False)
         optimizer.step(model)
     _, accuracy = model.evaluate(x_test, data.y_test)
     print(f"epoch {epoch}: loss {total / len(order):.4f}, test accuracy {accuracy:.2%}")
