@@ -3,7 +3,7 @@
 A schedule is a rule without memory: ``schedule.rate(lr, epoch, epochs)`` is the learning rate of
 epoch number ``epoch`` (the first is 0) in a run of ``epochs``, where ``lr`` is the rate that the
 optimizer was made with. Having no memory, it gives a resumed run the rates of an uninterrupted
-one.
+one. `ReduceLROnPlateau` looks at the numbers of the epochs so far, which a resumed run has too.
 
 Training asks for ``schedule.step_rate(lr, epoch, epochs, step, steps)`` at every step, the first of
 ``steps`` in the epoch being 0. It is the epoch's rate, but for `OneCycle`, `Warmup` and
@@ -17,9 +17,10 @@ Examples
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .checks import same, unknown
+from .checks import same, unknown, whole
 
 
 class Schedule:
@@ -32,6 +33,18 @@ class Schedule:
     def step_rate(self, lr: float, epoch: int, epochs: int, step: int, steps: int) -> float:
         """Learning rate of step ``step`` (0 to steps - 1) of that epoch."""
         return self.rate(lr, epoch, epochs)
+
+    def after(self, history: Mapping[str, Sequence[float]], begun: int = 0) -> "Schedule":
+        """The schedule of the next epoch: this one, unless it depends on what was measured.
+
+        Parameters
+        ----------
+        history : mapping
+            Column -> number of each finished epoch.
+        begun : int
+            How many of them were finished before there was this schedule.
+        """
+        return self
 
     def spec(self) -> dict[str, Any]:
         """Type and arguments, as JSON can hold them."""
@@ -225,9 +238,114 @@ class Warmup(Schedule):
         share = (epoch + step / steps) / self.epochs
         return rate * (self.start + (1 - self.start) * share) if share < 1 else rate
 
+    def after(self, history: Mapping[str, Sequence[float]], begun: int = 0) -> Schedule:
+        """Around what the schedule is then."""
+        return Warmup(self.schedule.after(history, begun), self.epochs, self.start)
+
     def spec(self) -> dict[str, Any]:
         """Type and arguments, as JSON can hold them."""
         return {**super().spec(), "schedule": self.schedule.spec()}
+
+
+class ReduceLROnPlateau(Schedule):
+    """Multiplied by ``factor`` whenever a number has not become better for too long.
+
+    The rule of PyTorch's scheduler of this name: an epoch is better if it gains more than
+    ``min_gain`` on the best so far; after more than ``patience`` epochs in a row that are not, the
+    rate falls, and the counting begins again ``cooldown`` epochs later.
+
+    Parameters
+    ----------
+    factor : float
+        Between 0 and 1.
+    patience : int
+        Epochs without a better one that are borne.
+    monitor : str, optional
+        Column of the history; a loss or an error should fall, all else rise (`gain`). Default:
+        "val_loss" where there is validation data, else "loss".
+    min_gain : float
+        In units of that column.
+    cooldown : int
+        Epochs after a fall that are not counted.
+    lr_min : float
+        The rate does not fall below it.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> schedule = ReduceLROnPlateau(factor=0.5, patience=1)
+    >>> schedule.after({"loss": [0.9, 0.8, 0.8, 0.9]}).rate(0.1, 4, 9)
+    0.05
+    """
+
+    def __init__(
+        self,
+        factor: float = 0.1,
+        patience: int = 10,
+        monitor: str | None = None,
+        min_gain: float = 0.0,
+        cooldown: int = 0,
+        lr_min: float = 0.0,
+    ) -> None:
+        if not 0 < factor < 1:
+            raise ValueError(f"ReduceLROnPlateau: factor must lie between 0 and 1, got {factor!r}")
+        self.factor = factor
+        self.patience = whole("ReduceLROnPlateau", "patience", patience, 0)
+        self.monitor = monitor
+        self.min_gain = min_gain
+        self.cooldown = whole("ReduceLROnPlateau", "cooldown", cooldown, 0)
+        self.lr_min = lr_min
+        for name in ("min_gain", "lr_min"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(
+                    f"ReduceLROnPlateau: {name} must be a number of at least 0, got "
+                    f"{getattr(self, name)!r}"
+                )
+
+    def rate(self, lr: float, epoch: int, epochs: int) -> float:
+        """``lr``, as nothing was measured."""
+        return lr
+
+    def after(self, history: Mapping[str, Sequence[float]], begun: int = 0) -> Schedule:
+        """The rate after as many falls as there were."""
+        monitor = self.monitor or ("val_loss" if "val_loss" in history else "loss")
+        falls, bad, resting, best = 0, 0, 0, None
+        for value in history.get(monitor, ())[begun:]:
+            if best is None or gain(monitor, best, value) > self.min_gain:
+                best, bad = value, 0
+            else:
+                bad += 1
+            if resting:
+                resting, bad = resting - 1, 0
+            if bad > self.patience:
+                falls, resting, bad = falls + 1, self.cooldown, 0
+        return _Fallen(self.factor**falls, self.lr_min) if falls else self
+
+
+class _Fallen(Schedule):
+    """A part of ``lr``, but not less than ``lr_min``, unless ``lr`` is."""
+
+    def __init__(self, share: float, lr_min: float) -> None:
+        self.share, self.lr_min = share, lr_min
+
+    def rate(self, lr: float, epoch: int, epochs: int) -> float:
+        """The part."""
+        return max(lr * self.share, min(self.lr_min, lr))
+
+
+_FALLING = ("loss", "error", "mae", "mse", "rmse")
+
+
+def gain(name: str, before: float, after: float) -> float:
+    """How much better a column of the history has become.
+
+    One whose name ends with loss, error, mae, mse or rmse gains by falling, all others by rising.
+    """
+    return before - after if name.endswith(_FALLING) else after - before
 
 
 _NAMES: dict[str, type[Schedule]] = {
@@ -237,6 +355,7 @@ _NAMES: dict[str, type[Schedule]] = {
     "cosine": CosineAnnealing,
     "s5": DecayAndHalve,
     "onecycle": OneCycle,
+    "plateau": ReduceLROnPlateau,
 }
 
 

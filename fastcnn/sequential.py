@@ -12,10 +12,12 @@ from .files import place
 from .layers.described import own_classes
 from .layers.memory import Shape
 from .network import checkpoint, transfer
+from .network.measures import Metric
 from .network.network import Network
 from .optim import Optimizer
 from .schedules import Schedule
 from .training.augment import Augment
+from .training.callbacks import checked
 from .training.fit import fit
 from .training.history import History
 from .training.progress import Progress, chosen
@@ -81,6 +83,9 @@ class Sequential(Network):
         precise_bn: int = 0,
         sample_weight: np.ndarray | None = None,
         class_weight: Mapping[Any, float] | str | None = None,
+        metrics: Mapping[str, Metric] | None = None,
+        callbacks: Any = (),
+        ema: float | None = None,
         **misspelt: Never,
     ) -> History:
         """Train in place.
@@ -176,6 +181,20 @@ class Sequential(Network):
             How much each class counts: class number or name -> weight, 1 for those not named;
             "balanced": each class alike, N / (classes * samples of the class). Weighs the
             training loss only; together with ``sample_weight`` they are multiplied.
+        metrics : dict, optional
+            More to measure on validation and test data after each epoch: name -> function(targets,
+            outputs), which gives a number. Targets are class numbers (N,), or (N, outputs); outputs
+            (N, K) what the network gives, for classes and labels before softmax or sigmoid. The
+            columns are "val_NAME" and "test_NAME"; ``monitor`` may be one.
+        callbacks : sequence, optional
+            Functions (model, history), or objects with such an ``on_epoch_end``, called after each
+            epoch is saved. One that returns True, or raises `fastcnn.training.StopTraining`, ends
+            training.
+        ema : float, optional
+            Keep a moving average of the weights, and of BatchNorm's statistics: after each step it
+            keeps this part of itself (0.999; less in the first steps). It is the average that is
+            measured, that the best epoch is chosen by and that the model has in the end; steps are
+            made with the weights themselves, which a checkpoint keeps too.
         **misspelt
             Refused, with the name that was meant.
 
@@ -210,13 +229,13 @@ class Sequential(Network):
             self,
             x,
             y,
-            method=Method.of(loss, optimizer, schedule, clipping),
+            method=Method.of(loss, optimizer, schedule, clipping, ema),
             passes=Passes(epochs, batch_size, shuffle, augment, seed, drop_last),
-            measuring=Measuring(validation, test, precise_bn, track_gradients),
+            measuring=Measuring(validation, test, precise_bn, track_gradients, metrics or {}),
             stopping=Stopping(
                 monitor, patience, min_gain, stop_gain, stop_gain_epochs, restore_best
             ),
-            watching=Watching(chosen(progress), should_stop or (lambda: False)),
+            watching=Watching(chosen(progress), should_stop or (lambda: False), checked(callbacks)),
             keeping=Keeping(
                 None if checkpoint_path is None else place(checkpoint_path),
                 None if resume_from is None else place(resume_from),

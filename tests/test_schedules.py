@@ -141,7 +141,9 @@ def test_decay_and_halve():
 
 
 def test_named():
-    assert schedules.names() == ("constant", "step", "exponential", "cosine", "s5", "onecycle")
+    assert schedules.names() == (
+        "constant", "step", "exponential", "cosine", "s5", "onecycle", "plateau"
+    )  # fmt: skip
     step = schedules.from_name("step", factor=0.1, every=3)
     assert step.spec() == {"type": "StepDecay", "factor": 0.1, "every": 3}
     assert repr(step) == "StepDecay(factor=0.1, every=3)"

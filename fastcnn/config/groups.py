@@ -146,10 +146,16 @@ class TrainingOptions:
     """Passes over the training images."""
     batch_size: Annotated[int, _POSITIVE] = 32
     """Images per step."""
+    loss: Literal["cross-entropy", "hinge"] = "cross-entropy"
+    """What is made small. Python has more: for numbers, several labels, of your own."""
     loss_reduction: Literal["mean", "sum"] = "mean"
     """Whether a batch's loss is the mean or the sum over its images."""
     label_smoothing: Annotated[float, _SHARE] = 0.0
-    """Part of each label's weight that all classes share, in training only."""
+    """cross-entropy: part of each label's weight that all classes share, in training only."""
+    class_weight: Literal["none", "balanced"] = "none"
+    """balanced: in training each class counts the same, however many images it has."""
+    ema: Annotated[_Number, _SHARE] = None
+    """Measure and keep a moving average of the weights, which keeps X (0.999) of itself a step."""
     patience: Annotated[_Count, _POSITIVE] = None
     """Stop after N epochs without a better --monitor; needs --validation."""
     monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
@@ -203,16 +209,20 @@ class OptimizerOptions:
     """Lookahead: go back part of the way after every N steps. None: never, but ranger after 6."""
     lookahead_alpha: Annotated[float, _FROM_0_TO_1] = 0.5
     """Share of the way that Lookahead keeps."""
-    schedule: Literal["constant", "step", "exponential", "cosine", "s5", "onecycle"] = "constant"
+    schedule: Literal["constant", "step", "exponential", "cosine", "s5", "onecycle", "plateau"] = (
+        "constant"
+    )
     """How lr changes as training goes on; s5: exponential, halved every 10 epochs too."""
     lr_factor: Annotated[float, _ABOVE_0] = 0.5
-    """step: factor."""
+    """step and plateau: factor."""
     lr_every: Annotated[int, _POSITIVE] = 10
     """step: epochs from one step to the next."""
     lr_decay: Annotated[float, _ABOVE_0] = 0.95
     """exponential and s5: factor per epoch."""
+    plateau_epochs: Annotated[int, _NOT_NEGATIVE] = 10
+    """plateau: lr falls after more than N epochs without a better --monitor, or training loss."""
     lr_min: Annotated[float, _NOT_NEGATIVE] = 0.0
-    """cosine: rate that it falls towards."""
+    """cosine: rate that it falls towards; plateau: rate that it does not fall below."""
     lr_per_step: bool = False
     """cosine: a new rate in every step, not in every epoch."""
     lr_rise: Annotated[float, _INSIDE] = 0.3

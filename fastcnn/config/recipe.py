@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from kernels.images import batch as batch_kernels
 
-from .. import datasets, models, optim, schedules
-from ..losses import CrossEntropyLoss
+from .. import datasets, losses, models, optim, schedules
+from ..losses import Loss
 from ..sequential import Sequential
 from ..training import split
-from ..training.settings import Arrays, Clipping, Measuring, Method, Passes, Stopping
+from ..training.settings import Arrays, Clipping, Measuring, Method, Passes, Stopping, Weighting
 from .groups import Config, ConfigError
 from .values import replace
 
@@ -150,7 +150,7 @@ def _refuse_options_of_others(config: Config, setting: str) -> None:
 
 def make_schedule(config: Config) -> schedules.Schedule:
     """The schedule that the settings describe."""
-    options = config.optimizer
+    options, monitor = config.optimizer, config.training.monitor
     _refuse_options_of_others(config, "schedule")
     if options.warmup and options.schedule == "onecycle":
         raise ConfigError("warmup does not go with onecycle, which begins with a rise: see lr_rise")
@@ -164,6 +164,13 @@ def make_schedule(config: Config) -> schedules.Schedule:
             "div_factor": options.lr_div,
             "final_div_factor": options.lr_final_div,
         },
+        "plateau": {
+            "factor": options.lr_factor,
+            "patience": options.plateau_epochs,
+            # Its own default serves runs that are not validated too.
+            "monitor": None if monitor == "val_loss" else monitor,
+            "lr_min": options.lr_min,
+        },
     }
     schedule = schedules.from_name(options.schedule, **arguments.get(options.schedule, {}))
     if not options.warmup:
@@ -175,11 +182,29 @@ def make_method(config: Config) -> Method:
     """How a batch becomes a step; new objects each time."""
     options = config.training
     return Method(
-        CrossEntropyLoss(options.loss_reduction, options.label_smoothing),
+        make_loss(config),
         make_optimizer(config),
         make_schedule(config),
         Clipping(options.clip_norm, options.clip_mode, options.clip_arrays),
+        options.ema,
     )
+
+
+def make_loss(config: Config) -> Loss:
+    """What is made small."""
+    options = config.training
+    arguments: dict[str, Any] = {"reduction": options.loss_reduction}
+    if options.loss == "cross-entropy":
+        arguments["label_smoothing"] = options.label_smoothing
+    elif options.label_smoothing:
+        raise ConfigError(f"label_smoothing is an option of cross-entropy, not of {options.loss}")
+    return losses.from_name(options.loss, **arguments)
+
+
+def make_weighting(config: Config) -> Weighting:
+    """How much each image counts."""
+    kind = config.training.class_weight
+    return Weighting(classes=None if kind == "none" else kind)
 
 
 def make_passes(config: Config) -> Passes:

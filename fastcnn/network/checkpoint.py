@@ -6,6 +6,7 @@ holds JSON text as bytes; all others are arrays:
     model/0.weight ...     parameters and states of the model
     optimizer/velocity ... state of the optimizer             (training checkpoints only)
     best/0.weight ...      parameters of the best epoch       (training checkpoints only)
+    average/0.weight ...   moving averages, where kept        (training checkpoints only)
 
 Nothing is compressed, so no array in a file can be larger than the file itself; whoever damages a
 file is found out by the checksums that the zip format keeps. A file is written beside its place

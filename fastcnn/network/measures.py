@@ -9,6 +9,7 @@
 The first of each is what scikit-learn's ``score`` gives. Samples may have weights.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,8 @@ MEASURES = {
 }
 """Task -> names of what is measured; the first is the score."""
 
-Metrics = Mapping[str, Callable[[np.ndarray, np.ndarray], float]]
+Metric = Callable[[np.ndarray, np.ndarray], float]
+Metrics = Mapping[str, Metric]
 
 
 class _Shares:
@@ -145,5 +147,14 @@ def measure(
     row = {"loss": total / (len(x) if for_loss is None else float(for_loss.sum()))}
     row |= counted.row()
     for name, function in (metrics or {}).items():
-        row[name] = float(function(y, np.concatenate(kept)))
+        value = function(y, np.concatenate(kept))
+        try:
+            row[name] = float(value)
+        except (TypeError, ValueError):
+            raise ValueError(f"the metric {name!r} must give a number, got {value!r}") from None
+        if not math.isfinite(row[name]):
+            raise ValueError(
+                f"the metric {name!r} must give a finite number, got {row[name]:g}; give 0 where "
+                f"it has no value"
+            )
     return row

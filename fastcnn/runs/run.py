@@ -37,10 +37,12 @@ from ..config.recipe import (
     make_optimizer,
     make_passes,
     make_stopping,
+    make_weighting,
     resolved,
 )
 from ..files import place
 from ..network.network import EVALUATED_AT_ONCE
+from ..schedules import Constant
 from ..sequential import Sequential
 from ..terminal import say
 from ..training import TrainingDiverged
@@ -254,12 +256,13 @@ class Run:
                 self._build(),
                 x,
                 y,
-                method=make_method(config),
+                method=dataclasses.replace(make_method(config), schedule=Constant()),
                 passes=dataclasses.replace(make_passes(config), epochs=1, drop_last=False),
                 measuring=make_measuring(config, None, test),
                 stopping=Stopping(),
                 watching=Watching(),
                 keeping=Keeping(),
+                weighting=make_weighting(config),
             )
 
     def _images_trained(self) -> int:
@@ -324,6 +327,7 @@ class Run:
                     folder=folder,
                     settings=to_toml(config),
                 ),
+                weighting=make_weighting(config),
             )
         except TrainingDiverged as error:
             diverged, history = error, error.history

@@ -17,6 +17,7 @@ def save_training(
     optimizer: optim.Optimizer,
     state: dict[str, Any],
     best_arrays: Arrays,
+    averages: Arrays | None = None,
 ) -> None:
     """Write everything that the rest of a training run depends on; `load_model` reads it too.
 
@@ -26,6 +27,8 @@ def save_training(
         What the training loop wants back, as JSON can hold it.
     best_arrays : Arrays
         `model.copy_arrays()` of the best epoch; may be empty.
+    averages : Arrays, optional
+        The moving averages of the model's arrays, where there are such.
 
     Raises
     ------
@@ -40,6 +43,7 @@ def save_training(
         "model": dict(model.named_arrays()),
         "optimizer": optimizer.state_arrays(),
         "best": best_arrays,
+        "average": averages or {},
     }
     write(path, header, groups)
 
@@ -56,8 +60,8 @@ class SavedTraining:
     ----------
     state : any
         What the training loop has written, as JSON holds it.
-    best_arrays : Arrays
-        Parameters and states of the best epoch, or none.
+    best_arrays, averages : Arrays
+        Parameters and states of the best epoch, and their moving averages; or none.
 
     Raises
     ------
@@ -77,6 +81,7 @@ class SavedTraining:
         except (KeyError, TypeError, AttributeError, RecursionError):
             raise CheckpointError(f"{path} holds a model, but no training run to resume") from None
         self.best_arrays: Arrays = self._groups.get("best", {})
+        self.averages: Arrays = self._groups.get("average", {})
 
     def check(self, model: Network, optimizer: optim.Optimizer) -> None:
         """Refuse what belongs to another model or optimizer, or is damaged; nothing is changed.
@@ -100,7 +105,8 @@ class SavedTraining:
                 f"{path} belongs to a training run with {self._kind}, not {wanted}"
             )
         own = {name: (array.shape, array.dtype) for name, array in model.named_arrays()}
-        for what, arrays in (("model", self._groups.get("model", {})), ("best", self.best_arrays)):
+        groups = {"best": self.best_arrays, "average": self.averages}
+        for what, arrays in {"model": self._groups.get("model", {}), **groups}.items():
             if (arrays or what == "model") and own != {
                 name: (array.shape, array.dtype) for name, array in arrays.items()
             }:

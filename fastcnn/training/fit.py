@@ -23,6 +23,7 @@ from ..network.measures import MEASURES
 from ..network.network import EVALUATED_AT_ONCE, Network
 from ..network.weighting import of_samples
 from ..random import generator
+from ..schedules import Constant, Schedule
 from . import blas, compilation, notes
 from .appended import appended
 from .history import History
@@ -129,7 +130,7 @@ def fit(
         _check_end(model, method.loss, task)
         x, y = pair(model, "training", x, y, thorough=True, training=True, task=task)
         model.trained_by(method.loss, task)
-        _check_monitor(stopping.monitor, task)
+        _check_columns(method.schedule, measuring, stopping.monitor, task)
         counted = of_samples("training", weighting.samples, len(x))
         if measuring.test is not None:
             measuring = dataclasses.replace(measuring, test=_checked(model, "test", measuring.test))
@@ -188,9 +189,10 @@ def _compilation(
 
     def arguments() -> tuple[Any, ...]:
         passes = dataclasses.replace(loop.passes, epochs=1)
-        measuring = dataclasses.replace(loop.measuring, validation=None, test=None)
+        measuring = dataclasses.replace(loop.measuring, validation=None, test=None, metrics={})
+        method = dataclasses.replace(loop.method, schedule=Constant())
         black = x[:0].dtype, x.shape[1:]
-        return (loop.model, *black, y[:steps], tests, loop.method, passes, measuring)
+        return (loop.model, *black, y[:steps], tests, method, passes, measuring)
 
     return compilation.shared(rehearse, arguments)
 
@@ -247,10 +249,18 @@ def _check_end(model: Network, loss: Any, task: str) -> None:
         )
 
 
-def _check_monitor(monitor: str, task: str) -> None:
-    known = tuple(f"val_{name}" for name in ("loss", *MEASURES[task]))
-    if monitor not in known:
-        raise ValueError(f"monitor: {unknown('validated number', monitor, known)}")
+def _check_columns(schedule: Schedule, measuring: Measuring, monitor: str, task: str) -> None:
+    """Refuse to watch what is not measured."""
+    measures = ("loss", *MEASURES[task])
+    validated = tuple(f"val_{name}" for name in (*measures, *measuring.metrics))
+    if monitor not in validated:
+        raise ValueError(f"monitor: {unknown('validated number', monitor, validated)}")
+    if measuring.metrics and measuring.validation is None and measuring.test is None:
+        raise ValueError("metrics need validation or test data, on which they are measured")
+    watched = getattr(getattr(schedule, "schedule", schedule), "monitor", None)
+    known = measures if measuring.validation is None else (*measures, *validated)
+    if watched is not None and watched not in known:
+        raise ValueError(f"the schedule's monitor: {unknown('number', watched, known)}")
 
 
 def _check_takes_weights(loss: Any) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 from ..network.measures import MEASURES
+from ..schedules import gain
 from .table import columns_of, heading, line
 
 _MEASURES = ("loss", *(name for names in MEASURES.values() for name in names))
@@ -40,13 +41,10 @@ STOPPED = (
     "all epochs done",
     "early stopping",
     "gain under the threshold",
+    "a callback",
     "interrupted",
     "diverged",
 )
-
-
-_FALLING = ("loss", "error", "mae", "mse", "rmse")
-"""Ends of the names of columns that should fall."""
 
 
 class Table(dict[str, list[float]]):
@@ -127,8 +125,8 @@ class History(Table):
         The epoch that was best on the validation images; without them, the last; 0 before the
         first is finished.
     stopped_because : str
-        "all epochs done", "early stopping", "gain under the threshold", "interrupted" or
-        "diverged"; "" while training.
+        "all epochs done", "early stopping", "gain under the threshold", "a callback",
+        "interrupted" or "diverged"; "" while training.
     notes : list of str
         Sentences that a reader of the numbers should know.
     changes : list of dict
@@ -171,11 +169,6 @@ class History(Table):
             cells = (column.cell(row[column.key]).strip() for column in columns)
             lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
         return f"<table>{''.join(lines)}</table>"
-
-
-def gain(name: str, before: float, after: float) -> float:
-    """How much better a number of a row has become: a loss or an error gains by falling."""
-    return before - after if name.endswith(_FALLING) else after - before
 
 
 class Best:

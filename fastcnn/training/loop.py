@@ -1,5 +1,6 @@
 """Epochs and steps: what `fastcnn.training.fit` runs once it has checked its arguments."""
 
+import contextlib
 import functools
 import math
 import time
@@ -11,23 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels import optim as optim_kernels
-
 from ..losses import CLASSIFICATION, CrossEntropyLoss, chosen
 from ..network import measures
 from ..network.network import EVALUATED_AT_ONCE, Network
 from ..random import generator
-from . import checkpoint, notes
+from . import callbacks, checkpoint, notes
+from .averaging import Average
 from .batches import Batches
-from .history import History, Table
+from .history import History
 from .precise_bn import measure_statistics
 from .record import to_state
 from .resuming import described, differences, refuse_other_run
 from .settings import Arrays, Keeping, Measuring, Method, Passes, Stopping, Watching, Weighting
-
-# Steps of an epoch, evenly spread, at which gradients are measured where they are tracked; fewer
-# in an epoch that has fewer.
-_TRACKED_STEPS = 10
+from .tracking import GradientNorms
 
 
 class TrainingDiverged(ArithmeticError):
@@ -88,7 +85,8 @@ class TrainingLoop:
         usual = "accuracy" if self.model.task == CLASSIFICATION else "loss"
         self.pace = self.stopping.pace(self.validation is not None, usual)
         self._lr = self.optimizer.lr
-        self._norms = Table()  # of this epoch's gradients so far
+        self._norms: GradientNorms | None = None  # of this epoch so far
+        self.average = None if self.method.ema is None else Average(self.model, self.method.ema)
         self._best_arrays: dict[str, NDArray[Any]] = {}
         self._saved = 0  # the epoch of the checkpoint
         self._is_known_to_be_lost = False
@@ -124,9 +122,12 @@ class TrainingLoop:
         """Write everything that the rest of the run depends on."""
         state = to_state(
             self.history, self.best.state(), self._settings, self.keeping.about,
-            measures.MEASURES[self.model.task],
+            measures.MEASURES[self.model.task], list(self.measuring.metrics),
         )  # fmt: skip
-        checkpoint.save_training(path, self.model, self.optimizer, state, self._best_arrays)
+        averages = self.average.arrays if self.average else None
+        checkpoint.save_training(
+            path, self.model, self.optimizer, state, self._best_arrays, averages
+        )
 
     def _save(self) -> None:
         """Write the checkpoint where one is wanted."""
@@ -141,6 +142,9 @@ class TrainingLoop:
     def begin(self) -> None:
         """Go on from a checkpoint, or write the first; and say what should be known before."""
         path = self.keeping.resume_from
+        if self.measuring.metrics:  # one that fails had better fail now
+            for _, data in self._measured_data():
+                self._measure(*data)
         if path is not None:
             self._go_on(path)
         else:
@@ -158,7 +162,11 @@ class TrainingLoop:
         refuse_other_run(path, record, self._settings, self.keeping.allow)
         if self.stopping.keeps_best and record.best["epoch"] and not saved.best_arrays:
             raise checkpoint.CheckpointError(f"{path} is damaged: it lacks its best epoch's arrays")
+        if self.average and not saved.averages:
+            raise checkpoint.CheckpointError(f"{path} is damaged: it lacks the moving averages")
         saved.load_into(self.model, self.optimizer)
+        if self.average:
+            self.average.arrays = {name: array.copy() for name, array in saved.averages.items()}
         self.history, self._best_arrays = history, saved.best_arrays
         self.best.load_state(record.best)
         self._saved = history.epochs
@@ -180,6 +188,12 @@ class TrainingLoop:
         epochs = self.passes.epochs, record.settings["epochs"]
         self._note(notes.other_rates(rate, *epochs, steps, history))
 
+    @functools.cached_property
+    def _schedule_begun(self) -> int:
+        """Epochs that were finished before a resumed run was given this schedule."""
+        changes = (each for each in self.history.changes if each["setting"] == "schedule")
+        return max((each["epoch"] - 1 for each in changes), default=0)
+
     @property
     def _count(self) -> int:
         """Rows of an epoch."""
@@ -191,13 +205,14 @@ class TrainingLoop:
     def run(self) -> History:
         """Train until all epochs are done or something stops it."""
         history = self.history
-        good = self.model.copy_arrays()
+        good = self._kept()
         try:
             while not self._is_over():
                 row = self._epoch(history.epochs + 1)
                 history.add(row)
-                self._record_gradients(history.epochs)
-                good = self.model.copy_arrays()
+                if self._norms is not None:
+                    self._norms.record(history)
+                good = self._kept()
                 if self.validation is None or self.best.update(history.epochs, row):
                     self.best.epoch = history.epochs
                     self._best_arrays = good if self.stopping.keeps_best else {}
@@ -205,6 +220,9 @@ class TrainingLoop:
                 self._save()  # before anybody is told: a terminal may have gone away
                 self.watching.progress.on_epoch_end(row)
                 self._note_if_lost(row)
+                if self._wants_end(good):
+                    history.stopped_because = "a callback"
+                    break
         except _Interrupted:
             history.stopped_because = "interrupted"
         except TrainingDiverged:
@@ -215,6 +233,23 @@ class TrainingLoop:
             history.best_epoch = self.best.epoch
             self.model.load_arrays(self._best_arrays or good)
         return history
+
+    def _kept(self) -> dict[str, NDArray[Any]]:
+        """Copies of the arrays that are measured and kept: the model's, or their averages."""
+        if self.average is None:
+            return self.model.copy_arrays()
+        return {name: array.copy() for name, array in self.average.arrays.items()}
+
+    def _wants_end(self, kept: dict[str, NDArray[Any]]) -> bool:
+        """Show the model, with the arrays that are kept, to the callbacks."""
+        if not self.watching.callbacks:
+            return False
+        own = self.model.copy_arrays()
+        self.model.load_arrays(kept)
+        try:
+            return callbacks.told(self.watching.callbacks, self.model, self.history)
+        finally:
+            self.model.load_arrays(own)
 
     def _is_over(self) -> bool:
         finished, patience = self.history.epochs, self.stopping.patience
@@ -247,28 +282,27 @@ class TrainingLoop:
         steps = math.ceil(len(rows) / self.passes.batch_size)
         self.watching.progress.on_epoch_start(epoch, epochs, steps)
         total_loss, tally = 0.0, measures.tally(self.model.task)
-        tracked = self._tracked(steps)
-        self._norms = Table()
+        self._norms = GradientNorms(self.model, steps) if self.measuring.track_gradients else None
+        schedule = self.method.schedule.after(self.history, self._schedule_begun)
         for step in range(steps):
-            rate = self.method.schedule.step_rate(self._lr, epoch - 1, epochs, step, steps)
-            self.optimizer.lr = rate
-            indices = self._indices(rows, step)
-            total_loss += self._step(indices, epoch, step, tally, step in tracked)
+            self.optimizer.lr = schedule.step_rate(self._lr, epoch - 1, epochs, step, steps)
+            total_loss += self._step(self._indices(rows, step), epoch, step, tally)
             done = min((step + 1) * self.passes.batch_size, len(rows))
             self.watching.progress.on_step(total_loss / done)
             if self.watching.should_stop():
                 raise _Interrupted
         if not self.model.is_finite():
             raise self._diverged("the parameters became infinite or NaN", epoch, steps)
-        measure_statistics(self.model, self._measured(rows, epoch))
-        trained = time.perf_counter()
         row = {"epoch": epoch, "lr": self.optimizer.lr, "loss": total_loss / len(rows)}
         row |= tally.row()
-        for part, data in self._measured_data():
-            measured = self._measure(*data)
-            row |= {f"{part}_{name}": value for name, value in measured.items()}
-            if not math.isfinite(row[f"{part}_loss"]):
-                raise self._diverged(f"the {part} loss became infinite or NaN", epoch, steps)
+        with self.average.in_place() if self.average else contextlib.nullcontext():
+            measure_statistics(self.model, self._measured(rows, epoch))
+            trained = time.perf_counter()
+            for part, data in self._measured_data():
+                measured = self._measure(*data)
+                row |= {f"{part}_{name}": value for name, value in measured.items()}
+                if not math.isfinite(row[f"{part}_loss"]):
+                    raise self._diverged(f"the {part} loss became infinite or NaN", epoch, steps)
         row["seconds"] = time.perf_counter() - started
         row["seconds_training"] = trained - started
         return row
@@ -285,16 +319,11 @@ class TrainingLoop:
         """Loss and measures of validation or test data."""
         return measures.measure(
             self.model, x, y, loss=self.loss, batch_size=EVALUATED_AT_ONCE,
-            weights=(weights, weights),
+            weights=(weights, weights), metrics=self.measuring.metrics,
         )  # fmt: skip
 
     def _step(
-        self,
-        indices: NDArray[np.int64],
-        epoch: int,
-        step: int,
-        tally: measures.Tally,
-        tracked: bool,
+        self, indices: NDArray[np.int64], epoch: int, step: int, tally: measures.Tally
     ) -> float:
         """One batch forward, backward and into the parameters; its loss, summed over samples."""
         outputs = self.model.forward_training(self._load(indices, epoch, step), self._logits)
@@ -304,11 +333,13 @@ class TrainingLoop:
             raise self._diverged(f"the loss became {value:g}", epoch, step + 1)
         tally.add(self.loss, outputs, targets, _of(self.counted, indices))
         self.model.backward_training(chosen.gradient_of(self.loss, outputs), self._logits)
-        if tracked:
-            self._norms.add(self._gradient_norms())
+        if self._norms is not None:
+            self._norms.look(step)
         if not self.method.clipping.shorten(self.model):
             raise self._diverged("a gradient became infinite or NaN", epoch, step + 1)
         self.optimizer.step(self.model)
+        if self.average is not None:
+            self.average.update(self.optimizer.steps)
         return value
 
     def _indices(self, rows: NDArray[np.int64], step: int) -> NDArray[np.int64]:
@@ -326,28 +357,6 @@ class TrainingLoop:
         full = max(1, len(rows) // self.passes.batch_size)
         for step in range(min(self.measuring.precise_bn, full)):
             yield self._load(self._indices(rows, step), epoch, step)
-
-    # --- gradients over the epochs --------------------------------------------------------------
-
-    def _tracked(self, steps: int) -> range:
-        """The steps of an epoch at which the gradients are measured."""
-        return range(
-            0, steps if self.measuring.track_gradients else 0, math.ceil(steps / _TRACKED_STEPS)
-        )
-
-    def _gradient_norms(self) -> dict[str, float]:
-        """Array name -> Euclidean norm of its gradient, before clipping and weight decay."""
-        flat = self.model.parameters
-        return {
-            name: math.sqrt(optim_kernels.squared_norm(flat.gradients[place], self.model.workspace))
-            for name, place in flat.trained_slices().items()
-        }
-
-    def _record_gradients(self, epoch: int) -> None:
-        """Record the mean of what this epoch's steps measured."""
-        if self._norms:
-            means = {name: sum(norms) / len(norms) for name, norms in self._norms.items()}
-            self.history.gradients.add({"epoch": epoch, **means})
 
     # --- what a person should know ------------------------------------------------------------
 

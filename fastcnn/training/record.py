@@ -45,7 +45,8 @@ class Record:
         state = _names(state, "the run's state")
         self.history = History(_table(state.get("history"), "history", _is_number))
         if self.history:
-            _check_columns(self.history, _measures(state.get("measures", list(_MEASURES))))
+            measures = _measures(state.get("measures", list(_MEASURES)))
+            _check_columns(self.history, measures, _measures(state.get("metrics", [])))
         gradients = state.get("gradients", {})
         self.history.gradients = Table(_table(gradients, "gradients", _is_number))
         _check_epochs(self.history.gradients.get("epoch", []), self.history.epochs, "gradients")
@@ -62,11 +63,12 @@ class Record:
 
 def to_state(
     history: History, best: Mapping[str, Any], settings: Mapping[str, Any],
-    about: Mapping[str, Any], measures: Sequence[str] = _MEASURES,
+    about: Mapping[str, Any], measures: Sequence[str] = _MEASURES, metrics: Sequence[str] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """What `Record` takes, as JSON can hold it."""
     return {
         "measures": list(measures),
+        "metrics": list(metrics),
         "history": dict(history),
         "gradients": dict(history.gradients),
         "best": dict(best),
@@ -132,7 +134,7 @@ def _measures(value: object) -> list[str]:
     return value
 
 
-def _check_columns(history: History, measures: Sequence[str]) -> None:
+def _check_columns(history: History, measures: Sequence[str], metrics: Sequence[str]) -> None:
     """The columns that every run has, and such as come in pairs."""
     count = history.epochs
     if history.get("epoch") != list(range(1, count + 1)):
@@ -140,7 +142,7 @@ def _check_columns(history: History, measures: Sequence[str]) -> None:
     parts = [part for part in ("val", "test") if any(name.startswith(part) for name in history)]
     measures = ("loss", *measures)
     wanted = {"epoch", "lr", "seconds", "seconds_training", *measures}
-    wanted |= {f"{part}_{name}" for part in parts for name in measures}
+    wanted |= {f"{part}_{name}" for part in parts for name in (*measures, *metrics)}
     wrong = sorted(wanted ^ set(history))
     if wrong and count:
         fault = "has no column" if wrong[0] in wanted else "has an unknown column"

@@ -21,7 +21,7 @@ MAY_CHANGE = (
 )  # fmt: skip
 """What a run may be told anew while it goes on; all else would make it another run."""
 
-_ADDED = {"sample_weight": None, "class_weight": None}
+_ADDED = {"sample_weight": None, "class_weight": None, "ema": None, "metrics": []}
 
 _BLOCK = 2**24  # bytes that are summed at a time
 
@@ -59,7 +59,9 @@ def described(
         "drop_last": bool(passes.drop_last),
         "augment": None if not passes.augment else _changed(passes.augment),
         "seed": passes.seed,
+        "ema": method.ema,
         "precise_bn": int(measuring.precise_bn),
+        "metrics": sorted(measuring.metrics),
         "track_gradients": bool(measuring.track_gradients),
         "monitor": stopping.monitor,
         "patience": stopping.patience,

@@ -1,7 +1,7 @@
 """What a training run is told, in groups, each of which checks itself as it is made."""
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import optim, schedules
+from ..checks import number
 from ..losses import CrossEntropyLoss, chosen
 from ..network import weighting
+from ..network.measures import MEASURES, Metric
 from ..network.network import Network
 from .augment import Augment
 from .clipping import Clipping
-from .history import Best, Pace
+from .history import Best, History, Pace
 from .progress import Progress
 
 Arrays = tuple[NDArray[Any], ...]
@@ -36,6 +38,8 @@ class Method:
     optimizer: optim.Optimizer
     schedule: schedules.Schedule
     clipping: Clipping
+    ema: float | None = None
+    """Decay of the moving average of the weights, which is then measured and kept; None: none."""
 
     @classmethod
     def of(
@@ -44,6 +48,7 @@ class Method:
         optimizer: optim.Optimizer | str | None = None,
         schedule: schedules.Schedule | str | None = None,
         clipping: Clipping | None = None,
+        ema: float | None = None,
     ) -> Self:
         """The method with these parts, some of them by name; None: the usual ones."""
         if isinstance(schedule, str):
@@ -55,11 +60,14 @@ class Method:
             optim.SGD() if optimizer is None else optimizer,
             schedules.Constant() if schedule is None else schedule,
             clipping or Clipping(),
+            ema,
         )
 
     def __post_init__(self) -> None:
         """Refuse what means nothing."""
         chosen.checked(self.loss)
+        if self.ema is not None:
+            number("training", "ema", self.ema, 0, 1, "a number of at least 0 and below 1")
         _check_kind("optimizer", self.optimizer, optim.Optimizer)
         _check_kind("schedule", self.schedule, schedules.Schedule)
 
@@ -127,6 +135,8 @@ class Measuring:
     precise_bn: int = 0
     """Training batches over which BatchNorm's statistics are measured before."""
     track_gradients: bool = False
+    metrics: Mapping[str, Metric] = dataclasses.field(default_factory=dict)
+    """What else is measured on validation and test data: name -> function(targets, outputs)."""
 
     def __post_init__(self) -> None:
         """Refuse what means nothing."""
@@ -134,6 +144,7 @@ class Measuring:
         _check_pair("test", self.test)
         if not isinstance(self.validation, (int, float)):
             _check_pair("validation", self.validation)
+        _check_metrics(self.metrics)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,6 +198,8 @@ class Watching:
 
     progress: Progress = dataclasses.field(default_factory=Progress)
     should_stop: Callable[[], bool] = _never
+    callbacks: Sequence[Callable[[Network, History], Any]] = ()
+    """Called after each epoch; one that says True ends training."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,6 +232,17 @@ def _check_pair(name: str, value: object) -> None:
         raise ValueError(
             f"{name} must be a pair (x, y) of images and labels, or (x, y, sample_weight)"
         )
+
+
+def _check_metrics(metrics: object) -> None:
+    wanted = "metrics must be a dict of name -> function(targets, outputs)"
+    if not isinstance(metrics, Mapping):
+        raise ValueError(f"{wanted}, got {metrics!r}")
+    for name, function in metrics.items():
+        if not isinstance(name, str) or not name.isidentifier() or not callable(function):
+            raise ValueError(f"{wanted}, got {name!r}: {function!r}")
+        if name == "loss" or any(name in names for names in MEASURES.values()):
+            raise ValueError(f"metrics: {name!r} is measured already; give another name")
 
 
 def _check_whole(name: str, value: object, least: int = 1) -> None:

@@ -333,7 +333,7 @@ def test_rates_and_rules_of_every_kind(tmp_path, capsys):
     argv = [
         *QUICK, "--out", str(tmp_path), "--quiet", "--optimizer", "ranger", "--lookahead", "4",
         "--lr", "0.01", "--schedule", "cosine", "--lr-per-step", "--warmup", "0.5",
-        "--label-smoothing", "0.1",
+        "--label-smoothing", "0.1", "--class-weight", "balanced", "--ema", "0.9",
     ]  # fmt: skip
     assert main(argv) == 0
     with open(tmp_path / "history.csv", newline="") as file:
@@ -344,12 +344,14 @@ def test_rates_and_rules_of_every_kind(tmp_path, capsys):
     settings = tomllib.loads((tmp_path / "config.toml").read_text())
     assert settings["optimizer"]["lookahead"] == 4
     assert settings["training"]["label_smoothing"] == 0.1
+    assert (settings["training"]["class_weight"], settings["training"]["ema"]) == ("balanced", 0.9)
     assert main(["--resume", "--out", str(tmp_path), "--optimizer", "adam"]) == 2
     assert "had optimizer 'ranger', now 'adam'" in capsys.readouterr().err
 
 
 def test_stopping_by_gain(tmp_path, capsys):
     argv = [*QUICK, "--epochs", "30", "--stop-gain", "0.05", "--stop-gain-epochs", "1"]
+    argv += ["--schedule", "plateau", "--plateau-epochs", "1"]
     assert main([*argv, "--out", str(tmp_path)]) == 0
     assert "gain under the threshold: " in capsys.readouterr().out
     result = result_of(tmp_path)

@@ -5,9 +5,17 @@ from typing import Any
 import pytest
 
 from fastcnn.config import Config, ConfigError, replace
-from fastcnn.config.recipe import make_optimizer, make_schedule
+from fastcnn.config.recipe import make_method, make_optimizer, make_schedule, make_weighting
 from fastcnn.optim import SGD, Adam, AdamW, Lookahead, Optimizer, RAdam, Ranger
-from fastcnn.schedules import Constant, CosineAnnealing, OneCycle, Schedule, StepDecay, Warmup
+from fastcnn.schedules import (
+    Constant,
+    CosineAnnealing,
+    OneCycle,
+    ReduceLROnPlateau,
+    Schedule,
+    StepDecay,
+    Warmup,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +54,14 @@ def test_optimizer(settings: dict[str, Any], expected: Optimizer):
         ({"schedule": "cosine", "lr_per_step": True}, CosineAnnealing(per_step=True)),
         ({"schedule": "onecycle"}, OneCycle()),
         (
+            {"schedule": "plateau", "lr_factor": 0.2, "plateau_epochs": 3, "lr_min": 0.1},
+            ReduceLROnPlateau(0.2, 3, lr_min=0.1),
+        ),
+        (
+            {"schedule": "plateau", "monitor": "val_accuracy", "warmup": 1.0},
+            Warmup(ReduceLROnPlateau(0.5, monitor="val_accuracy"), 1.0),
+        ),
+        (
             {"schedule": "onecycle", "lr_rise": 0.4, "lr_div": 10.0, "lr_final_div": 100.0},
             OneCycle(0.4, 10.0, 100.0),
         ),
@@ -73,3 +89,14 @@ def test_refused(settings: dict[str, Any], sentence: str):
     config = replace(Config(), settings)
     with pytest.raises(ConfigError, match=sentence):
         make_optimizer(config), make_schedule(config)
+
+
+def test_loss_and_weights():
+    method = make_method(replace(Config(), {"loss": "hinge", "loss_reduction": "sum", "ema": 0.9}))
+    assert (repr(method.loss), method.ema) == ('HingeLoss("sum")', 0.9)
+    method = make_method(replace(Config(), {"label_smoothing": 0.1}))
+    assert repr(method.loss) == "CrossEntropyLoss(label_smoothing=0.1)"
+    assert make_weighting(Config()).classes is None
+    assert make_weighting(replace(Config(), {"class_weight": "balanced"})).classes == "balanced"
+    with pytest.raises(ConfigError, match="label_smoothing is an option of cross-entropy, not of"):
+        make_method(replace(Config(), {"loss": "hinge", "label_smoothing": 0.1}))

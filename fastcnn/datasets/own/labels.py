@@ -97,5 +97,8 @@ def _plain(source: str, labels: np.ndarray) -> np.ndarray:
         wrong = ~np.isfinite(labels) | (labels != np.round(labels))
         if wrong.any():
             at = int(np.argmax(wrong))
-            raise DataError(f"{source}: label {at:,} is {labels[at]}, which is no class number")
+            raise DataError(
+                f"{source}: label {at:,} is {labels[at]}, which is no class number; "
+                f"numbers are learned in Python: model.train(x, y, loss='mse')"
+            )
     return labels.astype(np.int64)

@@ -1,0 +1,73 @@
+"""What is called after each epoch, and may end training."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..network.network import Network
+from .history import History
+
+
+class StopTraining(Exception):
+    """Raised by a callback that wants no further epoch; training ends as after its last."""
+
+
+class Callback:
+    """Looks on during training; any object with such a method, or a function, will do."""
+
+    def on_epoch_end(self, model: Network, history: History) -> bool | None:
+        """An epoch is finished, measured and saved.
+
+        The model has the weights that were measured. What is changed of them is put back: the run
+        would not be the same if it were interrupted here and resumed.
+
+        Returns
+        -------
+        bool or None
+            True ends training, as `StopTraining` does.
+        """
+
+
+def checked(callbacks: Any) -> tuple[Callable[[Network, History], Any], ...]:
+    """The functions to call.
+
+    Raises
+    ------
+    ValueError
+        If something among them cannot be called; one sentence.
+    """
+    if callbacks is None:
+        return ()
+    if callable(callbacks) or hasattr(callbacks, "on_epoch_end"):
+        callbacks = (callbacks,)
+    wanted = "callbacks must be functions or objects with on_epoch_end(model, history)"
+    if not isinstance(callbacks, Iterable):
+        raise ValueError(f"{wanted}, got {callbacks!r}")
+    found = []
+    for each in callbacks:
+        function = getattr(each, "on_epoch_end", each)
+        if isinstance(each, type):
+            raise ValueError(f"{wanted}, got the class itself: write {each.__name__}()")
+        if not callable(function):
+            raise ValueError(f"{wanted}, got {each!r}")
+        found.append(function)
+    return tuple(found)
+
+
+def told(
+    callbacks: Iterable[Callable[[Network, History], Any]], model: Network, history: History
+) -> bool:
+    """Call all of them; returns whether one wants training to end."""
+    wants_end = False
+    for callback in callbacks:
+        try:
+            wants_end |= bool(callback(model, history))
+        except StopTraining:
+            wants_end = True
+        except Exception as error:
+            name = getattr(callback, "__qualname__", type(callback).__name__)
+            error.add_note(
+                f"raised by the callback {name} after epoch {history.epochs}, which is finished "
+                f"and, where there is a checkpoint, saved: the model keeps it"
+            )
+            raise
+    return wants_end

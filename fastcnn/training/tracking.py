@@ -1,0 +1,39 @@
+"""How long the gradients are, epoch by epoch."""
+
+import math
+
+from kernels import optim as optim_kernels
+
+from ..network.network import Network
+from .history import History, Table
+
+# Steps of an epoch, evenly spread, at which gradients are measured; fewer in an epoch that has
+# fewer.
+_STEPS = 10
+
+
+class GradientNorms:
+    """The Euclidean norm of each array's gradient, before clipping and weight decay."""
+
+    def __init__(self, model: Network, steps: int) -> None:
+        self._model = model
+        self._every = math.ceil(steps / _STEPS)
+        self._norms = Table()
+
+    def look(self, step: int) -> None:
+        """Measure, if it is this step's turn."""
+        if step % self._every:
+            return
+        flat, workspace = self._model.parameters, self._model.workspace
+        self._norms.add(
+            {
+                name: math.sqrt(optim_kernels.squared_norm(flat.gradients[place], workspace))
+                for name, place in flat.trained_slices().items()
+            }
+        )
+
+    def record(self, history: History) -> None:
+        """Write the means down for the epoch that the history ends with."""
+        if self._norms:
+            means = {name: sum(norms) / len(norms) for name, norms in self._norms.items()}
+            history.gradients.add({"epoch": history.epochs, **means})
