@@ -328,6 +328,8 @@ def test_calibration():
         ({"input_shape": (1, 8, 9)}, IMAGES, DIGITS, r"samples of shape \(1, 8, 8\), but the"),
         ({"input_shape": (1, 8, 9)}, ROWS, DIGITS, r"samples of shape \(64,\), but the"),
         ({"optimizer": SGD(0.1)}, SCALED, KINDS, "lr can be given where the optimizer"),
+        ({"options": {"epochs": 3}}, SCALED, KINDS, "epochs does not go into options"),
+        ({}, IMAGES.transpose(0, 2, 3, 1), DIGITS, r"give X.transpose\(0, 3, 1, 2\)"),
         ({"epochs": 0}, SCALED, KINDS, "epochs must be a whole number above 0"),
         ({"loss": "mse"}, SCALED, KINDS, "needs a loss for classification, MSELoss"),
         ({}, SCALED[:50], KINDS[:50], "y has one class, 0, of at least two"),

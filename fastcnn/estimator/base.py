@@ -25,6 +25,7 @@ Shape = tuple[int, ...]
 
 _HIDDEN = 100  # units of the network for tables, as many as scikit-learn's own has
 _IMAGES = "mnist-baseline"  # the network for images
+_CHANNELS = (1, 3)
 
 
 class Estimator(BaseEstimator):
@@ -140,6 +141,11 @@ class Estimator(BaseEstimator):
                     f"{self._name}: {name} takes images, X has rows of {shape[0]} numbers: give "
                     f"input_shape=(channels, height, width), or leave network out"
                 )
+            if shape[0] not in _CHANNELS and shape[2] in _CHANNELS:
+                raise ValueError(
+                    f"{self._name}: images are (channels, height, width), these are {shape}: give "
+                    f"X.transpose(0, 3, 1, 2)"
+                )
             return models.build(name, input_shape=shape, classes=outputs, seed=seed)
         if not callable(network):
             raise TypeError(
@@ -179,16 +185,16 @@ class Estimator(BaseEstimator):
         """Whether `fit` trains the network that is there."""
         return bool(self.warm_start) and self.__sklearn_is_fitted__()
 
-    def _how(self, is_pass: bool) -> dict[str, Any]:
-        """What a single pass, or `fit`, tells `Sequential.train`."""
-        if is_pass:
-            return {"epochs": 1}
-        return {
-            "epochs": self.epochs,
-            "schedule": self.schedule,
-            "validation": self.validation,
-            "patience": self.patience,
-        }
+    def _how(self, is_pass: bool, **how: Any) -> dict[str, Any]:
+        """What `Sequential.train` is told, for `fit` or for a single pass."""
+        how |= {"batch_size": self.batch_size, "progress": bool(self.verbose)}
+        how |= {"loss": self._new_loss(), "epochs": 1 if is_pass else self.epochs}
+        if not is_pass:
+            how |= {name: getattr(self, name) for name in ("schedule", "validation", "patience")}
+        options = self.options or {}
+        for name in how.keys() & options.keys():
+            raise ValueError(f"{self._name}: {name} does not go into options, it is told already")
+        return {**how, **options}
 
     def _learn(
         self,
@@ -197,7 +203,7 @@ class Estimator(BaseEstimator):
         outputs: int,
         is_new: bool,
         is_pass: bool,
-        **how: Any,
+        **weights: Any,
     ) -> Self:
         """Train a new network or the one that is there, in all epochs or in one pass.
 
@@ -213,18 +219,8 @@ class Estimator(BaseEstimator):
             seed = key(self._seed, "fit", len(curve))
         goes_on = is_pass and not is_new
         optimizer = self._optimizer if goes_on else self._new_optimizer()
-        history = model.train(
-            self._samples(x, shape),
-            y,
-            loss=self._new_loss(),
-            optimizer=optimizer,
-            batch_size=self.batch_size,
-            seed=seed,
-            progress=bool(self.verbose),
-            **self._how(is_pass),
-            **how,
-            **(self.options or {}),
-        )
+        how = self._how(is_pass, optimizer=optimizer, seed=seed, **weights)
+        history = model.train(self._samples(x, shape), y, **how)
         self.model_, self.input_shape_, self._optimizer = model, shape, optimizer
         self.history_: History = history
         self.loss_curve_: list[float] = [*curve, *history["loss"]]

@@ -122,7 +122,7 @@ class CNNClassifier(ClassifierMixin, Estimator):
         ----------
         X : array (n_samples, n_features) or (n_samples, channels, height, width)
             Whole numbers from 0 to 255 are pixels where the network takes images; all else is
-            taken as it is, as float32.
+            taken as it is.
         y : array (n_samples,)
             Numbers or names of the classes, at least two.
         sample_weight : array (n_samples,), optional

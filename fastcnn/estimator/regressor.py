@@ -86,7 +86,7 @@ class CNNRegressor(RegressorMixin, Estimator):
         ----------
         X : array (n_samples, n_features) or (n_samples, channels, height, width)
             Whole numbers from 0 to 255 are pixels where the network takes images; all else is
-            taken as it is, as float32.
+            taken as it is.
         y : array (n_samples,) or (n_samples, n_outputs)
             Numbers.
         sample_weight : array (n_samples,), optional
