@@ -125,7 +125,7 @@ class RunFolder:
         except ValueError:
             self.release()
             raise
-        self._replaces = bool(left)
+        self._replaces, self._resumes = bool(left), resume
         self.is_ours = not left and not resume
         self._is_begun = False
 
@@ -157,7 +157,7 @@ class RunFolder:
             return
         (self.path / RESULT).unlink(missing_ok=True)  # it would be taken for ours
         write_text(self.path / SETTINGS, settings)
-        if self._replaces:
+        if not self._resumes:
             for name in set(_FILES) - {CHECKPOINT, SETTINGS}:
                 (self.path / name).unlink(missing_ok=True)
         self.is_ours = self._is_begun = True
@@ -232,25 +232,27 @@ def _refuse_search(path: Path) -> None:
 def _left(path: Path) -> str:
     """What a run has left in a folder that would be lost, as a refusal; empty if nothing."""
     ways = "choose another folder, or replace it with --replace"
-    if (path / RESULT).is_file():
-        try:
-            result = read_json(path / RESULT)
-        except ValueError:
-            result = {}
-        if result.get("stopped_because") == "interrupted":
-            return f"{path} holds an interrupted run: continue it with --resume, {ways}"
-        more = (
-            ", go on with it by --resume and more --epochs" if (path / CHECKPOINT).is_file() else ""
-        )
-        return f"{path} holds a finished run: {ways}{more}"
+    epochs, result = 0, {}
     if (path / CHECKPOINT).is_file():
         try:
             epochs = epochs_in(path)
         except ValueError:
             return f"{path} holds a run whose {CHECKPOINT} cannot be read: {ways}"
-        if epochs:
-            count = "1 epoch" if epochs == 1 else f"{epochs} epochs"
-            return f"{path} holds an unfinished run of {count}: continue it with --resume, {ways}"
-    if any((path / name).is_file() for name in (MODEL, HISTORY)):
-        return f"{path} holds what is left of a run: {ways}"
-    return ""
+    if (path / RESULT).is_file():
+        with contextlib.suppress(ValueError):
+            result = read_json(path / RESULT)
+        epochs = epochs or result.get("epochs_run", 1)
+    count = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+    if not epochs:
+        is_left = (path / MODEL).is_file() or ((path / HISTORY).is_file() and not result)
+        return f"{path} holds what is left of a run: {ways}" if is_left else ""
+    if not (path / RESULT).is_file():
+        return f"{path} holds an unfinished run of {count}: continue it with --resume, {ways}"
+    if not (path / CHECKPOINT).is_file():
+        return f"{path} holds a run of {count}: {ways}"
+    if result.get("stopped_because") == "interrupted":
+        return f"{path} holds an interrupted run: continue it with --resume, {ways}"
+    if result.get("stopped_because") == "diverged":
+        rate = "go on from there with another rate by --resume --allow lr and --lr"
+        return f"{path} holds a run that diverged after {count}: {ways}, {rate}"
+    return f"{path} holds a finished run: {ways}, go on with it by --resume and more --epochs"

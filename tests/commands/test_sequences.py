@@ -110,13 +110,13 @@ class State:
         from fastcnn.training.checkpoint import SavedTraining
 
         best, last = folder / "best.npz", folder / "last.npz"
-        self.is_finished = (folder / "result.json").is_file()
+        result = folder / "result.json"  # one of no epoch is nothing to lose
+        self.is_finished = result.is_file() and read_json(result)["epochs_run"] > 0
         self.network = best.read_bytes() if best.is_file() else b""
         self.epochs, self.seed, self.model = 0, None, None
         if self.network:
             load_model(best)
-        if self.is_finished:
-            assert self.network or not read_json(folder / "result.json")["epochs_run"]
+        assert self.network or not self.is_finished
         if last.is_file():
             self.epochs = epochs_in(folder)
             about = SavedTraining(last).state["about"]
