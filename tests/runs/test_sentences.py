@@ -40,6 +40,7 @@ NO_SENTENCE = {"python -m fastcnn.train", ": {} of {} random test images right"}
 ELSEWHERE = {
     "{} is of version 0.1.0, which did not keep its settings: whether they are the same is not "
     "checked": "training/test_resuming.py",
+    "{} is damaged: it lacks the moving averages": "training/test_watching.py",
     "the run in {} had monitor {} and cannot be continued with {}": "training/test_resuming.py",
     "the run in {} {} {} data and cannot be continued {}": "training/test_resuming.py",
     "standard output cannot be written: {}": "commands/test_entry.py",
