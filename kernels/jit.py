@@ -310,6 +310,16 @@ def threads_advice(system: str, machine: str) -> str:
     return "install OpenMP, on Debian and Ubuntu with `apt install libgomp1`"
 
 
+class _Thread(threading.local):
+    """Lets a Python thread begin with as many threads as the main one has; Numba would take all."""
+
+    usual = 1
+
+    def __init__(self) -> None:
+        numba.set_num_threads(_Thread.usual)
+        self.begun = True
+
+
 def _prepare_threads() -> None:
     """Choose the threading layer and the number of threads before the first parallel call."""
     if not _load_tbb():
@@ -317,7 +327,10 @@ def _prepare_threads() -> None:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
         numba.config.THREADING_LAYER_PRIORITY = ["tbb", "omp", "workqueue"]  # type: ignore
-    numba.set_num_threads(min(usual_threads(), max_threads()))
+    global _thread
+    _Thread.usual = min(usual_threads(), max_threads())
+    _thread = _Thread()
+    workspace.greet = lambda: _thread.begun  # who asks for memory is about to call kernels
     if threading_layer() == "workqueue":
         warnings.warn(
             "Numba runs without TBB and OpenMP: small networks train more slowly, and the kernels "
@@ -335,6 +348,8 @@ thread_id: Callable[[], int] = numba.get_thread_id  # type: ignore
 def set_threads(threads: int) -> None:
     """Let this Python thread's kernels use ``threads`` threads.
 
+    In the main thread this holds for those of threads that begin later, too.
+
     Raises
     ------
     ValueError
@@ -346,6 +361,8 @@ def set_threads(threads: int) -> None:
             f"threads must be a whole number from 1 to {most}, got {threads!r}; start Python "
             f"with NUMBA_NUM_THREADS set to allow more"
         )
+    if _thread.begun and threading.current_thread() is threading.main_thread():
+        _Thread.usual = threads
     numba.set_num_threads(threads)
 
 
@@ -356,7 +373,7 @@ def max_threads() -> int:
 
 def get_threads() -> int:
     """Number of threads that this Python thread's kernels use."""
-    return int(numba.get_num_threads())
+    return int(_thread.begun and numba.get_num_threads())
 
 
 def threading_layer() -> str:

@@ -7,6 +7,7 @@ the arithmetic of a small layer, so a model keeps one `Workspace` and uses its m
 
 import math
 import threading
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -18,6 +19,9 @@ ALIGNMENT = 64
 _MOST_VIEWS = 1000
 # What new memory comes from; whoever does not run the kernels wants zeros (`jit.collect_calls`).
 allocate = np.empty
+# Called in a Python thread that uses a workspace for the first time (`jit` says how many threads
+# its kernels have).
+greet: Callable[[], object] = object
 
 
 def _aligned_empty(size: int, dtype: np.dtype) -> np.ndarray:
@@ -46,6 +50,7 @@ class Workspace(threading.local):
     """
 
     def __init__(self, keep: bool = True) -> None:
+        greet()
         self.keep = keep
         self._buffers: dict[tuple[str, np.dtype], np.ndarray] = {}
         self._views: dict[tuple[str, np.dtype, tuple[int, ...]], np.ndarray] = {}

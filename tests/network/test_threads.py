@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 
@@ -28,6 +29,7 @@ from fastcnn.layers import (
 )
 from fastcnn.losses import CrossEntropyLoss
 from fastcnn.optim import SGD, Adam
+from kernels import jit
 
 RNG = np.random.default_rng(11)
 # Of several sizes, so that threads need different shapes of the same memory.
@@ -310,6 +312,28 @@ def test_gradients_may_be_handed_from_thread_to_thread() -> None:
     optimizer.step(model)  # the same gradients once more, as Python's users may want it
     assert in_thread(lambda: SGD(0.1).step(twin)) is None
     np.testing.assert_array_equal(model.parameters.values, twin.parameters.values)
+
+
+def test_kernels_have_as_many_threads_in_every_thread() -> None:
+    model, before = build(), jit.get_threads()
+
+    def own() -> list[int]:
+        jit.set_threads(2)
+        model.predict(IMAGES[1])
+        return [jit.get_threads(), numba.get_num_threads()]
+
+    def asked() -> int:
+        model.predict(IMAGES[1])
+        return numba.get_num_threads()
+
+    try:
+        for threads in (1, 3):
+            jit.set_threads(threads)
+            assert in_thread(asked) == in_thread(jit.get_threads) == threads
+            assert in_thread(own) == [2, 2]
+            assert jit.get_threads() == threads
+    finally:
+        jit.set_threads(before)
 
 
 def test_a_refused_training_changes_nothing() -> None:
