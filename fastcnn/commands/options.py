@@ -39,7 +39,8 @@ def spelled(kind: type, argv: Sequence[str]) -> list[str]:
     """The words as the parser wants them, however people write them.
 
     Options and the names that they choose from differ in case, dashes and underscores at most
-    (``--Batch_size``, ``--optimizer Adam``); None is ``none``, as in a TOML file.
+    (``--Batch_size``, ``--optimizer Adam``); None is ``none``, as in a TOML file. Words that belong
+    to no option come first, so that options may stand between them.
 
     Parameters
     ----------
@@ -54,19 +55,27 @@ def spelled(kind: type, argv: Sequence[str]) -> list[str]:
         If there is no such option; names the one that is meant.
     """
     hints = _hints(kind)
-    words, hint = [], None
+    free, words, hint = [], [], None
     for word in argv:
         if word.startswith("--") and len(word) > 2 and not word.startswith("--tyro-"):
             option, equals, value = word.partition("=")
             name = _name(option, hints)
             hint = hints.get(name.removeprefix("no_"), hints.get(name))
             option = "--" + name.replace("_", "-")
-            word = f"{option}={_value(value, hint)}" if equals else option
-            hint = None if equals else hint
+            words.append(f"{option}={_value(value, hint)}" if equals else option)
+            hint = None if equals or hint is bool else hint
         elif hint is not None:
-            word, hint = _value(word, hint), None
-        words.append(word)
-    return words
+            words.append(_value(word, hint))
+            hint = hint if _is_list(hint) else None
+        else:
+            (words if word in ("-h", "--") else free).append(word)
+    return free + words
+
+
+def _is_list(hint: Any) -> bool:
+    """Whether an option takes any number of words."""
+    kinds = (hint, *typing.get_args(hint))
+    return any(typing.get_origin(kind) in (tuple, list) for kind in kinds)
 
 
 def _hints(kind: Any) -> dict[str, Any]:

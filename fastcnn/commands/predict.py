@@ -54,6 +54,8 @@ class Arguments:
     """Write CSV, not a table for people."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Write JSON, not a table for people."""
+    out: Annotated[str | None, tyro.conf.arg(metavar="FILE|None")] = None
+    """File for the answers. None: standard output."""
 
 
 class Answer(NamedTuple):
@@ -98,7 +100,13 @@ def _predict(arguments: Arguments) -> int:
     if arguments.show is not None:
         _show(arguments.show, images, answers)
     written = _as_csv if arguments.csv else _as_json if arguments.json else _table
-    print(written(answers), end="")
+    if arguments.out is None:
+        print(written(answers), end="")
+    else:
+        path = files.place(arguments.out)
+        files.make_folder(path.parent)
+        files.write_text(path, written(answers))
+        print(f"written: {path}", file=sys.stderr)
     return 0
 
 

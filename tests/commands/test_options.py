@@ -48,7 +48,7 @@ def test_case_dashes_and_underscores_do_not_matter(command, name):
     kind = COMMANDS[command].Arguments
     dashed = "--" + name.replace("_", "-")
     for written in (f"--{name}", f"--{name.upper()}", "--" + name.replace("_", ""), dashed.title()):
-        assert options.spelled(kind, [written, "7"])[0] == dashed
+        assert dashed in options.spelled(kind, [written, "7"])
         assert options.spelled(kind, [f"{written}=7"]) == [f"{dashed}=7"]
 
 
@@ -66,6 +66,27 @@ def test_case_dashes_and_underscores_do_not_matter(command, name):
 )
 def test_values_are_written_like_names(words, expected):
     assert options.spelled(train.Arguments, words) == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("predict", ["RUN", "a.png", "--csv", "b.png", "--out", "o.csv", "-"]),
+        ("predict", ["--csv", "RUN", "--out", "o.csv", "a.png", "b.png", "-"]),
+        ("predict", ["--out=o.csv", "RUN", "a.png", "b.png", "--CSV", "-"]),
+    ],
+)
+def test_options_stand_anywhere(command, words):
+    kind = COMMANDS[command].Arguments
+    parsed = options.parse(kind(), options.spelled(kind, words), command)
+    assert (parsed.run, parsed.pictures) == ("RUN", ("a.png", "b.png", "-"))
+    assert (parsed.csv, parsed.out) == (True, "o.csv")
+
+
+def test_a_list_of_values_ends_at_the_next_option():
+    kind = COMMANDS["plot"].Arguments
+    words = ["curves", "--names", "a", "b", "--out", "c.png", "RUN"]
+    assert options.spelled(kind, words) == ["curves", "RUN", *words[1:-1]]
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,12 @@ def test_files_folders_and_lists(trained, run, tmp_path, capsys, monkeypatch):
     assert predict([run, "-", "--csv"]) == 0
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert row["class1"] == "dog" and row["file"].endswith("a.png")
-    assert predict([run, str(tmp_path / "new" / "a.png"), "--json"]) == 0
-    (answer,) = json.loads(capsys.readouterr().out)
+    assert predict([run, "--json", str(tmp_path / "new" / "a.png")]) == 0
+    told = capsys.readouterr().out
+    (answer,) = json.loads(told)
+    file = tmp_path / "folder" / "answers.json"
+    assert predict([run, str(tmp_path / "new" / "a.png"), "--json", "--out", str(file)]) == 0
+    assert file.read_text("utf-8") == told and capsys.readouterr().out == ""
     shares = [each["probability"] for each in answer["classes"]]
     assert sum(shares) == pytest.approx(1) and shares == sorted(shares, reverse=True)
     assert answer["classes"][0]["class"] == "dog"
