@@ -26,11 +26,11 @@ from .checks import same, unknown, whole
 class Schedule:
     """What all schedules share. A new one needs `rate`; `step_rate`, if its rate is per step."""
 
-    def rate(self, lr: float, epoch: int, epochs: int) -> float:
+    def rate(self, lr: float, epoch: int, epochs: float) -> float:
         """Learning rate of epoch ``epoch`` (0 to epochs - 1); ``lr`` is the optimizer's own."""
         raise NotImplementedError
 
-    def step_rate(self, lr: float, epoch: int, epochs: int, step: int, steps: int) -> float:
+    def step_rate(self, lr: float, epoch: int, epochs: float, step: int, steps: int) -> float:
         """Learning rate of step ``step`` (0 to steps - 1) of that epoch."""
         return self.rate(lr, epoch, epochs)
 
@@ -46,6 +46,10 @@ class Schedule:
         """
         return self
 
+    def by_step(self) -> "Schedule":
+        """The same over the run, with a new rate in every step: for runs that may end anywhere."""
+        return self
+
     def spec(self) -> dict[str, Any]:
         """Type and arguments, as JSON can hold them."""
         return {"type": type(self).__name__, **vars(self)}
@@ -58,7 +62,7 @@ class Schedule:
 class Constant(Schedule):
     """The same rate throughout."""
 
-    def rate(self, lr: float, epoch: int, epochs: int) -> float:
+    def rate(self, lr: float, epoch: int, epochs: float) -> float:
         """``lr``."""
         return lr
 
@@ -79,7 +83,7 @@ class StepDecay(Schedule):
         self.factor = factor
         self.every = every
 
-    def rate(self, lr: float, epoch: int, epochs: int) -> float:
+    def rate(self, lr: float, epoch: int, epochs: float) -> float:
         """``lr * factor ** (epoch // every)``."""
         return lr * self.factor ** (epoch // self.every)
 
@@ -97,7 +101,7 @@ class ExponentialDecay(Schedule):
         _check_positive("decay", decay)
         self.decay = decay
 
-    def rate(self, lr: float, epoch: int, epochs: int) -> float:
+    def rate(self, lr: float, epoch: int, epochs: float) -> float:
         """``lr * decay ** epoch``."""
         return lr * self.decay**epoch
 
@@ -122,13 +126,17 @@ class CosineAnnealing(Schedule):
         self.lr_min = lr_min
         self.per_step = bool(per_step)
 
-    def rate(self, lr: float, epoch: float, epochs: int) -> float:
+    def rate(self, lr: float, epoch: float, epochs: float) -> float:
         """The formula above."""
         return self.lr_min + (lr - self.lr_min) * (1 + math.cos(math.pi * epoch / epochs)) / 2
 
-    def step_rate(self, lr: float, epoch: int, epochs: int, step: int, steps: int) -> float:
+    def step_rate(self, lr: float, epoch: int, epochs: float, step: int, steps: int) -> float:
         """The formula above, with the fraction if it is ``per_step``."""
         return self.rate(lr, epoch + step / steps if self.per_step else epoch, epochs)
+
+    def by_step(self) -> "CosineAnnealing":
+        """With ``per_step``."""
+        return CosineAnnealing(self.lr_min, per_step=True)
 
 
 class DecayAndHalve(Schedule):
@@ -147,7 +155,7 @@ class DecayAndHalve(Schedule):
         _check_positive("decay", decay)
         self.decay = decay
 
-    def rate(self, lr: float, epoch: int, epochs: int) -> float:
+    def rate(self, lr: float, epoch: int, epochs: float) -> float:
         """``lr * decay ** epoch / 2 ** (epoch // 10)``."""
         return lr * self.decay**epoch / 2 ** (epoch // 10)
 
@@ -183,11 +191,11 @@ class OneCycle(Schedule):
         self.div_factor = div_factor
         self.final_div_factor = final_div_factor
 
-    def rate(self, lr: float, epoch: int, epochs: int) -> float:
+    def rate(self, lr: float, epoch: int, epochs: float) -> float:
         """The rate if an epoch had a single step."""
         return self.step_rate(lr, epoch, epochs, 0, 1)
 
-    def step_rate(self, lr: float, epoch: int, epochs: int, step: int, steps: int) -> float:
+    def step_rate(self, lr: float, epoch: int, epochs: float, step: int, steps: int) -> float:
         """The cycle above."""
         now, last = epoch * steps + step, epochs * steps - 1
         highest = self.pct_start * epochs * steps - 1
@@ -228,11 +236,11 @@ class Warmup(Schedule):
         self.epochs = epochs
         self.start = start
 
-    def rate(self, lr: float, epoch: int, epochs: int) -> float:
+    def rate(self, lr: float, epoch: int, epochs: float) -> float:
         """The rate of the epoch's first step, if the schedule's own is per epoch."""
         return self.step_rate(lr, epoch, epochs, 0, 1)
 
-    def step_rate(self, lr: float, epoch: int, epochs: int, step: int, steps: int) -> float:
+    def step_rate(self, lr: float, epoch: int, epochs: float, step: int, steps: int) -> float:
         """The schedule's rate, or a part of it."""
         rate = self.schedule.step_rate(lr, epoch, epochs, step, steps)
         share = (epoch + step / steps) / self.epochs
@@ -241,6 +249,10 @@ class Warmup(Schedule):
     def after(self, history: Mapping[str, Sequence[float]], begun: int = 0) -> Schedule:
         """Around what the schedule is then."""
         return Warmup(self.schedule.after(history, begun), self.epochs, self.start)
+
+    def by_step(self) -> "Warmup":
+        """Around such a schedule."""
+        return Warmup(self.schedule.by_step(), self.epochs, self.start)
 
     def spec(self) -> dict[str, Any]:
         """Type and arguments, as JSON can hold them."""
@@ -306,7 +318,7 @@ class ReduceLROnPlateau(Schedule):
                     f"{getattr(self, name)!r}"
                 )
 
-    def rate(self, lr: float, epoch: int, epochs: int) -> float:
+    def rate(self, lr: float, epoch: int, epochs: float) -> float:
         """``lr``, as nothing was measured."""
         return lr
 
@@ -332,7 +344,7 @@ class _Fallen(Schedule):
     def __init__(self, share: float, lr_min: float) -> None:
         self.share, self.lr_min = share, lr_min
 
-    def rate(self, lr: float, epoch: int, epochs: int) -> float:
+    def rate(self, lr: float, epoch: int, epochs: float) -> float:
         """The part."""
         return max(lr * self.share, min(self.lr_min, lr))
 

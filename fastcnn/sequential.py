@@ -17,6 +17,7 @@ from .network.network import Network
 from .optim import Optimizer
 from .schedules import Schedule
 from .training.augment import Augment
+from .training.budget import Budget
 from .training.callbacks import checked
 from .training.fit import fit
 from .training.history import History
@@ -57,6 +58,7 @@ class Sequential(Network):
         loss: Any = None,
         optimizer: Optimizer | str | None = None,
         epochs: int = 10,
+        minutes: float | None = None,
         batch_size: int = 32,
         validation: Arrays | float | None = None,
         test: Arrays | None = None,
@@ -106,6 +108,10 @@ class Sequential(Network):
             Default ``SGD(0.01)``. An L2 penalty is its ``weight_decay``.
         epochs : int
             Passes over the training data, those of a resumed run included.
+        minutes : float, optional
+            How long this call may take, instead of ``epochs``: compiling, measuring and the epochs
+            of a resumed run included. The schedule follows the share of the time that is over,
+            and the last epoch is a part of one; the bits are not those of another such run.
         batch_size : int
             Rows per step; the last step of an epoch takes what is left, see ``drop_last``.
         validation : (x, y), (x, y, sample_weight) or float, optional
@@ -224,13 +230,14 @@ class Sequential(Network):
             known = tuple(inspect.signature(self.train).parameters)[2:-1]
             raise TypeError(unknown("option of train", option, known))
         arrays = None if clip_arrays is None else tuple(clip_arrays)
+        budget = None if minutes is None else Budget(minutes)
         clipping = Clipping(clip_norm, clip_mode, arrays)
         return fit(
             self,
             x,
             y,
             method=Method.of(loss, optimizer, schedule, clipping, ema),
-            passes=Passes(epochs, batch_size, shuffle, augment, seed, drop_last),
+            passes=Passes(epochs, batch_size, shuffle, augment, seed, drop_last, budget),
             measuring=Measuring(validation, test, precise_bn, track_gradients, metrics or {}),
             stopping=Stopping(
                 monitor, patience, min_gain, stop_gain, stop_gain_epochs, restore_best

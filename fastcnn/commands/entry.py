@@ -6,10 +6,18 @@ over they are ignored where the process is a command's own: as Python shuts down
 
 import importlib
 import sys
+import time
 from collections.abc import Sequence
 
 from .. import signals
 from . import interrupt, streams
+
+_begun = time.monotonic()
+
+
+def begun() -> float:
+    """When the command that runs began, by `time.monotonic`."""
+    return _begun
 
 
 def run(command: str, argv: Sequence[str] | None = None) -> int:
@@ -23,6 +31,8 @@ def run(command: str, argv: Sequence[str] | None = None) -> int:
         The options; default: those of this process.
     """
     for_good = signals.IS_COMMAND and argv is None
+    global _begun
+    _begun = time.monotonic()
     with streams.lasting() as out:
         with interrupt.answered(signals.BEFORE, then="interrupted", for_good=for_good):
             code = _called(command, sys.argv[1:] if argv is None else argv)

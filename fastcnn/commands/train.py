@@ -22,7 +22,7 @@ from ..runs.going_on import settings_of
 from ..runs.run import RUNS, Run
 from ..signals import exit_code
 from ..training.fit import TrainingDiverged
-from . import options
+from . import entry, options
 from .interrupt import Interrupt
 
 _PROGRAM = "python -m fastcnn.train"
@@ -128,6 +128,7 @@ def main(argv: Sequence[str]) -> int:
             replace=wanted.replace,
             allow=_names(wanted.allow),
             quiet=wanted.quiet,
+            started=entry.begun(),
         )
         run.prepare()
     except (ValueError, OSError) as error:

@@ -144,6 +144,8 @@ class TrainingOptions:
 
     epochs: Annotated[int, _POSITIVE] = 20
     """Passes over the training images."""
+    minutes: Annotated[_Number, _ABOVE_0] = None
+    """Train as long as the command then takes X minutes in all, whatever --epochs says."""
     batch_size: Annotated[int, _POSITIVE] = 32
     """Images per step."""
     loss: Literal["cross-entropy", "hinge"] = "cross-entropy"

@@ -12,6 +12,7 @@ from .. import datasets, losses, models, optim, schedules
 from ..losses import Loss
 from ..sequential import Sequential
 from ..training import split
+from ..training.budget import Budget
 from ..training.settings import Arrays, Clipping, Measuring, Method, Passes, Stopping, Weighting
 from .groups import Config, ConfigError
 from .values import replace
@@ -207,8 +208,8 @@ def make_weighting(config: Config) -> Weighting:
     return Weighting(classes=None if kind == "none" else kind)
 
 
-def make_passes(config: Config) -> Passes:
-    """How the images are gone through."""
+def make_passes(config: Config, budget: Budget | None = None) -> Passes:
+    """How the images are gone through, in a run perhaps that has so much time."""
     options = config.training
     return Passes(
         epochs=options.epochs,
@@ -217,6 +218,7 @@ def make_passes(config: Config) -> Passes:
         augment=config.augment or None,
         seed=options.seed,
         drop_last=options.drop_last,
+        budget=budget,
     )
 
 

@@ -83,7 +83,7 @@ def accuracies(history: History) -> dict[str, Any]:
     }
 
 
-def times(history: History, images: int) -> dict[str, Any]:
+def times(history: History, images: float) -> dict[str, Any]:
     """How long it took, for result.json, where an epoch trains on so many images."""
     total = sum(history.get("seconds", ()))
     trained = sum(history.get("seconds_training", ()))

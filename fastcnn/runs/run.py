@@ -46,6 +46,7 @@ from ..schedules import Constant
 from ..sequential import Sequential
 from ..terminal import say
 from ..training import TrainingDiverged
+from ..training.budget import Budget
 from ..training.checkpoint import load_training
 from ..training.history import History
 from ..training.progress import ConsoleProgress, Progress
@@ -53,6 +54,8 @@ from ..training.settings import Keeping, Stopping, Watching
 from . import results
 from .folder import CHECKPOINT, InFolder, RunFolder, free_folder, newest
 from .going_on import check_same, noted
+
+_SECONDS_PICTURES = 2.0  # for drawing, and for the end of Python
 
 RUNS = Path("runs")
 """Where runs are kept whose folder nobody has named."""
@@ -81,6 +84,8 @@ class Run:
         Is told what happens during training; default: printed, unless ``quiet``.
     pictures : bool
         Draw curves.png and predictions.png, which takes a second.
+    started : float, optional
+        When the minutes of the settings began, by `time.monotonic`; default: now.
 
     Examples
     --------
@@ -100,6 +105,7 @@ class Run:
         quiet: bool = False,
         progress: Progress | None = None,
         pictures: bool = True,
+        started: float | None = None,
     ) -> None:
         if replace and (resume or out is None):
             raise ConfigError("replace needs the folder of a run that is not resumed: give out")
@@ -114,6 +120,7 @@ class Run:
         self.resumed = History()  # epochs that an earlier process has finished
         self._progress = progress
         self._pictures = pictures
+        self._started = time.monotonic() if started is None else started
 
     def _say(self, line: str) -> None:
         if not self._quiet:
@@ -271,6 +278,11 @@ class Run:
         count = (count - round(count * self._held_out)) * (1 + config.augment.append)
         return count - (count % config.training.batch_size if config.training.drop_last else 0)
 
+    def _images_per_epoch(self, history: History) -> float:
+        """Those, or with a budget of time, where epochs differ, their mean."""
+        steps, size = sum(history.get("steps", ())), self.config.training.batch_size
+        return steps * size / history.epochs if steps else self._images_trained()
+
     # --- training -----------------------------------------------------------------------------
 
     def train(self, should_stop: Callable[[], bool] | None = None) -> dict[str, Any]:
@@ -314,7 +326,7 @@ class Run:
                 self.data.x_train,
                 self.data.y_train,
                 method=make_method(config),
-                passes=make_passes(config),
+                passes=make_passes(config, self._budget),
                 measuring=make_measuring(
                     config, self._validation, (self.data.x_test, self.data.y_test)
                 ),
@@ -342,9 +354,19 @@ class Run:
                 self._say(f"note: {note}")
         for line in results.summary(history, result, self.out, is_validated):
             self._say(line)
+        if config.training.minutes is not None:
+            seconds = time.monotonic() - self._started
+            self._say(f"{seconds:.1f} s of {60 * config.training.minutes:g} s since the start")
         if diverged is not None:
             raise diverged
         return result
+
+    @property
+    def _budget(self) -> Budget | None:
+        """The time of the run, of which the results need some."""
+        minutes = self.config.training.minutes
+        reserve = _SECONDS_PICTURES if self._pictures else 0.0
+        return None if minutes is None else Budget(minutes, self._started, reserve)
 
     def _result(self, history: History) -> dict[str, Any]:
         return {
@@ -356,9 +378,10 @@ class Run:
             **results.accuracies(history),
             "seconds_load": self._seconds_load,
             "seconds_compile": self._seconds_compile,
-            **results.times(history, self._images_trained()),
+            **results.times(history, self._images_per_epoch(history)),
             "peak_memory_mb": results.peak_memory_mb(),
             "stopped_because": history.stopped_because,
+            **({"steps": sum(history["steps"])} if "steps" in history else {}),
             "changes": [each for each in history.changes if each["epoch"] <= history.epochs],
         }
 

@@ -26,8 +26,9 @@ from ..random import generator
 from ..schedules import Constant, Schedule
 from . import blas, compilation, notes
 from .appended import appended
+from .diverged import TrainingDiverged
 from .history import History
-from .loop import TrainingDiverged, TrainingLoop
+from .loop import TrainingLoop
 from .settings import (
     Arrays,
     Keeping,
@@ -188,7 +189,7 @@ def _compilation(
     ]
 
     def arguments() -> tuple[Any, ...]:
-        passes = dataclasses.replace(loop.passes, epochs=1)
+        passes = dataclasses.replace(loop.passes, epochs=1, budget=None)
         measuring = dataclasses.replace(loop.measuring, validation=None, test=None, metrics={})
         method = dataclasses.replace(loop.method, schedule=Constant())
         black = x[:0].dtype, x.shape[1:]

@@ -30,6 +30,8 @@ COLUMNS = (
     *(part + name for part in _PARTS for name in _MEASURES),
     "seconds",
     "seconds_training",
+    "steps",
+    "elapsed",
 )
 _USUAL = ("epoch", "lr", *(part + name for part in _PARTS for name in ("loss", "accuracy")))
 _USUAL += ("seconds", "seconds_training")
@@ -41,6 +43,7 @@ STOPPED = (
     "all epochs done",
     "early stopping",
     "gain under the threshold",
+    "time is up",
     "a callback",
     "interrupted",
     "diverged",
@@ -116,8 +119,9 @@ class History(Table):
     batch's step; loss in nats per image, as it is trained on; accuracy 0 to 1),
     ``val_loss`` and ``val_accuracy``, ``test_loss`` and ``test_accuracy`` (measured after the
     epoch, where there are such images), ``seconds`` (the whole epoch) and ``seconds_training``
-    (without the measuring). Where the loss is not for classes, `network.measures` says what stands
-    in the place of the accuracy.
+    (without the measuring); with a budget of time also ``steps``, and ``elapsed``, the seconds of
+    it that are over. Where the loss is not for classes, `network.measures` says what stands in the
+    place of the accuracy.
 
     Attributes
     ----------
@@ -125,8 +129,8 @@ class History(Table):
         The epoch that was best on the validation images; without them, the last; 0 before the
         first is finished.
     stopped_because : str
-        "all epochs done", "early stopping", "gain under the threshold", "a callback",
-        "interrupted" or "diverged"; "" while training.
+        "all epochs done", "early stopping", "gain under the threshold", "time is up",
+        "a callback", "interrupted" or "diverged"; "" while training.
     notes : list of str
         Sentences that a reader of the numbers should know.
     changes : list of dict

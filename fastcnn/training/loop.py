@@ -19,39 +19,14 @@ from ..random import generator
 from . import callbacks, checkpoint, notes
 from .averaging import Average
 from .batches import Batches
+from .budget import ByEpochs, ByTime
+from .diverged import TrainingDiverged
 from .history import History
 from .precise_bn import measure_statistics
 from .record import to_state
 from .resuming import described, differences, refuse_other_run
 from .settings import Arrays, Keeping, Measuring, Method, Passes, Stopping, Watching, Weighting
 from .tracking import GradientNorms
-
-
-class TrainingDiverged(ArithmeticError):
-    """The loss, the gradients or the parameters became infinite or not a number.
-
-    The model then has the parameters of the end of the best or the last finished epoch (the
-    initial ones if there is none).
-
-    Attributes
-    ----------
-    epoch, batch : int
-        Where it happened, both from 1.
-    history : History
-        The finished epochs.
-    """
-
-    def __init__(
-        self, what: str, epoch: int, batch: int, advice: str, kept: int, history: History
-    ) -> None:
-        source = f"the end of epoch {kept}" if kept else "before training"
-        super().__init__(
-            f"{what} in epoch {epoch}, batch {batch}: {advice}; the model keeps its parameters "
-            f"from {source}"
-        )
-        self.epoch = epoch
-        self.batch = batch
-        self.history = history
 
 
 class _Interrupted(Exception):
@@ -85,6 +60,7 @@ class TrainingLoop:
         usual = "accuracy" if self.model.task == CLASSIFICATION else "loss"
         self.pace = self.stopping.pace(self.validation is not None, usual)
         self._lr = self.optimizer.lr
+        self._length = ByEpochs(self.passes.epochs)
         self._norms: GradientNorms | None = None  # of this epoch so far
         self.average = None if self.method.ema is None else Average(self.model, self.method.ema)
         self._best_arrays: dict[str, NDArray[Any]] = {}
@@ -152,6 +128,10 @@ class TrainingLoop:
         if not self.passes.drop_last:
             count = len(self.rows), self.passes.batch_size
             self._note(notes.small_last_batch(self.model, *count))
+        if self.passes.budget is not None:
+            spent, passes = self.history.get("elapsed", [0.0])[-1:], self.measuring.precise_bn / 3
+            first = self._measuring_at_first()
+            self._length = ByTime(self.passes.budget, sum(spent), first, passes)
 
     def _go_on(self, path: Path) -> None:
         """Go on where `_write` was called; nothing is changed unless everything fits."""
@@ -179,6 +159,8 @@ class TrainingLoop:
                 f"{path} is of version 0.1.0, which did not keep its settings: whether they are "
                 f"the same is not checked"
             )
+            return
+        if self.passes.budget is not None:
             return
         steps, schedule = math.ceil(self._count / self.passes.batch_size), self.method.schedule
 
@@ -220,6 +202,7 @@ class TrainingLoop:
                 self._save()  # before anybody is told: a terminal may have gone away
                 self.watching.progress.on_epoch_end(row)
                 self._note_if_lost(row)
+                self._length.end_epoch()
                 if self._wants_end(good):
                     history.stopped_because = "a callback"
                     break
@@ -257,8 +240,8 @@ class TrainingLoop:
             self.history.stopped_because = "early stopping"
         elif self._is_slow():
             self.history.stopped_because = "gain under the threshold"
-        elif finished >= self.passes.epochs:
-            self.history.stopped_because = "all epochs done"
+        elif self._length.is_over(finished):
+            self.history.stopped_because = self._length.over
         else:
             return False
         return True
@@ -275,25 +258,32 @@ class TrainingLoop:
     def _epoch(self, epoch: int) -> dict[str, float]:
         """Train one epoch (counted from 1) and measure it."""
         started = time.perf_counter()
-        rows, epochs = self.rows, self.passes.epochs
-        if self.passes.shuffle:
-            rows = rows[generator(self._seed, "shuffle", epoch).permutation(len(rows))]
-        rows = rows[: self._count]
-        steps = math.ceil(len(rows) / self.passes.batch_size)
-        self.watching.progress.on_epoch_start(epoch, epochs, steps)
+        rows, length = self._rows(epoch), self._length
+        whole = steps = math.ceil(len(rows) / self.passes.batch_size)
+        self.watching.progress.on_epoch_start(epoch, length.shown(epoch, steps), steps)
         total_loss, tally = 0.0, measures.tally(self.model.task)
         self._norms = GradientNorms(self.model, steps) if self.measuring.track_gradients else None
         schedule = self.method.schedule.after(self.history, self._schedule_begun)
-        for step in range(steps):
-            self.optimizer.lr = schedule.step_rate(self._lr, epoch - 1, epochs, step, steps)
-            total_loss += self._step(self._indices(rows, step), epoch, step, tally)
-            done = min((step + 1) * self.passes.batch_size, len(rows))
+        if self.passes.budget is not None:
+            schedule = schedule.by_step()
+        length.begin_epoch()
+        step = done = begun = 0
+        while step < steps:
+            epochs = length.epochs(epoch - 1 + step / whole, whole)
+            self.optimizer.lr = schedule.step_rate(self._lr, epoch - 1, epochs, step, whole)
+            indices = self._indices(rows, step - begun)
+            total_loss += self._step(indices, epoch, step, tally)
+            step, done = step + 1, done + len(indices)
             self.watching.progress.on_step(total_loss / done)
             if self.watching.should_stop():
                 raise _Interrupted
+            if length.ends_after_step():
+                break
+            if step == steps and length.extends(whole):
+                rows, begun, steps = self._rows(epoch, step), step, steps + whole
         if not self.model.is_finite():
-            raise self._diverged("the parameters became infinite or NaN", epoch, steps)
-        row = {"epoch": epoch, "lr": self.optimizer.lr, "loss": total_loss / len(rows)}
+            raise self._diverged("the parameters became infinite or NaN", epoch, step)
+        row = {"epoch": epoch, "lr": self.optimizer.lr, "loss": total_loss / done}
         row |= tally.row()
         with self.average.in_place() if self.average else contextlib.nullcontext():
             measure_statistics(self.model, self._measured(rows, epoch))
@@ -302,10 +292,29 @@ class TrainingLoop:
                 measured = self._measure(*data)
                 row |= {f"{part}_{name}": value for name, value in measured.items()}
                 if not math.isfinite(row[f"{part}_loss"]):
-                    raise self._diverged(f"the {part} loss became infinite or NaN", epoch, steps)
+                    raise self._diverged(f"the {part} loss became infinite or NaN", epoch, step)
+        row |= length.row(step)
         row["seconds"] = time.perf_counter() - started
         row["seconds_training"] = trained - started
         return row
+
+    def _rows(self, epoch: int, *again: int) -> NDArray[np.int64]:
+        """The rows of an epoch in their order; of one that goes on, once more in another."""
+        rows = self.rows
+        if self.passes.shuffle:
+            rows = rows[generator(self._seed, "shuffle", epoch, *again).permutation(len(rows))]
+        return rows[: self._count]
+
+    def _measuring_at_first(self) -> float:
+        """Seconds that the data to measure will take, from two batches of it."""
+        seconds = 0.0
+        for _, data in self._measured_data():
+            few = tuple(array[: 2 * EVALUATED_AT_ONCE] for array in data)
+            self._measure(*few)  # it may compile
+            started = time.perf_counter()
+            self._measure(*few)
+            seconds += (time.perf_counter() - started) * len(data[0]) / len(few[0])
+        return seconds
 
     def _measured_data(self) -> Iterator[tuple[str, Any]]:
         """The data to measure after an epoch, with the name that its columns begin with."""

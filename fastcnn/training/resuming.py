@@ -17,11 +17,11 @@ from .settings import Arrays, Measuring, Method, Passes, Stopping, Weighting
 MAY_CHANGE = (
     "lr", "optimizer", "loss", "schedule", "clip_norm", "clip_mode", "clip_arrays", "epochs",
     "batch_size", "shuffle", "drop_last", "augment", "precise_bn", "track_gradients", "patience",
-    "min_gain", "stop_gain", "stop_gain_epochs", "class_weight",
+    "min_gain", "stop_gain", "stop_gain_epochs", "class_weight", "minutes",
 )  # fmt: skip
 """What a run may be told anew while it goes on; all else would make it another run."""
 
-_ADDED = {"sample_weight": None, "class_weight": None, "ema": None, "metrics": []}
+_ADDED = {"sample_weight": None, "class_weight": None, "minutes": None, "ema": None, "metrics": []}
 
 _BLOCK = 2**24  # bytes that are summed at a time
 
@@ -54,6 +54,7 @@ def described(
         "clip_mode": method.clipping.mode,
         "clip_arrays": None if method.clipping.arrays is None else list(method.clipping.arrays),
         "epochs": int(passes.epochs),
+        "minutes": passes.budget and passes.budget.minutes,
         "batch_size": int(passes.batch_size),
         "shuffle": bool(passes.shuffle),
         "drop_last": bool(passes.drop_last),
@@ -95,7 +96,7 @@ def refuse_differences(
     may_change: Collection[str],
     spelling: str,
 ) -> None:
-    """Refuse what is not allowed to be another; more epochs always are.
+    """Refuse what is not allowed to be another; more epochs and minutes always are.
 
     Parameters
     ----------
@@ -123,7 +124,7 @@ def refuse_differences(
     wrong = {
         name: pair
         for name, pair in found.items()
-        if name not in allowed and not (name == "epochs" and pair[1] > pair[0])
+        if name not in allowed and not (name in ("epochs", "minutes") and _is_more(*pair))
     }
     if not wrong:
         return
@@ -172,6 +173,10 @@ def refuse_other_run(
                 f"the run in {path} {'had' if had else 'had no'} {part} data and cannot be "
                 f"continued {'without' if had else 'with'}"
             )
+
+
+def _is_more(before: float | None, now: float | None) -> bool:
+    return before is not None and now is not None and now > before
 
 
 def _rule(spec: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from ..network import weighting
 from ..network.measures import MEASURES, Metric
 from ..network.network import Network
 from .augment import Augment
+from .budget import Budget
 from .clipping import Clipping
 from .history import Best, History, Pace
 from .progress import Progress
@@ -110,6 +111,8 @@ class Passes:
     """Key of shuffling, splitting and augmentation; None: the model's."""
     drop_last: bool = False
     """Leave out the last batch of an epoch where it is smaller than the others."""
+    budget: Budget | None = None
+    """How long training may take; then `epochs` counts for nothing."""
 
     def __post_init__(self) -> None:
         """Refuse what means nothing."""
