@@ -21,6 +21,7 @@ from pathlib import Path
 
 CODES = {0, 1, 2, 3, 130, 143}
 DATA = ["--dataset", "digits", "--limit-train", "64", "--limit-test", "20"]
+SEARCH = [*DATA, "--epochs", "2", "--validation", "0.2", "--search", "lr=0.01,0.02,0.03"]
 SIGNALS = [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 STEPS = 6  # commands of a sequence
 
@@ -43,6 +44,7 @@ def command(dice: random.Random, out: Path) -> tuple[str, list[str]]:
         ("train", ["--resume", *epochs, *other, *where]),
         ("train", ["--resume", *other, "--allow", "lr,batch-size,epochs", *epochs, *where]),
         ("plot", ["curves", str(out), "--out", str(out.with_name("plots"))]),
+        ("search", [*SEARCH, "--out", str(out.with_name("search"))]),
     ])  # fmt: skip
 
 
@@ -65,6 +67,7 @@ def run(dice: random.Random, name: str, argv: list[str], said: Path) -> tuple[in
     else:
         code = 99
         try:
+            os.setsid()
             signals.answer_early()
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             file = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -98,7 +101,29 @@ def run(dice: random.Random, name: str, argv: list[str], said: Path) -> tuple[in
     elif fault == "disk":
         fault += f" {limit}"
     _, status = os.waitpid(child, 0)
+    with contextlib.suppress(ProcessLookupError):  # a search's workers, if it was killed
+        while True:
+            os.killpg(child, 0)
+            time.sleep(0.05)
     return os.waitstatus_to_exitcode(status), fault
+
+
+def trials_in(folder: Path) -> int:
+    """Trials of a search that are over."""
+    if not (folder / "search.toml").is_file():
+        return 0
+    from optuna import load_study
+
+    from fastcnn.searching import database
+    from fastcnn.searching.slots import has_verdict
+
+    storage = database.connect(database.default_url(folder))
+    trials = load_study(study_name=folder.name, storage=storage).get_trials(deepcopy=False)
+    storage.engine.dispose()  # no connection may be taken along into a fork
+    over = [trial for trial in trials if has_verdict(trial)]
+    for trial in over:
+        assert (folder / "trials" / f"{trial.user_attrs['slot']:04}" / "best.npz").is_file()
+    return len(over)
 
 
 class State:
@@ -109,6 +134,7 @@ class State:
         from fastcnn.runs.folder import epochs_in, read_json
         from fastcnn.training.checkpoint import SavedTraining
 
+        self.trials = trials_in(folder.with_name("search"))
         best, last = folder / "best.npz", folder / "last.npz"
         result = folder / "result.json"  # one of no epoch is nothing to lose
         self.is_finished = result.is_file() and read_json(result)["epochs_run"] > 0
@@ -132,6 +158,7 @@ def check(before: State, after: State, argv: list[str]) -> None:
     if before.network and after.network != before.network:
         assert replaced or "--resume" in argv, "a finished network is lost"
         assert after.epochs >= 1 or after.network
+    assert after.trials >= before.trials, "a trial is lost"
     if before.is_finished and not after.is_finished:
         assert after.epochs >= 1, "a result is lost, and nothing is in its place"
 
@@ -182,10 +209,13 @@ def main(argv: list[str]) -> None:
     # What the children would import each by itself. No kernel may run here: not every library of
     # threads survives a fork.
     import matplotlib.figure  # noqa: F401
+    import optuna  # noqa: F401
 
     import fastcnn.commands.plot
+    import fastcnn.commands.search
     import fastcnn.commands.train
-    import fastcnn.plots  # noqa: F401
+    import fastcnn.plots
+    import fastcnn.searching.search  # noqa: F401
 
     failed = []
     for number in range(wanted.first, wanted.first + wanted.count):
