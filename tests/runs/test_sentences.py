@@ -31,9 +31,10 @@ from fastcnn.training.history import History
 
 ROOT = Path(__file__).parents[2]
 FILES = (
-    "runs/run.py", "runs/results.py", "runs/folder.py", "runs/going_on.py", "training/loop.py",
-    "training/notes.py", "training/resuming.py", "commands/train.py", "commands/interrupt.py",
-    "commands/entry.py", "commands/streams.py", "signals.py", "files.py",
+    "runs/run.py", "runs/results.py", "runs/folder.py", "runs/going_on.py", "training/budget.py",
+    "training/callbacks.py", "training/diverged.py", "training/loop.py", "training/notes.py",
+    "training/resuming.py", "commands/train.py", "commands/interrupt.py", "commands/entry.py",
+    "commands/streams.py", "signals.py", "files.py",
 )  # fmt: skip
 DATA = ["--dataset", "digits", "--limit-train", "64", "--limit-test", "20"]
 NO_SENTENCE = {"python -m fastcnn.train", ": {} of {} random test images right"}  # of a picture
@@ -41,6 +42,13 @@ ELSEWHERE = {
     "{} is of version 0.1.0, which did not keep its settings: whether they are the same is not "
     "checked": "training/test_resuming.py",
     "{} is damaged: it lacks the moving averages": "training/test_watching.py",
+    "minutes must be a number above 0, got {}": "training/test_budget.py",
+    "callbacks must be functions or objects with on_epoch_end(model, history)": (
+        "training/test_watching.py"
+    ),
+    "{}, got the class itself: write {}()": "training/test_watching.py",
+    "raised by the callback {} after epoch {}, which is finished and, where there is a "
+    "checkpoint, saved: the model keeps it": "training/test_watching.py",
     "the run in {} had monitor {} and cannot be continued with {}": "training/test_resuming.py",
     "the run in {} {} {} data and cannot be continued {}": "training/test_resuming.py",
     "standard output cannot be written: {}": "commands/test_entry.py",
@@ -282,6 +290,7 @@ def ended(said: Said, why: str, epochs: str, *_: str) -> bool:
         "all epochs done": count == said.value("epochs"),
         "early stopping": count < said.value("epochs"),
         "gain under the threshold": count < said.value("epochs"),
+        "time is up": said.value("minutes") is not None,
         "interrupted": said.code in (130, 143),
         "diverged": said.code == 3,
     }
@@ -448,6 +457,11 @@ CHECKS: dict[str, Callable[..., bool | None]] = {
     "{}: {} in {} s, {} s per epoch, {} images/s": ended,
     "all epochs done": lambda said: said.code == 0,
     "gain under the threshold": lambda said: said.code == 0,
+    "time is up": lambda said: said.code == 0 and said.value("minutes") is not None,
+    "{} s of {} s since the start": lambda said, spent, whole: (
+        float(whole) == pytest.approx(60 * said.value("minutes"))
+        and said.after.result["seconds_total"] < float(spent) + 0.1
+    ),
     "{} epoch {}: test loss {}, test accuracy {}": shown_epoch,
     "the pictures could not be drawn: {}": lambda said, _: (
         {"best.npz", "result.json"} <= {*said.after.files} and "curves.png" not in said.after.files
@@ -520,6 +534,12 @@ def a_run_that_stops_early(stage: Stage) -> None:
 @says("gain under the threshold")
 def a_run_that_gains_little(stage: Stage) -> None:
     stage.train("--epochs", "9", "--stop-gain", "0.9", "--stop-gain-epochs", "1")
+
+
+@says("time is up", "{} s of {} s since")
+def a_run_of_some_minutes(stage: Stage) -> None:
+    stage.patch.setattr("fastcnn.runs.run._SECONDS_PICTURES", 0)
+    stage.train("--minutes", "0.01")
 
 
 @says("resuming after", "the schedule is now")
