@@ -162,7 +162,8 @@ class Sequential(Network):
             Asked after each batch; when it says True, training ends with the parameters of the
             last finished epoch (or the best).
         checkpoint_path : path, optional
-            File that is rewritten at the end of each epoch, and read by ``resume_from``.
+            File that is rewritten at the end of each epoch, and read by ``resume_from``. That of an
+            earlier run stays until the first epoch is finished.
         resume_from : path, optional
             Continue the run of this checkpoint. Data, model and all other arguments must be as they
             were, but for more ``epochs`` and what ``allow`` names.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .. import optim, schedules
 from ..checks import number
+from ..files import make_folder
 from ..losses import CrossEntropyLoss, chosen
 from ..network import weighting
 from ..network.measures import MEASURES, Metric
@@ -217,9 +218,13 @@ class Keeping:
     """What else the checkpoint shall hold, as JSON can."""
 
     def keep(self, epochs: int, write: Callable[[Path], None]) -> None:
-        """Have the checkpoint written, after so many epochs."""
-        if self.path is not None:
+        """Have the checkpoint written after so many epochs, before the first one over no other."""
+        if self.path is None:
+            return
+        if epochs or not self.path.is_file():
             write(self.path)
+        else:
+            make_folder(self.path.parent)  # better refused now than after an epoch
 
 
 def _check_kind(name: str, value: object, kind: type) -> None:

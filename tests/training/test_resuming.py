@@ -14,6 +14,8 @@ from fastcnn.losses import CrossEntropyLoss
 from fastcnn.network.checkpoint import CheckpointError
 from fastcnn.optim import SGD
 from fastcnn.schedules import CosineAnnealing, OneCycle
+from fastcnn.training.checkpoint import SavedTraining, record_of
+from fastcnn.training.fit import TrainingDiverged
 from fastcnn.training.progress import Progress
 from fastcnn.training.resuming import ResumeError
 
@@ -242,6 +244,28 @@ def test_a_checkpoint_that_cannot_be_written_says_what_is_kept(tmp_path, monkeyp
     whole = Sequential(Dense(3, 2), seed=1)
     whole.train(X, Y, **plain(), epochs=3)
     np.testing.assert_array_equal(resumed.parameters.values, whole.parameters.values)
+
+
+def test_the_checkpoint_of_another_run_stays_until_there_is_an_epoch(path, monkeypatch):
+    before = path.read_bytes()
+    begun(path, should_stop=lambda: True)
+    assert path.read_bytes() == before
+    with monkeypatch.context() as patch:
+        patch.setattr(Sequential, "is_finite", lambda _: False)
+        with pytest.raises(TrainingDiverged):
+            begun(path)
+    assert path.read_bytes() == before
+    begun(path, epochs=1)
+    assert record_of(SavedTraining(path)).history.epochs == 1
+
+
+def test_a_place_for_a_checkpoint_is_tried_before_the_first_epoch(path, monkeypatch):
+    def full(**_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("fastcnn.files.tempfile.TemporaryFile", full)
+    with pytest.raises(ValueError, match="cannot be written to: Read-only file system"):
+        begun(path, progress=None, should_stop=lambda: pytest.fail("it has begun"))
 
 
 def test_an_epoch_is_saved_before_anybody_is_told(tmp_path):
