@@ -1,6 +1,9 @@
 """``python -m fastcnn``: the commands there are."""
 
 import sys
+from collections.abc import Sequence
+
+from .commands import entry
 
 COMMANDS = {
     "train": "train a named network on images",
@@ -15,8 +18,13 @@ COMMANDS = {
 }
 
 
-def main(argv: list[str]) -> int:
-    """List the commands; returns the exit code."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    return entry.guarded(_list, argv)
+
+
+def _list(argv: Sequence[str]) -> int:
+    """List the commands."""
     wide = max(map(len, COMMANDS))
     lines = [f"  python -m fastcnn.{name:{wide}}  {about}" for name, about in COMMANDS.items()]
     told = "\n".join(["the commands, each with --help:", *lines])
@@ -30,4 +38,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -4,10 +4,11 @@ Signals end the work in one line, a stream that cannot be written does not end i
 over they are ignored where the process is a command's own: as Python shuts down it answers none.
 """
 
+import functools
 import importlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from .. import signals
 from . import interrupt, streams
@@ -30,16 +31,33 @@ def run(command: str, argv: Sequence[str] | None = None) -> int:
     argv : sequence of str, optional
         The options; default: those of this process.
     """
+    return guarded(functools.partial(_called, command), argv)
+
+
+def guarded(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None) -> int:
+    """Call what a command does where signals and streams are answered; returns the exit code.
+
+    Raises
+    ------
+    SystemExit
+        After --help.
+    """
     for_good = signals.IS_COMMAND and argv is None
     global _begun
     _begun = time.monotonic()
+    stop = None
     with streams.lasting() as out:
         with interrupt.answered(signals.BEFORE, then="interrupted", for_good=for_good):
-            code = _called(command, sys.argv[1:] if argv is None else argv)
+            try:
+                code = main(sys.argv[1:] if argv is None else argv)
+            except SystemExit as error:
+                stop, code = error, 0
         out.flush()
         lost = streams.lost(out)
         if lost is not None:
             print(f"error: {lost}", file=sys.stderr)
+    if stop is not None and lost is None:
+        raise stop
     return code or int(lost is not None)
 
 

@@ -54,7 +54,7 @@ def test_a_reader_that_has_enough_does_not_end_the_work(run, tmp_path):
     assert {"curves.png", "confusion.png"} <= {file.name for file in tmp_path.iterdir()}
 
 
-@pytest.mark.parametrize("words", ["fastcnn.train --list-models", "fastcnn.reproduce --list"])
+@pytest.mark.parametrize("words", ["fastcnn", "fastcnn.train --help", "fastcnn.reproduce --list"])
 def test_a_full_disk_behind_standard_output_is_said(words):
     done = shell(f"$PY {words} >/dev/full")
     assert done.returncode == 1

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import importlib
 import os
 import pty
 import re
@@ -15,16 +16,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from fastcnn import compare, evaluate, plot, predict, report, reproduce, search, train
+from fastcnn import compare, evaluate, plot, report, search, train
+from fastcnn.__main__ import COMMANDS as LISTED
 from fastcnn.__main__ import main as overview
 
 WIDTH = 80
 CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 SMALL = ["--dataset", "digits", "--limit-train", "300", "--limit-test", "50", "--epochs", "2"]
-COMMANDS = {
-    "train": train, "search": search, "compare": compare, "evaluate": evaluate, "plot": plot,
-    "predict": predict, "report": report, "reproduce": reproduce,
-}  # fmt: skip
+COMMANDS = {name: importlib.import_module(f"fastcnn.{name}") for name in LISTED}
 
 
 class Screen:
