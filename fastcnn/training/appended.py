@@ -46,7 +46,7 @@ def appended(
         )
     channels = x.shape[3 if channels_last else 1]
     as_they_are = np.ones(channels, np.float32), np.zeros(channels, np.float32)
-    changes = dataclasses.replace(augment, append=0)
+    changes = dataclasses.replace(augment, append=0, mixup=0.0, cutmix=0.0)
     batches = Batches(x, _AT_ONCE, as_they_are, changes, channels_last, seed=seed)
     images = np.empty((1 + augment.append, len(rows), *x.shape[1:]), np.uint8)
     images[0] = x[rows]

@@ -26,9 +26,10 @@ class Augment:
     """Random changes to the training images (pixels that come from outside the image are 0).
 
     An image is moved first, then its colours are changed (brightness, contrast, saturation, in
-    this order, kept within 0 and 1), then noise is added, then a square is cut out. Colours and
-    noise are measured in pixels from 0 (black) to 1 (white), whatever the normalisation. There is
-    no change of hue.
+    this order, kept within 0 and 1), then noise is added, then a square is cut out, then it is
+    mixed with another one of its batch. Colours and noise are measured in pixels from 0 (black) to
+    1 (white), whatever the normalisation; float images are taken so too, and must lie within 0 and
+    1 for their colours to be changed. There is no change of hue.
     """
 
     shift: int = 0
@@ -49,6 +50,10 @@ class Augment:
     """Add normally distributed noise of this standard deviation (white is 1) to every number."""
     cutout: int = 0
     """Black out a square of N x N pixels about a random place; its parts outside are lost."""
+    mixup: float = 0.0
+    """Mix pairs of images and their targets, shares drawn from Beta(X, X); 0.2 is usual."""
+    cutmix: float = 0.0
+    """Put a box of one image into another, its area drawn so and targets mixed; 1 is usual."""
     append: int = 0
     """Change N copies of every image once and append them, in place of changing every batch."""
 
@@ -73,12 +78,21 @@ class Augment:
             amount = getattr(self, name)
             if not 0 <= amount <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {amount!r}")
-        if self.append and not self:
+        for name in ("mixup", "cutmix"):
+            alpha = getattr(self, name)
+            if isinstance(alpha, bool) or not 0 <= alpha < np.inf:
+                raise ValueError(f"{name} must be a number of at least 0, got {alpha!r}")
+        if self.append and not (self.moves or self.changes_pixels):
             raise ValueError("append needs a change to make, such as shift=1 or rotate=10")
 
     def __bool__(self) -> bool:
         """Whether anything is changed at all."""
-        return self.moves or self.changes_pixels
+        return self.moves or self.changes_pixels or self.mixes
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images are mixed in pairs, and their targets with them."""
+        return bool(self.mixup or self.cutmix)
 
     @property
     def moves(self) -> bool:

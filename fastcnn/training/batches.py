@@ -10,6 +10,7 @@ from kernels.images import pixels as pixel_kernels
 
 from ..random import generator, key
 from .augment import Augment
+from .mixing import Mixing, draw
 
 _NO_AFFINE = np.empty((0, 6), np.float32)
 _NO_FACTORS = np.empty((0, 3), np.float32)
@@ -22,8 +23,8 @@ class Batches:
     Parameters
     ----------
     x : uint8 (N, C, H, W), or float32 or float64 of any shape (N, ...)
-        uint8 images are normalised (and augmented) while they are gathered; other arrays are
-        taken as they are.
+        uint8 images are normalised while they are gathered; floats are taken as they are. Images
+        can be augmented, all arrays mixed.
     batch_size : int
         Rows of the largest batch; the buffer has as many.
     normalization : (scale, offset), each float (C,)
@@ -36,6 +37,11 @@ class Batches:
         Of the batches made of uint8 images.
     seed : int
         Key of the augmentation's random numbers.
+
+    Attributes
+    ----------
+    mixing : Mixing or None
+        How the images of the last batch were mixed.
 
     Raises
     ------
@@ -57,39 +63,32 @@ class Batches:
     ) -> None:
         self._augment = augment if augment else None
         self._channels_last = channels_last
-        self._dtype = np.dtype(dtype)
         self._seed = seed
-        rows = min(batch_size, len(x))
-        self._images = x.dtype == np.uint8 and x.ndim == 4
-        if not self._images:
-            if x.dtype not in (np.float32, np.float64):
-                raise ValueError(
-                    f"training data must be uint8 images (N, C, H, W) or float32 or float64, got "
-                    f"{x.dtype} of shape {x.shape}"
-                )
-            if self._augment is not None:
-                raise ValueError(
-                    f"augment needs uint8 images (N, C, H, W), got {x.dtype} of shape {x.shape}"
-                )
+        self.mixing: Mixing | None = None
+        rows, is_pixels = min(batch_size, len(x)), x.dtype == np.uint8 and x.ndim == 4
+        self._dtype = np.dtype(dtype) if is_pixels else x.dtype
+        if not is_pixels and x.dtype not in (np.float32, np.float64):
+            raise ValueError(
+                f"training data must be uint8 images (N, C, H, W) or float32 or float64, got "
+                f"{x.dtype} of shape {x.shape}"
+            )
+        if augment and x.ndim != 4 and (augment.moves or augment.changes_pixels or augment.cutmix):
+            raise ValueError(f"augment needs images (N, C, H, W), got shape {x.shape}")
+        self._gathers = is_pixels or (x.ndim == 4 and self._augment is not None)
+        if not self._gathers:
             self._x = x
             self._buffer = np.empty((rows, *x.shape[1:]), x.dtype)
             return
         self._x = np.ascontiguousarray(x.transpose(0, 3, 1, 2) if channels_last else x)
         channels, height, width = self._x.shape[1:]
-        if self._augment is not None and self._augment.saturation and channels != 3:
-            raise ValueError(
-                f"saturation needs images of 3 channels (red, green, blue), these have {channels}; "
-                f"leave it 0"
-            )
-        for name in ("shift", "cutout"):
-            pixels = getattr(augment, name, 0)
-            if pixels >= min(height, width):
-                raise ValueError(
-                    f"{name} must be smaller than the images, of {height} x {width} pixels, "
-                    f"got {pixels}"
-                )
+        if augment:
+            _check(augment, self._x)
         self._scale, self._offset = normalization
-        self._buffer = np.empty((rows, height, width, channels), np.float32)
+        if not is_pixels:
+            self._scale, self._offset = np.ones(channels, x.dtype), np.zeros(channels, x.dtype)
+        self._buffer = np.empty(
+            (rows, height, width, channels), np.float32 if is_pixels else x.dtype
+        )
 
     def load(self, indices: NDArray[np.int64], epoch: int, step: int) -> NDArray[Any]:
         """The batch of the rows ``indices``.
@@ -99,8 +98,22 @@ class Batches:
         ``epoch`` and ``step`` key the augmentation.
         """
         out = self._buffer[: len(indices)]
-        if not self._images:
-            return np.take(self._x, indices, axis=0, out=out, mode="clip")
+        if self._gathers:
+            self._gather(indices, epoch, step, out)
+        else:
+            np.take(self._x, indices, axis=0, out=out, mode="clip")
+        augment = self._augment
+        if augment is not None and augment.mixes:
+            numbers = generator(self._seed, "augment mixing", epoch, step)
+            self.mixing = draw(augment, len(out), out.shape[1:3], numbers)
+            self.mixing.mix_images(out)
+        if not self._gathers:
+            return out
+        batch = out.astype(self._dtype, copy=False)
+        return batch if self._channels_last else batch.transpose(0, 3, 1, 2)
+
+    def _gather(self, indices: NDArray[np.int64], epoch: int, step: int, out: NDArray[Any]) -> None:
+        """Images into `out` (N, H, W, C), normalised and changed on the way."""
         affine, augment = _NO_AFFINE, self._augment
         size = self._x.shape[2], self._x.shape[3]
         if augment is not None and augment.moves:
@@ -109,16 +122,38 @@ class Batches:
         arrays = (self._x, indices, self._scale, self._offset, affine)
         if augment is None or not augment.changes_pixels:
             batch_kernels.gather(*arrays, out)
-        else:
-            # Every kind has numbers of its own: switching one on leaves the others as they were.
-            factors, boxes = _NO_FACTORS, _NO_BOXES
-            if augment.recolours:
-                numbers = generator(self._seed, "augment colours", epoch, step)
-                factors = augment.factors(len(indices), numbers)
-            if augment.cutout:
-                numbers = generator(self._seed, "augment cutout", epoch, step)
-                boxes = augment.boxes(len(indices), size, numbers)
-            noise_key = key(self._seed, "augment noise", epoch, step)
-            pixel_kernels.gather_changed(*arrays, factors, augment.noise, noise_key, boxes, out)
-        batch = out.astype(self._dtype, copy=False)
-        return batch if self._channels_last else batch.transpose(0, 3, 1, 2)
+            return
+        # Every kind has numbers of its own: switching one on leaves the others as they were.
+        factors, boxes = _NO_FACTORS, _NO_BOXES
+        if augment.recolours:
+            numbers = generator(self._seed, "augment colours", epoch, step)
+            factors = augment.factors(len(indices), numbers)
+        if augment.cutout:
+            numbers = generator(self._seed, "augment cutout", epoch, step)
+            boxes = augment.boxes(len(indices), size, numbers)
+        noise_key = key(self._seed, "augment noise", epoch, step)
+        pixel_kernels.gather_changed(*arrays, factors, augment.noise, noise_key, boxes, out)
+
+
+def _check(augment: Augment, images: NDArray[Any]) -> None:
+    """Refuse changes that these images (N, C, H, W) do not allow."""
+    channels, height, width = images.shape[1:]
+    if augment.saturation and channels != 3:
+        raise ValueError(
+            f"saturation needs images of 3 channels (red, green, blue), these have {channels}; "
+            f"leave it 0"
+        )
+    for name in ("shift", "cutout"):
+        pixels = getattr(augment, name)
+        if pixels >= min(height, width):
+            raise ValueError(
+                f"{name} must be smaller than the images, of {height} x {width} pixels, "
+                f"got {pixels}"
+            )
+    if augment.recolours and images.dtype != np.uint8:
+        low, high = images.min(), images.max()
+        if low < 0 or high > 1:
+            raise ValueError(
+                f"brightness, contrast and saturation need pixels: uint8, or floats from 0 (black) "
+                f"to 1 (white), but these reach from {low:g} to {high:g}"
+            )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .. import backends
 from ..checks import unknown
 from ..layers import Sigmoid, Softmax
-from ..losses import MULTILABEL, chosen
+from ..losses import CLASSIFICATION, MULTILABEL, CrossEntropyLoss, chosen
 from ..network.intake import outputs_of, pair
 from ..network.measures import MEASURES
 from ..network.network import EVALUATED_AT_ONCE, Network
@@ -26,6 +26,7 @@ from ..random import generator
 from ..schedules import Constant, Schedule
 from . import blas, compilation, notes
 from .appended import appended
+from .augment import Augment
 from .diverged import TrainingDiverged
 from .history import History
 from .loop import TrainingLoop
@@ -129,6 +130,7 @@ def fit(
     with model.training_turn():  # another thread's training is not to be disturbed
         task = chosen.task_of(method.loss, y)
         _check_end(model, method.loss, task)
+        _check_mixing(passes.augment, method.loss, task)
         x, y = pair(model, "training", x, y, thorough=True, training=True, task=task)
         model.trained_by(method.loss, task)
         _check_columns(method.schedule, measuring, stopping.monitor, task)
@@ -262,6 +264,17 @@ def _check_columns(schedule: Schedule, measuring: Measuring, monitor: str, task:
     known = measures if measuring.validation is None else (*measures, *validated)
     if watched is not None and watched not in known:
         raise ValueError(f"the schedule's monitor: {unknown('number', watched, known)}")
+
+
+def _check_mixing(augment: Augment | None, loss: Any, task: str) -> None:
+    """Refuse soft targets for a loss that has one right class."""
+    if augment is None or not augment.mixes or task != CLASSIFICATION:
+        return
+    if not isinstance(loss, CrossEntropyLoss):
+        raise ValueError(
+            f"mixup and cutmix mix targets too, and {type(loss).__name__} takes one class for each "
+            f"sample: take CrossEntropyLoss"
+        )
 
 
 def _check_takes_weights(loss: Any) -> None:

@@ -22,6 +22,7 @@ from .batches import Batches
 from .budget import ByEpochs, ByTime
 from .diverged import TrainingDiverged
 from .history import History
+from .mixing import mixed
 from .precise_bn import measure_statistics
 from .record import to_state
 from .resuming import described, differences, refuse_other_run
@@ -336,11 +337,12 @@ class TrainingLoop:
     ) -> float:
         """One batch forward, backward and into the parameters; its loss, summed over samples."""
         outputs = self.model.forward_training(self._load(indices, epoch, step), self._logits)
-        targets, weights = self.y[indices], _of(self.weights, indices)
+        given = self.y, self.weights, self.counted
+        targets, weights, counted = mixed(given, indices, self._batches.mixing, outputs)
         value = chosen.value_of(self.loss, outputs, targets, weights)
         if not math.isfinite(value):
             raise self._diverged(f"the loss became {value:g}", epoch, step + 1)
-        tally.add(self.loss, outputs, targets, _of(self.counted, indices))
+        tally.add(self.loss, outputs, targets, counted)
         self.model.backward_training(chosen.gradient_of(self.loss, outputs), self._logits)
         if self._norms is not None:
             self._norms.look(step)
@@ -393,7 +395,3 @@ class TrainingLoop:
             note = notes.lost(row, self._guesses)
             self._is_known_to_be_lost = note is not None
             self._note(note)
-
-
-def _of(weights: NDArray[np.float64] | None, indices: NDArray[np.int64]) -> Any:
-    return None if weights is None else weights[indices]

@@ -125,7 +125,10 @@ class Passes:
     @property
     def each_batch(self) -> Augment | None:
         """What changes every batch anew."""
-        return None if self.augment is None or self.augment.append else self.augment
+        augment = self.augment
+        if augment is None or not augment.append:
+            return augment
+        return Augment(mixup=augment.mixup, cutmix=augment.cutmix)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Batches of images: picked, moved, normalised and turned to channels-last in one pass.
 
-images are uint8 (M, C, H, W) as datasets hold them, a batch is float (N, H, W, C) as the first
-layer reads it; both C-contiguous. Nothing is checked, which is `fastcnn.training.batches`' work.
+images are (M, C, H, W) as datasets hold them, uint8 or float, a batch is float (N, H, W, C) as the
+first layer reads it; both C-contiguous. Nothing is checked, which is `fastcnn.training.batches`'
+work.
 """
 
 import math
@@ -11,7 +12,7 @@ from numba import prange
 
 from kernels import jit
 from kernels.shares import is_small
-from kernels.simd import fma, lanes, load_index, splat, store_part
+from kernels.simd import fma, lanes, load_as, splat, store_part
 
 
 def gather(
@@ -112,7 +113,7 @@ def _copy_pixels(images, begin, plane, mirrored, scale, offset, result):
     if channels == 1 and not mirrored:
         factor, shift = splat(result, scale[0]), splat(result, offset[0])
         for k in range(0, count, lanes(result)):
-            v = load_index(images, begin + k, count - k, factor)
+            v = load_as(images, begin + k, count - k, factor)
             store_part(result, k, fma(v, factor, shift), count - k)
     elif channels == 3:
         # The constant 3 lets the compiler interleave whole vectors: 0.1 ns a number, not 1.4.

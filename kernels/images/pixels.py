@@ -1,7 +1,8 @@
 """What is done to the pixels of a batch besides moving them: colours, noise, squares cut out.
 
 Images and batches are those of `batch.gather`. Colours and noise act on pixels from 0 to 1, that
-is pixel / 255, before they are normalised; all of an image's work is done while it is in the cache.
+is pixel / 255 of uint8 and floats as they are, before they are normalised; all of an image's work
+is done while it is in the cache.
 """
 
 import numpy as np
@@ -54,7 +55,8 @@ def gather_changed(
     """
     count, shape = len(indices), images.shape[1:]
     chunks = jit.chunks_of(count)
-    normal = scale, offset, np.full_like(scale, 1 / 255), np.zeros_like(offset)
+    white = out.dtype.type(255 if images.dtype == np.uint8 else 1)
+    normal = scale, offset, np.full_like(scale, 1 / float(white)), np.zeros_like(offset), white
     arguments = (
         images.reshape(-1), shape, indices, normal, affine.reshape(-1),
         (factors, out.dtype.type(noise), *key_halves(key), boxes),
@@ -78,7 +80,7 @@ def _changed(
 def _changed_share(
     images, shape, indices, normal, affine, changes, out, scratch, chunks, first_chunk, last_chunk
 ):
-    scale, offset, per_unit, nothing = normal
+    scale, offset, per_unit, nothing, white = normal
     factors, noise, low, high, boxes = changes
     count, size = len(indices), shape[0] * shape[1] * shape[2]
     coloured = factors.size > 0
@@ -90,10 +92,10 @@ def _changed_share(
             gather_share(images, shape, indices, per_unit, nothing, affine, out, n, n + 1)
             if coloured:
                 start = indices[n] * size
-                _recolour(image, images[start : start + size], shape[0], factors[n])
+                _recolour(image, images[start : start + size], shape[0], factors[n], white)
             if noise > 0:
                 _add_noise(image, n * size, noise, low, high, scratch[first_chunk])
-            _normalise(image, scale, offset)
+            _normalise(image, scale, offset, white)
         if boxes.size > 0:
             _cut_out(image, shape, boxes[n], offset)
 
@@ -102,28 +104,28 @@ def _changed_share(
 
 
 @jit.serial
-def _mean_grey(pixels, channels):
-    """The mean of grey over an image (C, H, W) of whole numbers from 0 to 255, from 0 to 1."""
+def _mean_grey(pixels, channels, white):
+    """The mean of grey over an image (C, H, W) of numbers from 0 to white, from 0 to 1."""
     plane = pixels.size // channels
     mean = 0.0
     for c in range(channels):
-        total = 0
+        total = pixels[0] * np.int64(0)  # a whole number for whole numbers, else float64
         for value in pixels[c * plane : (c + 1) * plane]:
-            total += np.int64(value)
+            total += value * np.int64(1)
         weight = 1 / channels
         if channels == 3:
             weight = _RED if c == 0 else _GREEN if c == 1 else _BLUE
         mean += weight * total
-    return mean / (255 * plane)
+    return mean / (np.float64(white) * plane)
 
 
 @jit.serial
-def _recolour(image, stored, channels, factors):
+def _recolour(image, stored, channels, factors, white):
     """Brightness, contrast and saturation in one: p becomes own * p + shared * grey(p) + level."""
     brightness, contrast, saturation = factors
     one, zero = image.dtype.type(1), image.dtype.type(0)
     gain = brightness * contrast
-    level = image.dtype.type((1 - contrast) * brightness * _mean_grey(stored, channels))
+    level = image.dtype.type((1 - contrast) * brightness * _mean_grey(stored, channels, white))
     if channels == 3:
         own = image.dtype.type(gain * saturation)
         shared = gain - gain * saturation
@@ -181,12 +183,12 @@ def _add_noise(image, first_counter, noise, low, high, scratch):
 
 
 @jit.serial
-def _normalise(image, scale, offset):
+def _normalise(image, scale, offset, white):
     """From pixels between 0 and 1 to what the network is given."""
-    channels, whole = scale.size, image.dtype.type(255)
+    channels = scale.size
     if channels == 3:
         # As in `batch`, the constant 3 lets the compiler interleave whole vectors.
-        r, g, b = scale[0] * whole, scale[1] * whole, scale[2] * whole
+        r, g, b = scale[0] * white, scale[1] * white, scale[2] * white
         r0, g0, b0 = offset[0], offset[1], offset[2]
         for k in range(image.size // 3):
             image[3 * k] = image[3 * k] * r + r0
@@ -194,7 +196,7 @@ def _normalise(image, scale, offset):
             image[3 * k + 2] = image[3 * k + 2] * b + b0
     else:
         for c in range(channels):
-            factor, shift = scale[c] * whole, offset[c]
+            factor, shift = scale[c] * white, offset[c]
             for k in range(image.size // channels):
                 image[k * channels + c] = image[k * channels + c] * factor + shift
 

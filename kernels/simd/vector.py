@@ -162,9 +162,8 @@ def store_part(_, array, offset, vector, count):
     return types.void(array, types.intp, vector, types.intp), codegen
 
 
-@intrinsic
-def load_index(_, array, offset, count, like):
-    """Whole numbers ``array[offset:offset + count]`` as float lanes of the type of ``like``."""
+def _whole_numbers(array: Any, like: Vector) -> tuple[Any, Any]:
+    """Signature and code of `load_index`."""
     size = array.dtype.bitwidth // 8
 
     def codegen(context, builder, sig, args):
@@ -178,8 +177,16 @@ def load_index(_, array, offset, count, like):
 
 
 @intrinsic
+def load_index(_, array, offset, count, like):
+    """Whole numbers ``array[offset:offset + count]`` as float lanes of the type of ``like``."""
+    return _whole_numbers(array, like)
+
+
+@intrinsic
 def load_as(_, array, offset, count, like):
-    """Floats ``array[offset:offset + count]`` converted to the type of ``like``, then zeros."""
+    """Numbers ``array[offset:offset + count]`` converted to the type of ``like``, then zeros."""
+    if isinstance(array.dtype, types.Integer):
+        return _whole_numbers(array, like)
     size = array.dtype.bitwidth // 8
 
     def codegen(context, builder, sig, args):

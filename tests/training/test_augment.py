@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 
 from fastcnn import Augment
+from fastcnn.random import generator
 from fastcnn.training.batches import Batches
+from fastcnn.training.mixing import draw, rows_of
+from kernels import jit
+from kernels.cores import available_cores
 
 
 def matrices(augment: Augment, count: int = 200, size=(28, 28), seed: int = 0) -> np.ndarray:
@@ -81,7 +85,8 @@ def test_kinds_do_not_disturb_each_other():
     [{"shift": -1}, {"shift": 1.5}, {"shift": True}, {"rotate": -1}, {"rotate": 200},
      {"crop": 1.0}, {"crop": -0.1}, {"rotate": float("nan")}, {"cutout": -1}, {"cutout": 2.5},
      {"cutout": float("inf")}, {"brightness": 1.5}, {"contrast": -0.1}, {"saturation": 2},
-     {"noise": float("nan")}, {"noise": -0.1}],
+     {"noise": float("nan")}, {"noise": -0.1}, {"mixup": -1}, {"cutmix": float("nan")},
+     {"mixup": float("inf")}, {"append": 1, "mixup": 1.0}],
 )  # fmt: skip
 def test_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -170,6 +175,105 @@ def test_batches_in_either_order_of_axes():
     np.testing.assert_array_equal(last.transpose(0, 3, 1, 2), batch(**kinds))
 
 
-def test_float_images_are_refused():
-    with pytest.raises(ValueError, match="augment needs uint8 images"):
-        Batches(np.zeros((4, 3, 8, 8), np.float32), 4, (np.ones(3), np.zeros(3)), Augment(noise=1))
+KINDS = [
+    {}, {"shift": 3, "flip": True}, {"rotate": 20, "crop": 0.2}, {"noise": 0.2}, {"cutout": 5},
+    {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4}, {"mixup": 0.4}, {"cutmix": 1.0},
+    {"shift": 2, "rotate": 9, "brightness": 0.4, "contrast": 0.4, "noise": 0.1, "cutout": 4},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kinds", KINDS, ids=str)
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_float_images_change_like_pixels(kinds, channels):
+    images = IMAGES[:, :channels]
+    kinds = {name: amount for name, amount in kinds.items() if name != "saturation" or channels > 2}
+    for dtype in (np.float32, np.float64):
+        got = batch((images / 255).astype(dtype), **kinds)
+        assert got.dtype == dtype
+        np.testing.assert_allclose(got, batch(images, **kinds), atol=2e-6)
+
+
+def test_float_images_are_moved_exactly():
+    """Whatever their numbers are: a shift only copies."""
+    images = np.random.default_rng(0).normal(size=(40, 2, 9, 8)).astype(np.float32) * 100
+    got = batch(images, shift=2, flip=True)
+    numbers = generator(5, "augment", 1, 0)
+    matrices = Augment(shift=2, flip=True).matrices(40, (9, 8), numbers).reshape(40, 2, 3)
+    for image, original, matrix in zip(got, images, matrices, strict=True):
+        for row in range(9):
+            for column in range(8):
+                i, j = (matrix @ [row, column, 1]).astype(int)
+                inside = 0 <= i < 9 and 0 <= j < 8
+                expected = original[:, i, j] if inside else 0
+                np.testing.assert_array_equal(image[:, row, column], expected)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_float_images_have_the_same_bits_on_any_threads(threads):
+    images = np.random.default_rng(0).random((40, 3, 24, 24), np.float32)
+    kinds = {"rotate": 9, "contrast": 0.4, "noise": 0.1, "cutmix": 1.0}
+    before = jit.get_threads()
+    try:
+        jit.set_threads(min(threads, available_cores()))
+        got = batch(images, **kinds)
+    finally:
+        jit.set_threads(before)
+    np.testing.assert_array_equal(got, batch(images, **kinds))
+
+
+def test_what_float_images_do_not_allow():
+    floats = 2 * np.random.default_rng(0).random((40, 3, 8, 8))
+    assert batch(floats, noise=0.1, rotate=3).shape == floats.shape
+    with pytest.raises(ValueError, match=r"need pixels: uint8, or floats from 0 .black. to 1 "):
+        batch(floats, brightness=0.1)
+    for kinds in ({"shift": 1}, {"noise": 0.1}, {"cutmix": 1.0}):
+        with pytest.raises(ValueError, match=r"augment needs images \(N, C, H, W\), got shape"):
+            Batches(floats[:, 0, 0], 40, (np.ones(1), np.zeros(1)), Augment(**kinds))
+
+
+# --- mixing -------------------------------------------------------------------------------------
+
+
+def test_mixup_adds_pairs_and_their_targets():
+    floats = np.random.default_rng(0).normal(size=(40, 7))
+    batches = Batches(floats, 40, (np.ones(1), np.zeros(1)), Augment(mixup=0.5), seed=5)
+    got = batches.load(np.arange(40), 1, 0)
+    partner, share, boxes = batches.mixing
+    assert sorted(partner) == list(range(40)) and boxes is None
+    assert ((share >= 0) & (share <= 1)).all() and len(set(share)) == 40
+    expected = share[:, None] * floats + (1 - share)[:, None] * floats[partner]
+    np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(batches.mixing.of(floats), expected, rtol=1e-12, atol=1e-15)
+    weights = floats[:, 0]
+    np.testing.assert_allclose(batches.mixing.of(weights), expected[:, 0], rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_cutmix_shares_are_what_is_left_of_an_image(channels_last):
+    floats = np.random.default_rng(0).random((40, 3, 12, 10))
+    given = floats.transpose(0, 2, 3, 1) if channels_last else floats
+    batches = Batches(
+        given, 40, (np.ones(3), np.zeros(3)), Augment(cutmix=1.0), channels_last, np.float64, 5
+    )
+    got = batches.load(np.arange(40), 1, 0)
+    got = got.transpose(0, 3, 1, 2) if channels_last else got
+    partner, share, boxes = batches.mixing
+    for n, (top, bottom, left, right) in enumerate(boxes):
+        expected = floats[n].copy()
+        expected[:, top:bottom, left:right] = floats[partner[n], :, top:bottom, left:right]
+        np.testing.assert_array_equal(got[n], expected)
+        assert share[n] == pytest.approx(1 - (bottom - top) * (right - left) / 120)
+
+
+def test_shares_are_drawn_from_the_beta_law():
+    random = np.random.default_rng(0)
+    share = draw(Augment(mixup=0.4), 50_000, (1, 1), random).share
+    assert share.mean() == pytest.approx(0.5, abs=0.01)
+    assert share.var() == pytest.approx(1 / (4 * (2 * 0.4 + 1)), rel=0.02)
+    kinds = [draw(Augment(mixup=1, cutmix=1), 2, (9, 9), random).boxes is None for _ in range(400)]
+    assert 150 < sum(kinds) < 250
+
+
+def test_class_numbers_become_rows():
+    np.testing.assert_array_equal(rows_of(np.array([2, 0]), 3, np.float32), [[0, 0, 1], [1, 0, 0]])
+    assert rows_of(np.eye(3), 3, np.float32).dtype == np.float32

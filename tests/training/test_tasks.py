@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from fastcnn import Sequential, load_model
+from fastcnn import Augment, Sequential, load_model
 from fastcnn.layers import Dense, ReLU, Sigmoid, Softmax
 from fastcnn.losses import (
     BinaryCrossEntropyLoss,
@@ -371,6 +371,45 @@ def test_a_wrong_gradient_is_named():
         train(network(2), NUMBERS, loss=Wrong())
 
 
+# --- mixed samples -------------------------------------------------------------------------------
+
+
+def test_a_mixed_batch_has_the_loss_of_its_shares():
+    """Cross-entropy is linear in the targets: that of both classes, by their shares."""
+    model, mixing = network(3), []
+    weights = np.array([1.0, 2, 4])[LABELS]
+
+    class Seen(CrossEntropyLoss):
+        def forward(self, outputs, targets, weights=None):
+            mixing.append((outputs.copy(), targets, weights))
+            return super().forward(outputs, targets, weights)
+
+    history = train(model, LABELS, loss=Seen(), augment=Augment(mixup=0.7), epochs=1,
+                    class_weight={1: 2.0, 2: 4.0})  # fmt: skip
+    by_class = weights.mean()
+    for outputs, targets, given in mixing:
+        np.testing.assert_allclose(targets.sum(axis=1), 1)
+        assert ((targets > 0).sum(axis=1) <= 2).all() and (targets.max(axis=1) < 1).any()
+        np.testing.assert_allclose(given, targets @ [1, 2, 4] / by_class)
+        log_p = outputs - np.log(np.exp(outputs).sum(axis=1, keepdims=True))
+        assert np.isfinite(log_p).all()
+    total = sum(
+        (-(targets * (outputs - np.log(np.exp(outputs).sum(axis=1, keepdims=True)))).sum(axis=1)
+         * given).sum()
+        for outputs, targets, given in mixing
+    )  # fmt: skip
+    assert history["loss"][0] == pytest.approx(total / 60)
+
+
+def test_numbers_and_labels_are_mixed_too():
+    for loss, y, outputs in (("mse", NUMBERS, 2), ("bce", SEVERAL, 4)):
+        history = train(network(outputs), y, loss=loss, augment=Augment(mixup=0.2), epochs=30)
+        assert history["loss"][-1] < 0.7 * history["loss"][0]
+    for loss in ("hinge", Focal()):
+        with pytest.raises(ValueError, match=r"mixup and cutmix mix targets too, and (H|F)"):
+            train(network(3), LABELS, loss=loss, augment=Augment(mixup=0.2))
+
+
 # --- going on -----------------------------------------------------------------------------------
 
 
@@ -382,6 +421,7 @@ def test_a_wrong_gradient_is_named():
         (HingeLoss, LABELS, 3, {"class_weight": "balanced", "validation": 0.2, "patience": 9}),
         (CrossEntropyLoss, LABELS, 3, {"class_weight": {2: 3.0}}),
         (Cubic, NUMBERS, 2, {"validation": (X, NUMBERS)}),
+        (MSELoss, NUMBERS, 2, {"augment": Augment(mixup=0.3), "sample_weight": WEIGHTS}),
     ],
 )
 def test_a_run_goes_on_to_the_same_bits(tmp_path, loss, y, outputs, options):

@@ -222,7 +222,16 @@ def run(digits, path=None, **changes):
         "patience": 3,
         "schedule": "cosine",
         "clip_norm": 1.0,
-        "augment": Augment(shift=2, rotate=5, brightness=0.1, contrast=0.1, noise=0.05, cutout=4),
+        "augment": Augment(
+            shift=2,
+            rotate=5,
+            brightness=0.1,
+            contrast=0.1,
+            noise=0.05,
+            cutout=4,
+            mixup=0.2,
+            cutmix=1.0,
+        ),
         "checkpoint_path": path,
     }
     history = model.train(x, y, **(arguments | changes))
@@ -513,7 +522,10 @@ def test_far_worse_than_guessing_is_noted(blobs):
         ({"clip_norm": 1.0, "clip_mode": "all"}, "clip_mode must be"),
         ({"clip_norm": 1.0, "clip_arrays": ["wieght"]}, "array 'wieght'; did you mean 'weight'"),
         ({"schedule": "cosinus"}, "there is no schedule"),
-        ({"augment": Augment(shift=1)}, "augment needs uint8 images"),
+        (
+            {"augment": Augment(shift=1)},
+            r"augment needs images \(N, C, H, W\), got shape \(60, 2\)",
+        ),
     ],
 )
 def test_refused(blobs, arguments, sentence):
