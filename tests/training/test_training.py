@@ -522,10 +522,7 @@ def test_far_worse_than_guessing_is_noted(blobs):
         ({"clip_norm": 1.0, "clip_mode": "all"}, "clip_mode must be"),
         ({"clip_norm": 1.0, "clip_arrays": ["wieght"]}, "array 'wieght'; did you mean 'weight'"),
         ({"schedule": "cosinus"}, "there is no schedule"),
-        (
-            {"augment": Augment(shift=1)},
-            r"augment needs images \(N, C, H, W\), got shape \(60, 2\)",
-        ),
+        ({"augment": Augment(shift=1)}, r"augment needs images .*got shape \(60, 2\)"),
     ],
 )
 def test_refused(blobs, arguments, sentence):
