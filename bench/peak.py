@@ -22,9 +22,10 @@ import tyro
 
 from bench import report, sides
 from bench.places import DIRECTIONS, Place, places
-from bench.roofs import multiply_add_operations, triad_bytes
+from bench.roofs import triad_bytes
 from fastcnn import models
 from kernels import jit
+from kernels.peak import multiply_add_operations
 
 
 @dataclasses.dataclass

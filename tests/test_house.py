@@ -55,7 +55,7 @@ FLOORS = (
     ("kernels.conv", "kernels.dense"),
     ("kernels.norm",),
     ("kernels.pool", "kernels.loss", "kernels.im2col", "kernels.loop"),
-    ("kernels.activation", "kernels.images", "kernels.optim"),
+    ("kernels.activation", "kernels.images", "kernels.optim", "kernels.peak"),
     ("kernels.tile", "kernels.random_bits"),
     ("kernels.simd", "kernels.shares"),
     ("kernels.jit",),

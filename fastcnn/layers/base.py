@@ -99,6 +99,10 @@ class Layer(WithArrays, WithMemory):
         output = None if input_shape is None else self.output_shape(input_shape)
         return [(repr(self), output, sum(array.size for array in self.params.values()))]
 
+    def multiply_adds(self, input_shape: Shape) -> int:
+        """Multiplications with a weight, each with its addition, for an x of `input_shape`."""
+        return 0
+
     def __reduce__(self) -> Any:
         # Copies and pickled layers must not drag a model's memory along.
         arrays, frozen, own = self.copy_arrays(), self.frozen_leaves(), own_classes([self])

@@ -61,6 +61,15 @@ class _Container(Layer):
             rows += [(f"  {text}", output, count) for text, output, count in inside]
         return rows
 
+    def multiply_adds(self, input_shape: Shape) -> int:
+        total = 0
+        for row in self.rows().values():
+            shape = input_shape
+            for layer in row:
+                total += layer.multiply_adds(shape)
+                shape = layer.output_shape(shape)
+        return total
+
     def _gathered(self, group: str) -> ParameterDict:
         gathered = ParameterDict(f"{type(self).__name__}.{group}")
         for path, leaf in self.leaves():

@@ -1,5 +1,6 @@
 """Convolution."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,10 @@ class Conv2D(Layer):
         check_images(self.name, input_shape, self.in_channels)
         size = output_size(self.name, input_shape, self.kernel_size, self.stride, self.padding)
         return (input_shape[0], self.out_channels, *size)
+
+    def multiply_adds(self, input_shape: Shape) -> int:
+        batch, channels, height, width = self.output_shape(input_shape)
+        return batch * height * width * channels * math.prod((self.in_channels, *self.kernel_size))
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         batch, channels, height, width = self.check_input(x)

@@ -1,5 +1,6 @@
 """The fully connected layer."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,9 @@ class Dense(Layer):
                 f"(N, {self.in_features}), got shape {input_shape}{hint}"
             )
         return (input_shape[0], self.out_features)
+
+    def multiply_adds(self, input_shape: Shape) -> int:
+        return math.prod(self.output_shape(input_shape)) * self.in_features
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         y_shape = self.check_input(x)
