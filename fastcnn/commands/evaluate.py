@@ -72,17 +72,16 @@ def _evaluate(arguments: Arguments) -> int:
     if arguments.csv and arguments.json:
         raise ValueError("csv and json are two ways to write the same numbers: give one of them")
     saved = Saved(arguments.run)
+    path = None if arguments.out is None else options.output(arguments.out, arguments.run)
     data = saved.dataset(arguments.dataset, arguments.data_dir, arguments.offline)
     images, labels = part_of(data, arguments.part)
     report = metrics.measure(saved.logits(images), labels, data.class_names)
     heading = f"{saved.model_name} on {report.count:,} {arguments.part} images of {data.title}"
     written = as_csv if arguments.csv else as_json if arguments.json else table
     text = written(report, heading)
-    if arguments.out is None:
+    if path is None:
         print(text, end="")
     else:
-        path = files.place(arguments.out)
-        files.make_folder(path.parent)
         files.write_text(path, text)
         print(f"written: {path}")
     return 0

@@ -23,12 +23,15 @@ import textwrap
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import tyro
 
 from ..checks import same, unknown
 from ..config import ConfigError, meant
+from ..files import make_folder, place
+from ..runs.folder import WORK
 
 Options = TypeVar("Options")
 
@@ -220,6 +223,30 @@ def _sentence(message: str, program: str) -> str:
         return unknown(f"value of {choice[2]}", choice[1], known)
     sentence = re.sub("^Error parsing [a-z]+: ", "", sentence)
     return f"{sentence[0].lower()}{sentence[1:]}; see {program} --help"
+
+
+def output(wanted: str | Path, *read: str | Path) -> Path:
+    """The place of a file that a command writes; its folder is made.
+
+    Parameters
+    ----------
+    wanted : path
+        As the user gave it.
+    *read : path
+        What the command reads.
+
+    Raises
+    ------
+    ValueError
+        If it would take the place of what a run is made of, or of what is read; or cannot be made.
+    """
+    path = place(wanted)
+    if path.name in WORK and path.is_file():
+        raise ValueError(f"{path} is a file of a run, which would be lost: give another name")
+    if path.is_file() and any(path.samefile(file) for file in map(place, read) if file.is_file()):
+        raise ValueError(f"{path} is read by this command, and would be lost: give another name")
+    make_folder(path.parent)
+    return path
 
 
 def refuse(error: Exception, code: int) -> int:

@@ -94,17 +94,19 @@ def _predict(arguments: Arguments) -> int:
             f"{shape[1]} x {shape[2]} with {shape[0]} channels"
         )
     named, found = _files(arguments.pictures)
+    path, show = (
+        None if wanted is None else options.output(wanted, arguments.run, *named, *found)
+        for wanted in (arguments.out, arguments.show)
+    )
     images, files_read = _read([*named, *found], set(named), shape, arguments.mnist_like)
     probabilities = softmax(saved.logits(images))
     answers = _answers(saved, files_read, probabilities, _notes(saved, images))
-    if arguments.show is not None:
-        _show(arguments.show, images, answers)
+    if show is not None:
+        _show(show, images, answers)
     written = _as_csv if arguments.csv else _as_json if arguments.json else _table
-    if arguments.out is None:
+    if path is None:
         print(written(answers), end="")
     else:
-        path = files.place(arguments.out)
-        files.make_folder(path.parent)
         files.write_text(path, written(answers))
         print(f"written: {path}", file=sys.stderr)
     return 0
@@ -226,10 +228,8 @@ def _as_json(answers: Sequence[Answer]) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def _show(wanted: str, images: np.ndarray, answers: Sequence[Answer]) -> None:
+def _show(path: Path, images: np.ndarray, answers: Sequence[Answer]) -> None:
     """A sheet of the images as the network was given them."""
-    path = files.place(wanted)
-    files.make_folder(path.parent)
     titles = [
         f"{Path(answer.file).name}\n{answer.classes[0]} {answer.probabilities[0]:.1%}"
         for answer in answers

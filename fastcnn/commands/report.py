@@ -46,8 +46,7 @@ def main(argv: Sequence[str]) -> int:
                     f"{run.path} is a model; a report is about runs: name their folders"
                 )
         with interrupt.answered("interrupted; nothing was written"):
-            path = files.place(arguments.out or runs[0].path / "report.html")
-            files.make_folder(path.parent)  # better refused before the work than after
+            path = options.output(arguments.out or runs[0].path / "report.html")
             files.write_text(path, page(runs, shlex.join([*_PROGRAM.split(), *argv])))
     except ValueError as error:
         return options.refuse(error, 2)

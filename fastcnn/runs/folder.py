@@ -29,9 +29,10 @@ MODEL = "best.npz"
 RESULT = "result.json"
 """File of a run that appears last of all, at its end."""
 
-_FILES = (
-    CHECKPOINT, SETTINGS, HISTORY, MODEL, RESULT, "gradients.csv", "curves.png", "predictions.png",
-)  # fmt: skip
+WORK = (CHECKPOINT, SETTINGS, HISTORY, MODEL, RESULT)
+"""Files of a run that nothing but the run can make."""
+
+_FILES = (*WORK, "gradients.csv", "curves.png", "predictions.png")
 
 PLAN = "search.toml"
 """File in the folder of a search that says what is searched."""

@@ -315,3 +315,31 @@ def test_no_table_is_wider_than_a_terminal(classes):
     written = table(measured, "heading")
     assert max(map(len, written.splitlines())) <= 80
     assert ("true class, by number" in written) == (classes <= 10)
+
+
+# --- where answers go ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "said"),
+    [
+        (evaluate, ["RUN", "--out", "RUN/best.npz"], "is a file of a run, which would be lost"),
+        (evaluate, ["NET", "--dataset", "PETS", "--out", "NET"], "is read by this command"),
+        (report, ["RUN", "--out", "RUN/result.json"], "is a file of a run"),
+        (predict, ["RUN", "CAT", "--show", "CAT"], "is read by this command, and would be lost"),
+        (predict, ["RUN", "CAT", "--out", "RUN/last.npz"], "is a file of a run"),
+        (predict, ["NET", "PETS/cat", "--out", "CAT"], "is read by this command"),
+    ],
+)
+def test_nothing_is_written_over_what_was_given(trained, tmp_path, capsys, command, words, said):
+    shutil.copytree(trained / "run", tmp_path / "run")
+    shutil.copytree(trained / "pets", tmp_path / "pets")
+    shutil.copy(trained / "run" / "best.npz", tmp_path / "net.npz")
+    names = {"RUN": "run", "NET": "net.npz", "PETS": "pets", "CAT": "pets/cat/1.png"}
+    for name, path in names.items():
+        words = [word.replace(name, str(tmp_path / path)) for word in words]
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    assert command(words) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.endswith(": give another name\n") and error.count("\n") == 1
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
