@@ -32,14 +32,14 @@ def measure(name: str, options: Options) -> tuple[report.Spread, report.Spread]:
     """Time with the first half of the layers frozen, and with all but the last, over none."""
     half, count = len(sides.build(name).layers) // 2, sides.batch_size(name)
     ways = [sides.fastcnn_step(name, count, 1, freeze) for freeze in (0, half, ALL_BUT_LAST)]
-    seconds: list[list[float]] = [[] for _ in ways]
-    for turn in range(-1, options.rounds):  # the first is thrown away
-        for step, measured in zip(ways, seconds, strict=True):
-            started = time.process_time()
-            for _ in range(options.steps):
-                step()
-            if turn >= 0:
-                measured.append(time.process_time() - started)
+
+    def cost(step: sides.Step) -> float:
+        started = time.process_time()
+        for _ in range(options.steps):
+            step()
+        return time.process_time() - started
+
+    seconds = sides.in_turns(ways, options.rounds, cost)
     return report.ratios(seconds[1], seconds[0]), report.ratios(seconds[2], seconds[0])
 
 

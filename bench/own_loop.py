@@ -39,12 +39,11 @@ def measure(name: str, options: Options) -> tuple[report.Spread, report.Spread]:
         make(name, count, options.threads)
         for make in (sides.fastcnn_step, sides.loop_step, with_gradient)
     ]
-    rates: list[list[float]] = [[] for _ in ways]
-    for turn in range(-1, options.rounds):  # the first is thrown away
-        for step, measured in zip(ways, rates, strict=True):
-            speed = sides.rate(step, count, options.seconds)
-            if turn >= 0:
-                measured.append(speed)
+
+    def speed(step: sides.Step) -> float:
+        return sides.rate(step, count, options.seconds)
+
+    rates = sides.in_turns(ways, options.rounds, speed)
     return report.ratios(rates[1], rates[0]), report.ratios(rates[2], rates[0])
 
 

@@ -166,6 +166,19 @@ def rate(step: Step, count: int, seconds: float) -> float:
     return steps * count / passed
 
 
+def in_turns(
+    steps: Sequence[Step], rounds: int, measure: Callable[[Step], float]
+) -> list[list[float]]:
+    """What is measured of steps that take turns in this process; the first round is thrown away."""
+    measured: list[list[float]] = [[] for _ in steps]
+    for turn in range(-1, rounds):
+        for step, numbers in zip(steps, measured, strict=True):
+            number = measure(step)
+            if turn >= 0:
+                numbers.append(number)
+    return measured
+
+
 def peak_memory() -> float:
     """Largest memory of this process so far, in MiB.
 
