@@ -15,6 +15,7 @@ from .. import plots
 from ..checks import unknown
 from ..config import recipe
 from ..plots.confusion import confusion_matrix
+from ..plots.curves import NATS
 from ..random import generator
 from ..runs.saved import Saved
 from . import analysis
@@ -217,14 +218,22 @@ def _curves(views: Sequence[View]) -> "Figure":
     if len(views) == 1:
         saved, history = views[0].saved, views[0].saved.history
         best = history.best_epoch if saved.config.data.validation else None
-        return plots.curves(history, views[0].name, best)
-    return plots.side_by_side({name: v.saved.history for name, v in _named(views).items()})
+        return plots.curves(history, views[0].name, best, _loss(views))
+    runs = {name: view.saved.history for name, view in _named(views).items()}
+    return plots.side_by_side(runs, loss=_loss(views))
+
+
+def _loss(views: Sequence[View]) -> str:
+    """What the runs' loss is; empty if they have several."""
+    losses = {view.saved.config.training.loss for view in views}
+    name = losses.pop() if len(losses) == 1 else ""
+    return NATS if name == "cross-entropy" else name
 
 
 def _overlay(views: Sequence[View]) -> "Figure":
     options = views[0].options
     runs = {name: view.saved.history for name, view in _named(views).items()}
-    return plots.overlay(runs, options.quantity, options.part)
+    return plots.overlay(runs, options.quantity, options.part, loss=_loss(views))
 
 
 def _schedule(views: Sequence[View]) -> "Figure":
@@ -237,11 +246,11 @@ def _rates(saved: Saved) -> list[float]:
     schedule, options = recipe.make_schedule(saved.config), saved.config.optimizer
     assert options.lr is not None  # a run writes the one that it took
     epochs = saved.config.training.epochs
-    return [
-        schedule.step_rate(options.lr, epoch, epochs, step, _STEPS)
-        for epoch in range(saved.history.epochs)
-        for step in range(_STEPS)
-    ]
+    rates = []
+    for epoch in range(saved.history.epochs):
+        then = schedule.after({name: column[:epoch] for name, column in saved.history.items()})
+        rates += [then.step_rate(options.lr, epoch, epochs, step, _STEPS) for step in range(_STEPS)]
+    return rates
 
 
 # --- the register ---------------------------------------------------------------------------------

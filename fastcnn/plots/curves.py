@@ -17,15 +17,21 @@ _PARTS = (("", "train", 0), ("val_", "validation", 2), ("test_", "test", 1))
 _NAMES = {"train": ("", "training"), "val": ("val_", "validation"), "test": ("test_", "test")}
 # Quantity -> (what the axis says, factor from the history's unit).
 _QUANTITIES = {
-    "loss": ("loss (cross-entropy, nats per image)", 1.0),
+    "loss": ("loss", 1.0),
     "accuracy": ("accuracy (%)", 100.0),
+    "exact_match": ("all labels right (%)", 100.0),
+    "r2": ("explained share of the variance", 1.0),
     "lr": ("learning rate", 1.0),
     "seconds": ("time per epoch (s)", 1.0),
 }
+_SCORES = ("accuracy", "exact_match", "r2")  # of which a run has one
+NATS = "cross-entropy, nats per image"
 _MOST_ACROSS = 4  # runs side by side; more make a second row
 
 
-def curves(history: Run, title: str = "", best_epoch: int | None = None) -> "Figure":
+def curves(
+    history: Run, title: str = "", best_epoch: int | None = None, loss: str = NATS
+) -> "Figure":
     """Two panels: loss and accuracy of training, validation and test images per epoch.
 
     Parameters
@@ -33,11 +39,14 @@ def curves(history: Run, title: str = "", best_epoch: int | None = None) -> "Fig
     history : mapping of lists
         ``epoch`` (from 1), ``loss`` (nats per image) and ``accuracy`` (0 to 1), and where there
         are such images ``val_loss``, ``val_accuracy``, ``test_loss``, ``test_accuracy``: what
-        `Sequential.train` returns. Parts that are missing are left out.
+        `Sequential.train` returns. Parts that are missing are left out. A run for numbers or
+        several labels has ``r2`` or ``exact_match`` in the place of the accuracy.
     title : str
         Heading over both panels.
     best_epoch : int, optional
         Marked by a vertical line.
+    loss : str
+        What the loss of a run for classes is.
 
     Returns
     -------
@@ -45,15 +54,18 @@ def curves(history: Run, title: str = "", best_epoch: int | None = None) -> "Fig
     """
     figure = style.new_figure(10, 4.4, title)
     left, right = figure.subplots(1, 2)
-    for axes, quantity in ((left, "loss"), (right, "accuracy")):
+    score = next((name for name in _SCORES if name in history), "accuracy")
+    for axes, quantity in ((left, "loss"), (right, score)):
         _parts(axes, history, quantity, best_epoch)
         axes.set_ylabel(_QUANTITIES[quantity][0])
+    if score == "accuracy":
+        left.set_ylabel(_of_loss(loss))
     _from_zero([left])
     style.legend_below(figure, left)
     return figure
 
 
-def side_by_side(runs: Mapping[str, Run], title: str = "") -> "Figure":
+def side_by_side(runs: Mapping[str, Run], title: str = "", loss: str = NATS) -> "Figure":
     """Loss above and accuracy below, a column for each run, with the same scale for all.
 
     Parameters
@@ -62,6 +74,8 @@ def side_by_side(runs: Mapping[str, Run], title: str = "") -> "Figure":
         Name of a run -> its history, as `curves` takes it.
     title : str
         Heading over all panels.
+    loss : str
+        What their loss is; empty where they have several.
 
     Returns
     -------
@@ -88,7 +102,8 @@ def side_by_side(runs: Mapping[str, Run], title: str = "") -> "Figure":
             _parts(axes, runs[name], quantity, None)
             panels.append(axes)
             if column == 0:
-                axes.set_ylabel(_QUANTITIES[quantity][0])
+                words = _of_loss(loss) if quantity == "loss" else _QUANTITIES[quantity][0]
+                axes.set_ylabel(words)
         losses[-1].set_title(style.wrapped(name, 3.2, 11), fontsize=11)
     for axes in grid.ravel():
         if not axes.lines:
@@ -104,6 +119,7 @@ def overlay(
     quantity: str = "accuracy",
     part: str = "train",
     title: str = "",
+    loss: str = NATS,
 ) -> "Figure":
     """One quantity of several runs in one panel, a line each.
 
@@ -117,6 +133,8 @@ def overlay(
         Of which images: those trained on, validated on, tested on.
     title : str
         Heading.
+    loss : str
+        What their loss is; empty where they have several.
 
     Returns
     -------
@@ -135,6 +153,7 @@ def overlay(
         )
     prefix, images = _NAMES[part]
     label, factor = _QUANTITIES[quantity]
+    label = _of_loss(loss) if quantity == "loss" else label
     figure = style.new_figure(8, 4.6 + 0.12 * len(runs), title)
     axes = figure.subplots()
     for index, (name, history) in enumerate(runs.items()):
@@ -152,6 +171,10 @@ def overlay(
     style.tidy(axes)
     style.legend_below(figure, axes, columns=3)
     return figure
+
+
+def _of_loss(loss: str) -> str:
+    return f"loss ({loss})" if loss else "loss"
 
 
 def _absent(name: str, history: Run, quantity: str, part: str) -> str:

@@ -9,6 +9,8 @@ import numpy as np
 
 from ..datasets import Dataset
 from ..files import write_text
+from ..losses import CrossEntropyLoss
+from ..plots.curves import NATS
 from ..random import generator
 from ..sequential import Sequential
 from ..training.history import History
@@ -122,7 +124,8 @@ def _draw(
     from .. import plots
 
     title = f"{result['model']} on {data.title}"
-    plots.save(plots.curves(history, title, best_epoch), out / "curves.png")
+    loss = NATS if isinstance(model.loss, CrossEntropyLoss) else type(model.loss).__name__
+    plots.save(plots.curves(history, title, best_epoch, loss), out / "curves.png")
     order = generator(result["seed"], "pictures").permutation(len(data.x_test))[:_PICTURED]
     images, labels = data.x_test[order], data.y_test[order]
     predicted = model.predict(images)

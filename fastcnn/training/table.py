@@ -18,8 +18,9 @@ class Column(NamedTuple):
 
     def cell(self, value: float) -> str:
         """A number; one that is too long for its column in powers of ten."""
-        text = format(value, self.form)
-        return (text if len(text) <= self.width else f"{value:.1e}").rjust(self.width)
+        texts = [format(value, form) for form in (self.form, ".1e", ".0e")]
+        text = next((text for text in texts if len(text) <= self.width), texts[-1])
+        return text.rjust(self.width)
 
 
 # What is shown beside the loss: the score, which is one of these.

@@ -334,3 +334,14 @@ def test_the_documentation_shows_every_kind():
     pictures = list((docs / "plots").iterdir())
     assert {path.stem for path in pictures} == set(KINDS)
     assert sum(path.stat().st_size for path in pictures) < 1_500_000
+
+
+def test_the_rates_of_a_plateau_are_those_of_the_run():
+    from types import SimpleNamespace
+
+    from fastcnn.gallery.kinds import _rates
+
+    settings = {"schedule": "plateau", "plateau_epochs": 0, "lr": 0.2, "epochs": 3}
+    history = History({"epoch": [1, 2, 3], "loss": [1.0, 1.0, 1.0]})
+    saved = SimpleNamespace(config=replace(Config(), settings), history=history)
+    assert sorted(set(_rates(saved))) == [0.1, 0.2]

@@ -39,6 +39,17 @@ def test_curves_draw_the_numbers():
     assert faults(figure) == []
 
 
+def test_curves_say_what_the_loss_is_and_draw_the_score_that_there_is():
+    run = history(3, parts=("", "val_"))
+    assert curves(run, loss="hinge").axes[0].get_ylabel() == "loss (hinge)"
+    assert side_by_side({"a": run}, loss="").axes[0].get_ylabel() == "loss"
+    assert overlay({"a": run}, "loss", "val", loss="").axes[0].get_ylabel() == "validation loss"
+    numbers = {"epoch": [1, 2], "loss": [2, 1], "r2": [-1, 0.5], "mae": [3, 2], "val_r2": [-2, 0]}
+    left, right = curves(numbers).axes
+    assert [points(line)[1] for line in right.lines] == [[-1, 0.5], [-2, 0]]
+    assert (left.get_ylabel(), right.get_ylabel()) == ("loss", "explained share of the variance")
+
+
 def test_one_epoch_is_visible():
     figure = curves(history(1))
     train, _test = figure.axes[0].lines
