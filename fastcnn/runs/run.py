@@ -124,6 +124,7 @@ class Run:
 
     def _say(self, line: str) -> None:
         if not self._quiet:
+            compiling.watcher.stop()  # its line would be in front of ours
             say(line)
 
     # --- before training ----------------------------------------------------------------------

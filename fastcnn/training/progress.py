@@ -5,6 +5,8 @@ import sys
 from collections.abc import Mapping
 from typing import TextIO
 
+from kernels import compiling
+
 from ..terminal import say
 from .table import columns_of, heading, line
 
@@ -50,6 +52,7 @@ class ConsoleProgress(Progress):
         self._head_shown = False
 
     def _print(self, line: str) -> None:
+        compiling.watcher.stop()  # its line would be in front of ours
         say(line, self._stream)
 
     def on_epoch_start(self, epoch: int, epochs: int, steps: int) -> None:

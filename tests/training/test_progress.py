@@ -2,6 +2,7 @@
 
 import io
 import sys
+import threading
 import types
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from fastcnn import Sequential
 from fastcnn.layers import Dense
 from fastcnn.training.history import History
+from fastcnn.training.progress import ConsoleProgress
+from kernels import compiling
 
 X, Y = np.eye(6, 2, dtype=np.float32), np.arange(6) % 2
 ROWS = {"epoch": [1, 2], "lr": [0.1, 0.1], "loss": [0.5, 0.25], "accuracy": [0.75, 1.0]}
@@ -84,6 +87,25 @@ def test_a_history_shows_itself_as_a_table():
     assert "<td>0.2500</td><td>100.00%</td>" in html
     assert repr(History()) == "a history of no epoch"
     assert dict(history) == ROWS
+
+
+def test_the_line_about_compiling_is_gone_before_a_row(monkeypatch):
+    monkeypatch.setattr(compiling, "PATIENCE", 0.0)
+    monkeypatch.setattr(compiling, "_TICK", 0.01)
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    begun = threading.Event()
+    monkeypatch.setattr(stream, "flush", begun.set)
+
+    monkeypatch.setattr(compiling, "is_kernel", lambda _: True)
+    kernel = types.SimpleNamespace(overloads={})
+    event = types.SimpleNamespace(data={"dispatcher": kernel, "args": ()})
+    compiling.watcher.on_start(event)
+    assert begun.wait(10)
+    compiling.watcher.on_end(event)
+    ConsoleProgress(stream).on_epoch_end({"epoch": 1, "lr": 0.1, "loss": 0.5})
+    *_, blank, table = stream.getvalue().split("\r")
+    assert blank.strip() == "" and table.splitlines()[-1].split() == ["1", "0.1", "0.5000"]
 
 
 def test_the_table_that_was_printed_is_the_one_that_is_kept(monkeypatch):
