@@ -52,7 +52,8 @@ def get(thing: Any, path: Path) -> Any:
 def put(thing: Any, path: Path, value: np.ndarray) -> None:
     """Write an array where another is, into its memory if that can be."""
     old = get(thing, path)
-    if isinstance(old, np.ndarray) and old.dtype == value.dtype and old.flags.writeable:
+    fits = isinstance(old, np.ndarray) and (old.dtype, old.shape) == (value.dtype, value.shape)
+    if fits and old.flags.writeable:
         old[...] = value
         return
     outer = get(thing, path[:-1])

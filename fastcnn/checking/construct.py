@@ -30,6 +30,14 @@ _ROLES = {
     "norm": ("features", "gamma", "beta", "groups", "in_features"),
     "dropout": ("rate",),
 }  # fmt: skip
+# What required arguments of other names are taken for, in turn.
+_IN_ORDER = {
+    "conv": ("in_channels", "out_channels", "kernel", "stride", "padding"),
+    "pool": ("kernel", "stride", "padding"),
+    "dense": ("in_features", "out_features"),
+    "norm": ("features",),
+    "dropout": ("rate",),
+}
 _ANY = ("seed", "rng", "dtype", "lr")
 _UNKNOWN = (
     "in_channels",
@@ -164,6 +172,9 @@ def _arguments(cls: Any, kind: str | None, plan: Plan) -> Iterator[dict[str, Any
     options: dict[str, list[Any]] = {}
     parameters = _parameters(cls)
     roles = {p.name: _role(p, kind) for p in parameters}
+    unclear = [p.name for p in parameters if p.default is p.empty and roles[p.name] is None]
+    free = [role for role in _IN_ORDER.get(kind or "", ()) if role not in roles.values()]
+    roles |= zip(unclear, free, strict=False)
     for p in parameters:
         role = roles[p.name]
         required = p.default is p.empty

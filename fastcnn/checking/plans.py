@@ -51,8 +51,8 @@ def plans(kind: str | None, name: str) -> list[Plan]:
     if kind == "dense":
         columns = {"in_features": 4, "out_features": 3}
         return [
-            Plan("", columns, ((5, 4), (4, 5), (4,), (4, 1), (1, 4))),
-            Plan("one sample", columns, ((1, 4), (4, 1))),
+            Plan("", columns, ((5, 4), (4, 5), (4,), (4, 1), (1, 4), (5, 3))),
+            Plan("one sample", columns, ((1, 4), (4, 1), (1, 3))),
             Plan("as many outputs as inputs", {"in_features": 3, "out_features": 3},
                  ((5, 3), (3, 5), (3,)), ("out_features",)),
         ]  # fmt: skip

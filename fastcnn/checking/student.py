@@ -258,11 +258,12 @@ class Student:
     ) -> None:
         after = dict(walk(thing))
         returned = others(result, x)
+        trained = {path for paths in deciding for path in paths}
         for paths in deciding:
             value = before[paths[0]]
             scored = [
                 (names.is_gradient_of(g, p), after[g].shape == value.shape, g, p)
-                for g in after for p in paths if g not in paths
+                for g in after for p in paths if g not in trained
             ]  # fmt: skip
             score, _, found, path = max(
                 scored, default=(0, False, (), paths[0]), key=lambda s: s[:2]

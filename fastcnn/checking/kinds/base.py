@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .. import names
+from ..arrays import get
 
 Pair = tuple[int, int]
 Gradients = dict[str, np.ndarray]
@@ -79,7 +80,10 @@ def as_pair(value: Any) -> Pair:
 
 
 def by_role(student: Any, thing: Any, roles: dict[str, str]) -> dict[str, Any]:
-    """Which parameter is which: role -> Parameter, by name; each role takes one at most."""
+    """Which parameter is which: role -> Parameter, by name; each role takes one at most.
+
+    What has a name of its own is known by what is left, and by its size.
+    """
     found: dict[str, Any] = {}
     for role in roles:
         for parameter in student.parameters:
@@ -91,6 +95,16 @@ def by_role(student: Any, thing: Any, roles: dict[str, str]) -> dict[str, Any]:
     listed = all(p.path[-1].isdigit() for p in student.parameters)  # params[0], params[1]
     if listed and len(student.parameters) == len(roles):
         return dict(zip(roles, student.parameters, strict=True))
+    missing = [role for role in roles if role not in found]
+    sizes = {
+        p.label: np.size(get(thing, p.path)) for p in student.parameters
+        if np.ndim(get(thing, p.path)) and not any(p is other for other in found.values())
+    }  # fmt: skip
+    left = sorted(
+        (p for p in student.parameters if p.label in sizes), key=lambda p: -sizes[p.label]
+    )
+    if len(left) == len(missing) == len({*sizes.values()}):
+        found |= dict(zip(missing, left, strict=True))
     return found
 
 

@@ -13,6 +13,7 @@ from .images import Layout, Order, Window, layouts, orders, results, window_of
 
 _WORKSPACE = Workspace()
 _FLIPPED = (slice(None), slice(None), slice(None, None, -1), slice(None, None, -1))
+_FLATTENED = "the weights are flattened in another order than the columns of im2col"
 
 
 def forward(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, window: Window) -> np.ndarray:
@@ -132,6 +133,8 @@ class Convolution(Reference):
                 y = np.zeros_like(right)
                 y[keep] = right[keep]
                 yield f"only the {word} image of the batch is computed", y
+        for other in _other_orders(weight):
+            yield _FLATTENED, forward(x, other, bias, window)
         yield "the mean over the window is taken, not the sum", (
             last / (window.size[0] * window.size[1]) + (bias if bias.size else 0))  # fmt: skip
         yield "a ReLU is inside the layer", np.maximum(right, 0)
@@ -212,6 +215,7 @@ class Convolution(Reference):
             yield ("the kernel is transposed on the way back: its rows and columns are swapped",
                    self._named(wrong, dweight.swapaxes(2, 3)))  # fmt: skip
         yield from self._geometry_mistakes(d)
+        yield from self._reshaped(dy)
         yield from self._overwritten(d)
         for word, n in (("first", 0), ("last", -1)):
             if len(x) > 1:
@@ -285,6 +289,22 @@ class Convolution(Reference):
             yield ("height and width of the input are swapped in the shape of the gradient by x",
                    self._named(dx.reshape(len(dx), width, height, -1)))  # fmt: skip
 
+    def _reshaped(self, dy: np.ndarray) -> Iterator[tuple[str, Gradients]]:
+        """A dy that is made a matrix without its transpose, and a matrix made weights."""
+        d, x, weight, window = self.layout.out.to_loop(dy), self.x, self.weight, self.window
+        n, rows, columns, outputs = d.shape
+        for words, wrong in (
+            ("(-1, outputs)", dy.reshape(d.shape)),
+            ("(outputs, -1)", dy.reshape(outputs, n, rows, columns).transpose(1, 2, 3, 0)),
+            ("(outputs, -1)", dy.reshape(outputs, rows, columns, n).transpose(3, 1, 2, 0)),
+        ):
+            yield (f"dy is reshaped to {words} without the transpose before it: numbers of other "
+                   "channels and places get mixed", self._named(
+                       *self._plain(x, weight, np.ascontiguousarray(wrong), window)))  # fmt: skip
+        dweight = self._plain(x, weight, d, window)[1]
+        for other, wrong in zip(_other_orders(weight), _other_orders(dweight), strict=True):
+            yield _FLATTENED, self._named(self._plain(x, other, d, window)[0], wrong)
+
     def _overwritten(self, d: np.ndarray) -> Iterator[tuple[str, Gradients]]:
         """Where windows overlap, `=` instead of `+=`, for the usual orders of loops."""
         x, weight, window = self.x, self.weight, self.window
@@ -313,6 +333,14 @@ class Convolution(Reference):
             dx, dweight, _ = self._plain(x, weight, last, window)
             yield ("only the last output place counts: it overwrites the others (=) instead of "
                    "adding up (+=)", self._named(dx, dweight))  # fmt: skip
+
+
+def _other_orders(weight: np.ndarray) -> Iterator[np.ndarray]:
+    """Weights (O, I, kh, kw) flattened in one order and read in another."""
+    for axes in ((0, 2, 3, 1), (1, 2, 3, 0), (2, 3, 1, 0)):
+        sizes = [weight.shape[axis] for axis in axes]
+        yield np.ascontiguousarray(weight.reshape(sizes).transpose(np.argsort(axes)))
+        yield weight.transpose(axes).reshape(weight.shape)
 
 
 def recognise(
