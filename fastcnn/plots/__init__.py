@@ -13,6 +13,7 @@ Examples
 
 import io
 import math
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,8 +102,10 @@ def save(figure: "Figure", path: str | Path, dpi: int = 120) -> None:
             f"dpi must be 1 to {largest} for a picture of {width:.3g} x {height:.3g} inches, "
             f"got {dpi}"
         )
-    figure.draw_without_rendering()  # the layout of images needs a second pass to be right
     drawn = io.BytesIO()  # Matplotlib's writers do not take a full disk well
-    figure.savefig(drawn, format=kind, dpi=dpi)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box stands there, as anybody sees
+        figure.draw_without_rendering()  # the layout of images needs a second pass to be right
+        figure.savefig(drawn, format=kind, dpi=dpi)
     with complete(path) as temporary:
         temporary.write_bytes(drawn.getbuffer())

@@ -114,6 +114,7 @@ class RunFolder:
         if resume and not (path / CHECKPOINT).is_file():
             raise ValueError(f"there is no run to resume in {path}: it has no {CHECKPOINT}")
         _refuse_search(path)
+        self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
         make_folder(path)
         self._hold = Hold(path, _FILES)
         try:
@@ -131,8 +132,11 @@ class RunFolder:
         self._is_begun = False
 
     def release(self) -> None:
-        """Let others have the folder."""
+        """Let others have the folder; what we made and left empty goes."""
         self._hold.release()
+        with contextlib.suppress(OSError):  # not empty
+            for folder in self._made:
+                folder.rmdir()
 
     @property
     def is_finished(self) -> bool:

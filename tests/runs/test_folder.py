@@ -221,3 +221,12 @@ def test_the_record_of_a_run_is_read_back(run):
     record = Record(SavedTraining(run / "last.npz").state)
     assert record.history.epochs == 2 and record.about["model"] == "mnist-baseline"
     assert time.time() - (run / "last.npz").stat().st_mtime < 3600
+
+
+def test_what_cannot_be_used_leaves_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for out in ("new", "a/b/c"):
+        assert main(["--dataset", "nothing.csv", "--out", out]) == 2
+    (tmp_path / "mine").mkdir()
+    assert main(["--dataset", "nothing.csv", "--out", "mine/new"]) == 2
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]

@@ -78,7 +78,10 @@ def _array(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.n
     with archive.open(entry) as file:
         shape, fortran, dtype = _header(file)
         if dtype.hasobject:
-            raise DataError(f"{source} holds Python objects, which are not read; save numbers")
+            raise DataError(
+                f"{source} holds Python objects, which are not read; save numbers, or texts as "
+                f"array.astype(str)"
+            )
         if math.prod(shape) * dtype.itemsize != entry.file_size - file.tell():
             raise DataError(f"{source} is not as long as its shape {shape} asks for")
         content = np.empty(entry.file_size - file.tell(), np.uint8)

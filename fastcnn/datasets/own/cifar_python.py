@@ -61,7 +61,8 @@ def read_archive(path: Path) -> Parts:
                     raise DataError(f"{path}: {member.name} claims {member.size:,} bytes")
                 contents[name] = _unpickled(f"{path}, {name}", stream.read())
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is damaged or no archive ({error})") from None
+        reason = str(error).splitlines()[0].removesuffix(":")  # of each way that was tried
+        raise DataError(f"{path} is damaged or no archive ({reason})") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
     if not any(map(_TRAIN.fullmatch, contents)):

@@ -33,8 +33,11 @@ class _Listing:
         self._others: Counter[str] = Counter()
         folders = _subfolders(root)
         parts = {folder: _PARTS.get(folder.name.lower()) for folder in folders}
-        if "train" in parts.values() and _subfolders(_named(parts, "train")):
+        train = _named(parts, "train")
+        if train is not None and _subfolders(train):
             self._list_parts(root, parts)
+        elif train is not None and None not in parts.values():  # no class is called so
+            self._list_classes(root, train, "train", [])
         else:
             self._list_classes(root, root, "train", folders)
         if self._others:
@@ -120,7 +123,7 @@ def read(root: Path, reading: Reading) -> Parts:
     if len(names) == 1:
         raise DataError(
             f"{root} has pictures of a single class, {names[0]!r}, so there is nothing to tell "
-            f"apart; two subfolders with pictures or more are needed"
+            f"apart; two subfolders with pictures or more are needed{_deeper(root)}"
         )
     gathered = gather(root, found.names, reading.shape, reading.grey, reading.progress)
     notes = [*_unreadable(root, found, gathered, reading.strict), *found.notes]
@@ -165,8 +168,18 @@ def _count(number: int, noun: str) -> str:
     return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _named(parts: dict[Path, str | None], wanted: str) -> Path:
-    return next(folder for folder, part in parts.items() if part == wanted)
+def _named(parts: dict[Path, str | None], wanted: str) -> Path | None:
+    return next((folder for folder, part in parts.items() if part == wanted), None)
+
+
+def _deeper(folder: Path) -> str:
+    """Advice where the classes seem to lie further down."""
+    below = _subfolders(folder)
+    while len(below) == 1:
+        folder, below = below[0], _subfolders(below[0])
+    names = [each.name for each in below]
+    more = [f"{len(names) - 3} more"] if len(names) > 4 else names[3:]
+    return f"; if {listing(names[:3] + more)} are classes, name {folder}" if names else ""
 
 
 def _entries(folder: Path) -> list[Path]:

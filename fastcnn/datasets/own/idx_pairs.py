@@ -1,12 +1,14 @@
 """Pairs of IDX files, images and labels, of any size and with any beginning of their names."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from ..checksums import again
 from ..dataset import DataError, listing
-from ..idx import read_images, read_labels
+from ..idx import IdxFile, read_images, read_labels
 from .labels import numbered
 from .parts import Parts, count_of
 
@@ -47,8 +49,8 @@ def read(path: Path, files: list[Path]) -> Parts:
                 f"{path} has more than one pair of IDX files for the {part} part ({names}); name "
                 f"the images of one pair"
             )
-        images[part] = read_images(file).values[:, None]
-        labels[part] = read_labels(_labels_of(file, match), _CLASSES).values
+        images[part] = _own(read_images, file).values[:, None]
+        labels[part] = _own(read_labels, _labels_of(file, match), _CLASSES).values
         count_of(str(file), images[part], labels[part])
     if "train" not in images:  # the test part alone was named
         images, labels = {"train": images["test"]}, {"train": labels["test"]}
@@ -57,6 +59,14 @@ def read(path: Path, files: list[Path]) -> Parts:
     return Parts(
         images, dict(zip(labels, numbers, strict=True)), classes, f"{count:,} images from {path}."
     )
+
+
+def _own(read: Callable[..., IdxFile], file: Path, *more: int) -> IdxFile:
+    """What `read` makes of a file that nobody can download again."""
+    try:
+        return read(file, *more)
+    except DataError as error:
+        raise DataError(str(error).replace(again(file), "").rstrip(". ")) from None
 
 
 def _labels_of(file: Path, match: re.Match[str]) -> Path:

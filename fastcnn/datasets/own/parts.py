@@ -12,6 +12,8 @@ from ..scaling import bring
 from . import labels as label_numbers
 from .pictures import Size
 
+# By how much 255 times a pixel may miss a whole number: of four decimal places, of half floats.
+_ROUNDED, _HALF = 0.02, 0.07
 _MAX_MEMORY = 1 << 31  # bytes of images that are copied into memory to be split
 
 
@@ -157,12 +159,14 @@ def _check_sides(path: Path, train: np.ndarray, test: np.ndarray) -> None:
 def pixels(source: str, values: np.ndarray) -> np.ndarray:
     """Numbers as uint8 pixels, where that is exact: 0 to 255, or 0 to 1 in steps of 1/255.
 
+    Where none but 0 and 1 occur, 1 is white.
+
     Raises
     ------
     DataError
         If they are not pixels.
     """
-    if values.dtype == np.uint8:
+    if values.dtype == np.uint8 and (not values.size or values.max() > 1):
         return values
     if values.dtype.kind not in "iufb":
         raise DataError(f"{source}: pixels must be numbers, got {values.dtype}")
@@ -172,16 +176,18 @@ def pixels(source: str, values: np.ndarray) -> np.ndarray:
     if not np.isfinite([low, high]).all():
         at = np.unravel_index(int(np.argmin(np.isfinite(values))), values.shape)
         raise DataError(f"{source}: the value at {tuple(map(int, at))} is {values[at]}, no pixel")
-    if values.dtype.kind == "f" and low >= 0 and high <= 1:
-        scaled = values * values.dtype.type(255)
-        if high > 0 and np.abs(scaled - np.round(scaled)).max() < 0.01:
+    fault = f"the values lie between {low:g} and {high:g} and are no pixels"
+    if low >= 0 and 0 < high <= 1:
+        scaled = values * np.float64(255)
+        near = np.abs(scaled - np.round(scaled))
+        if near.max() <= (_HALF if values.dtype == np.float16 else _ROUNDED):
             return np.round(scaled).astype(np.uint8)
+        fault = f"{values.flat[near.argmax()]:g} is no multiple of 1/255 and so no pixel"
     if low >= 0 and high <= 255 and (values == np.round(values)).all():
         return values.astype(np.uint8)
     raise DataError(
-        f"{source}: the values lie between {low:g} and {high:g} and are no pixels; whole numbers "
-        f"from 0 to 255, or those divided by 255, are read (other numbers train from Python: "
-        f"model.train(x, y))"
+        f"{source}: {fault}; whole numbers from 0 to 255, or those divided by 255, are read (other "
+        f"numbers train from Python: model.train(x, y))"
     )
 
 

@@ -90,7 +90,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
         return "it is no picture in a format that is read"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return "it has more pixels than a picture needs"
+        return f"it has more pixels than the {Image.MAX_IMAGE_PIXELS:,} that are read"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return f"it is damaged ({error or type(error).__name__})".replace("\n", " ")

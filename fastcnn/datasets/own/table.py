@@ -37,7 +37,7 @@ def read(path: Path) -> Parts:
             place = _label_column(path, names)
             blocks = [_block(path, lines, first, names, place) for first, lines in _lines(file)]
     except UnicodeDecodeError:
-        raise DataError(f"{path} is no text, so it is no CSV file") from None
+        raise DataError(f"{path} is no text in UTF-8, so it is not read as CSV") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
     if not any(labels for labels, _ in blocks):
@@ -74,6 +74,12 @@ def _label_column(path: Path, names: list[str]) -> int:
         )
     places = [i for i, name in enumerate(names) if name.lower() in _LABELS]
     if len(places) != 1:
+        other = next((mark for mark in ";\t" if mark in names[0]), None)
+        if len(names) == 1 and other:
+            raise DataError(
+                f"{path} has {'semicolons' if other == ';' else 'tabs'} between its columns; write "
+                f"commas there"
+            )
         count = "no column" if not places else f"{len(places)} columns"
         raise DataError(
             f"{path} has {count} called {', '.join(_LABELS[:-1])} or {_LABELS[-1]}; one of its "

@@ -112,6 +112,10 @@ def _set(place, text):
             lambda lines: lines.__setitem__(0, lines[0].replace("label", "id")),
             "no column called label",
         ),
+        (
+            lambda lines: lines.__setitem__(slice(None), [e.replace(",", ";") for e in lines]),
+            "semicolons between its columns",
+        ),
     ],
 )
 def test_csv_that_cannot_be_used(tmp_path, change, words):
@@ -210,6 +214,8 @@ def test_npz_is_scaled_and_made_grey(tmp_path):
         ({"x": X[..., None, None], "y": Y}, "images must be"),
         ({"x": X[:0], "y": Y[:0]}, "no"),
         ({"x": X.astype("U"), "y": Y}, "must be numbers"),
+        ({"x": X / 255 * 0.9, "y": Y}, "is no multiple of 1/255"),
+        ({"x": X, "y": Y.astype(str).astype(object)}, "array.astype.str"),
         ({"x": X, "y": np.array([1j] * 30)}, "whole numbers or texts"),
     ],
 )
@@ -217,6 +223,39 @@ def test_npz_that_cannot_be_used(tmp_path, arrays, words):
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(datasets.DataError, match=words):
         datasets.load(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        X > 128, (X > 128).astype(np.uint8), (X > 128).astype(int), (X > 128) * 1.0,
+        np.round((X > 128) * np.random.default_rng(1).integers(0, 256, X.shape) / 255, 4),
+        (X / 255).astype(np.float16), (X / 255).astype(np.float32),
+    ],
+)  # fmt: skip
+def test_zero_to_one_is_black_to_white(tmp_path, x):
+    np.savez(tmp_path / "a.npz", x=x, y=Y)
+    data = datasets.load(tmp_path / "a.npz", test_share=0.2, seed=3)
+    np.savez(tmp_path / "b.npz", x=np.round(x.astype(float) * 255).astype(np.uint8), y=Y)
+    same = datasets.load(tmp_path / "b.npz", test_share=0.2, seed=3)
+    assert (data.x_train == same.x_train).all() and data.x_train.max() > 250
+
+
+@pytest.mark.parametrize("cut", [1, 900])
+def test_nobody_can_download_these_again(tmp_path, cut):
+    content = bytes([0, 0, 8, 3, 0, 0, 0, 30, 0, 0, 0, 6, 0, 0, 0, 6]) + bytes(1080)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(content[:-cut])
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 30]) + bytes(30))
+    with pytest.raises(datasets.DataError, match="truncated") as caught:
+        datasets.load(tmp_path)
+    assert "Delete" not in str(caught.value)
+
+
+def test_an_archive_that_is_none_is_told_in_one_line(tmp_path):
+    (tmp_path / "a.tar.gz").write_text("hello")
+    with pytest.raises(datasets.DataError, match="no archive") as caught:
+        datasets.load(tmp_path / "a.tar.gz")
+    assert "\n" not in str(caught.value)
 
 
 def test_npz_with_objects_runs_nothing(tmp_path):

@@ -297,6 +297,15 @@ def one_each(root):
     pets(root, (("cat", 1), ("dog", 1)))
 
 
+def no_classes_in_train(root):
+    picture(root / "train" / "1.png")
+    picture(root / "test" / "1.png")
+
+
+def one_deeper(root):
+    pets(root / "archive" / "images")
+
+
 def csv_inside(root):
     root.mkdir()
     (root / "train.csv").write_text("label,p0\n")
@@ -311,6 +320,8 @@ def csv_inside(root):
         (all_broken, "none of the pictures can be read"),
         (unknown_in_test, "'horse' of which the training part has no picture"),
         (one_each, "no class with two of them"),
+        (no_classes_in_train, r"train has pictures \(1\) but no subfolder"),
+        (one_deeper, "if cat and dog are classes, name .*set/archive/images"),
         (csv_inside, r"name the file itself, such as .*train\.csv"),
     ],
 )
