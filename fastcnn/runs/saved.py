@@ -19,6 +19,7 @@ from ..config import MACHINE, Config, read_toml, replace, to_dict
 from ..config.recipe import load_data, resolved
 from ..datasets import Dataset
 from ..files import place
+from ..losses import CLASSIFICATION, REGRESSION
 from ..sequential import Sequential, load_model
 from ..training.history import History, Table
 from .folder import MODEL, read_file, read_json
@@ -136,6 +137,7 @@ class Saved:
             data = self._other(config, str(name))
         if self.is_run and not (self.path / MODEL).is_file():
             return data  # a run without an epoch has no model to fit
+        self._check_task()
         shape = data.x_test.shape[1:]
         if self.model.data_format == "channels_last":
             shape = (*shape[1:], shape[0])
@@ -152,9 +154,24 @@ class Saved:
         return data
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """What the network gives for images (N, C, H, W) of a dataset, before its softmax."""
+        """What the network gives for images (N, C, H, W) of a dataset, before its softmax.
+
+        Raises
+        ------
+        ValueError
+            If the network does not tell classes apart.
+        """
+        self._check_task()
         last = self.model.data_format == "channels_last"
         return self.model.predict_logits(images.transpose(0, 2, 3, 1) if last else images)
+
+    def _check_task(self) -> None:
+        if self.model.task != CLASSIFICATION:
+            kind = "numbers" if self.model.task == REGRESSION else "several labels of one image"
+            raise ValueError(
+                f"{self.path} is a network for {kind}, not for classes: use it in Python, "
+                f"load_model(...).predict(images)"
+            )
 
     def _other(self, config: Config, name: str) -> Dataset:
         """Another dataset than the run's; people's own pictures are made to fit the model."""

@@ -14,6 +14,7 @@ from fastcnn import datasets, load_model, metrics
 from fastcnn.commands.evaluate import table
 from fastcnn.datasets.own import digit, pictures
 from fastcnn.evaluate import main as evaluate
+from fastcnn.losses import MSELoss
 from fastcnn.predict import main as predict
 from fastcnn.report import main as report
 from fastcnn.runs.likeness import Likeness
@@ -343,3 +344,17 @@ def test_nothing_is_written_over_what_was_given(trained, tmp_path, capsys, comma
     error = capsys.readouterr().err
     assert said in error and error.endswith(": give another name\n") and error.count("\n") == 1
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+def test_networks_for_numbers_have_no_classes_to_tell(run, trained, tmp_path, capsys):
+    path, cat = tmp_path / "numbers.npz", str(trained / "pets" / "cat" / "1.png")
+    model = load_model(trained / "run" / "best.npz")
+    for task, words in (("regression", "numbers"), ("multilabel", "several labels of one image")):
+        model.trained_by(MSELoss(), task)
+        model.save(path)
+        for command, argv in (
+            (predict, [str(path), cat]),
+            (evaluate, [str(path), "--dataset", str(trained / "pets")]),
+        ):
+            assert command(argv) == 2
+            assert f"is a network for {words}, not for classes" in capsys.readouterr().err
