@@ -1,6 +1,7 @@
 """The whole check: of one layer, or of all in a file."""
 
 import inspect
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ def of(layers: list[Made] | Unmade) -> Report | str:
 
 def examined(layers: list[Made], reference: Any = None) -> Report:
     """One report on layers of one class, each with its input."""
-    report = Report("")
+    report, fails = Report(""), dict[str, bool]()
     for number, each in enumerate(layers):
         student = Student(each.make())
         if not report.name:
@@ -96,13 +97,30 @@ def examined(layers: list[Made], reference: Any = None) -> Report:
                 exam.run()
         except Failure as failure:
             _refused(report, each, failure, number)
+            fails[each.case.words] = True
             continue
+        fails[each.case.words] = exam.failed
         if number == 0:
             report.what = _what(exam, each)
         if number == 0 or (exam.reference is not None and "images" in each.case.words):
             behaviour(exam, each.other, each.make)
         report.cases.append(each.case.spoken)
+    _blame_setting(report, fails)
     return report
+
+
+def _blame_setting(report: Report, fails: dict[str, bool]) -> None:
+    """Where code fails with one setting only, that is the cause."""
+    if fails.get("", True):
+        return
+    for setting in ("stride", "padding"):
+        with_it = [failed for words, failed in fails.items() if setting in words]
+        without = [failed for words, failed in fails.items() if setting not in words]
+        if with_it and all(with_it) and not any(without):
+            for place, finding in enumerate(report.findings):
+                if finding.cause is None and " raised " in finding.numbers:
+                    cause = f"the {setting} is ignored, or wrong, somewhere in {finding.what}"
+                    report.findings[place] = replace(finding, cause=cause)
 
 
 def _discover(student: Student, each: Made) -> None:
@@ -132,6 +150,11 @@ def _what(exam: Examination, each: Made) -> list[str]:
         shape = np.shape(get(student.thing, p.path))
         lines.append(f"{p.label} {shape}, its gradient in {p.describe()}")
     lines.append(f"called by {student.forward_name} and {student.backward_name or 'its result'}")
+    for name in student.idle:
+        exam.report.add(Finding(
+            "forward", each.case.spoken, f"{name} has a gradient, and changes nothing in forward",
+            f"{name} is not used in forward" + (": the bias is not added" if name[0] == "b" else "")
+        ))  # fmt: skip
     for name in student.lonely:
         exam.report.add(Finding(
             f"the gradient by {name}", each.case.spoken, "expected an array, got nothing",

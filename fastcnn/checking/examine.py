@@ -73,12 +73,19 @@ class Examination:
         self.expected: Gradients = {}
         self.result = Pass(np.empty(0))
         self.forward_right = True
+        self.failed = False  # backward raised something
 
     @property
     def scales(self) -> dict[str, float]:
         """What a gradient may wrongly be multiplied with."""
         found = dict(self.reference.scales) if self.reference else {}
-        return found or {"the first axis of x, probably the batch size N": len(self.case.x)}
+        if found:
+            return found
+        shape = self.case.x.shape
+        found = {"the first axis of x, probably the batch size N": shape[0]}
+        if len(shape) == 4:
+            found["rows times columns"] = shape[2] * shape[3]
+        return found | {f"axis {i} of x": n for i, n in enumerate(shape) if i}
 
     @property
     def rough(self) -> bool:
@@ -114,6 +121,7 @@ class Examination:
                 thing = student.fresh()
                 self.result = student.run(thing, case.x.copy(), given, case.targets)
         except Failure as failure:
+            self.failed = True
             self.found(Finding("backward", case.spoken, str(failure), self._why_it_fails(failure)))
             return
         if not np.array_equal(given, dy):

@@ -98,6 +98,8 @@ def multiples(
             continue
         rest = got - expected
         known = np.isfinite(rest)
+        if known.sum() < 4:
+            continue
         size = float((other[known] ** 2).sum())
         if not size:
             continue

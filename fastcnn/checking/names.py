@@ -48,17 +48,18 @@ _ROLES = {
     "in_features": (
         "infeatures inputfeatures inputsize inputdim inputdims nin ninputs numinputs insize indim "
         "fanin inputs ninput inunits inputunits inputlen inputs inputlength inneurons nfeatures "
-        "indims nx inputshapeflat numin inputcount numfeatures din insz nbinputs m"
+        "indims nx nprev dimin inputshapeflat numin inputcount numfeatures din insz nbinputs m"
     ),
     "out_features": (
         "outfeatures outputfeatures outputsize outputdim nout noutputs numoutputs outsize outdim "
         "fanout outputs noutput outunits outputunits units nodes numneurons neurons nneurons "
         "nunits numunits hidden hiddensize outneurons outputlength outputlen outdims numout "
-        "outputcount dout outsz nbneurons numclasses n width hiddenunits"
+        "outputcount dout outsz nbneurons nh nunit dimout numclasses n width hiddenunits"
     ),
     "features": (
         "numfeatures nfeatures features dim dims channels numchannels nchannels size c d "
-        "normalizedshape shape inputshape inputdim insize inchannels nout f featurecount inputsize "
+        "normalizedshape dmodel embeddim hiddensize ndims shape inputshape inputdim insize "
+        "inchannels nout f featurecount inputsize "
         "ndim nf infeatures planes inputchannels"
     ),
     "groups": "numgroups groups g ngroups group",
@@ -145,7 +146,7 @@ def is_gradient_of(path: tuple[str, ...], parameter: tuple[str, ...]) -> int:
     """
     marked = any(map(_CONTAINER.search, path[:-1]))
     key, base = path[-1], plain(parameter[-1])
-    if path[-1] in ("grad", "gradient", "g") and path[:-1] == parameter[:-1]:
+    if path[-1] in ("grad", "gradient", "g") and path[:-1] == parameter[:-1] != ():
         return 4  # of an object that holds both
     if path[:-1] == parameter and _CONTAINER.search(key):
         return 4

@@ -68,6 +68,8 @@ class Student:
     parameters : list of Parameter
     lonely : list of str
         Arrays that decide the output and look trained, without a gradient.
+    idle : list of str
+        Arrays that have a gradient, and decide nothing.
     """
 
     def __init__(self, thing: Any) -> None:
@@ -77,6 +79,7 @@ class Student:
         self.backward_name = method_of(thing, names.BACKWARD)
         self.parameters: list[Parameter] = []
         self.lonely: list[str] = []
+        self.idle: list[str] = []
 
     @property
     def gives_derivative(self) -> bool:
@@ -243,6 +246,13 @@ class Student:
                 thing, dy(y) if callable(dy) else dy, x.copy(), y, rest, targets
             )  # fmt: skip
         self._match(thing, result, deciding, before, x)
+        after = dict(walk(thing))
+        self.idle = [
+            label(paths[0]) for paths in candidates.values()
+            if paths not in deciding and np.ndim(get(self.thing, paths[0]))
+            and names.is_parameter(paths[0][-1])
+            and any(names.is_gradient_of(g, p) > 1 for g in after for p in paths if g not in paths)
+        ]  # fmt: skip
         self._shake()
 
     def _shake(self) -> None:

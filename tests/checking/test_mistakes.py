@@ -38,6 +38,9 @@ MISTAKES = [
     ("Conv2D", "dout.sum(axis=(0, 2, 3))", "dout.sum(axis=(2, 3))", "not summed over the batch"),
     ("Conv2D", "out = np.zeros((N, F, OH, OW))", "out = np.zeros((N, F, OH, OW)); F -= 1",
      "last of axis 1 is left out"),
+    ("Conv2D", "dout[n, f, i, j] * window", "dout.reshape(-1)[np.ravel_multi_index((n, i, j, f), "
+     "(len(dout), *dout.shape[2:], dout.shape[1]))] * window", "by reshape alone"),
+    ("Conv2D", " + self.b[f]", "", "bias is not added"),
     ("MaxPool", "dx[n, c, i * s + a, j * s + b] += dout[n, c, i, j]",
      "dx[n, c, i*s:i*s+k, j*s:j*s+k] += (window == window.max()) * dout[n, c, i, j]", "ties"),
     ("MaxPool", "dx[n, c, i * s + a, j * s + b] += dout[n, c, i, j]",
@@ -67,6 +70,8 @@ MISTAKES = [
     ("BatchNorm", "np.sqrt(var + self.eps)", "np.sqrt(var) + self.eps", "outside the root"),
     ("BatchNorm", "mu, var = self.running_mean, self.running_var", "pass", "evaluation uses"),
     ("BatchNorm", "self.dgamma = (dout * self.xhat)", "self.dgamma = (dout * self.gamma)", None),
+    ("BatchNorm", "self.dgamma = ", "self.std = self.__dict__.setdefault('first', self.std); "
+     "self.dgamma = ", "stale statistics"),
     ("ReLU", "out = x.copy()", "out = x", "in place"),
     ("ReLU", "self.mask", "ReLU.mask", "shared by all layers"),
     ("ReLU", "dout[self.mask] = 0", "dout = np.maximum(dout, 0)", "taken from dy"),
@@ -77,6 +82,7 @@ MISTAKES = [
     ("Softmax", "self.p * (dout - (dout * self.p).sum(axis=-1, keepdims=True))",
      "dout * self.p * (1 - self.p)", "diagonal"),
     ("Softmax", "axis=-1", "axis=0", "axis 0"),
+    ("Softmax", "e.sum(axis=-1, keepdims=True)", "e.sum()", "whole batch"),
     ("SoftmaxWithLoss", "dx / len(self.t)", "dx", "1/N is missing"),
     ("SoftmaxWithLoss", "x - x.max(axis=1, keepdims=True)", "x", "without its shift"),
     ("SoftmaxWithLoss", "x - x.max(axis=1, keepdims=True)", "x - x.max()", "its own maximum"),

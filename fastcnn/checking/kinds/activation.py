@@ -179,8 +179,14 @@ class Softmax(Reference):
             if axis != self.axis % self.x.ndim:
                 yield (f"the sum is over axis {axis}: samples are compared, not the classes of "
                        "each sample", self._run(axis))  # fmt: skip
-        yield "the sum is over the whole batch, not over the classes of each sample", self._run(
-            tuple(range(self.x.ndim)))  # fmt: skip
+        e = np.exp(self.x - self.x.max(self.axis, keepdims=True))
+        for total in (e, np.exp(self.x - self.x.max())):
+            yield "the sum is over the whole batch, not over the classes of each sample", (
+                total / total.sum())  # fmt: skip
+        for axis in range(self.x.ndim):
+            if axis != self.axis % self.x.ndim:
+                yield f"the sum is over axis {axis}, not over the classes", e / e.sum(
+                    axis, keepdims=True)  # fmt: skip
         yield "the logarithm is given", np.log(self.forward())
         yield "it is not divided by the sum", np.exp(self.x)
         yield "it is not divided by the sum", np.exp(self.x - self.x.max(self.axis, keepdims=True))
@@ -229,8 +235,8 @@ def recognise(
 def _slope(thing: Any, x: np.ndarray, y: np.ndarray, given: dict[str, Any]) -> float:
     for source in (given, getattr(thing, "__dict__", {})):
         for key, value in source.items():
-            if names.role_of(key, ["slope"]) and isinstance(value, int | float):
-                return float(value)
+            if names.role_of(key, ["slope"]) and np.size(value) == 1 and not isinstance(value, str):
+                return float(np.asarray(value, np.float64).ravel()[0])
     below = x < -0.1
     if below.any():
         slopes = y[below] / x[below]

@@ -111,6 +111,9 @@ class Convolution(Reference):
                    bare + bias * places * x.shape[3])  # fmt: skip
             yield "the biases are not those of their channels", bare + bias[::-1]
             yield "only the first bias is used", bare + bias[0]
+        shown = self.layout.out.from_loop(right).shape
+        yield ("the result is brought into its shape by reshape alone: a transpose is missing",
+               self.layout.out.to_loop(right.reshape(shown)))  # fmt: skip
         yield from self._window_mistakes(right)
         yield "the sum over the input channels is overwritten: only the last one counts", forward(
             x[..., -1:].copy(), weight[:, -1:], bias, window)  # fmt: skip
@@ -217,6 +220,12 @@ class Convolution(Reference):
         yield from self._geometry_mistakes(d)
         yield from self._reshaped(dy)
         yield from self._overwritten(d)
+        flat = np.ascontiguousarray(self.layout.out.from_loop(d))
+        for wrong in (flat.reshape(d.shape), flat.reshape(d.shape[3], -1).T.reshape(d.shape)):
+            if not near(wrong, d, 1e-9):
+                yield ("dy is made a matrix by reshape alone: its channels have to be brought to "
+                       "the end (or the front) by a transpose first",
+                       self._named(*self._plain(x, weight, wrong.copy(), window)))  # fmt: skip
         for word, n in (("first", 0), ("last", -1)):
             if len(x) > 1:
                 one = self._plain(x[[n]].copy(), weight, d[[n]].copy(), window)

@@ -28,6 +28,7 @@ class Norm(Reference):
         groups: int = 1,
     ) -> None:
         self.kind, self.axes, self.eps, self.groups = kind, axes, eps, groups
+        self.arrays = arrays
         self.shape, self.x = x.shape, self._grouped(np.asarray(x, np.float64))
         self.labels = {role: p.label for role, (p, _) in arrays.items()}
         self.raw = {role: np.asarray(value, np.float64) for role, (_, value) in arrays.items()}
@@ -37,6 +38,10 @@ class Norm(Reference):
         over = ", ".join(map(str, axes)) if groups == 1 else f"{groups} groups"
         self.title = f"{kind} norm over axes {over}, eps {eps:g}"
         self.scales = {"the batch size N": x.shape[0], "the numbers of each mean": self._count()}
+
+    def with_input(self, x: np.ndarray) -> "Norm":
+        """The same for another input."""
+        return Norm(self.kind, x, self.axes, self.eps, self.arrays, self.groups)
 
     def _count(self) -> int:
         return int(np.prod([self.x.shape[a] for a in self._over]))
@@ -156,7 +161,12 @@ class Norm(Reference):
             for axes in _subsets(ndim):
                 if axes != self.axes:
                     words = f"mean and variance are taken over axes {axes}, not over {self.axes}"
-                    yield words, self._shown(self._normalised(*self._statistics(axes=axes)))
+                    other = self._statistics(axes=axes)
+                    yield words, self._shown(self._normalised(*other))
+                    yield f"the mean is taken over axes {axes}, not over {self.axes}", self._shown(
+                        self._normalised(other[0], variance))  # fmt: skip
+                    yield f"the variance is taken over axes {axes}, not {self.axes}", self._shown(
+                        self._normalised(mean, other[1]))  # fmt: skip
 
     def gradient_mistakes(self, dy: np.ndarray) -> Iterator[tuple[str, Gradients]]:
         d = self._grouped(dy)
@@ -173,6 +183,9 @@ class Norm(Reference):
             yield words, self._named((g - shift - stretch) / root)
             old = stale * (g * stale).mean(over, keepdims=True)
             yield words, self._named((g - shift - old) / std)
+            half = (self.x - mean) / root
+            yield words, self._named(
+                (g - shift - half * (g * half).mean(over, keepdims=True)) / root)  # fmt: skip
         yield (
             "mean and variance are taken for constants: they depend on x too",
             self._named(g / std),
@@ -215,6 +228,9 @@ class Norm(Reference):
                    self._named((g - k * shift - k * stretch) / std))  # fmt: skip
             yield ("the sums are divided by the batch size alone, not by batch, rows and columns",
                    self._named(k * (g - shift - stretch) / std))  # fmt: skip
+        for wrong in (stretch * std, stretch / std):
+            yield ("the derivative of the variance's root has the wrong power: it is -1/2 times "
+                   "(variance + eps) ** -3/2", self._named((g - shift - wrong) / std))  # fmt: skip
         yield "the factor 2 of the variance's derivative is missing", self._named(
             (g - shift - stretch / 2) / std)  # fmt: skip
         yield "the factor 2 of the variance's derivative is there twice", self._named(

@@ -14,9 +14,11 @@ from .images import Layout, Window, layouts, window_of
 class Pooling(Reference):
     """One pooling layer of a student."""
 
-    def __init__(self, x: np.ndarray, layout: Layout, window: Window, kind: str) -> None:
+    def __init__(
+        self, x: np.ndarray, layout: Layout, window: Window, kind: str, flat: bool = False
+    ) -> None:
         self.layout, self.window, self.kind = layout, window, kind
-        self.x = layout.to_loop(x)
+        self.x, self.flat = layout.to_loop(x), flat  # flat: y is (N, C)
         self.title = f"{kind} pooling, {window.spoken}, images as {layout.spoken}"
         self.scales = {
             "the batch size N": len(self.x),
@@ -39,11 +41,19 @@ class Pooling(Reference):
             loop.average_pool_forward(x, window.size, window.stride, window.padding, include, y)
         return y
 
+    def _given(self, y: np.ndarray) -> np.ndarray:
+        """The student's y."""
+        return y.reshape(len(y), -1) if self.flat else self.layout.from_loop(y)
+
+    def _taken(self, dy: np.ndarray) -> np.ndarray:
+        """(N, H, W, C) from the student's dy."""
+        return dy.reshape(len(dy), 1, 1, -1) if self.flat else self.layout.to_loop(dy)
+
     def forward(self) -> np.ndarray:
-        return self.layout.from_loop(self._run(self.window))
+        return self._given(self._run(self.window))
 
     def gradients(self, dy: np.ndarray) -> Gradients:
-        return {"x": self.layout.from_loop(self._plain(self.layout.to_loop(dy), self.window))}
+        return {"x": self.layout.from_loop(self._plain(self._taken(dy), self.window))}
 
     def _plain(self, d: np.ndarray, window: Window, kind: str | None = None) -> np.ndarray:
         dx = np.empty_like(self.x)
@@ -58,7 +68,7 @@ class Pooling(Reference):
 
     def forward_mistakes(self) -> Iterator[tuple[str, np.ndarray]]:
         for words, y in self._forward_mistakes():
-            yield words, self.layout.from_loop(y)
+            yield words, self._given(y)
 
     def _forward_mistakes(self) -> Iterator[tuple[str, np.ndarray]]:
         window = self.window
@@ -119,7 +129,7 @@ class Pooling(Reference):
                 right[:1], len(right), 0)  # fmt: skip
 
     def gradient_mistakes(self, dy: np.ndarray) -> Iterator[tuple[str, Gradients]]:
-        for words, dx in self._gradient_mistakes(self.layout.to_loop(dy)):
+        for words, dx in self._gradient_mistakes(self._taken(dy)):
             yield words, {"x": self.layout.from_loop(dx)}
 
     def _gradient_mistakes(self, d: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
@@ -257,6 +267,11 @@ def recognise(
     found = []
     for layout in layouts(x):
         image = layout.to_loop(x)
+        if x.ndim == 4 and y.shape == (image.shape[0], image.shape[3]):
+            height, width = image.shape[1:3]
+            window = Window((height, width), (height, width), (0, 0))
+            found += [Pooling(x, layout, window, kind, flat=True) for kind in kinds]
+            continue
         if y.ndim != x.ndim or layout.to_loop(y).shape[3] != image.shape[3]:
             continue
         sizes = [values["kernel"]] if "kernel" in values else [2, 3, 4]
