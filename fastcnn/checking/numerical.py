@@ -66,7 +66,8 @@ def numerical(
             values.append(loss(changed))
         slope = (values[0] - values[1]) / (2 * h)
         bend = (values[0] + values[1] - 2 * middle) / h
-        if rough or abs(bend) <= _BEND * max(1.0, abs(slope)):
+        bent = 0.5 * max(0.05, abs(slope)) if rough else _BEND * max(1.0, abs(slope))
+        if abs(bend) <= bent:
             gradient[place] = slope
         if time.monotonic() > end:
             break

@@ -152,6 +152,19 @@ def test_float32_is_no_mistake():
     assert gradients(Single(), np.random.default_rng(0).normal(size=(3, 4)))
 
 
+def test_an_input_that_a_network_gives():
+    class ReLU:
+        def forward(self, x):
+            self.on = x > 0
+            return x * self.on
+
+        def backward(self, dy):
+            return dy * self.on
+
+    x = np.maximum(np.random.default_rng(0).normal(size=(2, 3, 5, 4)), 0)  # zeros, float32
+    assert gradients(ReLU(), x.astype(np.float32))
+
+
 def test_nothing_is_left_of_the_seeds_and_the_path(write):
     import sys
 

@@ -39,7 +39,7 @@ MISTAKES = [
     ("Conv2D", "out = np.zeros((N, F, OH, OW))", "out = np.zeros((N, F, OH, OW)); F -= 1",
      "last of axis 1 is left out"),
     ("Conv2D", "dout[n, f, i, j] * window", "dout.reshape(-1)[np.ravel_multi_index((n, i, j, f), "
-     "(len(dout), *dout.shape[2:], dout.shape[1]))] * window", "by reshape alone"),
+     "(len(dout), *dout.shape[2:], dout.shape[1]))] * window", "dy is reshaped to"),
     ("Conv2D", " + self.b[f]", "", "bias is not added"),
     ("MaxPool", "dx[n, c, i * s + a, j * s + b] += dout[n, c, i, j]",
      "dx[n, c, i*s:i*s+k, j*s:j*s+k] += (window == window.max()) * dout[n, c, i, j]", "ties"),
