@@ -1,6 +1,7 @@
 """The arrays inside an object of anybody's: found, read and written by their path."""
 
 import copy
+import itertools
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -68,10 +69,14 @@ def put(thing: Any, path: Path, value: np.ndarray) -> None:
 
 
 def label(path: Path) -> str:
-    """A path as Python would write it: params['W'], grads[0], kernel.data."""
+    """A path as Python would write it: params['W'], grads[0], kernel.data.
+
+    What is called like many things is taken for a dict.
+    """
     words = path[0]
-    for step in path[1:]:
-        words += f"[{step}]" if step.isdigit() else f"['{step}']"
+    for outer, step in itertools.pairwise(path):
+        named = f"['{step}']" if outer.endswith("s") else f".{step}"
+        words += f"[{step}]" if step.isdigit() else named
     return words
 
 

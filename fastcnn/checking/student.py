@@ -242,10 +242,12 @@ class Student:
         before = {paths[0]: np.array(get(thing, paths[0])) for paths in deciding}
         with seeded():
             y, rest = self.forward(thing, x.copy(), targets)
+            kept = {path: array.copy() for path, array in walk(thing)}
             result = self.backward(
                 thing, dy(y) if callable(dy) else dy, x.copy(), y, rest, targets
             )  # fmt: skip
-        self._match(thing, result, deciding, before, x)
+        made = {p: a for p, a in walk(thing) if p not in kept or not equal(a, kept[p])}
+        self._match(thing, (result, made), deciding, before, x)
         after = dict(walk(thing))
         self.idle = [
             label(paths[0]) for paths in candidates.values()
@@ -264,9 +266,18 @@ class Student:
                 put(self.thing, p.path, value + rng.uniform(0.2, 0.8, value.shape))
 
     def _match(
-        self, thing: Any, result: Any, deciding: list[list[Path]], before: dict, x: np.ndarray
+        self,
+        thing: Any,
+        outcome: tuple[Any, dict[Path, np.ndarray]],
+        deciding: list[list[Path]],
+        before: dict[Path, np.ndarray],
+        x: np.ndarray,
     ) -> None:
-        after = dict(walk(thing))
+        """Find the gradients by name, in what backward returned, as a step, or by their shape.
+
+        `outcome` is what backward returned, and the arrays that it made.
+        """
+        after, (result, made) = dict(walk(thing)), outcome
         returned = others(result, x)
         trained = {path for paths in deciding for path in paths}
         for paths in deciding:
@@ -286,11 +297,20 @@ class Student:
                 source = ("returned", key[0])
             elif changed:
                 source = ("step", self._rate(thing))
+            elif value.ndim and (fits := self._unnamed(made, value, trained)):
+                source = ("path", fits)
             else:
                 if value.ndim and names.is_parameter(paths[0][-1]):
                     self.lonely.append(label(paths[0]))
                 continue
             self.parameters.append(Parameter(own, paths[0], source))
+
+    def _unnamed(
+        self, made: dict[Path, np.ndarray], value: np.ndarray, trained: set[Path]
+    ) -> Path | None:
+        """The only array of this shape that backward has made, whatever its name."""
+        fits = {id(a): p for p, a in made.items() if a.shape == value.shape and p not in trained}
+        return next(iter(fits.values())) if len(fits) == 1 else None
 
     def _rate(self, thing: Any) -> float:
         """The learning rate of a step that `backward` took."""

@@ -10,6 +10,7 @@ import dataclasses
 import time
 
 _SMOOTH = 0.9  # of the mean duration of a step: what the newest does not replace
+_LEAST_SHARE = 0.2  # of a processor that a thread gets, or so it is taken
 _LEAST = 0.01  # of the whole time: no epoch is begun for less
 _SHORT = 0.1  # epochs: a last stretch shorter than this is added to the epoch before it
 
@@ -25,7 +26,7 @@ class Budget:
     started : float
         When they began, by `time.monotonic`.
     reserve : float
-        Seconds that are needed after training.
+        Seconds of a processor that are needed after training.
     """
 
     minutes: float
@@ -105,7 +106,8 @@ class ByTime(ByEpochs):
         self._spent = spent
         self._first = self._last = time.monotonic()
         self._begun, self._least = budget.started - spent, _LEAST * 60 * budget.minutes
-        self._end = budget.started + 60 * budget.minutes - budget.reserve - spent
+        self._end = budget.started + 60 * budget.minutes - spent
+        self._reserve, self._worked = budget.reserve, time.thread_time()
         self._step, self._count = 0.0, 0
         self._measuring, self._batches = measuring, batches
 
@@ -116,7 +118,12 @@ class ByTime(ByEpochs):
     @property
     def _left(self) -> float:
         """Seconds for steps, were this epoch the last."""
-        return self._end - self._after - time.monotonic()
+        now = time.monotonic()
+        after = self._after
+        if self._reserve:  # beside others it takes longer, by the share that this thread gets
+            share = (time.thread_time() - self._worked) / max(now - self._first, 1e-9)
+            after += self._reserve / min(1.0, max(share, _LEAST_SHARE))
+        return self._end - after - now
 
     def epochs(self, done: float, steps: int) -> float:
         """So many that the share of the epochs that are done is the share of the time."""
@@ -143,7 +150,7 @@ class ByTime(ByEpochs):
         duration, self._last = now - self._last, now
         self._count += 1
         if self._count == 1:  # it may have compiled, and says nothing
-            self._first = now
+            self._first, self._worked = now, time.thread_time()
         else:
             keep = _SMOOTH if self._count > 2 else 0.0
             self._step = keep * self._step + (1 - keep) * duration

@@ -24,6 +24,9 @@ class Clock:
     def monotonic(self):
         return self.now
 
+    def thread_time(self):
+        return 0.5 * self.now  # half of a processor
+
 
 def simulated(clock, minutes, step, measuring, steps=100, spent=0.0, guess=None):
     """(end, rates) of a run whose steps take `step(time since the start)` seconds."""
@@ -68,6 +71,15 @@ def test_the_run_ends_in_time_and_the_schedule_with_it(monkeypatch, minutes, ste
     assert rates[-1] < 0.03
     assert max(np.diff(rates[10:])) < 0.05  # it falls, whatever the speed
     assert rates[len(rates) // 10] > 0.8
+
+
+def test_what_comes_after_training_takes_longer_beside_others(monkeypatch):
+    clock = Clock(monkeypatch)
+    length = ByTime(Budget(1, clock.now, reserve=2.0), 0.0, 0.0, 0)
+    end = clock.now + 60
+    while not length.ends_after_step():
+        clock.now += 0.1
+    assert 3.9 < end - clock.now < 4.2
 
 
 def test_what_is_not_known_of_measuring_is_learned(monkeypatch):
