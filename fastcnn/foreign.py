@@ -7,6 +7,7 @@ same is done, before Python would say that it is unexpected.
 import functools
 import inspect
 from collections.abc import Iterable
+from typing import Any, Self
 
 from .checks import nearest
 
@@ -36,6 +37,18 @@ _OURS: dict[str, tuple[str, ...]] = {
     "beta_1": ("betas",),
     "beta_2": ("betas",),
     "from_logits": (),
+    "min_lr": ("lr_min",),
+    "eta_min": ("lr_min",),
+    "min_delta": ("min_gain",),
+    "threshold": ("min_gain",),
+    "step_size": ("every",),
+    "gamma": ("factor",),
+    "criterion": ("loss",),
+    "loss_fn": ("loss",),
+    "validation_data": ("validation",),
+    "validation_split": ("validation",),
+    "verbose": ("progress",),
+    "early_stopping": ("patience",),
 }
 # Their name -> how it is done here, or that it is not.
 _DONE: dict[str, str] = {
@@ -65,6 +78,12 @@ _DONE: dict[str, str] = {
     "from_logits": "leave it out: the loss always takes logits",
     "ignore_index": "leave such rows out of the batch",
     "kernel_regularizer": "give weight_decay to the optimizer",
+    "learning_rate": "give it to the optimizer, as in optimizer=SGD(lr=0.1)",
+    "lr": "give it to the optimizer, as in optimizer=SGD(lr=0.1)",
+    "weight_decay": "give it to the optimizer, as in optimizer=SGD(weight_decay=1e-4)",
+    "momentum": "give it to the optimizer, as in optimizer=SGD(momentum=0.9)",
+    "T_max": "leave it out: a schedule is told how many epochs there are",
+    "mode": "leave it out: losses and errors should fall, all else rise",
     "params": "leave it out: optimizer.step(model) says whose parameters",
 }
 
@@ -89,10 +108,20 @@ def check_arguments(cls: type, given: Iterable[str]) -> None:
     known = _arguments(cls) if given else None
     for name in given:
         if known is not None and name not in known:
-            raise TypeError(f"{cls.__name__} has no argument {name!r}; {_answer(name, known)}")
+            raise TypeError(f"{cls.__name__} has no argument {name!r}; {answer(name, known)}")
 
 
-def _answer(name: str, known: tuple[str, ...]) -> str:
+class Answering:
+    """A class whose constructor answers names of arguments that it does not have."""
+
+    def __new__(cls, *_: Any, **arguments: Any) -> Self:
+        """Refuse other names before Python would."""
+        check_arguments(cls, arguments)
+        return super().__new__(cls)
+
+
+def answer(name: str, known: tuple[str, ...]) -> str:
+    """What an argument is called here, or how the same is done, and which there are."""
     listed = f"its arguments are {', '.join(known)}" if known else "it takes no arguments"
     ours = next((each for each in _OURS.get(name, ()) if each in known), None)
     if ours is not None:

@@ -20,10 +20,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .checks import same, unknown, whole
+from .checks import number, same, unknown, whole
+from .foreign import Answering
 
 
-class Schedule:
+class Schedule(Answering):
     """What all schedules share. A new one needs `rate`; `step_rate`, if its rate is per step."""
 
     def rate(self, lr: float, epoch: int, epochs: float) -> float:
@@ -303,20 +304,15 @@ class ReduceLROnPlateau(Schedule):
         cooldown: int = 0,
         lr_min: float = 0.0,
     ) -> None:
-        if not 0 < factor < 1:
-            raise ValueError(f"ReduceLROnPlateau: factor must lie between 0 and 1, got {factor!r}")
+        who, least = "ReduceLROnPlateau", "a number of at least 0"
+        if number(who, "factor", factor, 0, 1, "a number between 0 and 1") in (0, 1):
+            raise ValueError(f"{who}: factor must be a number between 0 and 1, got {factor!r}")
         self.factor = factor
-        self.patience = whole("ReduceLROnPlateau", "patience", patience, 0)
+        self.patience = whole(who, "patience", patience, 0)
         self.monitor = monitor
-        self.min_gain = min_gain
-        self.cooldown = whole("ReduceLROnPlateau", "cooldown", cooldown, 0)
-        self.lr_min = lr_min
-        for name in ("min_gain", "lr_min"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(
-                    f"ReduceLROnPlateau: {name} must be a number of at least 0, got "
-                    f"{getattr(self, name)!r}"
-                )
+        self.min_gain = number(who, "min_gain", min_gain, 0, math.inf, least)
+        self.cooldown = whole(who, "cooldown", cooldown, 0)
+        self.lr_min = number(who, "lr_min", lr_min, 0, math.inf, least)
 
     def rate(self, lr: float, epoch: int, epochs: float) -> float:
         """``lr``, as nothing was measured."""

@@ -7,7 +7,8 @@ from typing import Any, Never
 
 import numpy as np
 
-from .checks import unknown, whole
+from . import foreign
+from .checks import whole
 from .files import place
 from .layers.described import own_classes
 from .network import checkpoint, summary, transfer
@@ -228,7 +229,7 @@ class Sequential(Network):
         """
         for option in misspelt:
             known = tuple(inspect.signature(self.train).parameters)[2:-1]
-            raise TypeError(unknown("option of train", option, known))
+            raise TypeError(f"train has no option {option!r}; {foreign.answer(option, known)}")
         arrays = None if clip_arrays is None else tuple(clip_arrays)
         budget = None if minutes is None else Budget(minutes)
         clipping = Clipping(clip_norm, clip_mode, arrays)

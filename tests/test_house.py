@@ -44,11 +44,11 @@ FLOORS = (
     (
         "fastcnn.conversion",
         "fastcnn.files",
-        "fastcnn.foreign",
         "fastcnn.random",
         "fastcnn.schedules",
         "fastcnn.terminal",
     ),
+    ("fastcnn.foreign",),
     ("fastcnn.checks", "fastcnn"),  # the face of `fastcnn` imports when asked: by name only
     ("fastcnn.signals",),
     ("kernels.compiled",),

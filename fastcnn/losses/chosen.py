@@ -10,6 +10,7 @@ batch, and ``backward() -> array`` of the outputs' shape. It may also have
 """
 
 import inspect
+import re
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,16 @@ _NAMES: dict[str, type[Loss]] = {
     "mae": MAELoss,
     "huber": HuberLoss,
 }
+# What others call them, without case, dashes, underscores and "loss" at the end.
+_ELSEWHERE = {
+    **dict.fromkeys(("meansquarederror", "squarederror", "l2"), "mse"),
+    **dict.fromkeys(("meanabsoluteerror", "absoluteerror", "l1"), "mae"),
+    **dict.fromkeys(("smoothl1",), "huber"),
+    **dict.fromkeys(("binarycrossentropy", "bcewithlogits"), "bce"),
+    **dict.fromkeys(("multimargin", "categoricalhinge"), "hinge"),
+    **dict.fromkeys(("categoricalcrossentropy", "sparsecategoricalcrossentropy", "softmax",
+                     "nll", "log", "ce"), "cross-entropy"),
+}  # fmt: skip
 _TYPES = {kind.__name__: kind for kind in _NAMES.values()}
 
 
@@ -48,6 +59,9 @@ def from_name(name: str, **arguments: Any) -> Loss:
     """
     known = same(name, names()) or same(name, tuple(_TYPES))
     if known is None:
+        bare = re.sub("[-_ ]", "", str(name).lower()).removesuffix("loss")
+        if bare in _ELSEWHERE:
+            raise ValueError(f"there is no loss {name!r}: here it is called {_ELSEWHERE[bare]!r}")
         raise ValueError(unknown("loss", name, names()))
     return (_NAMES.get(known) or _TYPES[known])(**arguments)
 
@@ -139,9 +153,24 @@ def measuring(loss: Any) -> Any:
 def value_of(
     loss: Any, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None
 ) -> float:
-    """The loss of a batch, summed over its samples."""
+    """The loss of a batch, summed over its samples.
+
+    Raises
+    ------
+    ValueError
+        If one of the user's own gives no number.
+    """
     given = (outputs, targets) if weights is None else (outputs, targets, weights)
-    value = float(loss.forward(*given))
+    if not isinstance(loss, Loss):  # it may write into them, and others still need them
+        given = tuple(array.copy() for array in given)
+    value = loss.forward(*given)
+    try:
+        value = float(value)
+    except (TypeError, ValueError):
+        got = np.shape(value) or type(value).__name__
+        raise ValueError(
+            f"{type(loss).__name__}.forward must give a number, the mean over the batch, got {got}"
+        ) from None
     return value if getattr(loss, "reduction", "mean") == "sum" else value * len(outputs)
 
 

@@ -125,6 +125,9 @@ def _check_labels(who: str, y: np.ndarray, classes: int) -> None:
         raise ValueError(
             f"{who}: labels must lie between 0 and {classes - 1}, as the model gives {classes} "
             f"numbers per sample, got {wrong}"
+            if classes > 1
+            else f"{who}: a model that gives one number tells no classes apart, got label {wrong}: "
+            f"end it with one output for each class, or train it with loss='bce' and labels 0 or 1"
         )
     if y.ndim != 1 and y.shape[1:] != (classes,):
         raise ValueError(

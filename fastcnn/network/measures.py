@@ -147,7 +147,7 @@ def measure(
     row = {"loss": total / (len(x) if for_loss is None else float(for_loss.sum()))}
     row |= counted.row()
     for name, function in (metrics or {}).items():
-        value = function(y, np.concatenate(kept))
+        value = function(y.copy(), np.concatenate(kept))
         try:
             row[name] = float(value)
         except (TypeError, ValueError):

@@ -3,7 +3,7 @@
 import contextlib
 import weakref
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from ..network.network import Network
 from ..network.parameters import FlatParameters, Stretch
 
 
-class Optimizer:
+class Optimizer(foreign.Answering):
     """What all optimizers share. A new one defines `arguments`, `state_names` and `_update`.
 
     Attributes
@@ -26,10 +26,6 @@ class Optimizer:
     steps
         Steps made so far.
     """
-
-    def __new__(cls, *_: Any, **arguments: Any) -> Self:
-        foreign.check_arguments(cls, arguments)
-        return super().__new__(cls)
 
     def __init__(self, lr: float, weight_decay: float) -> None:
         self.steps = 0

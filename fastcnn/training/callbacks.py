@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 from ..network.network import Network
 from .history import History
 
@@ -60,7 +62,9 @@ def told(
     wants_end = False
     for callback in callbacks:
         try:
-            wants_end |= bool(callback(model, history))
+            answer = callback(model, history)
+            # A function that gives what it measured does not want an end.
+            wants_end |= isinstance(answer, bool | np.bool_) and bool(answer)
         except StopTraining:
             wants_end = True
         except Exception as error:

@@ -15,7 +15,7 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Any, Never, Self
 
 from ..network.measures import MEASURES
 from ..schedules import gain
@@ -55,6 +55,10 @@ class Table(dict[str, list[float]]):
 
     def __init__(self, columns: Mapping[str, list[float]] | None = None) -> None:
         super().__init__({name: list(values) for name, values in (columns or {}).items()})
+
+    def __getattr__(self, name: str) -> Never:
+        hint = f": write history[{name!r}]" if name in self else ""
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
 
     def add(self, row: Mapping[str, float]) -> None:
         """Append one epoch."""

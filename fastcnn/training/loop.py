@@ -233,6 +233,7 @@ class TrainingLoop:
         try:
             return callbacks.told(self.watching.callbacks, self.model, self.history)
         finally:
+            self._note(notes.put_back(self.history, self.model.copy_arrays(), kept))
             self.model.load_arrays(own)
 
     def _is_over(self) -> bool:

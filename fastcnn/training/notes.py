@@ -2,6 +2,10 @@
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..layers import BatchNorm
 from ..network.network import Network
@@ -93,3 +97,15 @@ def other_rates(
         f"{history['lr'][-1]:.3g} at the end of epoch {done}, is {first:.3g} at the start of epoch "
         f"{done + 1} and {last:.3g} at the end of epoch {epochs}"
     )
+
+
+def put_back(
+    history: History, arrays: Mapping[str, NDArray[Any]], kept: Mapping[str, NDArray[Any]]
+) -> str | None:
+    """Said once of callbacks after which the model has other arrays than before."""
+    note = (
+        "a callback changes the model's weights, which are put back: the run would not be the same "
+        "if it were resumed; write a layer or an optimizer that changes them"
+    )
+    same = all(np.array_equal(arrays[name], array, equal_nan=True) for name, array in kept.items())
+    return None if same or note in history.notes else note

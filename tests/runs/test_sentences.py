@@ -47,6 +47,10 @@ ELSEWHERE = {
         "training/test_watching.py"
     ),
     "{}, got the class itself: write {}()": "training/test_watching.py",
+    "a callback changes the model's weights, which are put back: the run would not be the same "
+    "if it were resumed; write a layer or an optimizer that changes them": (
+        "training/test_watching.py"
+    ),
     "raised by the callback {} after epoch {}, which is finished and, where there is a "
     "checkpoint, saved: the model keeps it": "training/test_watching.py",
     "the run in {} had monitor {} and cannot be continued with {}": "training/test_resuming.py",

@@ -245,6 +245,7 @@ HOLED = np.where(np.arange(60) == 7, np.nan, NUMBERS[:, 0])
         ("mse", NUMBERS[None], 2, "expected targets as (N,) or (N, outputs)"),
         ("bce", SEVERAL * 2, 4, "row 0 of the labels must hold numbers from 0"),
         ("bce", LABELS, 3, "expected targets as (60, 3)"),
+        ("hinge", LABELS, 1, "a model that gives one number tells no classes apart, got label"),
         ("hinge", NUMBERS[:, 0], 3, "labels must be whole numbers, names or one-hot rows"),
     ],
 )
@@ -368,6 +369,32 @@ def test_a_wrong_gradient_is_named():
             return super().backward().mean(axis=1)
 
     with pytest.raises(ValueError, match=r"Wrong.backward must give .* \(16, 2\), got \(16,\)"):
+        train(network(2), NUMBERS, loss=Wrong())
+
+
+def test_a_loss_of_ones_own_that_writes_into_its_arrays_changes_nothing():
+    class Greedy(Cubic):
+        def forward(self, outputs, targets):
+            value = super().forward(outputs.copy(), targets.copy())
+            outputs[:], targets[:] = 0, 0
+            return value
+
+    y, options = NUMBERS.copy(), {"epochs": 2}
+    models = network(2), network(2)
+    rows = [train(m, y, loss=loss, validation=(X, y), **options) for m, loss in
+            zip(models, (Greedy(), Cubic()), strict=True)]  # fmt: skip
+    np.testing.assert_array_equal(*(model.parameters.values for model in models))
+    assert (y == NUMBERS).all()
+    assert rows[0]["val_r2"] == rows[1]["val_r2"]
+
+
+@pytest.mark.parametrize("value", [NUMBERS, None, "low"])
+def test_a_loss_of_ones_own_gives_a_number(value):
+    class Wrong(Cubic):
+        def forward(self, outputs, targets):
+            return value
+
+    with pytest.raises(ValueError, match=r"Wrong\.forward must give a number, the mean over"):
         train(network(2), NUMBERS, loss=Wrong())
 
 

@@ -36,7 +36,32 @@ def assert_same(one, two):
         np.testing.assert_array_equal(array, two[name])
 
 
+def test_other_names_are_answered():
+    for make, sentence in (
+        (lambda: ReduceLROnPlateau(min_lr=1e-5), "here it is called 'lr_min'"),
+        (lambda: train(learning_rate=0.1), "train has no option 'learning_rate'; give it to the"),
+        (lambda: train(validation_data=(X, Y)), "here it is called 'validation'"),
+        (lambda: train(verbose=0), "here it is called 'progress'"),
+    ):
+        with pytest.raises(TypeError, match=re.escape(sentence)):
+            make()
+    with pytest.raises(AttributeError, match=re.escape("write history['loss']")):
+        train()[1].loss  # noqa: B018
+
+
 # --- metrics ------------------------------------------------------------------------------------
+
+
+def test_a_metric_that_writes_into_its_arrays_changes_nothing():
+    def greedy(targets, outputs):
+        targets[:], outputs[:] = 0, 0
+        return 0.5
+
+    y = Y[:16].copy()
+    options = {"validation": (X[:16], y), "metrics": {"first": greedy, "second": greedy}}
+    _, history = train(**options)
+    assert (y == Y[:16]).all()
+    assert history["val_loss"] == train(validation=(X[:16], y))[1]["val_loss"]
 
 
 def wrong_share(targets, outputs):
@@ -116,8 +141,12 @@ def raising(model, history):
 
 @pytest.mark.parametrize(
     ("callbacks", "epochs"),
-    [(Third(), 3), ([Third(), lambda model, history: None], 3), (raising, 1), ([], 4)],
-)
+    [
+        (Third(), 3), ([Third(), lambda model, history: None], 3), (raising, 1), ([], 4),
+        (lambda model, history: model.predict(X), 4), (lambda model, history: 1.5, 4),
+        (lambda model, history: np.bool_(history.epochs == 2), 2),
+    ],
+)  # fmt: skip
 def test_a_callback_may_end_training(tmp_path, callbacks, epochs):
     path = tmp_path / "last.npz"
     _, history = train(callbacks=callbacks, checkpoint_path=path)
@@ -152,7 +181,10 @@ def test_a_callback_changes_nothing():
         model.layers[0].params["weight"][...] = np.nan
         model.layers[1].state["running_mean"][...] = 7
 
-    assert_same(train(callbacks=destroy)[0], train()[0])
+    arrays, history = train(callbacks=destroy)
+    assert_same(arrays, train()[0])
+    assert sum("a callback changes the model's weights, which are" in e for e in history.notes) == 1
+    assert not train(callbacks=lambda model, history: model.predict(X))[1].notes
     assert_same(train(callbacks=destroy, ema=0.9)[0], train(ema=0.9)[0])
 
 
@@ -294,7 +326,7 @@ def test_a_plateau_begins_with_the_schedule(tmp_path):
 @pytest.mark.parametrize(
     "wrong",
     [{"factor": 1.0}, {"factor": 0}, {"patience": -1}, {"cooldown": 0.5}, {"min_gain": -1},
-     {"lr_min": float("nan")}],
+     {"lr_min": float("nan")}, {"factor": SGD(0.1)}, {"min_gain": "min"}],
 )  # fmt: skip
 def test_wrong_plateaus(wrong):
     with pytest.raises(ValueError, match="ReduceLROnPlateau: "):
