@@ -12,7 +12,7 @@ from ..training.history import History
 from ..training.resuming import differences, refuse_differences
 from .folder import CHECKPOINT, SETTINGS
 
-_FIXED = ("seed", "monitor", "optimizer", "lookahead")
+_FIXED = ("seed", "monitor", "optimizer", "lookahead", "ema")
 
 MAY_CHANGE = tuple(
     name
@@ -63,6 +63,9 @@ def check_same(folder: Path, config: Config, allowed: Collection[str]) -> Histor
         One sentence, which names each such setting with both values.
     """
     record = record_of(SavedTraining(folder / CHECKPOINT))
-    found = differences(settings_of(folder), noted(config), MACHINE)
+    # A setting that an older run does not know was what it is by default.
+    kept = settings_of(folder)
+    before = {**noted(Config()), **kept} if kept else {}
+    found = differences(before, noted(config), MACHINE)
     refuse_differences(folder, found, allowed, MAY_CHANGE, "--allow {}")
     return record.history

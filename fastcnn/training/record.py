@@ -9,6 +9,8 @@ from typing import Any
 
 from .history import STOPPED, History, Table
 
+_ADDED = {"sample_weight": None, "class_weight": None, "minutes": None, "ema": None, "metrics": []}
+"""Settings that older files lack, with what they were then."""
 _MEASURES = ("accuracy",)  # of version 0.1, which had no others
 
 
@@ -55,7 +57,7 @@ class Record:
         self.best = _best(state.get("best"), self.history.epochs)
         self.history.best_epoch = self.best["epoch"]
         settings = state.get("settings")
-        self.settings = None if settings is None else _names(settings, "the settings")
+        self.settings = None if settings is None else _ADDED | _names(settings, "the settings")
         if settings is not None and not _is_whole(settings.get("epochs")):
             raise RecordError("its settings do not say how many epochs there are")
         self.about = _names(state.get("about", {}), "what is said about the run")

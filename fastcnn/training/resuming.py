@@ -21,8 +21,6 @@ MAY_CHANGE = (
 )  # fmt: skip
 """What a run may be told anew while it goes on; all else would make it another run."""
 
-_ADDED = {"sample_weight": None, "class_weight": None, "minutes": None, "ema": None, "metrics": []}
-
 _BLOCK = 2**24  # bytes that are summed at a time
 
 
@@ -78,10 +76,8 @@ def differences(
 ) -> dict[str, tuple[Any, Any]]:
     """Setting -> (what it was, what it is), where these are not the same.
 
-    Settings that one side does not know are those of another version, and pass; those that came
-    later than files which lack them have there the value that meant nothing.
+    Settings that one side does not know are those of another version, and pass.
     """
-    before = {**_ADDED, **before}
     return {
         name: (before[name], value)
         for name, value in now.items()

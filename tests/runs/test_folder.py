@@ -20,6 +20,8 @@ from fastcnn.search import main as search_main
 from fastcnn.training.history import History
 from fastcnn.training.record import Record
 
+from ..training.test_resuming import edited
+
 SMALL = ["--dataset", "digits", "--limit-train", "64", "--limit-test", "20", "--quiet"]
 LONG = "import sys; from fastcnn.files import Hold; from pathlib import Path\n"
 LONG += "hold = Hold(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
@@ -89,6 +91,7 @@ def test_other_settings_of_a_resumed_run_are_refused_before_anything_is_written(
         (["--seed", "1"], "seed 42, now 1"),
         (["--normalization", "scale256"], "now 'scale256'; normalization cannot change"),
         (["--epochs", "1"], "epochs 2, now 1"),
+        (["--ema", "0.9"], "ema None, now 0.9; ema cannot change"),
         (["--allow", "seed", "--seed", "1"], "seed cannot be changed within a run"),
     ):
         argv = ["--resume", "--quiet", "--out", str(run), "--epochs", "3", *options]
@@ -96,6 +99,18 @@ def test_other_settings_of_a_resumed_run_are_refused_before_anything_is_written(
         error = capsys.readouterr().err
         assert told in error and len(error.splitlines()) == 1
         assert contents(run) == finished
+
+
+def test_a_run_from_before_there_was_a_setting_had_its_default(run, capsys):
+    def older(header, _):
+        for name in ("class_weight", "ema", "mixup"):
+            del header["training"]["state"]["about"][name]
+
+    edited(run / "last.npz", older)
+    argv = ["--resume", "--out", str(run), "--epochs", "3", "--quiet"]
+    assert main([*argv, "--class-weight", "balanced"]) == 2
+    assert "class_weight 'none', now 'balanced'" in capsys.readouterr().err
+    assert main(argv) == 0
 
 
 def test_what_is_allowed_stands_in_the_result(run):

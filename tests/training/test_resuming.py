@@ -154,6 +154,20 @@ def test_a_checkpoint_of_version_0_1_0_goes_on_with_a_note(tmp_path):
             go_on(path, **options)
 
 
+def test_what_an_older_run_did_not_know_was_not_there(tmp_path):
+    path = tmp_path / "last.npz"
+    begun(path)
+
+    def old(header, _):
+        for name in ("class_weight", "sample_weight", "ema", "metrics"):
+            del header["training"]["state"]["settings"][name]
+
+    edited(path, old)
+    assert go_on(path)[1].epochs == 3
+    with pytest.raises(ResumeError, match="had class_weight None, now 'balanced'"):
+        go_on(path, class_weight="balanced")
+
+
 def state(**changes):
     def change(header, _):
         header["training"]["state"].update(changes)
