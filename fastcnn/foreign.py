@@ -43,6 +43,7 @@ _OURS: dict[str, tuple[str, ...]] = {
     "threshold": ("min_gain",),
     "step_size": ("every",),
     "gamma": ("factor",),
+    "clipnorm": ("clip_norm",),
     "criterion": ("loss",),
     "loss_fn": ("loss",),
     "validation_data": ("validation",),

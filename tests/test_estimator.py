@@ -101,7 +101,7 @@ def test_other_options_of_train_reach_it():
     assert found.history_.stopped_because == "early stopping"
     assert found.n_iter_ < 50
     assert len(found.history_["val_loss"]) == found.n_iter_
-    with pytest.raises(TypeError, match="did you mean 'clip_norm'"):
+    with pytest.raises(TypeError, match="here it is called 'clip_norm'"):
         quick(options={"clipnorm": 1.0}).fit(SCALED, KINDS)
 
 
