@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -70,7 +70,7 @@ def remove_unfinished() -> None:
 def complete(path: Path) -> Iterator[Path]:
     """A temporary place beside `path` for what becomes that file once it is complete.
 
-    It is on the disk before it takes the place of an older one.
+    Its folder is made if missing; it is on the disk before it takes the place of an older one.
 
     Raises
     ------
@@ -79,6 +79,7 @@ def complete(path: Path) -> Iterator[Path]:
     """
     with passing(path.with_name(f".{path.name}.{os.getpid()}.tmp")) as temporary:
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
@@ -98,8 +99,13 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> list[Path]:
     """Make a folder unless there is one, and find out now whether files can be written there.
+
+    Returns
+    -------
+    list of Path
+        What was made, the innermost first, for `remove_empty`.
 
     Raises
     ------
@@ -107,6 +113,7 @@ def make_folder(folder: Path) -> None:
         If they cannot; one sentence, which names the folder.
     """
     try:
+        made = [each for each in (folder, *folder.parents) if not each.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -116,6 +123,14 @@ def make_folder(folder: Path) -> None:
         if file is not None:
             reason = f"{'it' if file == folder else file} is a file, not a folder"
         raise PlaceError(f"the folder {folder} cannot be written to: {reason}") from None
+    return made
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, the innermost first, up to one in which there is something."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 class Hold:

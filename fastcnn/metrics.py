@@ -54,7 +54,8 @@ class Report:
     support : dict
         Name -> images of that class.
     averages : dict
-        "macro" (every class counts the same) and "weighted" (by its images) -> as in `classes`.
+        "macro" (every class that occurs counts the same) and "weighted" (by its images) -> as in
+        `classes`.
     confusion : int64 array
         (true class, predicted class).
     """
@@ -88,11 +89,15 @@ def rates(confusion: np.ndarray) -> np.ndarray:
 
 
 def averaged(confusion: np.ndarray) -> np.ndarray:
-    """Macro and weighted averages of `rates`: (..., 2, 3)."""
+    """Macro and weighted averages of `rates`: (..., 2, 3).
+
+    A class that is neither there nor predicted does not count, as in scikit-learn.
+    """
     each = rates(confusion)
     true = confusion.sum(axis=-1)[..., None, :]
-    weighted = (each * true).sum(axis=-1) / true.sum(axis=-1)
-    return np.stack([each.mean(axis=-1), weighted], axis=-2)
+    counts = true + confusion.sum(axis=-2)[..., None, :] > 0
+    macro, weighted = ((each * share).sum(axis=-1) / share.sum(axis=-1) for share in (counts, true))
+    return np.stack([macro, weighted], axis=-2)
 
 
 def wilson(right: float, count: float) -> Measured:

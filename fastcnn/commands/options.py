@@ -30,7 +30,7 @@ import tyro
 
 from ..checks import same, unknown
 from ..config import ConfigError, meant
-from ..files import make_folder, place
+from ..files import make_folder, place, remove_empty
 from ..runs.folder import WORK
 
 Options = TypeVar("Options")
@@ -226,7 +226,7 @@ def _sentence(message: str, program: str) -> str:
 
 
 def output(wanted: str | Path, *read: str | Path) -> Path:
-    """The place of a file that a command writes; its folder is made.
+    """The place of a file that a command writes, in a folder that can be written to or be made.
 
     Parameters
     ----------
@@ -238,14 +238,17 @@ def output(wanted: str | Path, *read: str | Path) -> Path:
     Raises
     ------
     ValueError
-        If it would take the place of what a run is made of, or of what is read; or cannot be made.
+        If it would take the place of a folder, of what a run is made of, or of what is read; or
+        cannot be made.
     """
     path = place(wanted)
     if path.name in WORK and path.is_file():
         raise ValueError(f"{path} is a file of a run, which would be lost: give another name")
     if path.is_file() and any(path.samefile(file) for file in map(place, read) if file.is_file()):
         raise ValueError(f"{path} is read by this command, and would be lost: give another name")
-    make_folder(path.parent)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: name a file in it")
+    remove_empty(make_folder(path.parent))  # nothing is left where the work fails
     return path
 
 

@@ -123,7 +123,7 @@ def _place(source: Saved, kind: str) -> Path:
 
 def _write(arguments: Arguments, kind: str, sources: Sequence[Saved], path: Path) -> None:
     figure = draw(kind, sources, _picture_options(arguments))
-    files.make_folder(path.parent)
+    files.remove_empty(files.make_folder(path.parent))
     plots.save(figure, path, arguments.dpi)
     print(f"written: {path}")
 
@@ -141,7 +141,7 @@ def _draw_all(arguments: Arguments) -> int:
     if len(sources) != 1:
         raise ValueError(f"all is drawn from one run or model, got {len(sources)}")
     folder = files.place(arguments.out or _place(sources[0], "plots").with_suffix(""))
-    files.make_folder(folder)
+    files.remove_empty(files.make_folder(folder))
     refusals = []
     for kind in KINDS:
         try:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..files import HeldError, Hold, make_folder, write_text
+from ..files import HeldError, Hold, make_folder, remove_empty, write_text
 from ..training.checkpoint import SavedTraining, record_of
 from ..training.history import History
 from ..training.settings import Keeping
@@ -114,8 +114,7 @@ class RunFolder:
         if resume and not (path / CHECKPOINT).is_file():
             raise ValueError(f"there is no run to resume in {path}: it has no {CHECKPOINT}")
         _refuse_search(path)
-        self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
-        make_folder(path)
+        self._made = make_folder(path)
         self._hold = Hold(path, _FILES)
         try:
             _refuse_search(path)  # one may have begun before we had the folder
@@ -134,9 +133,7 @@ class RunFolder:
     def release(self) -> None:
         """Let others have the folder; what we made and left empty goes."""
         self._hold.release()
-        with contextlib.suppress(OSError):  # not empty
-            for folder in self._made:
-                folder.rmdir()
+        remove_empty(self._made)
 
     @property
     def is_finished(self) -> bool:

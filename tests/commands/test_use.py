@@ -15,6 +15,7 @@ from fastcnn.commands.evaluate import table
 from fastcnn.datasets.own import digit, pictures
 from fastcnn.evaluate import main as evaluate
 from fastcnn.losses import MSELoss
+from fastcnn.plot import main as plot
 from fastcnn.predict import main as predict
 from fastcnn.report import main as report
 from fastcnn.runs.likeness import Likeness
@@ -344,6 +345,22 @@ def test_nothing_is_written_over_what_was_given(trained, tmp_path, capsys, comma
     error = capsys.readouterr().err
     assert said in error and error.endswith(": give another name\n") and error.count("\n") == 1
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize("command", [predict, evaluate, report, plot])
+def test_what_fails_leaves_no_folder(run, trained, tmp_path, capsys, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.png").write_text("no picture")
+    (tmp_path / "taken").mkdir()
+    wrong = {
+        predict: [run, "bad.png"], evaluate: [run, "--dataset", "bad.png"],
+        report: [run, "bad.png"], plot: ["curves", run, "--dpi", "0"],
+    }[command]  # fmt: skip
+    right = [run, str(trained / "pets/cat/1.png")] if command is predict else [run]
+    assert command([*wrong, "--out", "new/er/file.png"]) == 2
+    assert command == plot or command([*right, "--out", "taken"]) == 2  # a folder
+    assert capsys.readouterr().err.count("error: ") == 2 - (command == plot)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.png", "taken"]
 
 
 def test_networks_for_numbers_have_no_classes_to_tell(run, trained, tmp_path, capsys):
