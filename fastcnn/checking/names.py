@@ -157,6 +157,8 @@ def is_gradient_of(path: tuple[str, ...], parameter: tuple[str, ...]) -> int:
         names.add(plain(key[: match.start()] + key[match.end() :]))
         rest = _MARKER.sub("", key, count=1)
         names.add(plain(rest))
+    if key[:1] in "gG" and plain(key[1:]) == base:
+        names.add(base)  # gW
     names.discard("")
     if base in names:
         return 3

@@ -1,5 +1,6 @@
 """A layer or loss by anybody, called in one way: forward, backward, weights and gradients."""
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -283,11 +284,11 @@ class Student:
         for paths in deciding:
             value = before[paths[0]]
             scored = [
-                (names.is_gradient_of(g, p), after[g].shape == value.shape, g, p)
+                (names.is_gradient_of(g, p), _together(g, p), after[g].shape == value.shape, g, p)
                 for g in after for p in paths if g not in trained
             ]  # fmt: skip
-            score, _, found, path = max(
-                scored, default=(0, False, (), paths[0]), key=lambda s: s[:2]
+            score, *_, found, path = max(
+                scored, default=(0, 0, False, (), paths[0]), key=lambda s: s[:3]
             )
             changed = not equal(np.array(get(thing, paths[0])), value)
             own = label(path if score and path[-1].isalpha() else paths[0])
@@ -338,3 +339,9 @@ class Student:
             except Failure:
                 return False
         return not equal(*results)
+
+
+def _together(one: Path, other: Path) -> int:
+    """How many steps two paths have in common: each layer of a block has a dW."""
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    return len(list(same))

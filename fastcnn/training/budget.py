@@ -10,7 +10,7 @@ import dataclasses
 import time
 
 _SMOOTH = 0.9  # of the mean duration of a step: what the newest does not replace
-_LEAST_SHARE = 0.2  # of a processor that a thread gets, or so it is taken
+_LEAST_SHARE = 0.4  # of a processor that a thread gets, or so it is taken
 _LEAST = 0.01  # of the whole time: no epoch is begun for less
 _SHORT = 0.1  # epochs: a last stretch shorter than this is added to the epoch before it
 

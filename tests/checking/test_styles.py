@@ -55,6 +55,28 @@ CONV = {"weights": "k, k, cin, cout", "k": "self.theta.shape[0]", "columns": "4,
         "rows": "dy.transpose(0, 2, 3, 1).reshape(-1, dy.shape[1])"}  # fmt: skip
 
 
+BLOCK = """
+class Linear:
+    def __init__(self, n, m):
+        self.W, self.b = np.random.randn(n, m), np.zeros(m)
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+    def backward(self, dy):
+        self.gW, self.gb = self.x.T @ dy, dy.sum(0)
+        return dy @ self.W.T
+
+class Block:
+    def __init__(self, dim):
+        self.one, self.two = Linear(dim, dim), Linear(dim, dim)
+    def forward(self, x):
+        self.h = self.one.forward(x)
+        return x + self.two.forward(np.maximum(self.h, 0))
+    def backward(self, dy):
+        return {way} + self.one.backward(self.two.backward(dy) * (self.h > 0))
+"""
+
+
 def report(text: str) -> check.Report:
     ((_, layers),) = source.found(module(f"import numpy as np\n{text}"))
     found = check.of(layers)
@@ -86,3 +108,13 @@ def test_each_style_is_understood(text, change, words):
         assert found and "not a kind" not in str(found), str(found)
     else:
         assert re.search(words, found.causes[0]), str(found)
+
+
+@pytest.mark.parametrize(("way", "wrong"), [("dy", None), ("0", "the gradient by x")])
+def test_layers_inside_a_layer_have_their_own_gradients(way, wrong):
+    found = dict(source.found(module("import numpy as np\n" + BLOCK.replace("{way}", way))))
+    assert check.of(found["Linear"])
+    block = check.of(found["Block"])
+    assert isinstance(block, check.Report)
+    assert [each.what for each in block.findings] == ([wrong] if wrong else []), str(block)
+    assert "two.W (4, 4), its gradient in two.gW" in str(block)

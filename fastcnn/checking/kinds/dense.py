@@ -143,7 +143,9 @@ def recognise(student: Any, thing: Any, x: np.ndarray, y: np.ndarray) -> Dense |
         inputs = x.shape[0] if columns else x.shape[-1] if x.ndim < 3 else x[0].size
         outputs = y.shape[0] if columns else y.shape[-1]
         for turned in (False, True):
-            if weight.shape == ((outputs, inputs) if turned else (inputs, outputs)):
+            bias = arrays["bias"][1].size if "bias" in arrays else outputs
+            fits_weight = weight.shape == ((outputs, inputs) if turned else (inputs, outputs))
+            if fits_weight and bias == outputs:
                 fits.append(Dense(x, arrays, turned, columns))
     right = [each for each in fits if near(each.forward(), y, 1e-4)]
     return next(iter(right or fits), None)
