@@ -341,6 +341,11 @@ def _running(exam: Examination, other: Case) -> None:
             return
     y_train, _ = student.forward(student.fresh(), exam.case.x.copy())
     y, _ = student.forward(thing, exam.case.x.copy(), training=False)
+    if student.switches and not all(near(get(thing, paths[k]), after[k], 1e-12) for k in paths):
+        exam.found(Finding(
+            "the running statistics", exam.case.spoken, "expected the same after evaluation, got "
+            "others", "evaluation changes the running statistics: only training may"))  # fmt: skip
+        return
     shape = [1 if a in over else s for a, s in enumerate(exam.case.x.shape)]
     right = norm._shown(
         norm._normalised(after["mean"].reshape(shape), after["variance"].reshape(shape))

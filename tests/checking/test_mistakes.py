@@ -72,6 +72,11 @@ MISTAKES = [
     ("BatchNorm", "self.dgamma = (dout * self.xhat)", "self.dgamma = (dout * self.gamma)", None),
     ("BatchNorm", "self.dgamma = ", "self.std = self.__dict__.setdefault('first', self.std); "
      "self.dgamma = ", "stale statistics"),
+    ("BatchNorm", "mu, var = self.running_mean, self.running_var",
+     "mu, var = self.running_mean, self.running_var; self.running_mean = 0.9 * mu + x.mean(0) / 10",
+     "evaluation changes"),
+    ("BatchNorm", "mu, var = self.running_mean, self.running_var",
+     "mu, var = self.running_mean, self.running_var; self.running_mean *= 1.1", "evaluation"),
     ("ReLU", "out = x.copy()", "out = x", "in place"),
     ("ReLU", "self.mask", "ReLU.mask", "shared by all layers"),
     ("ReLU", "dout[self.mask] = 0", "dout = np.maximum(dout, 0)", "taken from dy"),

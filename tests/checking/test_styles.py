@@ -49,6 +49,26 @@ class LayerNorm:
         d = dy * self.g
         return ({d} - self.xh * (d * self.xh).mean(-1, keepdims=True)) / self.s
 """
+EACH = """
+class {name}:
+    def forward(self, x):
+        self.x = x
+        return {y}
+    def backward(self, d):
+        return d * {dx}
+"""
+MEAN = """
+class MeanPool:
+    def __init__(self, k=2):
+        self.k = k
+    def forward(self, x):
+        n, h, w, c = x.shape
+        return x.reshape(n, h // self.k, self.k, w // self.k, self.k, c).mean((2, 4))
+    def backward(self, d):
+        return np.repeat(np.repeat(d, self.k, 1), self.k, 2) / {by}
+"""
+ELU = {"name": "ELU", "y": "np.where(x > 0, x, np.exp(x) - 1)"}
+SOFTPLUS = {"name": "Softplus", "y": "np.log1p(np.exp(-abs(x))) + np.maximum(x, 0)"}
 LINEAR = {"arguments": "n_x, n_h", "last": "n_h", "b": "b", "T": ".T",
           "db": "delta.sum(0, keepdims=True)"}  # fmt: skip
 CONV = {"weights": "k, k, cin, cout", "k": "self.theta.shape[0]", "columns": "4, 5, 1",
@@ -96,6 +116,12 @@ def report(text: str) -> check.Report:
         (COLUMNS, CONV | {"columns": "1, 4, 5"}, "flattened in another order"),
         (COLUMNS, CONV | {"columns": "4, 5, 1)[..., ::-1, ::-1, :].copy("}, "kernel is flipped"),
         (NORM, {"d": "d - d.mean(-1, keepdims=True)"}, None),
+        (EACH, ELU | {"dx": "np.where(self.x > 0, 1, np.exp(self.x))"}, None),
+        (EACH, ELU | {"dx": "np.where(self.x > 0, 1, np.exp(self.x) - 1)"}, "function stands"),
+        (EACH, SOFTPLUS | {"dx": "1 / (1 + np.exp(-self.x))"}, None),
+        (EACH, SOFTPLUS | {"dx": "1 / (1 + np.exp(self.x))"}, "taken at -x"),
+        (MEAN, {"by": "self.k**2"}, None),
+        (MEAN, {"by": "self.k"}, "divided by 2, a side of the window"),
         (NORM, {"d": "d"}, "mean .*for a constant|for constants|mean"),
     ],
 )

@@ -137,10 +137,16 @@ class Activation(Reference):
             yield "the slope is on the wrong side on the way back", dy * np.where(
                 x > 0, self.slope, 1)  # fmt: skip
             yield "the slope is given for negative x without dy", np.where(x > 0, dy, self.slope)
+            if self.kind == "ELU":
+                yield ("the function stands where its derivative belongs: for negative x that is "
+                       "slope * exp(x)", dy * np.where(x > 0, 1, y))  # fmt: skip
             if self.slope:
                 yield "dy is divided by the slope", dy * np.where(x > 0, 1, 1 / self.slope)
         if self.kind in ("ReLU", "leaky ReLU"):
             yield "positive and negative are swapped on the way back", dy * (x <= 0)
+        if self.kind == "softplus":
+            yield ("the derivative is taken at -x: it is sigmoid(x), 1 / (1 + exp(-x))",
+                   dy * derivative(-x))  # fmt: skip
         if self.kind == "sigmoid":
             for words, factor in (("1 - y", 1 - y), ("y", y), ("y * (1 + y)", y * (1 + y)),
                                   ("1 - y * y", 1 - y * y),

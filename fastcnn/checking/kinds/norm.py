@@ -314,6 +314,9 @@ def _eps(thing: Any, given: dict[str, Any]) -> float:
     return 1e-5
 
 
+_SHORT = {"rm": "mean", "rmu": "mean", "mm": "mean", "rv": "variance", "mv": "variance"}
+
+
 def running_names(thing: Any) -> dict[str, tuple[str, ...]]:
     """The paths, by "mean" and "variance", of the statistics that a layer keeps."""
     found: dict[str, tuple[str, ...]] = {}
@@ -322,7 +325,9 @@ def running_names(thing: Any) -> dict[str, tuple[str, ...]]:
         kept = any(
             w in bare for w in ("run", "mov", "glob", "ema", "avg", "average", "pop", "test")
         )
-        if array.ndim and kept and not bare.startswith("d"):
+        if array.ndim and bare in _SHORT:
+            found.setdefault(_SHORT[bare], path)
+        elif array.ndim and kept and not bare.startswith("d"):
             kind = "mean" if "mean" in bare or "mu" in bare else "variance" if "var" in bare else ""
             if kind:
                 found.setdefault(kind, path)

@@ -155,6 +155,9 @@ class Pooling(Reference):
                 np.ones_like(d), "ties")  # fmt: skip
         else:
             yield "the gradient is not divided by the number of places in the window", mean * places
+            for side in window.size:
+                yield (f"the gradient is divided by {side}, a side of the window, not by the "
+                       f"number of its places, {places}", mean * places / side)  # fmt: skip
             yield (
                 "all of the gradient goes to the first place of the window",
                 self._windows(d, "first"),
