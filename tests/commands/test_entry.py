@@ -201,8 +201,10 @@ def test_what_is_half_written_is_removed(tmp_path):
         assert list(tmp_path.iterdir()) == []
         half.write_text("whole")
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a", "whole")]
-    with pytest.raises(OSError, match="absent/c cannot be written: No such file"):
-        write_text(tmp_path / "absent" / "c", "text")
+    write_text(tmp_path / "absent" / "c", "text")
+    assert (tmp_path / "absent" / "c").read_text() == "text"
+    with pytest.raises(OSError, match="a/c cannot be written: File exists"):
+        write_text(tmp_path / "a" / "c", "text")
 
 
 # --- backends -----------------------------------------------------------------------------------
