@@ -62,7 +62,7 @@ def test_a_full_disk_behind_standard_output_is_said(words):
     assert shell(f"$PY {words} | head -1").stderr == ""
 
 
-def test_training_survives_its_standard_output(tmp_path):
+def test_training_survives_its_standard_output(run, tmp_path):  # run: kernels are compiled
     done = shell(f"$PY fastcnn.train {' '.join(RUN)} --out {tmp_path}/a >/dev/full")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert (tmp_path / "a" / "result.json").is_file()
