@@ -45,6 +45,8 @@ class RunOptions:
     """Replace the run in --out, once this one has finished an epoch."""
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print nothing but errors."""
+    no_pictures: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Draw no curves.png and predictions.png (python -m fastcnn.plot makes them later)."""
     list_models: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print the networks, a line each, and stop."""
     list_datasets: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -128,6 +130,7 @@ def main(argv: Sequence[str]) -> int:
             replace=wanted.replace,
             allow=_names(wanted.allow),
             quiet=wanted.quiet,
+            pictures=not wanted.no_pictures,
             started=entry.begun(),
         )
         run.prepare()

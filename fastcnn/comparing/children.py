@@ -20,7 +20,7 @@ from ..runs.saved import Saved, was_run_with
 
 _DIVERGED = 3  # exit code of a run that ended so, and whose results are complete
 _PATIENCE = 60.0  # seconds that runs have to end after their batch
-_USELESS = (CHECKPOINT, "predictions.png", "curves.png", "wanted.toml")  # once a run is over
+_USELESS = (CHECKPOINT, "wanted.toml")  # once a run is over
 
 
 class RunError(RuntimeError):
@@ -82,7 +82,7 @@ class Children:
         folder.mkdir(parents=True, exist_ok=True)
         wanted = folder / "wanted.toml"
         write_text(wanted, to_toml(replace(config, {"threads": threads})))
-        command = [sys.executable, "-m", "fastcnn.commands.child", "--quiet"]
+        command = [sys.executable, "-m", "fastcnn.commands.child", "--quiet", "--no-pictures"]
         command += ["--config", str(wanted), "--out", str(folder)]
         if (folder / CHECKPOINT).is_file() and was_run_with(folder, config):
             command.append("--resume")

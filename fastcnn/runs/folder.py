@@ -32,7 +32,10 @@ RESULT = "result.json"
 WORK = (CHECKPOINT, SETTINGS, HISTORY, MODEL, RESULT)
 """Files of a run that nothing but the run can make."""
 
-_FILES = (*WORK, "gradients.csv", "curves.png", "predictions.png")
+PICTURES = ("curves.png", "predictions.png")
+"""Files of a run that are drawn at its end."""
+
+_FILES = (*WORK, "gradients.csv", *PICTURES)
 
 PLAN = "search.toml"
 """File in the folder of a search that says what is searched."""

@@ -14,7 +14,7 @@ from ..plots.curves import NATS
 from ..random import generator
 from ..sequential import Sequential
 from ..training.history import History
-from .folder import HISTORY, MODEL, RESULT
+from .folder import HISTORY, MODEL, PICTURES, RESULT
 
 _PICTURED = 10  # test images in predictions.png
 
@@ -63,6 +63,8 @@ def write(
         (out / "gradients.csv").unlink(missing_ok=True)  # an earlier run's
     if history.epochs:
         model.save(out / MODEL)
+        for name in PICTURES:  # those of fewer epochs
+            (out / name).unlink(missing_ok=True)
         if pictures:
             try:
                 _draw(out, model, data, history, result, best_epoch)

@@ -1,6 +1,6 @@
 """Random sequences of commands in one folder, killed, starved and interrupted: nothing is lost.
 
-Six sequences of six commands run in the suite; a thousand sequences by
+Two sequences of six commands run in the suite; a thousand sequences by
 
     python -m tests.commands.test_sequences 1000
 
@@ -230,11 +230,11 @@ def main(argv: list[str]) -> None:
 
 
 def test_nothing_finished_is_ever_lost():
-    command = [sys.executable, "-m", "tests.commands.test_sequences", "6"]
+    command = [sys.executable, "-m", "tests.commands.test_sequences", "2"]
     root = Path(__file__).parents[2]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    assert done.stdout.count("done") == 6
+    assert done.stdout.count("done") == 2
 
 
 if __name__ == "__main__":

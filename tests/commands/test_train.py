@@ -130,6 +130,11 @@ def test_quiet(tmp_path, capsys):
     assert main([*QUICK, "--epochs", "1", "--quiet", "--out", str(tmp_path)]) == 0
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "")
+    # Without pictures, and none of fewer epochs stays.
+    assert {"curves.png", "predictions.png"} < {file.name for file in tmp_path.iterdir()}
+    more = ["--resume", "--epochs", "2", "--no-pictures", "--quiet", "--out", str(tmp_path)]
+    assert main(more) == 0
+    assert not list(tmp_path.glob("*.png")) and (tmp_path / "result.json").is_file()
 
 
 # --- where settings come from -----------------------------------------------------------------

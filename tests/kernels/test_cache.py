@@ -204,7 +204,7 @@ def check():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="each damage needs a fresh process, and soon")
 def test_damaged_files_are_compiled_and_written_again(folder):
     (folder / "small.py").write_text(SMALL)
-    each = 8
+    each = 3
     done = subprocess.run(
         [sys.executable, "-c", DAMAGES, str(each)], env=environment(folder), cwd=folder,
         capture_output=True, text=True, timeout=250,
