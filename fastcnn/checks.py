@@ -38,6 +38,11 @@ def number(layer: str, name: str, value: Any, low: float, high: float, wanted: s
     return float(value)
 
 
+def finite(layer: str, name: str, value: Any) -> float:
+    """`value` as a finite float."""
+    return number(layer, name, value, np.nextafter(-np.inf, 0), np.inf, "a finite number")
+
+
 def flag(layer: str, name: str, value: Any) -> bool:
     """`value`, which must be True or False."""
     if not isinstance(value, (bool, np.bool_)):

@@ -195,12 +195,21 @@ def softmax(x: np.ndarray, y: np.ndarray) -> None:
 
     The largest value max_n of each row is subtracted, so that nothing overflows.
     """
+    _softmax(x, False, y)
+
+
+def log_softmax(x: np.ndarray, y: np.ndarray) -> None:
+    """y[n, k] = x[n, k] - max_n - log(sum over j of exp(x[n, j] - max_n));  x, y (N, K)."""
+    _softmax(x, True, y)
+
+
+def _softmax(x: np.ndarray, log: bool, y: np.ndarray) -> None:
     rows, classes = x.shape
     x, y = x.reshape(-1), y.reshape(-1)
     if is_small(y.size, work=32):
-        _softmax_share(x, y, classes, 0, rows)
+        _softmax_share(x, log, y, classes, 0, rows)
     else:
-        _softmax_all(x, y, classes, rows)
+        _softmax_all(x, log, y, classes, rows)
 
 
 def softmax_backward(dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
@@ -208,16 +217,28 @@ def softmax_backward(dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
 
     y is the result of `softmax`.
     """
+    _softmax_back(dy, y, False, dx)
+
+
+def log_softmax_backward(dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
+    """dx[n, k] = dy[n, k] - exp(y[n, k]) * sum over j of dy[n, j];  arrays (N, K).
+
+    y is the result of `log_softmax`.
+    """
+    _softmax_back(dy, y, True, dx)
+
+
+def _softmax_back(dy: np.ndarray, y: np.ndarray, log: bool, dx: np.ndarray) -> None:
     rows, classes = y.shape
     dy, y, dx = dy.reshape(-1), y.reshape(-1), dx.reshape(-1)
-    _softmax_backward_share(dy, y, dx, classes, 0, rows)
+    _softmax_backward_share(dy, y, log, dx, classes, 0, rows)
 
 
 @jit.parallel
-def _softmax_all(x, y, classes, rows):
+def _softmax_all(x, log, y, classes, rows):
     chunks = jit.MAX_CHUNKS
     for chunk in prange(chunks):  # owns a few rows of y
-        _softmax_share(x, y, classes, rows * chunk // chunks, rows * (chunk + 1) // chunks)
+        _softmax_share(x, log, y, classes, rows * chunk // chunks, rows * (chunk + 1) // chunks)
 
 
 @jit.serial
@@ -244,23 +265,31 @@ def exponentials(x, start, stop, highest, y):
 
 
 @jit.serial
-def _softmax_share(x, y, classes, first, last):
+def _softmax_share(x, log, y, classes, first, last):
     for row in range(first, last):
         start, stop = row * classes, (row + 1) * classes
         highest = row_maximum(x, start, stop)
-        inverse = splat(x, 1 / exponentials(x, start, stop, highest, y))
+        sums = exponentials(x, start, stop, highest, y)
+        inverse, shift, level = splat(x, 1 / sums), splat(x, highest), splat(x, np.log(sums))
         for i in range(start, stop, lanes(x)):
-            store_part(y, i, load_part(y, i, stop - i) * inverse, stop - i)
+            if log:
+                v = load_part(x, i, stop - i) - shift - level
+            else:
+                v = load_part(y, i, stop - i) * inverse
+            store_part(y, i, v, stop - i)
 
 
 @jit.serial
-def _softmax_backward_share(dy, y, dx, classes, first, last):
+def _softmax_backward_share(dy, y, log, dx, classes, first, last):
+    one = splat(y, 1.0)
     for row in range(first, last):
         start, stop = row * classes, (row + 1) * classes
         sums = splat(y, 0.0)
         for i in range(start, stop, lanes(y)):
-            sums = fma(load_part(dy, i, stop - i), load_part(y, i, stop - i), sums)
+            v = one if log else load_part(y, i, stop - i)
+            sums = fma(load_part(dy, i, stop - i), v, sums)
         mean = splat(y, total(sums))
         for i in range(start, stop, lanes(y)):
-            v = load_part(y, i, stop - i) * (load_part(dy, i, stop - i) - mean)
+            d, v = load_part(dy, i, stop - i), load_part(y, i, stop - i)
+            v = d - mathematics.exp(v) * mean if log else v * (d - mean)
             store_part(dx, i, v, stop - i)

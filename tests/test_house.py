@@ -52,10 +52,10 @@ FLOORS = (
     ("fastcnn.checks", "fastcnn"),  # the face of `fastcnn` imports when asked: by name only
     ("fastcnn.signals",),
     ("kernels.compiled",),
-    ("kernels.conv", "kernels.dense"),
+    ("kernels.conv", "kernels.dense", "kernels.prelu"),
     ("kernels.norm",),
     ("kernels.pool", "kernels.loss", "kernels.im2col", "kernels.loop"),
-    ("kernels.activation", "kernels.images", "kernels.optim", "kernels.peak"),
+    ("kernels.activation", "kernels.curves", "kernels.images", "kernels.optim", "kernels.peak"),
     ("kernels.tile", "kernels.random_bits"),
     ("kernels.simd", "kernels.shares"),
     ("kernels.jit",),

@@ -104,7 +104,10 @@ class ModelOptions:
     """Pooling behind each convolution."""
     hidden: Annotated[_Units, _UNITS] = None
     """Units of each hidden layer; as many numbers, as many layers."""
-    activation: Literal["default", "relu", "leaky-relu", "sigmoid", "tanh"] = "default"
+    activation: Literal[
+        "default", "relu", "leaky-relu", "sigmoid", "tanh", "prelu", "relu6", "elu", "selu", "gelu",
+        "silu", "softplus", "mish", "hardswish", "hardsigmoid",
+    ] = "default"  # fmt: skip
     """Activation behind each convolution and hidden layer."""
     dropout: Annotated[_Number, _SHARE] = None
     """Probability of dropping a value; 0: no dropout."""

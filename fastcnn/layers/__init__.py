@@ -12,18 +12,33 @@ Examples
 (16, 3, 3, 3)
 """
 
-from .activation import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from .activation import LeakyReLU, PReLU, ReLU, Sigmoid, Tanh
 from .base import Layer
 from .containers import Concatenate, Residual
 from .conv import Conv2D
+from .curves import (
+    ELU,
+    GELU,
+    SELU,
+    Hardsigmoid,
+    Hardswish,
+    Mish,
+    ReLU6,
+    SiLU,
+    Softplus,
+)
 from .dense import Dense
 from .described import from_spec
 from .dropout import Dropout
 from .norm import BatchNorm, GroupNorm, LayerNorm
 from .pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
 from .shape import Flatten
+from .softmax import LogSoftmax, Softmax
 
 __all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
     "AveragePool2D",
     "BatchNorm",
     "Concatenate",
@@ -33,14 +48,22 @@ __all__ = [
     "Flatten",
     "GlobalAveragePool2D",
     "GroupNorm",
+    "Hardsigmoid",
+    "Hardswish",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
+    "LogSoftmax",
     "MaxPool2D",
+    "Mish",
+    "PReLU",
     "ReLU",
+    "ReLU6",
     "Residual",
+    "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softplus",
     "Tanh",
     "from_spec",
 ]

@@ -26,6 +26,8 @@ class Layer(WithArrays, WithMemory):
     may call at once is `forward` without training.
     """
 
+    least_axes = 2  # of what goes in
+
     def __init__(self, seed: int | None = None) -> None:
         WithArrays.__init__(self, seed)
         WithMemory.__init__(self)
@@ -73,7 +75,7 @@ class Layer(WithArrays, WithMemory):
             )
         checked = self._checked
         if checked is None or checked[0] != x.shape:
-            if x.ndim < 2 or 0 in x.shape:
+            if x.ndim < self.least_axes or 0 in x.shape:
                 raise ValueError(
                     f"{self.name}: expected a batch of at least one sample, such as (N, features) "
                     f"or {spoken.images()}, got shape {spoken.shape(x.shape)}; one image is passed "

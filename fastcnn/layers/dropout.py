@@ -14,7 +14,7 @@ from .memory import Clock, memory_of, seen
 class Dropout(Layer):
     """Sets numbers to 0 at random in training, so that no unit relies on another.
 
-        x (N, ...) -> y of the same shape, float32 or float64
+        x of any shape -> y of the same shape, float32 or float64
 
         in training   y = x / (1 - rate) with probability 1 - rate, else 0
         otherwise     y = x
@@ -44,6 +44,7 @@ class Dropout(Layer):
 
     positional = 1
     passes_through = True
+    least_axes = 0
 
     def __init__(self, rate: float, seed: int | None = None) -> None:
         super().__init__(checks.seed("Dropout", seed))

@@ -47,6 +47,16 @@ def seen(y: np.ndarray) -> np.ndarray:
     return y.transpose(0, 3, 1, 2) if y.ndim == 4 else y
 
 
+def as_image(x: np.ndarray) -> np.ndarray:
+    """(N, C, L) as images of one row, so that they lie channels-last too; others as they are."""
+    return x[:, :, None] if x.ndim == 3 else x
+
+
+def as_given(y: np.ndarray, axes: int) -> np.ndarray:
+    """The opposite, for a y of images where x had so many axes."""
+    return y[:, :, 0] if axes == 3 else y
+
+
 class Clock:
     """Where training is: what random choices during a forward pass are keyed by."""
 

@@ -7,24 +7,36 @@ from typing import Any
 
 from ..checks import unknown
 from ..layers import (
+    ELU,
+    GELU,
+    SELU,
     AveragePool2D,
     BatchNorm,
     Conv2D,
     Dense,
     GroupNorm,
+    Hardsigmoid,
+    Hardswish,
     Layer,
     LayerNorm,
     LeakyReLU,
     MaxPool2D,
+    Mish,
+    PReLU,
     ReLU,
+    ReLU6,
     Sigmoid,
+    SiLU,
+    Softplus,
     Tanh,
 )
 
 Shape = tuple[int, ...]
 
 ACTIVATIONS: dict[str, Callable[[], Layer]] = {
-    "relu": ReLU, "leaky-relu": LeakyReLU, "sigmoid": Sigmoid, "tanh": Tanh,
+    "relu": ReLU, "leaky-relu": LeakyReLU, "sigmoid": Sigmoid, "tanh": Tanh, "prelu": PReLU,
+    "relu6": ReLU6, "elu": ELU, "selu": SELU, "gelu": GELU, "silu": SiLU, "softplus": Softplus,
+    "mish": Mish, "hardswish": Hardswish, "hardsigmoid": Hardsigmoid,
 }  # fmt: skip
 POOLS: dict[str, Callable[[], list[Layer]]] = {
     "max": lambda: [MaxPool2D(2)],

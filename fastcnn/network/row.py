@@ -38,7 +38,9 @@ class Row:
         self.clock = clock
         # The softmax that CrossEntropyLoss contains must not be applied twice.
         self._steps = plan(layers)
-        self._trained = self._steps[:-1] if isinstance(layers[-1], Softmax) else self._steps
+        last = layers[-1]
+        contained = isinstance(last, Softmax) and last.is_over_classes
+        self._trained = self._steps[:-1] if contained else self._steps
         self._scratch = Workspace(keep=False)
         self._lent: list[Layer] = []  # which share it: not those in a container of one's own
         self._pending: list[Layer] = []  # whose turn was taken and is kept until the backward pass

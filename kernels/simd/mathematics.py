@@ -1,4 +1,4 @@
-"""exp, log, tanh, the logistic function and ReLU of SIMD vectors.
+"""exp, log, tanh, the logistic function, N(0, 1)'s and ReLU of SIMD vectors.
 
 float32 lanes are computed with polynomials, all lanes at once, to within 2 units in the last place;
 float64 lanes, which only gradient checks use, are handed one by one to the C library.
@@ -39,6 +39,13 @@ _TANH = (-0.3333328, 0.13331442, -0.053739697, 0.020639023, -0.0057049105)
 _LOG = (
     0.3333391, -0.25001338, 0.19963063, -0.16577585, 0.14914769, -0.14267486, 0.08700430
 )  # fmt: skip
+# P(N(0, 1) < -v) = exp(-v**2 / 2) * (TAIL[0] + TAIL[1] t + ...) with t = 1 / (1 + 0.3 v), v >= 0,
+# likewise.
+_TAIL = (
+    6.8529516e-6, 0.119493060, 0.121882059, 0.0948329568, 0.142185122, -0.0759996995, 0.228217408,
+    -0.168952018, 0.0383342803,
+)  # fmt: skip
+_TAIL_T = 0.3
 _LOG2_E = 1.44269504
 # log(2) in two parts; the first has 9 bits, so that its product with a whole number is exact.
 _LOG_2_HIGH, _LOG_2_LOW = 0.693359375, -2.12194440e-4
@@ -66,6 +73,21 @@ def sigmoid(v: Any) -> Any:
     raise NotImplementedError("sigmoid works on SIMD vectors inside Numba functions only")
 
 
+def expm1(v: Any) -> Any:
+    """e**v - 1 lane by lane, precise near 0 too, for use inside Numba functions."""
+    raise NotImplementedError("expm1 works on SIMD vectors inside Numba functions only")
+
+
+def log1p(v: Any) -> Any:
+    """log(1 + v) lane by lane of numbers from 0 to 1, for use inside Numba functions."""
+    raise NotImplementedError("log1p works on SIMD vectors inside Numba functions only")
+
+
+def normal_cdf(v: Any) -> Any:
+    """P(N(0, 1) < v) lane by lane, for use inside Numba functions."""
+    raise NotImplementedError("normal_cdf works on SIMD vectors inside Numba functions only")
+
+
 def _c_library(name: str) -> Any:
     """Intrinsic that calls a function of the C library, double -> double, for every lane."""
 
@@ -86,6 +108,7 @@ def _c_library(name: str) -> Any:
 
 
 _c_exp, _c_log, _c_tanh = _c_library("exp"), _c_library("log"), _c_library("tanh")
+_c_expm1, _c_log1p, _c_erfc = _c_library("expm1"), _c_library("log1p"), _c_library("erfc")
 
 
 @overload(exp)
@@ -179,6 +202,69 @@ def _sigmoid(v):
         return one / (one + exp(splat(v, 0.0) - v))
 
     return from_exp
+
+
+@overload(expm1)
+def _expm1(v):
+    """exp's polynomial without its 1 where |v| is small, else e**v - 1."""
+    if not isinstance(v, Vector):
+        return None
+    if v.dtype == types.float64:
+        return lambda v: _c_expm1(v)
+    p0, p1, p2, p3, p4 = _EXP
+
+    def from_exp(v):
+        zero, limit = splat(v, 0.0), splat(v, 0.34)
+        p = fma(splat(v, p4), v, splat(v, p3))
+        p = fma(p, v, splat(v, p2))
+        p = fma(p, v, splat(v, p1))
+        p = fma(p, v, splat(v, p0))
+        near = fma(p, v * v, v)
+        return where(where(v < zero, zero - v, v) < limit, near, exp(v) - splat(v, 1.0))
+
+    return from_exp
+
+
+@overload(log1p)
+def _log1p(v):
+    """log(u) for u = 1 + v, and what the rounding of u took (Kahan)."""
+    if not isinstance(v, Vector):
+        return None
+    if v.dtype == types.float64:
+        return lambda v: _c_log1p(v)
+
+    def from_log(v):
+        one = splat(v, 1.0)
+        u = one + v
+        return log(u) + (v - (u - one)) / u
+
+    return from_log
+
+
+@overload(normal_cdf)
+def _normal_cdf(v):
+    """The tail, which is precise however small it is, or 1 minus the other tail."""
+    if not isinstance(v, Vector):
+        return None
+    if v.dtype == types.float64:
+        return lambda v: _c_erfc(v * splat(v, -0.7071067811865476)) * splat(v, 0.5)
+    p0, p1, p2, p3, p4, p5, p6, p7, p8 = _TAIL
+
+    def from_tail(v):
+        zero, one = splat(v, 0.0), splat(v, 1.0)
+        t = one / fma(where(v < zero, zero - v, v), splat(v, _TAIL_T), one)
+        p = fma(splat(v, p8), t, splat(v, p7))
+        p = fma(p, t, splat(v, p6))
+        p = fma(p, t, splat(v, p5))
+        p = fma(p, t, splat(v, p4))
+        p = fma(p, t, splat(v, p3))
+        p = fma(p, t, splat(v, p2))
+        p = fma(p, t, splat(v, p1))
+        p = fma(p, t, splat(v, p0))
+        tail = p * exp(v * v * splat(v, -0.5))
+        return where(v < zero, tail, one - tail)
+
+    return from_tail
 
 
 @jit.serial

@@ -139,12 +139,31 @@ def test_softmax_of_large_logits(dtype: DTypeLike):
     np.testing.assert_array_equal(y, [[0.5, 0.5, 0], [0, 0.5, 0.5]])
 
 
-def test_softmax_gradient():
+@pytest.mark.parametrize(
+    ("function", "backward"),
+    [
+        (activation.softmax, activation.softmax_backward),
+        (activation.log_softmax, activation.log_softmax_backward),
+    ],
+    ids=["softmax", "log_softmax"],
+)
+def test_softmax_gradient(function: Callable, backward: Callable):
     x = np.random.default_rng(8).standard_normal((3, 11))
     dy = np.random.default_rng(9).standard_normal((3, 11))
     dx = np.full_like(x, 7)
-    activation.softmax_backward(dy, forward(activation.softmax, x), dx)
-    check_gradient(lambda: forward(activation.softmax, x), {"x": x}, dy, {"x": dx})
+    backward(dy, forward(function, x), dx)
+    check_gradient(lambda: forward(function, x), {"x": x}, dy, {"x": dx})
+
+
+@every_dtype
+@pytest.mark.parametrize("shape", ROWS, ids=str)
+def test_log_softmax(shape: tuple[int, int], dtype: DTypeLike):
+    x = (5 * np.random.default_rng(7).standard_normal(shape) - 30).astype(dtype)
+    y = forward(activation.log_softmax, x)
+    bound = 64 * np.finfo(dtype).eps
+    np.testing.assert_allclose(y, np.log(softmax_twin(x)), rtol=bound, atol=bound)
+    far = forward(activation.log_softmax, np.array([[1e4, 0, 0]], dtype))
+    np.testing.assert_array_equal(far, [[0, -1e4, -1e4]])  # of which softmax gives 1, 0, 0
 
 
 # --- dropout --------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from fastcnn.layers import (
+    ELU,
+    GELU,
     AveragePool2D,
     BatchNorm,
     Concatenate,
@@ -21,9 +23,11 @@ from fastcnn.layers import (
     LayerNorm,
     LeakyReLU,
     MaxPool2D,
+    PReLU,
     ReLU,
     Residual,
     Softmax,
+    Softplus,
     from_spec,
 )
 
@@ -67,6 +71,16 @@ CONSTRUCTORS: list[tuple[Callable[[], Any], str]] = [
     (lambda: Dropout(1), "Dropout: rate must be a probability of dropping, at least 0 and below 1"),
     (lambda: Dropout(float("nan")), "Dropout: rate must be a probability of dropping"),
     (lambda: LeakyReLU(-1), "LeakyReLU: alpha must be a finite number of at least 0, got -1"),
+    (lambda: ELU(float("inf")), "ELU: alpha must be a finite number, got inf"),
+    (lambda: ELU(any_of("1")), "ELU: alpha must be a finite number, got '1'"),
+    (lambda: Softplus(0), "Softplus: beta must be a finite number above 0, got 0"),
+    (
+        lambda: GELU(any_of(True)),
+        "GELU: approximate must be 'none', which is exact, or 'tanh', got",
+    ),
+    (lambda: PReLU(0), "PReLU: num_parameters must be a whole number above 0, got 0"),
+    (lambda: PReLU(3, any_of(None)), "PReLU: init must be a finite number, got None"),
+    (lambda: Softmax(any_of(1.0)), "Softmax: axis must be a whole number, got 1.0"),
     (lambda: Residual(any_of(ReLU())), "Residual: main must be a list of at least one layer"),
     (lambda: Residual([]), "Residual: main must be a list of at least one layer, got []"),
     (lambda: Residual([ReLU()], any_of([1])), "Residual: shortcut must be a list of at least one"),
@@ -116,7 +130,9 @@ INPUTS: list[tuple[Layer, tuple[int, ...], str]] = [
         "GroupNorm(2, 4): expected input with 4 channels as (N, 4) or (N, 4, H, W), got shape (4,",
     ),
     (LayerNorm(3), (4, 2, 3), "LayerNorm(3): expected input with 3 channels as (N, 3) or (N, 3,"),
-    (Softmax(), (2, 3, 4), "Softmax(): expected input as (N, K) or (N, C, H, W), got shape (2, 3"),
+    (Softmax(), (4,), "Softmax(): the input of shape (4,) has no axis 1; axis=-1 is the last of"),
+    (Softmax(-3), (2, 4), "Softmax(axis=-3): the input of shape (2, 4) has no axis -3; axis=-1 is"),
+    (PReLU(3), (2, 4), "PReLU(3): expected input with 3 channels as (N, 3), (N, 3, L) or (N, 3, H"),
     (ReLU(), (0, 4), "ReLU(): expected a batch of at least one sample"),
     (Flatten(), (7,), "one image is passed as x[None]"),
     (
@@ -164,7 +180,8 @@ def test_input_dtypes() -> None:
 ONE_OF_EACH: list[Layer] = [
     Conv2D(2, 2, 1), MaxPool2D(1), AveragePool2D(1), BatchNorm(2), GroupNorm(1, 2),
     LayerNorm(2), Dropout(0.5), Flatten(),
-    GlobalAveragePool2D(), ReLU(), LeakyReLU(), Softmax(), Residual([ReLU()]),
+    GlobalAveragePool2D(), ReLU(), LeakyReLU(), PReLU(2), ELU(), Softmax(), Softmax(2),
+    Residual([ReLU()]),
     Concatenate([ReLU()]),
 ]  # fmt: skip
 

@@ -7,6 +7,9 @@ import pytest
 
 from fastcnn import backend
 from fastcnn.layers import (
+    ELU,
+    GELU,
+    SELU,
     AveragePool2D,
     BatchNorm,
     Concatenate,
@@ -16,14 +19,22 @@ from fastcnn.layers import (
     Flatten,
     GlobalAveragePool2D,
     GroupNorm,
+    Hardsigmoid,
+    Hardswish,
     Layer,
     LayerNorm,
     LeakyReLU,
+    LogSoftmax,
     MaxPool2D,
+    Mish,
+    PReLU,
     ReLU,
+    ReLU6,
     Residual,
     Sigmoid,
+    SiLU,
     Softmax,
+    Softplus,
     Tanh,
 )
 from fastcnn.layers.memory import Clock
@@ -41,6 +52,24 @@ def _images(draw: Draw, channels: int, least: int = 1) -> Shape:
 
 def _any(draw: Draw) -> Shape:
     return _images(draw, draw(1, 4)) if draw(0, 1) else (draw(1, 4), draw(1, 6))
+
+
+def _all(draw: Draw) -> Shape:
+    """Any number of axes."""
+    return _any(draw) if draw(0, 1) else tuple(draw(1, 3) for _ in range(draw(1, 5)))
+
+
+def prelu(draw: Draw) -> tuple[Layer, Shape]:
+    shape = _any(draw) if draw(0, 1) else (2, draw(1, 4), 3)
+    return PReLU([1, shape[1]][draw(0, 1)]), shape
+
+
+def softmax(kind: type[Softmax]) -> Callable[[Draw], tuple[Layer, Shape]]:
+    def make(draw: Draw) -> tuple[Layer, Shape]:
+        shape = _all(draw)
+        return kind(draw(-len(shape), len(shape) - 1)), shape
+
+    return make
 
 
 def conv(draw: Draw) -> tuple[Layer, Shape]:
@@ -122,11 +151,22 @@ MAKERS: dict[str, Callable[[Draw], tuple[Layer, Shape]]] = {
     "LayerNorm": layer_norm,
     "Dropout": lambda draw: (Dropout(draw(0, 9) / 10), _any(draw)),
     "Flatten": lambda draw: (Flatten(), _any(draw)),
-    "ReLU": lambda draw: (ReLU(), _any(draw)),
-    "LeakyReLU": lambda draw: (LeakyReLU(draw(0, 5) / 10), _any(draw)),
-    "Sigmoid": lambda draw: (Sigmoid(), _any(draw)),
-    "Tanh": lambda draw: (Tanh(), _any(draw)),
-    "Softmax": lambda draw: (Softmax(), _any(draw)),
+    "ReLU": lambda draw: (ReLU(), _all(draw)),
+    "ReLU6": lambda draw: (ReLU6(), _all(draw)),
+    "LeakyReLU": lambda draw: (LeakyReLU(draw(0, 5) / 10), _all(draw)),
+    "PReLU": prelu,
+    "ELU": lambda draw: (ELU(draw(-1, 5) / 2), _all(draw)),
+    "SELU": lambda draw: (SELU(), _all(draw)),
+    "GELU": lambda draw: (GELU(["none", "tanh"][draw(0, 1)]), _all(draw)),
+    "SiLU": lambda draw: (SiLU(), _all(draw)),
+    "Softplus": lambda draw: (Softplus(draw(1, 5) / 2), _all(draw)),
+    "Mish": lambda draw: (Mish(), _all(draw)),
+    "Hardswish": lambda draw: (Hardswish(), _all(draw)),
+    "Hardsigmoid": lambda draw: (Hardsigmoid(), _all(draw)),
+    "Sigmoid": lambda draw: (Sigmoid(), _all(draw)),
+    "Tanh": lambda draw: (Tanh(), _all(draw)),
+    "Softmax": softmax(Softmax),
+    "LogSoftmax": softmax(LogSoftmax),
     "Residual": residual,
     "Concatenate": concatenate,
 }

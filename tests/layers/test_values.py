@@ -9,6 +9,7 @@ import pytest
 
 from fastcnn import backend
 from fastcnn.layers import (
+    GELU,
     AveragePool2D,
     BatchNorm,
     Concatenate,
@@ -21,7 +22,9 @@ from fastcnn.layers import (
     Layer,
     LayerNorm,
     LeakyReLU,
+    LogSoftmax,
     MaxPool2D,
+    PReLU,
     ReLU,
     Residual,
     Sigmoid,
@@ -55,6 +58,10 @@ LAYERS: list[tuple[Layer, np.ndarray]] = [
     (Sigmoid(), IMAGES),
     (Tanh(), IMAGES),
     (Softmax(), ROWS),
+    (LogSoftmax(-1), IMAGES),
+    (PReLU(3), IMAGES),
+    (PReLU(), IMAGES[0]),
+    (GELU("tanh"), IMAGES),
     (Residual([Conv2D(3, 3, 1)], activation=ReLU()), IMAGES),
     (Concatenate([BatchNorm(3), ReLU(), Conv2D(3, 2, 1)]), IMAGES),
     (Concatenate([Dense(6, 2)]), ROWS),
@@ -259,6 +266,26 @@ def test_activations() -> None:
     np.testing.assert_allclose(Tanh().forward(x), np.tanh(x), rtol=1e-5, atol=1e-7)
     exponential = np.exp(x)
     np.testing.assert_allclose(Softmax().forward(x), exponential / exponential.sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("layer", [ReLU(), PReLU(), GELU(), Tanh(), Dropout(0.5), Softmax(-1)])
+def test_any_shape_goes_in(layer: Layer) -> None:
+    """What one row gives, its numbers give in any arrangement, and that stays for the gradient."""
+    row = layer.forward(ROWS[0])
+    shapes = [(6,), (1, 1, 6), (1, 1, 1, 1, 6)]
+    shapes += [] if isinstance(layer, Softmax) else [(1, 6, 1), (3, 2), (1, 2, 3), (1, 1, 2, 3)]
+    for shape in shapes:
+        x = ROWS[0].reshape(shape)
+        y = layer.forward(x)
+        assert y.shape == layer.output_shape(shape) == shape
+        np.testing.assert_array_equal(y.ravel(), row)
+        assert layer.backward(layer.forward(x, training=True)).shape == shape
+
+
+def test_a_series_between_layers_is_not_copied() -> None:
+    """(N, C, L) lies channels-last, as images of one row do."""
+    y = ReLU().forward(IMAGES[:, :, 0])
+    assert y.transpose(0, 2, 1).flags.c_contiguous
 
 
 def test_softmax_of_images_is_over_channels() -> None:

@@ -3,14 +3,16 @@
 import copy
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
 
 from fastcnn import Sequential, backend, config, datasets, load_model, models
+from fastcnn.config.groups import ModelOptions
 from fastcnn.layers import BatchNorm, Concatenate, Conv2D, GroupNorm, LayerNorm, Residual
 from fastcnn.losses import CrossEntropyLoss
+from fastcnn.models.parts import ACTIVATIONS
 from fastcnn.optim import SGD
 from kernels import jit
 
@@ -155,6 +157,14 @@ def test_blocks_with_another_activation_and_norm(name: str) -> None:
     model = models.build(name, activation="leaky-relu", norm="group")
     kinds = {type(layer).__name__ for top in model.layers for layer in top.family()}
     assert {"LeakyReLU", "GroupNorm"} <= kinds and not {"ReLU", "BatchNorm"} & kinds
+
+
+def test_every_activation_has_an_option() -> None:
+    options = get_args(get_type_hints(ModelOptions)["activation"])
+    assert set(options) == {"default", *ACTIVATIONS}
+    for name in ACTIVATIONS:
+        model = models.build("lab-cnn", activation=name)
+        assert type(ACTIVATIONS[name]()) in {type(layer) for layer in model.layers}
 
 
 # --- resnet20 -----------------------------------------------------------------------------------
