@@ -1,7 +1,7 @@
 """The input gradient of a convolution: `conv` backwards.
 
-Two ways lead to it: an ordinary convolution of dy with flipped weights, or, for the few channels
-of a first layer, the products of every tap, added to where they belong.
+An ordinary convolution of dy with flipped weights; `winograd` and, where few channels would leave
+lanes empty, `windows` do the same.
 """
 
 import functools
@@ -10,29 +10,18 @@ import numpy as np
 from numba import prange
 
 from kernels import jit
-from kernels.conv import winograd
+from kernels.conv import windows, winograd
 from kernels.conv.forward import Pair
 from kernels.conv.gradient_source import GradientSource, gradient_images
 from kernels.conv.image import convolve_image
 from kernels.jit import thread_id
 from kernels.tile import (
-    TILE_ROWS,
-    Panel,
-    Rows,
-    Sums,
-    TileShape,
-    add_row,
     fill_row,
-    mode_of,
     pack,
-    pack_transposed,
     packed_mode,
     pad_image,
     padded_channels,
-    panel_width,
     prepare,
-    tiles,
-    vector_width,
 )
 from kernels.workspace import Workspace
 
@@ -131,119 +120,6 @@ def _input_gradient(
                 )  # fmt: skip
 
 
-@jit.serial
-def spread_row(products, width, count, kernel, stride, row, size, plane):
-    """Add one output row's products to dx, where its windows lie.
-
-    products[((c * kernel_h + i) * kernel_w + j) * width + w] belongs to channel c of row + i and
-    column w * stride + j; plane is (channels, height, columns).
-    """
-    kernel_h, kernel_w = kernel
-    channels, height, columns = size
-    for c in range(channels):
-        for i in range(max(0, -row), min(kernel_h, height - row)):
-            for j in range(kernel_w):
-                products_at = ((c * kernel_h + i) * kernel_w + j) * width
-                plane_at = (c * height + row + i) * columns + j
-                if stride == 1:
-                    add_row(products, products_at, plane, plane_at, count)
-                else:
-                    for w in range(count):
-                        plane[plane_at + w * stride] += products[products_at + w]
-
-
-@jit.serial
-def row_products(dy, dy0, size, weight, zeros, turned, products):
-    """One output row times all filters: products[tap, w] = sum over o of dy[w, o] * weight[o, tap].
-
-    Vectors run along the row. size : (pixels of the row, output channels, taps)
-    """
-    dy_w, out_channels, taps = size
-    panel, row_width = panel_width(products, dy_w), padded_channels(products, dy_w)
-    mode, lane_count = mode_of(products, dy_w), vector_width(products, dy_w)
-    count = (taps + TILE_ROWS - 1) // TILE_ROWS
-    for w in range(0, dy_w, panel):
-        pack_transposed(dy, dy0, dy_w, out_channels, w, panel, turned)
-        vectors = (min(panel, dy_w - w) + lane_count - 1) // lane_count
-        for t in range(count):
-            first, last = taps * t // count, taps * (t + 1) // count
-            tiles(
-                TileShape(mode, last - first, vectors, lane_count, inner=out_channels),
-                Rows(weight, first, m=1, i=taps),
-                Panel(turned, 0, i=panel),
-                Sums(zeros, 0),
-                Sums(products, first * row_width + w, m=row_width),
-            )
-
-
-@jit.parallel
-def _input_gradient_few(dy, weight, dx, shapes, stride, padding, zeros, turned, products, planes):
-    """One iteration owns one image of dx: every window's share of it, added window by window.
-
-    Vectors run along the output row, because there are too few channels to fill one.
-    """
-    dy_shape, weight_shape, dx_shape = shapes
-    images, dy_h, dy_w, out_channels = dy_shape
-    _, channels, kernel_h, kernel_w = weight_shape
-    _, height, width, _ = dx_shape
-    row_size = (dy_w, out_channels, kernel_h * kernel_w * channels)
-    row_width = padded_channels(dx, dy_w)
-    fill_row(zeros, 0, zeros.size)
-    columns = planes.shape[1] // (height * channels)
-    for n in prange(images):
-        me = thread_id()
-        plane = planes[me]
-        fill_row(plane, 0, plane.size)
-        for h in range(dy_h):
-            dy0 = (n * dy_h + h) * dy_w * out_channels
-            row_products(dy, dy0, row_size, weight, zeros, turned[me], products[me])
-            spread_row(
-                products[me], row_width, dy_w, (kernel_h, kernel_w), stride[1],
-                h * stride[0] - padding[0], (channels, height, columns), plane,
-            )  # fmt: skip
-        for c in range(channels):
-            for row in range(height):
-                plane0 = (c * height + row) * columns + padding[1]
-                dx0 = (n * height + row) * width * channels + c
-                for w in range(width):
-                    dx[dx0 + w * channels] = plane[plane0 + w]
-
-
-def prefers_products(
-    dy_shape: tuple[int, ...], weight_shape: tuple[int, ...], dx_shape: tuple[int, ...],
-    stride: Pair, flat: np.ndarray,
-) -> bool:  # fmt: skip
-    """Whether few input channels would leave most lanes of `_input_gradient` empty.
-
-    Compares the vector operations of both ways: multiply-adds into dx directly, or one product
-    per window and tap (and three operations to add each of them to dx), each of which was measured
-    to take about three times as long.
-    """
-    out_channels, channels, kernel_h, kernel_w = weight_shape
-    taps = kernel_h * kernel_w
-    direct = dx_shape[1] * dx_shape[2] // (stride[0] * stride[1]) * taps * out_channels
-    direct *= -(-channels // int(vector_width(flat, channels)))
-    row = int(padded_channels(flat, dy_shape[2])) // int(vector_width(flat, dy_shape[2]))
-    products = dy_shape[1] * row * taps * channels * (out_channels + 3)
-    return 3 * products < direct
-
-
-def _gradient_by_products(dy, weight, dx, shapes, stride, padding, workspace):
-    flat = dx.reshape(-1)
-    _, height, width, channels = dx.shape
-    out_w = dy.shape[2]
-    panel, row = int(panel_width(flat, out_w)), int(padded_channels(flat, out_w))
-    columns = max((out_w - 1) * stride[1] + weight.shape[3], width + padding[1])
-    threads = jit.max_threads()
-    _input_gradient_few(
-        dy.reshape(-1), weight.reshape(-1), flat, shapes, stride, padding,
-        workspace.array("zeros", (panel,), dy.dtype),
-        workspace.array("turned", (threads, dy.shape[3] * panel), dy.dtype),
-        workspace.array("products", (threads, weight[0].size * row), dy.dtype),
-        workspace.array("planes", (threads, channels * height * columns), dy.dtype),
-    )  # fmt: skip
-
-
 def conv_backward_input(
     dy: np.ndarray,
     weight: np.ndarray,
@@ -258,14 +134,8 @@ def conv_backward_input(
                      of dy[n, h, w, o] * weight[o, c, i, j]
 
     With strides above 1 the positions of dx fall into stride_h * stride_w phases; each is an
-    ordinary convolution of dy with the taps that reach it. With few input channels, where that
-    would fill few lanes, each window's products are computed together and added to dx instead.
+    ordinary convolution of dy with the taps that reach it.
     """
-    prepare(dy.dtype)
-    shapes = (dy.shape, weight.shape, dx.shape)
-    if prefers_products(*shapes, stride, dx.reshape(-1)):
-        _gradient_by_products(dy, weight, dx, shapes, stride, padding, workspace)
-        return
     run_input_gradient(GradientSource(dy), weight, stride, padding, dy.shape, dx, workspace)
 
 
@@ -275,6 +145,9 @@ def run_input_gradient(gradient, weight, stride, padding, y_shape, dx, workspace
     prepare(dtype)
     if winograd.suits(weight.shape, stride, dx.shape[1:3], dx.reshape(-1)):
         winograd.input_gradient(gradient, weight, padding, y_shape, dx, workspace)
+        return
+    if windows.suits(y_shape, weight.shape, dx.shape, stride, dx.reshape(-1)):
+        windows.input_gradient(gradient, weight, stride, padding, y_shape, dx, workspace)
         return
     out_channels, channels = weight.shape[:2]
     lanes_width = int(padded_channels(dx.reshape(-1), channels))

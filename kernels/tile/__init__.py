@@ -21,6 +21,7 @@ from kernels.tile.packing import (
     whole_vectors,
     widen_rows,
 )
+from kernels.tile.product import multiply_block
 from kernels.tile.register_tile import (
     FULL,
     HALF,
@@ -52,6 +53,7 @@ __all__ = [
     "full_panel",
     "full_vectors",
     "mode_of",
+    "multiply_block",
     "pack",
     "pack_panel",
     "pack_transposed",
