@@ -6,6 +6,7 @@ import contextlib
 import glob
 import os
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -42,6 +43,15 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file that appears only once it is complete."""
     with complete(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def copy_file(path: Path, target: Path) -> None:
+    """Let a file have a second name too, or where that cannot be a copy, once it is complete."""
+    with complete(target) as temporary:
+        try:
+            os.link(path, temporary)
+        except OSError:
+            shutil.copyfile(path, temporary)
 
 
 _unfinished: set[Path] = set()

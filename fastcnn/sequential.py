@@ -32,6 +32,7 @@ from .training.settings import (
     Stopping,
     Watching,
     Weighting,
+    never,
 )
 
 
@@ -79,6 +80,7 @@ class Sequential(Network):
         progress: Progress | bool | None = None,
         should_stop: Callable[[], bool] | None = None,
         checkpoint_path: str | Path | None = None,
+        save_minutes: float | None = None,
         resume_from: str | Path | None = None,
         allow: Collection[str] | str = (),
         track_gradients: bool = False,
@@ -164,6 +166,9 @@ class Sequential(Network):
         checkpoint_path : path, optional
             File that is rewritten at the end of each epoch, and read by ``resume_from``. That of an
             earlier run stays until the first epoch is finished.
+        save_minutes : float, optional
+            It is rewritten within an epoch too, once it is so old, and where ``should_stop`` says
+            True. Default: only then.
         resume_from : path, optional
             Continue the run of this checkpoint. Data, model and all other arguments must be as they
             were, but for more ``epochs`` and what ``allow`` names.
@@ -243,11 +248,12 @@ class Sequential(Network):
             stopping=Stopping(
                 monitor, patience, min_gain, stop_gain, stop_gain_epochs, restore_best
             ),
-            watching=Watching(chosen(progress), should_stop or (lambda: False), checked(callbacks)),
+            watching=Watching(chosen(progress), should_stop or never, callbacks=checked(callbacks)),
             keeping=Keeping(
                 None if checkpoint_path is None else place(checkpoint_path),
                 None if resume_from is None else place(resume_from),
                 allow.split(",") if isinstance(allow, str) else allow,
+                minutes=save_minutes,
             ),
             weighting=Weighting(sample_weight, class_weight),
         )

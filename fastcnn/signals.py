@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a terminal that goes away, from the first moment of a command to its last.
+"""Signals that end a command, and one that has it save, from its first moment to its last.
 
 This is the first that a command imports: what comes before `answer_early` ends as Python ends it.
 """
@@ -8,9 +8,12 @@ import os
 import signal
 import sys
 
-SIGNALS = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-)
+_ENDS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGXCPU")
+SIGNALS = tuple(getattr(signal, name) for name in _ENDS if hasattr(signal, name))
+"""Those that end a command: Ctrl-C, a batch system, a terminal that goes away, Ctrl-\\, no time."""
+
+SAVE: signal.Signals | None = getattr(signal, "SIGUSR1", None)
+"""The one by which batch systems warn of the end: training saves, and goes on until it comes."""
 
 BEFORE = "interrupted before the work began"
 
@@ -28,7 +31,7 @@ IS_COMMAND = _is_command()
 
 
 def exit_code(number: int) -> int:
-    """130 for Ctrl-C, 143 for SIGTERM and SIGHUP."""
+    """130 for Ctrl-C, 143 for all others."""
     return 128 + (signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
 
 
@@ -53,6 +56,12 @@ def answer_early() -> None:
 
     for number in mine():
         signal.signal(number, leave)
+    if SAVE is not None:
+        signal.signal(SAVE, _nothing_yet)
+
+
+def _nothing_yet(_number: int, _frame: object) -> None:
+    """There is nothing to save."""
 
 
 def ignore() -> None:

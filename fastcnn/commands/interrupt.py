@@ -7,10 +7,10 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from ..files import remove_unfinished
-from ..signals import exit_code, ignore, mine, say
+from ..signals import SAVE, exit_code, ignore, mine, say
 
 
 class _Leave:
@@ -68,14 +68,24 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._is_asked = False
 
     def __call__(self) -> bool:
         """Whether a signal has come."""
         return self.signal is not None
 
+    def asks_to_save(self) -> bool:
+        """Whether the signal to save has come since this was asked last."""
+        asked, self._is_asked = self._is_asked, False
+        return asked
+
+    def _ask_to_save(self, _number: int, _frame: object) -> None:
+        self._is_asked = True
+        say("\nsaving after this batch")
+
     @contextlib.contextmanager
     def noted(self) -> Iterator[None]:
-        """Within this block the first signal is noted instead of obeyed."""
+        """Within this block the first signal is noted instead of obeyed, as is that to save."""
         at_once = _Leave("interrupted at once")
 
         def note(number: int, _frame: object) -> None:
@@ -84,16 +94,21 @@ class Interrupt:
                 signal.signal(each, at_once)
             say("\nstopping after this batch (once more: at once)")
 
-        with _handled(note):
+        save = () if SAVE is None else (SAVE,)
+        with _handled(note), _handled(self._ask_to_save, numbers=save):
             yield
 
 
 @contextlib.contextmanager
-def _handled(handler: Callable[[int, object], None], for_good: bool = False) -> Iterator[None]:
+def _handled(
+    handler: Callable[[int, object], None],
+    for_good: bool = False,
+    numbers: Sequence[int] | None = None,
+) -> Iterator[None]:
     """Within this block signals go to the handler; but in Python's main thread alone."""
     before = {}
     try:
-        for number in mine():
+        for number in mine() if numbers is None else numbers:
             current = signal.getsignal(number)
             signal.signal(number, handler)
             before[number] = signal.SIG_DFL if current is None else current

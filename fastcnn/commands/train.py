@@ -2,8 +2,8 @@
 
 Settings come from the model's preset, then from the TOML file given by --config, then from the
 options; the later wins. Exit codes: 0 done, 1 results cannot be written, 2 the run cannot start,
-3 training diverged, 130 interrupted by Ctrl-C, 143 by SIGTERM or the end of the terminal
-(--resume continues).
+3 training diverged, 130 interrupted by Ctrl-C, 143 by another signal: SIGTERM, SIGQUIT, SIGXCPU
+or SIGHUP, the end of the terminal (--resume continues). SIGUSR1 has it save and go on.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from ..config import Config, ConfigError, presets, read_toml, replace
 from ..files import place
 from ..runs.folder import newest
 from ..runs.going_on import settings_of
-from ..runs.run import RUNS, Run
+from ..runs.run import RUNS, Run, stand
 from ..signals import exit_code
 from ..training.fit import TrainingDiverged
 from . import entry, options
@@ -38,11 +38,15 @@ class RunOptions:
     config: Annotated[str | None, tyro.conf.arg(metavar="FILE|None")] = None
     """TOML file with settings, such as the config.toml of an earlier run."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Continue the run in --out (None: the newest) after its last epoch, with its settings."""
+    """Continue the run in --out (None: the newest) where it was saved last, with its settings."""
     allow: Annotated[str | None, tyro.conf.arg(metavar="NAME,...|None")] = None
     """Settings that --resume may change, such as lr,batch_size; more --epochs are always fine."""
     replace: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Replace the run in --out, once this one has finished an epoch."""
+    save_minutes: Annotated[float | None, tyro.conf.arg(metavar="X|None")] = 5.0
+    """Save after X minutes too, within an epoch; None: after each epoch, and on a signal."""
+    keep: int = 2
+    """How many checkpoints are kept; if the last is damaged, --resume takes the one before."""
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print nothing but errors."""
     no_pictures: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -60,8 +64,9 @@ class Arguments(Config):
     Settings come from the model's preset, then the TOML file given by --config, then the options
     below: the later wins. The defaults shown are those of the preset.
 
-    Exit codes: 0 done, 1 cannot write, 2 cannot start, 3 diverged, 130 Ctrl-C, 143 SIGTERM or
-    SIGHUP (the terminal has gone; what is printed meanwhile is lost, what is finished is not).
+    Exit codes: 0 done, 1 cannot write, 2 cannot start, 3 diverged, 130 Ctrl-C, 143 another signal:
+    SIGTERM, SIGQUIT, SIGXCPU, SIGHUP (the terminal has gone; what is printed meanwhile is lost).
+    All of them finish the batch and save. SIGUSR1 saves, and training goes on.
     """
 
     run: RunOptions = dataclasses.field(default_factory=RunOptions)
@@ -131,6 +136,8 @@ def main(argv: Sequence[str]) -> int:
             allow=_names(wanted.allow),
             quiet=wanted.quiet,
             pictures=not wanted.no_pictures,
+            save_minutes=wanted.save_minutes,
+            keep=wanted.keep,
             started=entry.begun(),
         )
         run.prepare()
@@ -138,7 +145,7 @@ def main(argv: Sequence[str]) -> int:
         return options.refuse(error, 2)
     try:
         with interrupt.noted():
-            result = run.train(should_stop=interrupt)
+            result = run.train(should_stop=interrupt, should_save=interrupt.asks_to_save)
     except TrainingDiverged as error:
         return options.refuse(error, _DIVERGED)
     except ValueError as error:
@@ -147,17 +154,17 @@ def main(argv: Sequence[str]) -> int:
         return options.refuse(error, 1)
     if interrupt.signal is None or result["stopped_because"] != "interrupted":
         return 0
-    print(f"interrupted; {_how_to_go_on(run, result['epochs_run'])}", file=sys.stderr)
+    print(f"interrupted; {_how_to_go_on(run)}", file=sys.stderr)
     return exit_code(interrupt.signal)
 
 
-def _how_to_go_on(run: Run, epochs: int) -> str:
+def _how_to_go_on(run: Run) -> str:
     """What can be done about an interrupted run."""
-    if epochs == run.resumed.epochs:
-        kept = f"the run in {run.out} is as it was" if run.is_kept else "nothing was finished"
-        return f"before an epoch was finished: {kept}"
+    epochs, batches = run.history.epochs, run.history.batches
+    if not epochs and not batches:
+        return f"before an epoch was finished: the run in {run.out} is as it was"
     out = shlex.quote(str(run.out))
-    return f"to continue after epoch {epochs}: {_PROGRAM} --resume --out {out}"
+    return f"to continue after {stand(epochs, batches)}: {_PROGRAM} --resume --out {out}"
 
 
 def _names(text: str | None) -> list[str]:

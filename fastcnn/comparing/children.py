@@ -15,12 +15,11 @@ from typing import Any
 
 from ..config import Config, replace, to_toml
 from ..files import write_text
-from ..runs.folder import CHECKPOINT
+from ..runs.folder import CHECKPOINT, remove_checkpoints
 from ..runs.saved import Saved, was_run_with
 
 _DIVERGED = 3  # exit code of a run that ended so, and whose results are complete
 _PATIENCE = 60.0  # seconds that runs have to end after their batch
-_USELESS = (CHECKPOINT, "wanted.toml")  # once a run is over
 
 
 class RunError(RuntimeError):
@@ -96,8 +95,8 @@ class Children:
             child.wait()
         if child.returncode not in (0, _DIVERGED):
             raise RunError(f"{folder.parent.name}: {last_line(said)}")
-        for name in _USELESS:
-            (folder / name).unlink(missing_ok=True)
+        remove_checkpoints(folder)
+        wanted.unlink(missing_ok=True)
         return folder, time.monotonic() - started
 
 

@@ -7,20 +7,24 @@ holds JSON text as bytes; all others are arrays:
     optimizer/velocity ... state of the optimizer             (training checkpoints only)
     best/0.weight ...      parameters of the best epoch       (training checkpoints only)
     average/0.weight ...   moving averages, where kept        (training checkpoints only)
+    part-model/...         the same within the next epoch: part-model, part-optimizer, part-average
 
-Nothing is compressed, so no array in a file can be larger than the file itself; whoever damages a
-file is found out by the checksums that the zip format keeps. A file is written beside its place
-and then moved there, so an interrupted write leaves the old file as it was.
+Nothing is compressed, so no array in a file can be larger than the file itself. Whoever damages a
+file is found out by a checksum over the whole, which is the archive's comment; files of version 0.1
+have none, and are checked by those of their members. A file is written beside its place and then
+moved there, so an interrupted write leaves the old file as it was.
 """
 
+import hashlib
 import io
 import json
 import math
 import os
+import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 
@@ -135,6 +139,8 @@ def write(path: str | Path, header: dict[str, Any], groups: dict[str, Arrays]) -
         members |= {f"{group}/{name}": array for name, array in arrays.items()}
     with complete(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, allow_pickle=False, **members)  # type: ignore[arg-type]
+        file.flush()
+        _seal(temporary)
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], dict[str, Arrays]]:
@@ -178,6 +184,47 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, Arrays]]:
     return header, groups
 
 
+_SEAL = b"fastcnn blake2b "
+_SEAL_BYTES = len(_SEAL) + 64  # and 32 bytes in hexadecimal digits
+_LENGTH = struct.Struct("<H")  # of an archive's comment, the last number before it
+
+
+def _checksum(file: IO[bytes], count: int) -> bytes:
+    """Of the first so many bytes of a file."""
+    state = hashlib.blake2b(digest_size=32)
+    file.seek(0)
+    while count > 0 and (block := file.read(min(count, 2**20))):
+        state.update(block)
+        count -= len(block)
+    return _SEAL + state.hexdigest().encode()
+
+
+def _seal(path: Path) -> None:
+    """Give an archive without a comment one: the checksum of all before it."""
+    with open(path, "rb+") as file:
+        count = file.seek(0, os.SEEK_END) - _LENGTH.size
+        comment = _checksum(file, count)
+        file.seek(count)
+        file.write(_LENGTH.pack(len(comment)) + comment)
+
+
+def _check_seal(file: IO[bytes]) -> None:
+    """Refuse an archive whose comment is not the checksum of all before it, unless it has none."""
+    count = file.seek(0, os.SEEK_END) - _SEAL_BYTES - _LENGTH.size
+    if count > 0:
+        file.seek(count)
+        end = file.read()
+        if end[: _LENGTH.size] == _LENGTH.pack(_SEAL_BYTES) and end[_LENGTH.size :].startswith(
+            _SEAL
+        ):
+            if end[_LENGTH.size :] != _checksum(file, count):
+                raise ValueError("its checksum is not that of what it holds")
+            return
+    with zipfile.ZipFile(file) as archive:
+        if archive.comment:
+            raise ValueError("its end is missing, or not what was written")
+
+
 class _NotOurs(Exception):
     """The file is well-formed, but not what `write` writes."""
 
@@ -189,6 +236,7 @@ def _members(file: Any) -> Arrays:
         file.seek(0)
         is_zip = file.read(2) == b"PK"
         raise ValueError("its end is missing") if is_zip else _NotOurs("it is no .npz file")
+    _check_seal(file)
     arrays = {}
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()

@@ -61,6 +61,16 @@ class _Shares:
             yield is_right.all(axis=1)
             yield is_right.mean(axis=1)
 
+    def state(self) -> dict[str, Any]:
+        """What is counted, as JSON can hold it; `load_state` takes it."""
+        return {"weight": self._weight, "sums": self._sums}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from there; a ValueError if it is no such state."""
+        if np.shape(state["sums"]) != (len(self._names),):
+            raise ValueError("what it has counted is not what is counted")
+        self._weight, self._sums = float(state["weight"]), list(map(float, state["sums"]))
+
     def row(self) -> dict[str, float]:
         """Name -> value."""
         return {
@@ -90,6 +100,23 @@ class _Errors:
         self._absolute += float((np.abs(error).mean(axis=1) * weights).sum())
         each = np.stack([error * error, moved, moved * moved])
         self._sums += (each * weights[:, None]).sum(axis=1)
+
+    def state(self) -> dict[str, Any]:
+        """What is counted, as JSON can hold it; `load_state` takes it."""
+        return {
+            "weight": self._weight,
+            "absolute": self._absolute,
+            "shift": None if self._shift is None else self._shift.tolist(),
+            "sums": self._sums.tolist(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from there; a ValueError if it is no such state."""
+        shift, sums = (np.array(state[name], np.float64) for name in ("shift", "sums"))
+        if shift.ndim != 1 or sums.shape != (3, len(shift)):
+            raise ValueError("what it has counted is not what is counted")
+        self._shift, self._sums = shift, sums
+        self._weight, self._absolute = float(state["weight"]), float(state["absolute"])
 
     def row(self) -> dict[str, float]:
         """Name -> value. Of targets that are all the same, r2 is 1 if hit and else 0."""

@@ -5,17 +5,21 @@ import dataclasses
 import glob
 import itertools
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..files import HeldError, Hold, make_folder, remove_empty, write_text
+from ..files import HeldError, Hold, copy_file, make_folder, remove_empty, write_text
 from ..training.checkpoint import SavedTraining, record_of
 from ..training.history import History
 from ..training.settings import Keeping
 
 CHECKPOINT = "last.npz"
 """File of a run from which it is resumed."""
+
+EARLIER = tuple(f"last-{number}.npz" for number in range(1, 10))
+"""The checkpoints before it, as far as they are kept."""
 
 SETTINGS = "config.toml"
 """File of a run that holds every setting."""
@@ -35,7 +39,7 @@ WORK = (CHECKPOINT, SETTINGS, HISTORY, MODEL, RESULT)
 PICTURES = ("curves.png", "predictions.png")
 """Files of a run that are drawn at its end."""
 
-_FILES = (*WORK, "gradients.csv", *PICTURES)
+_FILES = (*WORK, *EARLIER, "gradients.csv", *PICTURES)
 
 PLAN = "search.toml"
 """File in the folder of a search that says what is searched."""
@@ -97,6 +101,8 @@ class RunFolder:
         Whether the run in it is to go on.
     replace : bool
         Whether the run in it may be replaced by another.
+    keep : int
+        How many checkpoints are kept.
 
     Attributes
     ----------
@@ -104,6 +110,10 @@ class RunFolder:
         The folder.
     is_ours : bool
         Whether its files are those of this run.
+    start : Path
+        The checkpoint that a resumed run goes on from.
+    notes : list of str
+        What should be known of it.
 
     Raises
     ------
@@ -112,9 +122,11 @@ class RunFolder:
         to be resumed nor to be replaced, or none to resume.
     """
 
-    def __init__(self, path: Path, *, resume: bool = False, replace: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, resume: bool = False, replace: bool = False, keep: int = 1
+    ) -> None:
         self.path = path
-        if resume and not (path / CHECKPOINT).is_file():
+        if resume and not _checkpoints(path):
             raise ValueError(f"there is no run to resume in {path}: it has no {CHECKPOINT}")
         _refuse_search(path)
         self._made = make_folder(path)
@@ -124,12 +136,13 @@ class RunFolder:
             left = "" if resume else _left(path)
             if left and not replace:
                 raise _TakenError(left)
+            self.start, self.notes = usable(path) if resume else (path / CHECKPOINT, [])
             # Epochs that earlier processes have saved.
-            self._shown = epochs_in(path) if resume else 0
+            self._shown = record_of(SavedTraining(self.start)).history.epochs if resume else 0
         except ValueError:
             self.release()
             raise
-        self._replaces, self._resumes = bool(left), resume
+        self._replaces, self._resumes, self._kept = bool(left), resume, keep
         self.is_ours = not left and not resume
         self._is_begun = False
 
@@ -143,7 +156,9 @@ class RunFolder:
         """Whether a run has come to its end in it."""
         return (self.path / RESULT).is_file()
 
-    def save(self, epochs: int, write: Callable[[Path], None], settings: str) -> None:
+    def save(
+        self, epochs: int, write: Callable[[Path], None], settings: str, *, is_own: bool = False
+    ) -> bool:
         """Have the checkpoint written after so many epochs, and before the first the settings.
 
         Parameters
@@ -154,18 +169,45 @@ class RunFolder:
             Writes the checkpoint to the path that it is given.
         settings : str
             Text of config.toml.
+        is_own : bool
+            Whether what is there is an earlier one of this run.
+
+        Returns
+        -------
+        bool
+            Whether it was: the run that is replaced stays until there is an epoch.
         """
-        if not self.is_ours and epochs <= self._shown:
-            return
+        is_more = epochs > self._shown
+        if not self.is_ours and not is_more and not is_own:
+            return False
+        self._make_room()
         write(self.path / CHECKPOINT)
-        if self._is_begun:
-            return
+        if self._is_begun or not (self.is_ours or is_more):
+            return True
         (self.path / RESULT).unlink(missing_ok=True)  # it would be taken for ours
         write_text(self.path / SETTINGS, settings)
         if not self._resumes:
             for name in set(_FILES) - {CHECKPOINT, SETTINGS}:
                 (self.path / name).unlink(missing_ok=True)
         self.is_ours = self._is_begun = True
+        return True
+
+    def _make_room(self) -> None:
+        """Let the checkpoint that is there be the one before the next; at no moment is it away."""
+        names = [self.path / name for name in (CHECKPOINT, *EARLIER)]
+        surplus = names[max(self._kept, 1) :]
+        if not (self.is_ours or self._resumes):
+            surplus = names[1:]  # of the run that is replaced
+        for path in filter(Path.is_file, surplus):
+            path.unlink(missing_ok=True)
+        # One that is damaged takes the place of none.
+        if self._kept > 1 and (self.is_ours or (self._resumes and self.start == names[0])):
+            for place in range(self._kept - 1, 1, -1):
+                with contextlib.suppress(FileNotFoundError):
+                    os.replace(names[place - 1], names[place])
+            if names[0].is_file():
+                copy_file(names[0], names[1])
+        self.start = names[0]
 
     def takes_results(self, history: History) -> bool:
         """Whether the files of this run belong here: nothing that is complete is spoilt."""
@@ -191,17 +233,23 @@ class InFolder(Keeping):
     folder: RunFolder | None = None
     settings: str = ""
 
-    def keep(self, epochs: int, write: Callable[[Path], None]) -> None:
+    @property
+    def is_wanted(self) -> bool:
+        """It is."""
+        return True
+
+    def keep(self, epochs: int, write: Callable[[Path], None], *, is_own: bool) -> bool:
         """Have the checkpoint written, once there is something to show."""
         assert self.folder is not None
-        self.folder.save(epochs, write, self.settings)
+        return self.folder.save(epochs, write, self.settings, is_own=is_own)
 
 
-def free_folder(path: Path) -> RunFolder:
+def free_folder(path: Path, keep: int = 1) -> RunFolder:
     """The folder, or the first of PATH-2, PATH-3, ... in which there is no run and nobody works."""
     for number in itertools.count(1):
         with contextlib.suppress(_TakenError, HeldError):
-            return RunFolder(path if number == 1 else path.with_name(f"{path.name}-{number}"))
+            name = path if number == 1 else path.with_name(f"{path.name}-{number}")
+            return RunFolder(name, keep=keep)
     raise AssertionError
 
 
@@ -222,7 +270,38 @@ def epochs_in(folder: Path) -> int:
     CheckpointError
         If that cannot be used.
     """
-    return record_of(SavedTraining(folder / CHECKPOINT)).history.epochs
+    return record_of(SavedTraining(usable(folder)[0])).history.epochs
+
+
+def usable(folder: Path) -> tuple[Path, list[str]]:
+    """The newest checkpoint of the run in a folder that is whole, and what is said of others.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none; that of the newest.
+    """
+    faults: list[ValueError] = []
+    for path in _checkpoints(folder) or [folder / CHECKPOINT]:
+        try:
+            epochs = record_of(SavedTraining(path)).history.epochs
+        except ValueError as error:
+            faults.append(error)
+            continue
+        where = f"the run goes on from {path.name}, which holds {epochs} epochs"
+        return path, [f"{fault}; {where}" for fault in faults]
+    raise faults[0]
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Those that there are, the newest first."""
+    return [folder / name for name in (CHECKPOINT, *EARLIER) if (folder / name).is_file()]
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Of a run that is over and is not to go on."""
+    for path in _checkpoints(folder):
+        path.unlink(missing_ok=True)
 
 
 class _TakenError(ValueError):
@@ -237,10 +316,11 @@ def _refuse_search(path: Path) -> None:
 def _left(path: Path) -> str:
     """What a run has left in a folder that would be lost, as a refusal; empty if nothing."""
     ways = "choose another folder, or replace it with --replace"
-    epochs, result = 0, {}
-    if (path / CHECKPOINT).is_file():
+    epochs, batches, result = 0, 0, {}
+    if _checkpoints(path):
         try:
-            epochs = epochs_in(path)
+            history = record_of(SavedTraining(usable(path)[0])).history
+            epochs, batches = history.epochs, history.batches
         except ValueError:
             return f"{path} holds a run whose {CHECKPOINT} cannot be read: {ways}"
     if (path / RESULT).is_file():
@@ -248,12 +328,14 @@ def _left(path: Path) -> str:
             result = read_json(path / RESULT)
         epochs = epochs or result.get("epochs_run", 1)
     count = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+    if not epochs and batches:
+        return f"{path} holds a run within its first epoch: continue it with --resume, {ways}"
     if not epochs:
         is_left = (path / MODEL).is_file() or ((path / HISTORY).is_file() and not result)
         return f"{path} holds what is left of a run: {ways}" if is_left else ""
     if not (path / RESULT).is_file():
         return f"{path} holds an unfinished run of {count}: continue it with --resume, {ways}"
-    if not (path / CHECKPOINT).is_file():
+    if not _checkpoints(path):
         return f"{path} holds a run of {count}: {ways}"
     if result.get("stopped_because") == "interrupted":
         return f"{path} holds an interrupted run: continue it with --resume, {ways}"

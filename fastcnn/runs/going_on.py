@@ -10,7 +10,7 @@ from ..network.checkpoint import CheckpointError
 from ..training.checkpoint import SavedTraining, record_of
 from ..training.history import History
 from ..training.resuming import differences, refuse_differences
-from .folder import CHECKPOINT, SETTINGS
+from .folder import SETTINGS, usable
 
 _FIXED = ("seed", "monitor", "optimizer", "lookahead", "ema")
 
@@ -42,7 +42,8 @@ def settings_of(folder: Path) -> dict[str, Any]:
         If there are none, or they cannot be read.
     """
     try:
-        kept = record_of(SavedTraining(folder / CHECKPOINT)).about
+        path = usable(folder)[0]
+        kept = record_of(SavedTraining(path)).about
     except CheckpointError:
         kept = {}
     if not kept:
@@ -50,22 +51,31 @@ def settings_of(folder: Path) -> dict[str, Any]:
     try:
         replace(Config(), kept)
     except ConfigError as error:
-        raise CheckpointError(f"{folder / CHECKPOINT} is damaged: {error}") from None
+        raise CheckpointError(f"{path} is damaged: {error}") from None
     return kept
 
 
-def check_same(folder: Path, config: Config, allowed: Collection[str]) -> History:
-    """Refuse to go on with other settings than those allowed; gives the finished epochs.
+def check_same(
+    folder: Path, config: Config, allowed: Collection[str]
+) -> tuple[History, Collection[str]]:
+    """Refuse to go on with other settings than those allowed.
+
+    Returns
+    -------
+    history : History
+        The finished epochs.
+    changed : collection of str
+        Settings that are others.
 
     Raises
     ------
     ValueError
         One sentence, which names each such setting with both values.
     """
-    record = record_of(SavedTraining(folder / CHECKPOINT))
+    record = record_of(SavedTraining(usable(folder)[0]))
     # A setting that an older run does not know was what it is by default.
     kept = settings_of(folder)
     before = {**noted(Config()), **kept} if kept else {}
     found = differences(before, noted(config), MACHINE)
     refuse_differences(folder, found, allowed, MAY_CHANGE, "--allow {}")
-    return record.history
+    return record.history, found

@@ -7,7 +7,7 @@
     gradients.csv     where gradients are tracked: the norm of each, a row per epoch
     config.toml       every setting, usable as --config
     best.npz          the model (best validated epoch; without validation, the last)
-    last.npz          checkpoint that --resume continues from
+    last.npz          checkpoint that --resume continues from; last-1.npz, ... those before
     curves.png        loss and accuracy over the epochs
     predictions.png   ten random test images
 
@@ -16,12 +16,11 @@ Each file appears only once it is complete.
 
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
-
-from numpy.typing import NDArray
 
 from kernels import compiling, jit
 
@@ -29,7 +28,6 @@ from .. import backends, training
 from ..config import Config, ConfigError, check, replace, to_toml
 from ..config.recipe import (
     begin,
-    load_data,
     make_measuring,
     make_method,
     make_model,
@@ -50,9 +48,9 @@ from ..training.budget import Budget
 from ..training.checkpoint import load_training
 from ..training.history import History
 from ..training.progress import ConsoleProgress, Progress
-from ..training.settings import Keeping, Stopping, Watching
-from . import results
-from .folder import CHECKPOINT, InFolder, RunFolder, free_folder, newest
+from ..training.settings import Keeping, Stopping, Watching, never
+from . import images, results
+from .folder import EARLIER, InFolder, RunFolder, free_folder, newest
 from .going_on import check_same, noted
 
 _SECONDS_PICTURES = 2.0  # for drawing, and for the end of Python
@@ -84,6 +82,11 @@ class Run:
         Is told what happens during training; default: printed, unless ``quiet``.
     pictures : bool
         Draw curves.png and predictions.png, which takes a second.
+    save_minutes : float, optional
+        Write the checkpoint once it is so old, in the middle of an epoch too; None: only after
+        each epoch, and at an interruption.
+    keep : int
+        How many checkpoints are kept, 1 to 10; one that is damaged is answered with the one before.
     started : float, optional
         When the minutes of the settings began, by `time.monotonic`; default: now.
 
@@ -105,10 +108,16 @@ class Run:
         quiet: bool = False,
         progress: Progress | None = None,
         pictures: bool = True,
+        save_minutes: float | None = 5.0,
+        keep: int = 2,
         started: float | None = None,
     ) -> None:
         if replace and (resume or out is None):
             raise ConfigError("replace needs the folder of a run that is not resumed: give out")
+        if not 1 <= keep <= 1 + len(EARLIER):
+            raise ConfigError(f"keep must be from 1 to {1 + len(EARLIER)} checkpoints, got {keep}")
+        if save_minutes is not None and not 0 <= save_minutes < math.inf:
+            raise ConfigError(f"save_minutes must be at least 0, got {save_minutes}")
         self.config = config
         self.out = place(out) if out is not None else Path()
         self._name_folder = out is None  # once the dataset's name is known
@@ -118,6 +127,9 @@ class Run:
         self._quiet = quiet
         self._folder: RunFolder | None = None
         self.resumed = History()  # epochs that an earlier process has finished
+        self.history = History()  # of the run, once it has been trained
+        self._changed: Collection[str] = ()  # settings of a resumed run
+        self._save_minutes, self._keep = save_minutes, keep
         self._progress = progress
         self._pictures = pictures
         self._started = time.monotonic() if started is None else started
@@ -150,19 +162,26 @@ class Run:
 
     def _prepare(self) -> None:
         if not self._name_folder:  # better refused before data is downloaded than after
-            self._folder = RunFolder(self.out, resume=self._resume, replace=self._replace)
-        self._load_data()
+            self._folder = RunFolder(
+                self.out, resume=self._resume, replace=self._replace, keep=self._keep
+            )
+        self.data, self._seconds_load = images.loaded(self.config, self._say)
+        self.config = replace(self.config, {"dataset": self.data.name})
         if self._name_folder:
             self._folder = self._default_folder()
             self.out = self._folder.path
         if self._resume:
-            self.resumed = check_same(self.out, self.config, self._allow)
+            self.resumed, self._changed = check_same(self.out, self.config, self._allow)
         started = time.perf_counter()
         with compiling.announced("never" if self._quiet else "always"):
             self.model = self._build()
             if self._resume:  # a checkpoint that cannot be used is better refused now
-                load_training(self.out / CHECKPOINT, self.model, make_optimizer(self.config))
-                self._say(f"resuming after epoch {self.resumed.epochs}")
+                assert self._folder is not None
+                load_training(self._folder.start, self.model, make_optimizer(self.config))
+                for note in self._folder.notes:
+                    self._say(f"note: {note}")
+                batches = 0 if self._changed else self.resumed.batches
+                self._say(f"resuming the run after {stand(self.resumed.epochs, batches)}")
             else:
                 self._begin()
             self._warm_up()
@@ -172,9 +191,9 @@ class Run:
         """The folder whose name is made of the run's; a finished run is left alone."""
         name = f"{self.config.model.model}-{self.data.title}"
         if not self._resume:
-            return free_folder(RUNS / name)
+            return free_folder(RUNS / name, self._keep)
         found = newest(RUNS, self.config.model.model, self.data.title)
-        return RunFolder(found or RUNS / name, resume=True)
+        return RunFolder(found or RUNS / name, resume=True, keep=self._keep)
 
     @property
     def is_kept(self) -> bool:
@@ -184,36 +203,6 @@ class Run:
     def _release(self) -> None:
         if self._folder is not None:
             self._folder.release()
-
-    def _load_data(self) -> None:
-        options = self.config.data
-        started = time.perf_counter()
-        data = load_data(self.config)
-        self._seconds_load = time.perf_counter() - started
-        self._say(f"dataset {data.title} loaded in {self._seconds_load:.2f} s: {data.source}")
-        for part, x, y in (
-            ("train", data.x_train, data.y_train),
-            ("test", data.x_test, data.y_test),
-        ):
-            self._say(f"  {part:5} images {_shape(x)}, labels {_shape(y)}")
-        limited = data.limit(options.limit_train, options.limit_test)
-        for part, whole, limit in (
-            ("train", data.x_train, limited.x_train),
-            ("test", data.x_test, limited.x_test),
-        ):
-            if len(limit) != len(whole):
-                self._say(f"  {part:5} images before limit {len(whole):,}, after {len(limit):,}")
-        self.data = limited
-        if data.x_val is not None:
-            self._say(f"  val   images {_shape(data.x_val)}, validated on")
-        elif options.validation:
-            rows, held_out = training.split(
-                len(limited.x_train), options.validation, self.config.training.seed
-            )
-            self._say(f"  train images trained on {len(rows):,}, validated on {len(held_out):,}")
-        for note in data.notes:
-            self._say(f"note: {note}")
-        self.config = replace(self.config, {"dataset": data.name})
 
     @property
     def _held_out(self) -> float:
@@ -286,13 +275,20 @@ class Run:
 
     # --- training -----------------------------------------------------------------------------
 
-    def train(self, should_stop: Callable[[], bool] | None = None) -> dict[str, Any]:
+    def train(
+        self,
+        should_stop: Callable[[], bool] | None = None,
+        should_save: Callable[[], bool] | None = None,
+    ) -> dict[str, Any]:
         """Train and write the results.
 
         Parameters
         ----------
         should_stop : function, optional
-            Asked after each batch; True ends the run as if the last epoch were its last.
+            Asked after each batch; True ends the run as if the last epoch were its last, with a
+            checkpoint that has the batches after it too.
+        should_save : function, optional
+            Asked after each batch; True has the checkpoint written.
 
         Returns
         -------
@@ -312,11 +308,13 @@ class Run:
             f"on {self._images_trained():,} images"
         )
         try:
-            return self._train(should_stop or (lambda: False))
+            return self._train(should_stop or never, should_save or never)
         finally:
             self._release()
 
-    def _train(self, should_stop: Callable[[], bool]) -> dict[str, Any]:
+    def _train(
+        self, should_stop: Callable[[], bool], should_save: Callable[[], bool]
+    ) -> dict[str, Any]:
         config, folder = self.config, self._folder
         assert folder is not None, "prepare comes first"
         progress = self._progress or (Progress() if self._quiet else ConsoleProgress())
@@ -332,18 +330,21 @@ class Run:
                     config, self._validation, (self.data.x_test, self.data.y_test)
                 ),
                 stopping=make_stopping(config, is_validated),
-                watching=Watching(progress, should_stop),
+                watching=Watching(progress, should_stop, should_save),
                 keeping=InFolder(
-                    resume_from=self.out / CHECKPOINT if self._resume else None,
+                    resume_from=folder.start if self._resume else None,
                     allow=training.MAY_CHANGE,  # `prepare` has compared each setting
                     about=noted(config),
                     folder=folder,
                     settings=to_toml(config),
+                    minutes=self._save_minutes,
+                    whole_epochs=bool(self._changed),
                 ),
                 weighting=make_weighting(config),
             )
         except TrainingDiverged as error:
             diverged, history = error, error.history
+        self.history = history
         result = self._result(history)
         if folder.takes_results(history):
             best = history.best_epoch if is_validated else None
@@ -393,5 +394,6 @@ def _absolute(config: Config) -> Config:
     return config if path is None else replace(config, {"init_from": str(place(path).resolve())})
 
 
-def _shape(array: NDArray[Any]) -> str:
-    return f"{array.shape} {array.dtype}"
+def stand(epochs: int, batches: int) -> str:
+    """How far a run has come, in words."""
+    return f"batch {batches} of epoch {epochs + 1}" if batches else f"epoch {epochs}"

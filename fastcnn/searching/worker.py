@@ -24,7 +24,7 @@ from ..config import Config, ConfigError, replace
 from ..datasets.dataset import DataError
 from ..files import PlaceError
 from ..network.checkpoint import CheckpointError
-from ..runs.folder import CHECKPOINT
+from ..runs.folder import CHECKPOINT, remove_checkpoints
 from ..runs.run import Run
 from ..runs.saved import was_run_with
 from ..training.fit import TrainingDiverged
@@ -189,7 +189,7 @@ class _Attempt:
             self._trial.study.tell(self._trial, value, state=state)
         except (ValueError, UpdateFinishedTrialError):
             return  # we were silent for too long, and another took the trial
-        (self._folder / CHECKPOINT).unlink(missing_ok=True)
+        remove_checkpoints(self._folder)
 
     def _refuse(self, reason: str) -> None:
         """The settings do not go together, which no repetition will change."""

@@ -1,7 +1,9 @@
 """Checkpoints of a training run: the model's file, with the optimizer and the run's state in it."""
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -9,6 +11,46 @@ from .. import optim
 from ..network.checkpoint import Arrays, CheckpointError, describe, read, write
 from ..network.network import Network
 from .record import Record, RecordError
+
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """Where a run stands: all arrays that its next step depends on, each by its name."""
+
+    model: Arrays
+    optimizer: Arrays
+    averages: Arrays
+    """Moving averages of the model's, where there are such."""
+
+    @property
+    def kept(self) -> Arrays:
+        """What is measured and kept: the model's arrays, or their averages."""
+        return self.averages or self.model
+
+    def copied(self) -> Self:
+        """The same in memory of its own."""
+        return type(self)(*(
+            {name: array.copy() for name, array in arrays.items()}
+            for arrays in (self.model, self.optimizer, self.averages)
+        ))  # fmt: skip
+
+    def groups(self, prefix: str = "") -> dict[str, Arrays]:
+        """Them as groups of a file."""
+        return {
+            f"{prefix}model": self.model,
+            f"{prefix}optimizer": self.optimizer,
+            f"{prefix}average": self.averages,
+        }
+
+    @classmethod
+    def of(cls, groups: Mapping[str, Arrays], prefix: str = "") -> Self:
+        """What `groups` gave."""
+        return cls(
+            *(groups.get(f"{prefix}{name}", {}) for name in ("model", "optimizer", "average"))
+        )
+
+
+_PART = "part-"  # of the names of groups: where a run stands within an epoch
 
 
 def save_training(
@@ -35,17 +77,26 @@ def save_training(
     OSError
         If the file cannot be written.
     """
+    now = Standing(dict(model.named_arrays()), optimizer.state_arrays(), averages or {})
+    save_standing(path, (model, optimizer), state, best_arrays, now)
+
+
+def save_standing(
+    path: str | Path,
+    trained: tuple[Network, optim.Optimizer],
+    state: dict[str, Any],
+    best_arrays: Arrays,
+    end: Standing,
+    now: Standing | None = None,
+) -> None:
+    """The same of where a run stood at the end of an epoch, and within the next one stands now."""
+    model, optimizer = trained
     header = {
         "model": describe(model),
         "training": {"optimizer": optimizer.spec(), "state": state},
     }
-    groups = {
-        "model": dict(model.named_arrays()),
-        "optimizer": optimizer.state_arrays(),
-        "best": best_arrays,
-        "average": averages or {},
-    }
-    write(path, header, groups)
+    within = {} if now is None else now.groups(_PART)
+    write(path, header, {**end.groups(), "best": best_arrays, **within})
 
 
 class SavedTraining:
@@ -60,8 +111,10 @@ class SavedTraining:
     ----------
     state : any
         What the training loop has written, as JSON holds it.
-    best_arrays, averages : Arrays
-        Parameters and states of the best epoch, and their moving averages; or none.
+    best_arrays : Arrays
+        Parameters and states of the best epoch; or none.
+    end : Standing
+        Where the run stood at the end of its last finished epoch.
 
     Raises
     ------
@@ -81,7 +134,8 @@ class SavedTraining:
         except (KeyError, TypeError, AttributeError, RecursionError):
             raise CheckpointError(f"{path} holds a model, but no training run to resume") from None
         self.best_arrays: Arrays = self._groups.get("best", {})
-        self.averages: Arrays = self._groups.get("average", {})
+        self.end = Standing.of(self._groups)
+        self._now = Standing.of(self._groups, _PART)
 
     def check(self, model: Network, optimizer: optim.Optimizer) -> None:
         """Refuse what belongs to another model or optimizer, or is damaged; nothing is changed.
@@ -105,17 +159,21 @@ class SavedTraining:
                 f"{path} belongs to a training run with {self._kind}, not {wanted}"
             )
         own = {name: (array.shape, array.dtype) for name, array in model.named_arrays()}
-        groups = {"best": self.best_arrays, "average": self.averages}
-        for what, arrays in {"model": self._groups.get("model", {}), **groups}.items():
+        for what, arrays in {
+            "model": self.end.model,
+            "best": self.best_arrays,
+            "average": self.end.averages,
+            "unfinished": self._now.model,
+            "unfinished average": self._now.averages,
+        }.items():
             if (arrays or what == "model") and own != {
                 name: (array.shape, array.dtype) for name, array in arrays.items()
             }:
                 raise CheckpointError(
                     f"{path} is damaged: the {what} arrays are not those of its model"
                 )
-        state = self._groups.get("optimizer", {})
         whole = (model.parameters.values.shape, model.dtype)
-        for name, array in state.items():
+        for name, array in (*self.end.optimizer.items(), *self._now.optimizer.items()):
             if name == "steps":
                 fits = array.shape == () and array.dtype.kind in "iu" and array >= 0
             else:
@@ -127,8 +185,29 @@ class SavedTraining:
                 if not np.isfinite(array).all():
                     raise CheckpointError(f"{path} is damaged: {name!r} is not finite")
 
-    def load_into(self, model: Network, optimizer: optim.Optimizer) -> None:
+    def standing(self, *, in_part: bool = False) -> Standing:
+        """Where the run stands, or within an epoch stood.
+
+        Raises
+        ------
+        CheckpointError
+            If it was within none.
+        """
+        if not in_part:
+            return self.end
+        if not self._now.model or bool(self._now.averages) != bool(self.end.averages):
+            raise CheckpointError(f"{self.path} is damaged: it lacks the arrays within an epoch")
+        return self._now
+
+    def load_into(
+        self, model: Network, optimizer: optim.Optimizer, *, in_part: bool = False
+    ) -> None:
         """Bring model and optimizer to where `save_training` was called, after `check`.
+
+        Parameters
+        ----------
+        in_part : bool
+            Within an epoch, not at the end of the last one.
 
         Raises
         ------
@@ -136,9 +215,10 @@ class SavedTraining:
             If it does not fit.
         """
         self.check(model, optimizer)
+        standing = self.standing(in_part=in_part)
         try:
-            optimizer.load_state_arrays(self._groups.get("optimizer", {}))
-            model.load_arrays(self._groups.get("model", {}))
+            optimizer.load_state_arrays(standing.optimizer)
+            model.load_arrays(standing.model)
         except (ValueError, TypeError) as error:
             raise CheckpointError(f"{self.path} does not fit: {error}") from None
 

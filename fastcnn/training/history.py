@@ -140,6 +140,8 @@ class History(Table):
     changes : list of dict
         What a resumed run was told anew: ``epoch`` (the first with it), ``setting``, ``before``,
         ``after``.
+    batches : int
+        Of the epoch after the finished ones, as many as the checkpoint holds besides.
     gradients : Table
         For each parameter array ("0.weight") the Euclidean norm of its gradient; empty unless
         training was asked to track them.
@@ -148,7 +150,7 @@ class History(Table):
     def __init__(self, columns: Mapping[str, list[float]] | None = None) -> None:
         super().__init__(columns)
         self.gradients = Table()
-        self.best_epoch = 0
+        self.best_epoch = self.batches = 0
         self.stopped_because = ""
         self.notes: list[str] = []
         self.changes: list[dict[str, Any]] = []

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,18 +15,17 @@ from ..losses import CLASSIFICATION, CrossEntropyLoss, chosen
 from ..network import measures
 from ..network.network import EVALUATED_AT_ONCE, Network
 from ..random import generator
-from . import callbacks, checkpoint, notes
+from . import callbacks, notes
 from .averaging import Average
 from .batches import Batches
 from .budget import ByEpochs, ByTime
 from .diverged import TrainingDiverged
 from .history import History
 from .mixing import mixed
+from .part import Part
 from .precise_bn import measure_statistics
-from .record import to_state
-from .resuming import described, differences, refuse_other_run
+from .saving import Saving
 from .settings import Arrays, Keeping, Measuring, Method, Passes, Stopping, Watching, Weighting
-from .tracking import GradientNorms
 
 
 class _Interrupted(Exception):
@@ -60,12 +58,11 @@ class TrainingLoop:
         self._logits = chosen.takes_logits(self.loss)
         usual = "accuracy" if self.model.task == CLASSIFICATION else "loss"
         self.pace = self.stopping.pace(self.validation is not None, usual)
-        self._lr = self.optimizer.lr
+        self.lr = self.optimizer.lr
         self._length = ByEpochs(self.passes.epochs)
-        self._norms: GradientNorms | None = None  # of this epoch so far
+        self.part: Part | None = None  # what there is of an epoch
         self.average = None if self.method.ema is None else Average(self.model, self.method.ema)
-        self._best_arrays: dict[str, NDArray[Any]] = {}
-        self._saved = 0  # the epoch of the checkpoint
+        self.best_arrays: dict[str, NDArray[Any]] = {}
         self._is_known_to_be_lost = False
         channels_last = self.model.data_format == "channels_last"
         normalization = self.model.normalization
@@ -78,98 +75,32 @@ class TrainingLoop:
             augment=self.passes.each_batch,
             channels_last=channels_last,
             dtype=self.model.dtype,
-            seed=self._seed,
+            seed=self.seed,
         )
+        self._saving = Saving(self)
 
     @property
-    def _seed(self) -> int:
+    def seed(self) -> int:
+        """Key of what is random."""
         return self.model.seed if self.passes.seed is None else self.passes.seed
 
-    # --- checkpoints --------------------------------------------------------------------------
-
-    @functools.cached_property
-    def _settings(self) -> dict[str, Any]:
-        """What this run was told, for its checkpoint."""
-        return described(
-            self.model, (self.x, self.y), self.method, self.passes, self.measuring, self.stopping,
-            self._lr, self.weighting,
-        )  # fmt: skip
-
-    def _write(self, path: Path) -> None:
-        """Write everything that the rest of the run depends on."""
-        state = to_state(
-            self.history, self.best.state(), self._settings, self.keeping.about,
-            measures.MEASURES[self.model.task], list(self.measuring.metrics),
-        )  # fmt: skip
-        averages = self.average.arrays if self.average else None
-        checkpoint.save_training(
-            path, self.model, self.optimizer, state, self._best_arrays, averages
-        )
-
-    def _save(self) -> None:
-        """Write the checkpoint where one is wanted."""
-        try:
-            self.keeping.keep(self.history.epochs, self._write)
-        except OSError as error:
-            kept = f"it holds the run up to epoch {self._saved}" if self._saved else "no epoch is"
-            kept += "" if self._saved else " saved"
-            raise OSError(f"{error}; {kept}") from None
-        self._saved = self.history.epochs
+    # --- the run ------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Go on from a checkpoint, or write the first; and say what should be known before."""
-        path = self.keeping.resume_from
         if self.measuring.metrics:  # one that fails had better fail now
             for _, data in self._measured_data():
                 self._measure(*data)
-        if path is not None:
-            self._go_on(path)
-        else:
-            self._save()
+        self._saving.begin()
         if not self.passes.drop_last:
             count = len(self.rows), self.passes.batch_size
-            self._note(notes.small_last_batch(self.model, *count))
+            self.note(notes.small_last_batch(self.model, *count))
         if self.passes.budget is not None:
             spent, passes = self.history.get("elapsed", [0.0])[-1:], self.measuring.precise_bn / 3
+            if self.part is not None:
+                spent = [*spent, self.part.seconds]
             first = self._measuring_at_first()
             self._length = ByTime(self.passes.budget, sum(spent), first, passes)
-
-    def _go_on(self, path: Path) -> None:
-        """Go on where `_write` was called; nothing is changed unless everything fits."""
-        saved = checkpoint.SavedTraining(path)
-        record = checkpoint.record_of(saved)
-        history = record.history
-        saved.check(self.model, self.optimizer)
-        refuse_other_run(path, record, self._settings, self.keeping.allow)
-        if self.stopping.keeps_best and record.best["epoch"] and not saved.best_arrays:
-            raise checkpoint.CheckpointError(f"{path} is damaged: it lacks its best epoch's arrays")
-        if self.average and not saved.averages:
-            raise checkpoint.CheckpointError(f"{path} is damaged: it lacks the moving averages")
-        saved.load_into(self.model, self.optimizer)
-        if self.average:
-            self.average.arrays = {name: array.copy() for name, array in saved.averages.items()}
-        self.history, self._best_arrays = history, saved.best_arrays
-        self.best.load_state(record.best)
-        self._saved = history.epochs
-        for name, (before, after) in differences(record.settings or {}, self._settings).items():
-            history.changes.append(
-                {"epoch": history.epochs + 1, "setting": name, "before": before, "after": after}
-            )
-        if record.settings is None:
-            self._note(
-                f"{path} is of version 0.1.0, which did not keep its settings: whether they are "
-                f"the same is not checked"
-            )
-            return
-        if self.passes.budget is not None:
-            return
-        steps, schedule = math.ceil(self._count / self.passes.batch_size), self.method.schedule
-
-        def rate(epoch: int, epochs: int, step: int) -> float:
-            return schedule.step_rate(self._lr, epoch, epochs, step, steps)
-
-        epochs = self.passes.epochs, record.settings["epochs"]
-        self._note(notes.other_rates(rate, *epochs, steps, history))
 
     @functools.cached_property
     def _schedule_begun(self) -> int:
@@ -178,29 +109,28 @@ class TrainingLoop:
         return max((each["epoch"] - 1 for each in changes), default=0)
 
     @property
-    def _count(self) -> int:
+    def count(self) -> int:
         """Rows of an epoch."""
         count = len(self.rows)
         return count - (count % self.passes.batch_size if self.passes.drop_last else 0)
 
-    # --- the run ------------------------------------------------------------------------------
-
     def run(self) -> History:
         """Train until all epochs are done or something stops it."""
         history = self.history
-        good = self._kept()
+        good = self._saving.end.kept
         try:
             while not self._is_over():
                 row = self._epoch(history.epochs + 1)
                 history.add(row)
-                if self._norms is not None:
-                    self._norms.record(history)
-                good = self._kept()
+                if self.part is not None and self.part.norms is not None:
+                    self.part.norms.record(history)
+                self.part = None
+                good = self._saving.end_epoch()
                 if self.validation is None or self.best.update(history.epochs, row):
                     self.best.epoch = history.epochs
-                    self._best_arrays = good if self.stopping.keeps_best else {}
+                    self.best_arrays = good if self.stopping.keeps_best else {}
                 history.best_epoch = self.best.epoch
-                self._save()  # before anybody is told: a terminal may have gone away
+                self._saving.save()  # before anybody is told: a terminal may have gone away
                 self.watching.progress.on_epoch_end(row)
                 self._note_if_lost(row)
                 self._length.end_epoch()
@@ -213,16 +143,10 @@ class TrainingLoop:
             history.stopped_because = "diverged"
             raise
         finally:
-            self.optimizer.lr = self._lr
+            self.optimizer.lr = self.lr
             history.best_epoch = self.best.epoch
-            self.model.load_arrays(self._best_arrays or good)
+            self.model.load_arrays(self.best_arrays or good)
         return history
-
-    def _kept(self) -> dict[str, NDArray[Any]]:
-        """Copies of the arrays that are measured and kept: the model's, or their averages."""
-        if self.average is None:
-            return self.model.copy_arrays()
-        return {name: array.copy() for name, array in self.average.arrays.items()}
 
     def _wants_end(self, kept: dict[str, NDArray[Any]]) -> bool:
         """Show the model, with the arrays that are kept, to the callbacks."""
@@ -233,7 +157,7 @@ class TrainingLoop:
         try:
             return callbacks.told(self.watching.callbacks, self.model, self.history)
         finally:
-            self._note(notes.put_back(self.history, self.model.copy_arrays(), kept))
+            self.note(notes.put_back(self.history, self.model.copy_arrays(), kept))
             self.model.load_arrays(own)
 
     def _is_over(self) -> bool:
@@ -259,34 +183,39 @@ class TrainingLoop:
 
     def _epoch(self, epoch: int) -> dict[str, float]:
         """Train one epoch (counted from 1) and measure it."""
-        started = time.perf_counter()
-        rows, length = self._rows(epoch), self._length
-        whole = steps = math.ceil(len(rows) / self.passes.batch_size)
-        self.watching.progress.on_epoch_start(epoch, length.shown(epoch, steps), steps)
-        total_loss, tally = 0.0, measures.tally(self.model.task)
-        self._norms = GradientNorms(self.model, steps) if self.measuring.track_gradients else None
+        length, part = self._length, self.part or Part(self.model, self.measuring)
+        self.part, started = part, time.perf_counter() - part.seconds
+        rows = self._rows(epoch, *([part.begun] if part.begun else []))
+        whole = math.ceil(len(rows) / self.passes.batch_size)
+        steps = part.begin(whole)
+        self.watching.progress.on_epoch_start(epoch, length.shown(epoch, whole), steps - part.step)
         schedule = self.method.schedule.after(self.history, self._schedule_begun)
         if self.passes.budget is not None:
             schedule = schedule.by_step()
         length.begin_epoch()
-        step = done = begun = 0
-        while step < steps:
+        while part.step < steps:
+            step = part.step
             epochs = length.epochs(epoch - 1 + step / whole, whole)
-            self.optimizer.lr = schedule.step_rate(self._lr, epoch - 1, epochs, step, whole)
-            indices = self._indices(rows, step - begun)
-            total_loss += self._step(indices, epoch, step, tally)
-            step, done = step + 1, done + len(indices)
-            self.watching.progress.on_step(total_loss / done)
-            if self.watching.should_stop():
+            self.optimizer.lr = schedule.step_rate(self.lr, epoch - 1, epochs, step, whole)
+            indices = self._indices(rows, step - part.begun)
+            part.add(self._step(indices, epoch, step, part.tally), len(indices))
+            self.watching.progress.on_step(part.loss / part.images)
+            stops = self.watching.should_stop()
+            if stops or self.watching.should_save() or self._saving.is_due:
+                part.seconds = time.perf_counter() - started
+                self._saving.save()
+            if stops:
                 raise _Interrupted
             if length.ends_after_step():
                 break
-            if step == steps and length.extends(whole):
-                rows, begun, steps = self._rows(epoch, step), step, steps + whole
+            if part.step == steps and length.extends(whole):
+                part.begun, steps = steps, steps + whole
+                rows = self._rows(epoch, part.begun)
+        step = part.step
         if not self.model.is_finite():
             raise self._diverged("the parameters became infinite or NaN", epoch, step)
-        row = {"epoch": epoch, "lr": self.optimizer.lr, "loss": total_loss / done}
-        row |= tally.row()
+        row = {"epoch": epoch, "lr": self.optimizer.lr, "loss": part.loss / part.images}
+        row |= part.tally.row()
         with self.average.in_place() if self.average else contextlib.nullcontext():
             measure_statistics(self.model, self._measured(rows, epoch))
             trained = time.perf_counter()
@@ -304,8 +233,8 @@ class TrainingLoop:
         """The rows of an epoch in their order; of one that goes on, once more in another."""
         rows = self.rows
         if self.passes.shuffle:
-            rows = rows[generator(self._seed, "shuffle", epoch, *again).permutation(len(rows))]
-        return rows[: self._count]
+            rows = rows[generator(self.seed, "shuffle", epoch, *again).permutation(len(rows))]
+        return rows[: self.count]
 
     def _measuring_at_first(self) -> float:
         """Seconds that the data to measure will take, from two batches of it."""
@@ -345,8 +274,8 @@ class TrainingLoop:
             raise self._diverged(f"the loss became {value:g}", epoch, step + 1)
         tally.add(self.loss, outputs, targets, counted)
         self.model.backward_training(chosen.gradient_of(self.loss, outputs), self._logits)
-        if self._norms is not None:
-            self._norms.look(step)
+        if self.part is not None and self.part.norms is not None:
+            self.part.norms.look(step)
         if not self.method.clipping.shorten(self.model):
             raise self._diverged("a gradient became infinite or NaN", epoch, step + 1)
         self.optimizer.step(self.model)
@@ -361,7 +290,7 @@ class TrainingLoop:
 
     def _load(self, indices: NDArray[np.int64], epoch: int, step: int) -> NDArray[Any]:
         """One batch, for the training pass that comes next."""
-        self.model.set_clock(epoch, step, self._seed)
+        self.model.set_clock(epoch, step, self.seed)
         return self._batches.load(indices, epoch, step)
 
     def _measured(self, rows: NDArray[np.int64], epoch: int) -> Iterator[NDArray[Any]]:
@@ -385,7 +314,8 @@ class TrainingLoop:
             return 0
         return self.model.output_shape((1, *self.x.shape[1:]))[1]
 
-    def _note(self, note: str | None) -> None:
+    def note(self, note: str | None) -> None:
+        """Have it known, if there is something."""
         if note is not None:
             self.history.notes.append(note)
             self.watching.progress.on_note(note)
@@ -395,4 +325,4 @@ class TrainingLoop:
         if self._guesses and not self._is_known_to_be_lost:
             note = notes.lost(row, self._guesses)
             self._is_known_to_be_lost = note is not None
-            self._note(note)
+            self.note(note)

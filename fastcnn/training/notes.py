@@ -59,6 +59,13 @@ def small_last_batch(model: Network, count: int, batch_size: int) -> str | None:
     )
 
 
+def part_left_out(epochs: int, batches: int) -> str:
+    """A run that was interrupted within an epoch goes on with other settings."""
+    end = f"the end of epoch {epochs}" if epochs else "the start"
+    made = "1 batch that was" if batches == 1 else f"{batches} batches that were"
+    return f"with other settings the run goes on from {end}, without the {made} made after it"
+
+
 def appended(count: int, copies: int) -> str:
     """Changed copies of all training images are trained on too."""
     each = "1 changed copy" if copies == 1 else f"{copies} changed copies"

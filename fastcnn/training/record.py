@@ -34,6 +34,8 @@ class Record:
         State of the judge of the best epoch.
     settings : dict or None
         What the run was told, by name; None in files of version 0.1.0.
+    part : dict or None
+        What there is of the next epoch.
     about : dict
         What the caller of training wanted kept.
 
@@ -56,6 +58,8 @@ class Record:
         self.history.changes = _changes(state.get("changes", []))
         self.best = _best(state.get("best"), self.history.epochs)
         self.history.best_epoch = self.best["epoch"]
+        self.part = _part(state.get("part"))
+        self.history.batches = self.part["step"] if self.part else 0
         settings = state.get("settings")
         self.settings = None if settings is None else _ADDED | _names(settings, "the settings")
         if settings is not None and not _is_whole(settings.get("epochs")):
@@ -166,6 +170,32 @@ def _best(value: object, epochs: int) -> dict[str, Any]:
     if number is not None and not _is_number(number):
         raise RecordError(f"its best epoch has the value {_shown(number)}")
     return {"monitor": best["monitor"], "epoch": epoch, "value": number}
+
+
+def _part(value: object) -> dict[str, Any] | None:
+    """Sums over some batches; what they are sums of, only the run itself knows."""
+    if value is None:
+        return None
+    part = _names(value, "the unfinished epoch")
+    counts = [part.get(name) for name in ("begun", "step", "images")]
+    ordered = [0, *(count for count in counts if isinstance(count, int) and _is_number(count))]
+    if len(ordered) < 4 or ordered != sorted(ordered) or not part["step"]:
+        raise RecordError(f"its unfinished epoch has {_shown(counts)} batches and images")
+    for name in ("loss", "seconds"):
+        if not _is_number(part.get(name)):
+            raise RecordError(f"the {name} of its unfinished epoch is {_shown(part.get(name))}")
+    for name, numbers in _names(part.get("tally"), "what an unfinished epoch has counted").items():
+        _check_numbers(name, numbers)
+    for name, numbers in _names(part.get("norms") or {}, "the norms of its gradients").items():
+        _check_numbers(name, [numbers] if _is_number(numbers) else numbers)
+    return part
+
+
+def _check_numbers(name: str, value: object) -> None:
+    """Refuse all but a finite number, a list of them, or a list of such lists."""
+    for row in value if isinstance(value, list) else [value]:
+        if not all(map(_is_number, row if isinstance(row, list) else [row])):
+            raise RecordError(f"the {_shown(name)} of its unfinished epoch must be finite numbers")
 
 
 def _changes(value: object) -> list[dict[str, Any]]:

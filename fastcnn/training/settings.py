@@ -1,6 +1,7 @@
 """What a training run is told, in groups, each of which checks itself as it is made."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -195,7 +196,8 @@ class Stopping:
         return Pace(watched, self.stop_gain, self.stop_gain_epochs)
 
 
-def _never() -> bool:
+def never() -> bool:
+    """Nothing is wanted."""
     return False
 
 
@@ -204,14 +206,16 @@ class Watching:
     """Who is told what happens, and who may end it between two batches."""
 
     progress: Progress = dataclasses.field(default_factory=Progress)
-    should_stop: Callable[[], bool] = _never
+    should_stop: Callable[[], bool] = never
+    should_save: Callable[[], bool] = never
+    """Asked after each batch too: whether the checkpoint is wanted now."""
     callbacks: Sequence[Callable[[Network, History], Any]] = ()
     """Called after each epoch; one that says True ends training."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Keeping:
-    """The checkpoint that is written after each epoch, and the one to go on from."""
+    """The checkpoint that is written after each epoch and within one, and the one to go on from."""
 
     path: Path | None = None
     resume_from: Path | None = None
@@ -219,15 +223,46 @@ class Keeping:
     """Settings that may be others than those of the run that is resumed."""
     about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """What else the checkpoint shall hold, as JSON can."""
+    minutes: float | None = None
+    """After which it is written again, in the middle of an epoch too."""
+    whole_epochs: bool = False
+    """Go on from the end of the last finished epoch, whatever there is of the next."""
 
-    def keep(self, epochs: int, write: Callable[[Path], None]) -> None:
-        """Have the checkpoint written after so many epochs, before the first one over no other."""
+    def __post_init__(self) -> None:
+        """Refuse what means nothing."""
+        if self.minutes is not None:
+            number("training", "save_minutes", self.minutes, 0, math.inf, "a number of at least 0")
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether a checkpoint is written at all."""
+        return self.path is not None
+
+    def keep(self, epochs: int, write: Callable[[Path], None], *, is_own: bool) -> bool:
+        """Have the checkpoint written after so many epochs.
+
+        Before the first it is written over no other.
+
+        Parameters
+        ----------
+        epochs : int
+        write : function
+            Writes it to the path that it is given.
+        is_own : bool
+            Whether what is there is an earlier one of this run.
+
+        Returns
+        -------
+        bool
+            Whether it was.
+        """
         if self.path is None:
-            return
-        if epochs or not self.path.is_file():
+            return False
+        if epochs or is_own or not self.path.is_file():
             write(self.path)
-        else:
-            make_folder(self.path.parent)  # better refused now than after an epoch
+            return True
+        make_folder(self.path.parent)  # better refused now than after an epoch
+        return False
 
 
 def _check_kind(name: str, value: object, kind: type) -> None:

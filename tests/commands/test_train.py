@@ -25,8 +25,8 @@ RESULT = [
     "stopped_because", "changes",
 ]  # fmt: skip
 FILES = [
-    "best.npz", "config.toml", "curves.png", "history.csv", "last.npz", "predictions.png",
-    "result.json",
+    "best.npz", "config.toml", "curves.png", "history.csv", "last-1.npz", "last.npz",
+    "predictions.png", "result.json",
 ]  # fmt: skip
 QUICK = ["--dataset", "digits", "--limit-train", "300", "--limit-test", "50", "--epochs", "2"]
 
@@ -298,6 +298,7 @@ def test_checkpoint_that_does_not_fit(tmp_path, capsys):
     damaged = bytearray((tmp_path / "last.npz").read_bytes())
     damaged[len(damaged) // 2] ^= 1
     (tmp_path / "last.npz").write_bytes(damaged)
+    (tmp_path / "last-1.npz").unlink()
     assert main(["--resume", *run]) == 2
     error = capsys.readouterr().err
     assert "last.npz is damaged" in error

@@ -74,7 +74,7 @@ def test_what_is_interrupted_before_an_epoch_replaces_nothing(run, finished):
 
 def test_a_replaced_run_leaves_nothing_behind(run, finished):
     (run / "gradients.csv").write_text("of the earlier run")
-    assert main([*SMALL, "--epochs", "1", "--seed", "5", "--out", str(run), "--replace"]) == 0
+    assert main([*SMALL, "--epochs", "2", "--seed", "5", "--out", str(run), "--replace"]) == 0
     assert sorted(contents(run)) == sorted(finished)
     assert json.loads((run / "result.json").read_text())["seed"] == 5
 

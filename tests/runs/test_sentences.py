@@ -24,17 +24,17 @@ from fastcnn import datasets, load_model, models
 from fastcnn.commands import entry
 from fastcnn.files import Hold
 from fastcnn.runs import results
-from fastcnn.runs.folder import InFolder, epochs_in, read_json
+from fastcnn.runs.folder import InFolder, read_json, usable
 from fastcnn.training import loop
 from fastcnn.training.checkpoint import SavedTraining, record_of
 from fastcnn.training.history import History
 
 ROOT = Path(__file__).parents[2]
 FILES = (
-    "runs/run.py", "runs/results.py", "runs/folder.py", "runs/going_on.py", "training/budget.py",
-    "training/callbacks.py", "training/diverged.py", "training/loop.py", "training/notes.py",
-    "training/resuming.py", "commands/train.py", "commands/interrupt.py", "commands/entry.py",
-    "commands/streams.py", "signals.py", "files.py",
+    "runs/run.py", "runs/results.py", "runs/folder.py", "runs/going_on.py", "runs/images.py",
+    "training/budget.py", "training/callbacks.py", "training/diverged.py", "training/loop.py",
+    "training/notes.py", "training/resuming.py", "training/saving.py", "commands/train.py",
+    "commands/interrupt.py", "commands/entry.py", "commands/streams.py", "signals.py", "files.py",
 )  # fmt: skip
 DATA = ["--dataset", "digits", "--limit-train", "64", "--limit-test", "20"]
 NO_SENTENCE = {"python -m fastcnn.train", ": {} of {} random test images right"}  # of a picture
@@ -42,6 +42,7 @@ ELSEWHERE = {
     "{} is of version 0.1.0, which did not keep its settings: whether they are the same is not "
     "checked": "training/test_resuming.py",
     "{} is damaged: it lacks the moving averages": "training/test_watching.py",
+    "{} is damaged: it has {} batches of an epoch of {}": "training/test_saving.py",
     "minutes must be a number above 0, got {}": "training/test_budget.py",
     "callbacks must be functions or objects with on_epoch_end(model, history)": (
         "training/test_watching.py"
@@ -105,11 +106,12 @@ class State:
 
     def __init__(self, folder: Path) -> None:
         self.files = {f.name: f.read_bytes() for f in folder.glob("*") if f.name != ".lock"}
-        self.epochs, self.settings = 0, dict[str, Any]()
+        self.epochs, self.batches, self.settings = 0, 0, dict[str, Any]()
         if "last.npz" in self.files:
             try:
-                self.epochs = epochs_in(folder)
-                self.settings = record_of(SavedTraining(folder / "last.npz")).about
+                record = record_of(SavedTraining(usable(folder)[0]))
+                self.epochs, self.batches = record.history.epochs, record.history.batches
+                self.settings = record.about
             except ValueError:
                 self.epochs = -1
         text = self.files.get("history.csv", b"").decode()
@@ -366,7 +368,22 @@ def held_by_nobody_else(said: Said, _folder: str) -> bool:
 CHECKS: dict[str, Callable[..., bool | None]] = {
     # before training
     "replace needs the folder of a run that is not resumed: give out": refused,
-    "resuming after epoch {}": lambda said, n: int(n) == said.before.epochs > 0,
+    "resuming the run after {}": lambda said, where: (
+        [*map(int, re.findall("[0-9]+", where))]
+        in ([said.before.epochs], [said.before.batches, said.before.epochs + 1])
+    ),
+    "batch {} of epoch {}": lambda said, batch, epoch: (
+        int(batch) > 0 < int(epoch) if (batch + epoch).isdecimal() else None
+    ),
+    "the run goes on from {}, which holds {} epochs": lambda said, name, epochs: (
+        int(epochs) == said.before.epochs and (said.run / name).is_file()
+    ),
+    "keep must be from 1 to {} checkpoints, got {}": lambda said, _, got: (
+        refused(said) and got == said.option("keep")
+    ),
+    "save_minutes must be at least 0, got {}": lambda said, got: (
+        refused(said) and float(got) == float(said.option("save-minutes"))
+    ),
     "dataset {} loaded in {} s: {}": lambda said, name, *_: name in said.value("dataset"),
     "  {} images before limit {}, after {}": limited,
     "  val   images {}, validated on": lambda said, shape: (
@@ -420,6 +437,9 @@ CHECKS: dict[str, Callable[..., bool | None]] = {
     "{} holds an unfinished run of {}: continue it with --resume, {}": lambda said, _, count, __: (
         int(count.split()[0]) == said.before.epochs and not said.before.result
     ),
+    "{} holds a run within its first epoch: continue it with --resume, {}": lambda said, *_: (
+        said.before.epochs == 0 < said.before.batches
+    ),
     "{} holds what is left of a run: {}": lambda said, *_: (
         ("last.npz" not in said.before.files and {"best.npz", "history.csv"} & {*said.before.files})
         != set()
@@ -455,6 +475,15 @@ CHECKS: dict[str, Callable[..., bool | None]] = {
     "{} images: {}, and {} of each": lambda said, all_, each, copies: (
         int(all_.split()[-1]) == int(each) * (1 + int(copies.split()[0]))
     ),
+    "with other settings the run goes on from {}, without the {} made after it": (
+        lambda said, end, made: (
+            int(re.findall("[0-9]+", end)[0]) == said.before.epochs
+            and int(made.split()[0]) == said.before.batches
+        )
+    ),
+    "1 batch that was": lambda said: said.before.batches == 1,
+    "{} batches that were": lambda said, count: int(count.split()[-1]) == said.before.batches,
+    "saving after this batch": lambda said: said.after.epochs > 0,
     "stopping after this batch (once more: at once)": lambda said: said.code in (130, 143),
     "interrupted at once": lambda said: said.code == 130,
     # how it ends
@@ -485,15 +514,13 @@ CHECKS: dict[str, Callable[..., bool | None]] = {
         said.code == 1 and said.after.epochs == int(epoch)
     ),
     "no epoch is": lambda said: said.code == 1 and said.after.epochs == 0,
-    "before an epoch was finished: {}": lambda said, _: (
-        said.code in (130, 143) and said.after.epochs == said.before.epochs
+    "before an epoch was finished: the run in {} is as it was": lambda said, _: (
+        said.code in (130, 143) and same(said) and said.before.files != {}
     ),
-    "the run in {} is as it was": lambda said, _: same(said) and said.before.files != {},
-    "nothing was finished": lambda said: (
-        said.after.epochs == 0 and "best.npz" not in said.after.files
-    ),
-    "to continue after epoch {}: {} --resume --out {}": lambda said, epoch, _, out: (
-        int(epoch) == said.after.epochs > 0 and Path(out) == Path("run")
+    "to continue after {}: {} --resume --out {}": lambda said, where, _, out: (
+        [*map(int, re.findall("[0-9]+", where))]
+        in ([said.after.epochs], [said.after.batches, said.after.epochs + 1])
+        and Path(out) == Path("run")
     ),
 }
 
@@ -525,6 +552,7 @@ def a_run_that_ends(stage: Stage) -> None:
     stage.train("--epochs", "3", "--validation", "0.2")
     stage.train("--epochs", "1", code=2)
     (stage.run / "last.npz").unlink()
+    (stage.run / "last-1.npz").unlink()
     stage.train("--epochs", "1", code=2)
     stage.train("--epochs", "1", "--replace")
 
@@ -546,7 +574,7 @@ def a_run_of_some_minutes(stage: Stage) -> None:
     stage.train("--minutes", "0.01")
 
 
-@says("resuming after", "the schedule is now")
+@says("resuming the run", "the schedule is now")
 def a_run_that_goes_on(stage: Stage) -> None:
     stage.train("--epochs", "2", "--schedule", "cosine")
     stage.train("--resume", "--epochs", "4", data=[])
@@ -560,26 +588,39 @@ def a_run_that_would_be_another(stage: Stage) -> None:
     stage.train("--resume", "--seed", "1", "--allow", "seed", code=2)
 
 
-@says("stopping after", "to continue after", "{} holds an interrupted", "resuming after",
-      "before an epoch", "the run in {} is as")  # fmt: skip
+@says("stopping after", "to continue after", "{} holds an interrupted", "resuming the run",
+      "before an epoch", "batch {} of epoch", "1 batch that was", "{} batches that were",
+      "with other settings")  # fmt: skip
 def an_interruption(stage: Stage) -> None:
     stage.at = {3: kill}
     stage.train("--epochs", "2", code=130)
     stage.train("--epochs", "2", code=2)
-    for words in (["--resume"], ["--replace"]):
-        stage.at = {1: kill}
-        stage.train("--epochs", "2", *words, code=130)
-    stage.train("--resume")
+    stage.at = {1: kill}
+    stage.train("--epochs", "2", "--replace", code=130)
+    stage.at = {1: kill}
+    stage.train("--resume", code=130)
+    stage.train("--resume", "--epochs", "3")
+    stage.at = {1: kill}
+    stage.train("--resume", "--epochs", "4", code=130)
+    stage.train("--resume", "--epochs", "5")
 
 
-@says("nothing was finished", "interrupted at once", "interrupted before")
+@says("{} holds a run within")
 def an_interruption_at_the_start(stage: Stage) -> None:
     stage.at = {1: kill}
     stage.train("--epochs", "2", code=130)
+    stage.train("--epochs", "2", code=2)
+    stage.at = {1: kill}
+    stage.train("--resume", code=130)
+    stage.train("--resume")
+
+
+@says("interrupted at once", "interrupted before")
+def an_interruption_twice(stage: Stage) -> None:
     stage.at = {1: lambda _: [kill(), kill()]}
     stage.train("--epochs", "2", code=130)
     with stage.patch.context() as patch:
-        patch.setattr("fastcnn.runs.run.load_data", kill)
+        patch.setattr("fastcnn.runs.images.load_data", kill)
         stage.train("--epochs", "2", code=130)
 
 
@@ -588,10 +629,27 @@ def what_a_killed_run_has_left(stage: Stage) -> None:
     stage.train("--epochs", "2")
     (stage.run / "result.json").unlink()
     stage.train("--epochs", "2", code=2)
+    for name in ("last.npz", "last-1.npz"):
+        (stage.run / name).write_bytes(b"damaged")
+    stage.train("--epochs", "2", code=2)
+    for name in ("last.npz", "last-1.npz"):
+        (stage.run / name).unlink()
+    stage.train("--epochs", "2", code=2)
+
+
+@says("saving after this batch")
+def a_batch_system_that_warns(stage: Stage) -> None:
+    stage.at = {1: lambda _: os.kill(os.getpid(), signal.SIGUSR1)}
+    stage.train("--epochs", "1")
+
+
+@says("the run goes on from", "keep must", "save_minutes must")
+def a_checkpoint_that_is_damaged(stage: Stage) -> None:
+    stage.train("--keep", "11", code=2)
+    stage.train("--save-minutes", "-1", code=2)
+    stage.train("--epochs", "2")
     (stage.run / "last.npz").write_bytes(b"damaged")
-    stage.train("--epochs", "2", code=2)
-    (stage.run / "last.npz").unlink()
-    stage.train("--epochs", "2", code=2)
+    stage.train("--resume", "--epochs", "3")
 
 
 @says("there is no run to resume in {}: it", "there is no run to resume in {}: name",
@@ -625,7 +683,7 @@ def a_full_disk_later(stage: Stage) -> None:
     stage.train("--epochs", "2", code=1)
 
 
-@says("{} holds all {} epochs", "resuming after")
+@says("{} holds all {} epochs", "resuming the run")
 def a_full_disk_at_the_end(stage: Stage) -> None:
     with stage.patch.context() as stage.patch:
         stage.without_room_for("history.csv")
