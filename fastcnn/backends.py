@@ -35,7 +35,7 @@ def current_name() -> str:
 
 
 def current() -> ModuleType:
-    """The backend in use: a module with the ten functions of `kernels.loop`."""
+    """The backend in use: a module with the functions of `kernels.loop`."""
     return _module(_current_name)
 
 

@@ -60,7 +60,6 @@ _DONE: dict[str, str] = {
     "dilation": "leave it out: there is no dilated convolution",
     "dilation_rate": "leave it out: there is no dilated convolution",
     "groups": "leave it out: there is no grouped convolution",
-    "ceil_mode": "leave it out: sizes are rounded down; padding='same' rounds up",
     "return_indices": "leave it out: the layer remembers them by itself",
     "device": "leave it out: everything runs on the CPU",
     "dtype": "call astype(np.float64) on the layer or the model",

@@ -1,4 +1,4 @@
-"""The "numba" backend: the ten operations that `loop` and `im2col` have too."""
+"""The "numba" backend: the operations that `loop` and `im2col` have too."""
 
 from kernels.conv.forward import conv_forward
 from kernels.conv.input import conv_backward_input
@@ -10,10 +10,18 @@ from kernels.pool.operations import (
     max_pool_backward,
     max_pool_forward,
 )
+from kernels.pool.spans import (
+    average_pool_spans_backward,
+    average_pool_spans_forward,
+    max_pool_spans_backward,
+    max_pool_spans_forward,
+)
 
 __all__ = [
     "average_pool_backward",
     "average_pool_forward",
+    "average_pool_spans_backward",
+    "average_pool_spans_forward",
     "conv_backward_input",
     "conv_backward_weight",
     "conv_forward",
@@ -22,4 +30,6 @@ __all__ = [
     "dense_forward",
     "max_pool_backward",
     "max_pool_forward",
+    "max_pool_spans_backward",
+    "max_pool_spans_forward",
 ]

@@ -14,6 +14,18 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from kernels.im2col_spans import (
+    average_pool_spans_backward as average_pool_spans_backward,
+)
+from kernels.im2col_spans import (
+    average_pool_spans_forward as average_pool_spans_forward,
+)
+from kernels.im2col_spans import (
+    max_pool_spans_backward as max_pool_spans_backward,
+)
+from kernels.im2col_spans import (
+    max_pool_spans_forward as max_pool_spans_forward,
+)
 from kernels.workspace import Workspace
 
 Pair = tuple[int, int]

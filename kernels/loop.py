@@ -22,6 +22,7 @@ from math import isnan
 
 import numpy as np
 
+from kernels.spans import DIVISOR, Spans, of_windows
 from kernels.workspace import Workspace
 
 Pair = tuple[int, int]
@@ -161,8 +162,21 @@ def dense_backward_weight(
             dweight[i] += x[n, i] * dy[n]
 
 
-def max_pool_forward(
-    x: np.ndarray, window: Pair, stride: Pair, padding: Pair, y: np.ndarray, index: np.ndarray
+def _places(rows: Spans, columns: Spans, row: int, column: int) -> Iterator[tuple[int, int, int]]:
+    """The places of the window of output (row, column) that lie on the image, in row-major order.
+
+    Yields (place, input_row, input_column) with place = i * window_w + j.
+    """
+    first_row, row_count, i, _ = rows.table[row]
+    first_column, column_count, j, _ = columns.table[column]
+    for k in range(row_count):
+        for m in range(column_count):
+            place = (i + k) * columns.window + j + m
+            yield place, first_row + k * rows.step, first_column + m * columns.step
+
+
+def max_pool_spans_forward(
+    x: np.ndarray, rows: Spans, columns: Spans, y: np.ndarray, index: np.ndarray
 ) -> None:
     """y[n, row, column, c] = the largest value of channel c in the window.
 
@@ -170,24 +184,19 @@ def max_pool_forward(
     that was: i * window_w + j of the first maximum in row-major order. A NaN counts as larger than
     every number, so that trouble is passed on and not hidden.
     """
-    batch, out_height, out_width, channels = y.shape
-    for n in range(batch):
-        for row in range(out_height):
-            for column in range(out_width):
-                places = list(_window(row, column, window, stride, padding, x.shape[1:3]))
-                for c in range(channels):
-                    best, best_place = -np.inf, -1
-                    for i, j, input_row, input_column in places:
-                        value = x[n, input_row, input_column, c]
-                        first_nan = isnan(value) and not isnan(best)
-                        if best_place < 0 or value > best or first_nan:
-                            best, best_place = value, i * window[1] + j
-                    y[n, row, column, c] = best
-                    index[n, row, column, c] = best_place
+    for n, row, column, c in np.ndindex(*y.shape):
+        best, best_place = -np.inf, -1
+        for place, input_row, input_column in _places(rows, columns, row, column):
+            value = x[n, input_row, input_column, c]
+            first_nan = isnan(value) and not isnan(best)
+            if best_place < 0 or value > best or first_nan:
+                best, best_place = value, place
+        y[n, row, column, c] = best
+        index[n, row, column, c] = best_place
 
 
-def max_pool_backward(
-    dy: np.ndarray, index: np.ndarray, window: Pair, stride: Pair, padding: Pair, dx: np.ndarray
+def max_pool_spans_backward(
+    dy: np.ndarray, index: np.ndarray, rows: Spans, columns: Spans, dx: np.ndarray
 ) -> None:
     """The whole gradient goes to the place that won; the others get nothing, ties included.
 
@@ -195,10 +204,51 @@ def max_pool_backward(
     """
     dx[...] = 0
     for n, row, column, c in np.ndindex(*dy.shape):
-        i, j = divmod(int(index[n, row, column, c]), window[1])
-        input_row = row * stride[0] + i - padding[0]
-        input_column = column * stride[1] + j - padding[1]
-        dx[n, input_row, input_column, c] += dy[n, row, column, c]
+        for place, input_row, input_column in _places(rows, columns, row, column):
+            if place == index[n, row, column, c]:
+                dx[n, input_row, input_column, c] += dy[n, row, column, c]
+
+
+def average_pool_spans_forward(x: np.ndarray, rows: Spans, columns: Spans, y: np.ndarray) -> None:
+    """y[n, row, column, c] = the sum of channel c over the window, divided by a number of places.
+
+    Which places count on the padding is up to the spans' divisors.
+    """
+    y[...] = 0
+    for n, row, column in np.ndindex(*y.shape[:3]):
+        for _, input_row, input_column in _places(rows, columns, row, column):
+            y[n, row, column] += x[n, input_row, input_column]
+        y[n, row, column] /= rows.table[row, DIVISOR] * columns.table[column, DIVISOR]
+
+
+def average_pool_spans_backward(
+    dy: np.ndarray, rows: Spans, columns: Spans, dx: np.ndarray
+) -> None:
+    """Every pixel of a window gets an equal share of its gradient, dy / number of places."""
+    dx[...] = 0
+    for n, row, column in np.ndindex(*dy.shape[:3]):
+        divisor = rows.table[row, DIVISOR] * columns.table[column, DIVISOR]
+        for _, input_row, input_column in _places(rows, columns, row, column):
+            dx[n, input_row, input_column] += dy[n, row, column] / divisor
+
+
+# --- windows that move by a stride, and all of whose padding counts or none -----------------------
+
+
+def max_pool_forward(
+    x: np.ndarray, window: Pair, stride: Pair, padding: Pair, y: np.ndarray, index: np.ndarray
+) -> None:
+    """`max_pool_spans_forward` of windows."""
+    spans = _windows(x.shape, y.shape, window, stride, padding)
+    max_pool_spans_forward(x, *spans, y, index)
+
+
+def max_pool_backward(
+    dy: np.ndarray, index: np.ndarray, window: Pair, stride: Pair, padding: Pair, dx: np.ndarray
+) -> None:
+    """`max_pool_spans_backward` of windows."""
+    spans = _windows(dx.shape, dy.shape, window, stride, padding)
+    max_pool_spans_backward(dy, index, *spans, dx)
 
 
 def average_pool_forward(
@@ -209,20 +259,9 @@ def average_pool_forward(
     count_include_pad: bool,
     y: np.ndarray,
 ) -> None:
-    """y[n, row, column, c] = the sum of channel c over the window, divided by a number of places.
-
-    That number is window_h * window_w if `count_include_pad` (the padding counts as zeros), else
-    the number of places that lie on the image.
-    """
-    batch, out_height, out_width, _ = y.shape
-    y[...] = 0
-    for n in range(batch):
-        for row in range(out_height):
-            for column in range(out_width):
-                places = list(_window(row, column, window, stride, padding, x.shape[1:3]))
-                for _, _, input_row, input_column in places:
-                    y[n, row, column] += x[n, input_row, input_column]
-                y[n, row, column] /= window[0] * window[1] if count_include_pad else len(places)
+    """`average_pool_spans_forward` of windows, all of whose places count or those on the image."""
+    spans = _windows(x.shape, y.shape, window, stride, padding, count_include_pad)
+    average_pool_spans_forward(x, *spans, y)
 
 
 def average_pool_backward(
@@ -233,13 +272,25 @@ def average_pool_backward(
     count_include_pad: bool,
     dx: np.ndarray,
 ) -> None:
-    """Every pixel of a window gets an equal share of its gradient, dy / number of places."""
-    batch, out_height, out_width, _ = dy.shape
-    dx[...] = 0
-    for n in range(batch):
-        for row in range(out_height):
-            for column in range(out_width):
-                places = list(_window(row, column, window, stride, padding, dx.shape[1:3]))
-                divisor = window[0] * window[1] if count_include_pad else len(places)
-                for _, _, input_row, input_column in places:
-                    dx[n, input_row, input_column] += dy[n, row, column] / divisor
+    """`average_pool_spans_backward` of windows, all of whose places count or those on the image."""
+    spans = _windows(dx.shape, dy.shape, window, stride, padding, count_include_pad)
+    average_pool_spans_backward(dy, *spans, dx)
+
+
+def _windows(
+    x_shape: tuple[int, ...],
+    y_shape: tuple[int, ...],
+    window: Pair,
+    stride: Pair,
+    padding: Pair,
+    all_count: bool = False,
+) -> tuple[Spans, Spans]:
+    """Rows and columns: input_row = row * stride_h + i - top, and columns likewise."""
+    rows, columns = (
+        of_windows(
+            x_shape[1 + axis], y_shape[1 + axis], window[axis], stride[axis], padding[axis],
+            counted=y_shape[1 + axis] * stride[axis] + window[axis] if all_count else None,
+        )
+        for axis in (0, 1)
+    )  # fmt: skip
+    return rows, columns

@@ -15,7 +15,7 @@ Pair = tuple[int, int]
 
 
 def backend_module(name: str) -> ModuleType:
-    """The module with the ten functions of backend "loop", "im2col" or "numba"."""
+    """The module with the functions of backend "loop", "im2col" or "numba"."""
     return importlib.import_module("kernels.compiled" if name == "numba" else f"kernels.{name}")
 
 

@@ -13,6 +13,12 @@ Examples
 """
 
 from .activation import LeakyReLU, PReLU, ReLU, Sigmoid, Tanh
+from .adaptive_pool import (
+    AdaptiveAveragePool2D,
+    AdaptiveMaxPool2D,
+    GlobalAveragePool2D,
+    GlobalMaxPool2D,
+)
 from .base import Layer
 from .containers import Concatenate, Residual
 from .conv import Conv2D
@@ -31,7 +37,8 @@ from .dense import Dense
 from .described import from_spec
 from .dropout import Dropout
 from .norm import BatchNorm, GroupNorm, LayerNorm
-from .pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
+from .pool import AveragePool2D, MaxPool2D
+from .series import AveragePool1D, MaxPool1D
 from .shape import Flatten
 from .softmax import LogSoftmax, Softmax
 
@@ -39,6 +46,9 @@ __all__ = [
     "ELU",
     "GELU",
     "SELU",
+    "AdaptiveAveragePool2D",
+    "AdaptiveMaxPool2D",
+    "AveragePool1D",
     "AveragePool2D",
     "BatchNorm",
     "Concatenate",
@@ -47,6 +57,7 @@ __all__ = [
     "Dropout",
     "Flatten",
     "GlobalAveragePool2D",
+    "GlobalMaxPool2D",
     "GroupNorm",
     "Hardsigmoid",
     "Hardswish",
@@ -54,6 +65,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "LogSoftmax",
+    "MaxPool1D",
     "MaxPool2D",
     "Mish",
     "PReLU",

@@ -1,72 +1,197 @@
-"""Pooling: a window of pixels becomes one."""
+"""Pooling: a window of pixels becomes one. `adaptive_pool` has windows that do not move."""
 
 from typing import Any
 
 import numpy as np
 
+from kernels.spans import COUNT, Spans, of_windows
+
 from .. import backends, checks
 from ..checks import Pair
+from . import spoken
 from .base import Layer
-from .memory import Shape, memory_of, seen
-from .window import check_images, check_padding, output_size, padding_before, plain
+from .memory import Shape, as_given, as_image, memory_of, seen
+from .window import (
+    check_images,
+    check_padding,
+    extent,
+    output_size,
+    padding_before,
+    plain,
+    sides,
+)
+
+# Windows as the kernels are told of them: (window, stride, padding), or the spans of both axes.
+Windows = tuple[Pair, Pair, Pair] | tuple[Spans, Spans]
 
 
-class _Pool2D(Layer):
-    """What maximum and average pooling share: the window and its arguments."""
+class _Pool(Layer):
+    """The largest number of each window, or the mean, whatever the windows."""
+
+    maximum = True
+    count_include_pad = True
+
+    def _windows(self, input_shape: Shape) -> tuple[Pair, Windows]:
+        """Rows and columns of the output for (N, C, H, W), and the windows."""
+        raise NotImplementedError
+
+    def _given(self, y: np.ndarray, axes: int) -> np.ndarray:
+        """The result (N, H, W, C) as people see it, who gave an x of so many axes."""
+        return as_given(seen(y), axes)
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        self.check_input(x)
+        image = memory_of(as_image(x))
+        size, windows = self._windows(seen(image).shape)
+        y = self.result((len(x), *size, x.shape[1]), x.dtype, training)
+        index, kernels = None, backends.current()
+        if self.maximum:
+            room = self.workspace if training else self.scratch
+            index = room.array("index", y.shape, np.uint8 if _places(windows) <= 256 else np.int32)
+            if len(windows) == 2:
+                kernels.max_pool_spans_forward(image, *windows, y, index)
+            else:
+                kernels.max_pool_forward(image, *windows, y, index)
+        elif len(windows) == 2:
+            kernels.average_pool_spans_forward(image, *windows, y)
+        else:
+            kernels.average_pool_forward(image, *windows, self.count_include_pad, y)
+        given = self._given(y, x.ndim)
+        if training:
+            self.remember(given, index, image.shape, y.shape, windows, x.ndim)
+        return given
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        index, image_shape, y_shape, windows, axes = self.recall(dy)
+        dx, kernels = self.gradient(image_shape, dy.dtype, dy), backends.current()
+        dy = memory_of(as_image(dy)).reshape(y_shape)
+        if self.maximum and len(windows) == 2:
+            kernels.max_pool_spans_backward(dy, index, *windows, dx)
+        elif self.maximum:
+            kernels.max_pool_backward(dy, index, *windows, dx)
+        elif len(windows) == 2:
+            kernels.average_pool_spans_backward(dy, *windows, dx)
+        else:
+            kernels.average_pool_backward(dy, *windows, self.count_include_pad, dx)
+        return as_given(seen(dx), axes)
+
+
+def _places(windows: Windows) -> int:
+    """How many a window has."""
+    if len(windows) == 2:
+        return windows[0].window * windows[1].window
+    return windows[0][0] * windows[0][1]
+
+
+class _Moving(_Pool):
+    """A window that moves by a stride, and its arguments."""
 
     positional = 1
 
     def __init__(
-        self,
-        pool_size: int | Pair,
-        stride: int | Pair | None = None,
-        padding: int | Pair | str = 0,
+        self, pool_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
     ) -> None:
         super().__init__()
         kind = type(self).__name__
         self.pool_size = checks.pair(kind, "pool_size", pool_size)
         self.stride = self.pool_size if stride is None else checks.pair(kind, "stride", stride)
-        self.padding = check_padding(kind, padding)
+        self.padding = check_padding(kind, padding, uneven=True)
+        self.dilation = checks.pair(kind, "dilation", dilation)
+        self.ceil_mode = checks.flag(kind, "ceil_mode", ceil_mode)
+        self._reach = extent(self.pool_size, self.dilation)
         if not isinstance(self.padding, str):
-            for pad, size in zip(self.padding, self.pool_size, strict=True):
-                if 2 * pad > size:
+            for pads, size in zip(sides(self.padding), self._reach, strict=True):
+                if 2 * max(pads) > size:
                     raise ValueError(
                         f"{kind}: padding may be at most half of pool_size {self.pool_size}, or "
                         f"some windows would hold no pixel, got {self.padding}"
                     )
 
     def arguments(self) -> dict[str, Any]:
-        stride = None if self.stride == self.pool_size else plain(self.stride)
-        return {
+        given: dict[str, Any] = {
             "pool_size": plain(self.pool_size),
-            "stride": stride,
+            "stride": None if self.stride == self.pool_size else plain(self.stride),
             "padding": plain(self.padding),
         }
+        if self.dilation != (1, 1):
+            given["dilation"] = plain(self.dilation)
+        return given | ({"ceil_mode": True} if self.ceil_mode else {})
 
     def output_shape(self, input_shape: Shape) -> Shape:
         check_images(self.name, input_shape)
-        size = output_size(self.name, input_shape, self.pool_size, self.stride, self.padding)
-        return (*input_shape[:2], *size)
+        return (*input_shape[:2], *self._output_size(input_shape))
+
+    def _windows(self, input_shape: Shape) -> tuple[Pair, Windows]:
+        size = self._output_size(input_shape)
+        counts_some = not self.maximum and self.count_include_pad and self.ceil_mode
+        if self.dilation == (1, 1) and not counts_some:
+            start = padding_before(input_shape, self.pool_size, self.stride, self.padding)
+            return size, (self.pool_size, self.stride, start)
+        return size, self._spans(input_shape, size)
+
+    def _output_size(self, input_shape: Shape) -> Pair:
+        moves = (self.pool_size, self.stride, self.padding, self.dilation)
+        size = output_size(self.name, input_shape, *moves)
+        if self.ceil_mode and not isinstance(self.padding, str):
+            size = (self._rounded_up(input_shape, 0), self._rounded_up(input_shape, 1))
+        if self.dilation != (1, 1):
+            for spans in self._spans(input_shape, size):
+                if (spans.table[:, COUNT] < 1).any():
+                    raise ValueError(
+                        f"{self.name}: some windows would hold no pixel of the input of shape "
+                        f"{spoken.shape(input_shape)}; use less padding or less dilation"
+                    )
+        return size
+
+    def _rounded_up(self, input_shape: Shape, axis: int) -> int:
+        """Windows of an axis, the last of which may end beyond the padding, but begins before."""
+        before, behind = sides(self.padding)[axis]
+        size, stride = input_shape[2 + axis], self.stride[axis]
+        outputs = -(-(size + before + behind - self._reach[axis]) // stride) + 1
+        return outputs - ((outputs - 1) * stride >= size + before)
+
+    def _spans(self, input_shape: Shape, size: Pair) -> tuple[Spans, Spans]:
+        start = padding_before(
+            input_shape, self.pool_size, self.stride, self.padding, self.dilation
+        )
+        behind: list[int | None] = [None, None]
+        if self.count_include_pad:  # with "same" as many as the windows reach
+            same = isinstance(self.padding, str)
+            behind = [*(self._reach if same else (end for _, end in sides(self.padding)))]
+        rows, columns = (
+            of_windows(
+                input_shape[2 + axis], size[axis], self.pool_size[axis], self.stride[axis],
+                start[axis], self.dilation[axis], behind[axis],
+            )
+            for axis in (0, 1)
+        )  # fmt: skip
+        return rows, columns
 
 
-class MaxPool2D(_Pool2D):
+class MaxPool2D(_Moving):
     """The largest value of each window.
 
         x (N, C, H, W) -> y (N, C, H_out, W_out), float32 or float64
-        H_out = floor((H + 2 * padding - pool_size) / stride) + 1
+        H_out = floor((H + top + bottom - dilation * (pool_size - 1) - 1) / stride) + 1
 
     Padding never wins a maximum. The gradient goes to the largest value alone; among equal ones,
     to the first in reading order.
 
     Parameters
     ----------
-    pool_size
+    pool_size : int or pair
         Height and width of the window, one number or a pair.
-    stride
+    stride : int or pair, optional
         Pixels between neighbouring windows; None: the window's size.
-    padding
-        Pixels around the image, at most half the window; "valid" for none; "same" for as many as
-        make H_out = ceil(H / stride).
+    padding : int, pair, pair of pairs or str
+        Pixels around the image, one number, a pair (height, width) or ((top, bottom), (left,
+        right)), each at most half the window; "valid" for none; "same" for as many as make H_out =
+        ceil(H / stride).
+    dilation : int or pair
+        Pixels between neighbouring places of the window.
+    ceil_mode : bool
+        Whether H_out is rounded up: the last window may end beyond the padding, but as in PyTorch
+        it begins on the image or the padding before it.
 
     Raises
     ------
@@ -79,47 +204,39 @@ class MaxPool2D(_Pool2D):
     array([[[[4.]]]], dtype=float32)
     """
 
-    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        batch, channels, height, width = self.check_input(x)
-        image = memory_of(x)
-        start = padding_before(x.shape, self.pool_size, self.stride, self.padding)
-        y = self.result((batch, height, width, channels), x.dtype, training)
-        places = self.pool_size[0] * self.pool_size[1]
-        index = self.scratch if not training else self.workspace
-        index = index.array("index", y.shape, np.uint8 if places <= 256 else np.int32)
-        backends.current().max_pool_forward(image, self.pool_size, self.stride, start, y, index)
-        y = seen(y)
-        if training:
-            self.remember(y, index, image.shape, start)
-        return y
-
-    def backward(self, dy: np.ndarray) -> np.ndarray:
-        index, image_shape, start = self.recall(dy)
-        dx = self.gradient(image_shape, dy.dtype, dy)
-        backends.current().max_pool_backward(
-            memory_of(dy), index, self.pool_size, self.stride, start, dx
-        )
-        return seen(dx)
+    def __init__(
+        self,
+        pool_size: int | Pair,
+        stride: int | Pair | None = None,
+        padding: int | Pair | tuple[Pair, Pair] | str = 0,
+        dilation: int | Pair = 1,
+        ceil_mode: bool = False,
+    ) -> None:
+        super().__init__(pool_size, stride, padding, dilation, ceil_mode)
 
 
-class AveragePool2D(_Pool2D):
+class AveragePool2D(_Moving):
     """The mean of each window.
 
         x (N, C, H, W) -> y (N, C, H_out, W_out), float32 or float64
-        H_out = floor((H + 2 * padding - pool_size) / stride) + 1
+        H_out = floor((H + top + bottom - dilation * (pool_size - 1) - 1) / stride) + 1
 
     Parameters
     ----------
     pool_size : int or pair
         Height and width of the window, one number or a pair.
-    stride : int or Pair, optional
+    stride : int or pair, optional
         Pixels between neighbouring windows; None: the window's size.
-    padding : int, pair or str
-        Pixels around the image, at most half the window; "valid" for none; "same" for as many as
-        make H_out = ceil(H / stride).
+    padding : int, pair, pair of pairs or str
+        As for `MaxPool2D`.
     count_include_pad : bool
         Whether padding counts, as zeros; if not, a window at the border is divided by the number of
-        its pixels that lie on the image.
+        its pixels that lie on the image. What `ceil_mode` lets a window hold beyond the padding
+        counts for nothing in either case, as in PyTorch.
+    ceil_mode : bool
+        As for `MaxPool2D`.
+    dilation : int or pair
+        Pixels between neighbouring places of the window.
 
     Raises
     ------
@@ -132,82 +249,21 @@ class AveragePool2D(_Pool2D):
     array([[[[2.5]]]], dtype=float32)
     """
 
+    maximum = False
+
     def __init__(
         self,
         pool_size: int | Pair,
         stride: int | Pair | None = None,
-        padding: int | Pair | str = 0,
+        padding: int | Pair | tuple[Pair, Pair] | str = 0,
         count_include_pad: bool = True,
+        ceil_mode: bool = False,
+        dilation: int | Pair = 1,
     ) -> None:
-        super().__init__(pool_size, stride, padding)
+        super().__init__(pool_size, stride, padding, dilation, ceil_mode)
         self.count_include_pad = checks.flag(
             "AveragePool2D", "count_include_pad", count_include_pad
         )
 
     def arguments(self) -> dict[str, Any]:
         return {**super().arguments(), "count_include_pad": self.count_include_pad}
-
-    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        batch, channels, height, width = self.check_input(x)
-        image = memory_of(x)
-        start = padding_before(x.shape, self.pool_size, self.stride, self.padding)
-        y = self.result((batch, height, width, channels), x.dtype, training)
-        backends.current().average_pool_forward(
-            image, self.pool_size, self.stride, start, self.count_include_pad, y
-        )
-        y = seen(y)
-        if training:
-            self.remember(y, image.shape, start)
-        return y
-
-    def backward(self, dy: np.ndarray) -> np.ndarray:
-        image_shape, start = self.recall(dy)
-        dx = self.gradient(image_shape, dy.dtype, dy)
-        backends.current().average_pool_backward(
-            memory_of(dy), self.pool_size, self.stride, start, self.count_include_pad, dx
-        )
-        return seen(dx)
-
-
-class GlobalAveragePool2D(Layer):
-    """The mean of each channel over the whole image.
-
-        x (N, C, H, W) -> y (N, C), float32 or float64
-
-    Lin, Chen, Yan, "Network In Network" (2014), section 3.2.
-
-    Raises
-    ------
-    ValueError
-        If an input is not (N, C, H, W).
-
-    Examples
-    --------
-    >>> GlobalAveragePool2D().forward(np.float32([[[[1, 2], [3, 4]]]]))
-    array([[2.5]], dtype=float32)
-    """
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        check_images(self.name, input_shape)
-        return input_shape[:2]
-
-    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        batch, channels = y_shape = self.check_input(x)
-        image = memory_of(x)
-        y = self.result(y_shape, x.dtype, training)
-        backends.current().average_pool_forward(
-            image, image.shape[1:3], (1, 1), (0, 0), True, y.reshape(batch, 1, 1, channels)
-        )
-        if training:
-            self.remember(y, image.shape)
-        return y
-
-    def backward(self, dy: np.ndarray) -> np.ndarray:
-        (image_shape,) = self.recall(dy)
-        batch, height, width, channels = image_shape
-        dx = self.gradient(image_shape, dy.dtype, dy)
-        backends.current().average_pool_backward(
-            memory_of(dy).reshape(batch, 1, 1, channels),
-            (height, width), (1, 1), (0, 0), True, dx,
-        )  # fmt: skip
-        return seen(dx)

@@ -6,41 +6,70 @@ from .. import checks
 from ..checks import Pair
 from . import spoken
 
-Padding = Pair | str
+Padding = Pair | tuple[Pair, Pair] | str
 
 
-def check_padding(layer: str, padding: Any) -> Padding:
-    """A whole number, a pair, "same" or "valid", as a pair or "same"."""
+def check_padding(layer: str, padding: Any, uneven: bool = False) -> Padding:
+    """A whole number, a pair, "same" or "valid", as a pair or "same".
+
+    With `uneven` also ((top, bottom), (left, right)); as a pair where both sides are equal.
+    """
     if isinstance(padding, str):
         if padding == "valid":
             return (0, 0)
         if padding != "same":
+            sides = ", ((top, bottom), (left, right))" if uneven else ""
             raise ValueError(
-                f"{layer}: padding must be a whole number, a pair (height, width), 'same' or "
-                f"'valid', got {padding!r}"
+                f"{layer}: padding must be a whole number, a pair (height, width){sides}, 'same' "
+                f"or 'valid', got {padding!r}"
             )
         return padding
-    return checks.pair(layer, "padding", padding, least=0)
+    if not uneven or not isinstance(padding, (tuple, list)) or len(padding) != 2:
+        return checks.pair(layer, "padding", padding, least=0)
+    (top, bottom), (left, right) = (
+        checks.pair(layer, "padding", each, least=0) for each in padding
+    )
+    return (top, left) if (top, left) == (bottom, right) else ((top, bottom), (left, right))
 
 
-def plain(value: Pair | str) -> int | list[int] | str:
+def sides(padding: Padding) -> tuple[Pair, Pair]:
+    """((top, bottom), (left, right)) of a padding that is given in numbers."""
+    assert not isinstance(padding, str)
+    top, left = ((each, each) if isinstance(each, int) else each for each in padding)
+    return top, left
+
+
+def plain(value: Padding) -> Any:
     """A pair as a person would write it: one number where both are equal."""
     if isinstance(value, str):
         return value
+    if not isinstance(value[0], int):
+        return [list(side) for side in sides(value)]
     return value[0] if value[0] == value[1] else list(value)
 
 
+def extent(window: Pair, dilation: Pair) -> Pair:
+    """Rows and columns from a window's first place to its last one."""
+    return (window[0] - 1) * dilation[0] + 1, (window[1] - 1) * dilation[1] + 1
+
+
 def padding_before(
-    input_shape: tuple[int, ...], window: Pair, stride: Pair, padding: Padding
+    input_shape: tuple[int, ...],
+    window: Pair,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair = (1, 1),
 ) -> Pair:
     """Padding at the (top, left) of an (N, C, H, W) input.
 
     "same" pads as evenly as it can; an odd pixel goes to the bottom and the right.
     """
     if not isinstance(padding, str):
-        return padding
+        (top, _), (left, _) = sides(padding)
+        return top, left
+    reach = extent(window, dilation)
     top, left = (
-        max((-(-input_shape[2 + axis] // stride[axis]) - 1) * stride[axis] + window[axis]
+        max((-(-input_shape[2 + axis] // stride[axis]) - 1) * stride[axis] + reach[axis]
             - input_shape[2 + axis], 0) // 2
         for axis in (0, 1)
     )  # fmt: skip
@@ -48,11 +77,16 @@ def padding_before(
 
 
 def output_size(
-    layer: str, input_shape: tuple[int, ...], window: Pair, stride: Pair, padding: Padding
+    layer: str,
+    input_shape: tuple[int, ...],
+    window: Pair,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair = (1, 1),
 ) -> Pair:
     """Rows and columns of the output for an (N, C, H, W) input.
 
-        a number of pixels   out = floor((in + 2 padding - window) / stride) + 1
+        a number of pixels   out = floor((in + padding - extent of the window) / stride) + 1
         "same"               out = ceil(in / stride)
 
     Raises
@@ -63,14 +97,20 @@ def output_size(
     height, width = input_shape[2:]
     if isinstance(padding, str):
         return -(-height // stride[0]), -(-width // stride[1])
-    height, width = height + 2 * padding[0], width + 2 * padding[1]
-    if window[0] > height or window[1] > width:
+    rows, columns = sides(padding)
+    height, width = height + sum(rows), width + sum(columns)
+    reach = extent(window, dilation)
+    if reach[0] > height or reach[1] > width:
+        gaps, less = "", ""
+        if dilation != (1, 1):
+            gaps = f" (dilated: {reach[0]}x{reach[1]})"
+            less = ", less dilation"
         raise ValueError(
-            f"{layer}: the {window[0]}x{window[1]} window does not fit into the input of shape "
-            f"{spoken.shape(input_shape)}, which is {height}x{width} with its padding; use a "
-            f"smaller window or more padding"
+            f"{layer}: the {window[0]}x{window[1]} window{gaps} does not fit into the input of "
+            f"shape {spoken.shape(input_shape)}, which is {height}x{width} with its padding; use a "
+            f"smaller window{less} or more padding"
         )
-    return (height - window[0]) // stride[0] + 1, (width - window[1]) // stride[1] + 1
+    return (height - reach[0]) // stride[0] + 1, (width - reach[1]) // stride[1] + 1
 
 
 def check_images(layer: str, input_shape: tuple[int, ...], channels: int | None = None) -> None:

@@ -29,7 +29,7 @@ def whole(rng: np.random.Generator, shape: tuple[int, ...], step: int = 1) -> np
 
 def check(torch, case: Case, rng: np.random.Generator) -> int:
     """Compare y and all gradients; how many comparisons there were."""
-    layer, x = case.layer, whole(rng, case.shape)
+    layer, x = case.layer, whole(rng, case.shape, case.x_step)
     for name in layer.params:
         layer.params[name] = whole(rng, layer.params[name].shape)
     params = {

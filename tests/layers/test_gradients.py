@@ -10,6 +10,9 @@ from fastcnn.layers import (
     ELU,
     GELU,
     SELU,
+    AdaptiveAveragePool2D,
+    AdaptiveMaxPool2D,
+    AveragePool1D,
     AveragePool2D,
     BatchNorm,
     Concatenate,
@@ -18,6 +21,7 @@ from fastcnn.layers import (
     Dropout,
     Flatten,
     GlobalAveragePool2D,
+    GlobalMaxPool2D,
     GroupNorm,
     Hardsigmoid,
     Hardswish,
@@ -25,6 +29,7 @@ from fastcnn.layers import (
     LayerNorm,
     LeakyReLU,
     LogSoftmax,
+    MaxPool1D,
     MaxPool2D,
     Mish,
     PReLU,
@@ -83,10 +88,25 @@ def conv(draw: Draw) -> tuple[Layer, Shape]:
 def pool(kind: type[MaxPool2D] | type[AveragePool2D]) -> Callable[[Draw], tuple[Layer, Shape]]:
     def make(draw: Draw) -> tuple[Layer, Shape]:
         window = (draw(1, 3), draw(1, 3))
-        padding = ["same", (draw(0, window[0] // 2), draw(0, window[1] // 2))][draw(0, 1)]
+        ends = tuple((draw(0, size // 2), draw(0, size // 2)) for size in window)
+        padding = ["same", (ends[0][0], ends[1][0]), ends][draw(0, 2)]
         stride = [None, draw(1, 3)][draw(0, 1)]
-        options = {} if kind is MaxPool2D else {"count_include_pad": bool(draw(0, 1))}
-        return kind(window, stride, padding, **options), _images(draw, draw(1, 4), 3)
+        options = {"ceil_mode": bool(draw(0, 1)), "dilation": draw(1, 2)}
+        if kind is not MaxPool2D:
+            options["count_include_pad"] = bool(draw(0, 1))
+        return kind(window, stride, padding, **options), _images(draw, draw(1, 4), 5)
+
+    return make
+
+
+def pool_of_series(
+    kind: type[MaxPool1D] | type[AveragePool1D],
+) -> Callable[[Draw], tuple[Layer, Shape]]:
+    def make(draw: Draw) -> tuple[Layer, Shape]:
+        size = draw(1, 3)
+        ends = (draw(0, size // 2), draw(0, size // 2))
+        layer = kind(size, draw(1, 3), ends, dilation=draw(1, 2), ceil_mode=bool(draw(0, 1)))
+        return layer, (2, draw(1, 4), draw(5, 9))
 
     return make
 
@@ -144,6 +164,14 @@ MAKERS: dict[str, Callable[[Draw], tuple[Layer, Shape]]] = {
     "Conv2D": conv,
     "MaxPool2D": pool(MaxPool2D),
     "AveragePool2D": pool(AveragePool2D),
+    "MaxPool1D": pool_of_series(MaxPool1D),
+    "AveragePool1D": pool_of_series(AveragePool1D),
+    "AdaptiveMaxPool2D": lambda draw: (AdaptiveMaxPool2D((draw(1, 4), 2)), _images(draw, 2)),
+    "AdaptiveAveragePool2D": lambda draw: (
+        AdaptiveAveragePool2D((draw(1, 4), None)),
+        _images(draw, 2),
+    ),
+    "GlobalMaxPool2D": lambda draw: (GlobalMaxPool2D(), _images(draw, draw(1, 5))),
     "GlobalAveragePool2D": lambda draw: (GlobalAveragePool2D(), _images(draw, draw(1, 5))),
     "Dense": dense,
     "BatchNorm": batch_norm,

@@ -249,7 +249,7 @@ def test_constants_are_nobody_s_business() -> None:
 FOREIGN: list[tuple[Callable[[], Any], str]] = [
     (lambda: MaxPool2D(kernel_size=2), "MaxPool2D has no argument 'kernel_size'; here it is"),
     (lambda: MaxPool2D(2, strides=2), "here it is called 'stride'"),
-    (lambda: MaxPool2D(2, ceil_mode=True), "sizes are rounded down; padding='same' rounds up"),
+    (lambda: MaxPool2D(2, return_indices=True), "the layer remembers them by itself"),
     (lambda: AveragePool2D(2, kernel_size=2), "here it is called 'pool_size'"),
     (lambda: Conv2D(1, 2, 3, padding_mode="zeros"), "leave it out: padding is zeros"),
     (lambda: Conv2D(1, filters=2, kernel_size=3), "here it is called 'out_channels'"),

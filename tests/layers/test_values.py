@@ -10,6 +10,9 @@ import pytest
 from fastcnn import backend
 from fastcnn.layers import (
     GELU,
+    AdaptiveAveragePool2D,
+    AdaptiveMaxPool2D,
+    AveragePool1D,
     AveragePool2D,
     BatchNorm,
     Concatenate,
@@ -18,11 +21,13 @@ from fastcnn.layers import (
     Dropout,
     Flatten,
     GlobalAveragePool2D,
+    GlobalMaxPool2D,
     GroupNorm,
     Layer,
     LayerNorm,
     LeakyReLU,
     LogSoftmax,
+    MaxPool1D,
     MaxPool2D,
     PReLU,
     ReLU,
@@ -42,6 +47,13 @@ LAYERS: list[tuple[Layer, np.ndarray]] = [
     (Conv2D(3, 4, 3, padding=1), IMAGES),
     (MaxPool2D(2), IMAGES),
     (AveragePool2D(2), IMAGES),
+    (MaxPool2D(2, 3, ((1, 0), (0, 1)), dilation=2, ceil_mode=True), IMAGES),
+    (AveragePool2D(2, 3, ((1, 0), (0, 1)), False, ceil_mode=True, dilation=2), IMAGES),
+    (MaxPool1D(2, padding=(0, 1), ceil_mode=True), IMAGES[0]),
+    (AveragePool1D(3, 1, "same"), IMAGES[0]),
+    (AdaptiveMaxPool2D(3), IMAGES),
+    (AdaptiveAveragePool2D((None, 4)), IMAGES),
+    (GlobalMaxPool2D(), IMAGES),
     (GlobalAveragePool2D(), IMAGES),
     (Dense(6, 5), ROWS),
     (BatchNorm(3), IMAGES),
@@ -229,6 +241,56 @@ def test_average_with_and_without_padding(name: str) -> None:
         y = AveragePool2D(2, padding=1, count_include_pad=False).forward(ONE)
         np.testing.assert_array_equal(y, [[[[1, 2.5], [5.5, 7]]]])
         np.testing.assert_array_equal(GlobalAveragePool2D().forward(ONE), [[5]])
+
+
+@every_backend
+def test_windows_that_hang_over(name: str) -> None:
+    """Rounded up, the last window holds what is left; beyond the padding nothing counts."""
+    with backend(name):
+        y = MaxPool2D(2, ceil_mode=True).forward(ONE)
+        np.testing.assert_array_equal(y, [[[[5, 6], [8, 9]]]])
+        y = AveragePool2D(2, ceil_mode=True).forward(ONE)
+        np.testing.assert_array_equal(y, [[[[3, 4.5], [7.5, 9]]]])
+        y = AveragePool2D(2, padding=((0, 1), (0, 0)), ceil_mode=True).forward(ONE)
+        np.testing.assert_array_equal(y, [[[[3, 4.5], [3.75, 4.5]]]])
+        one = np.float32([[[[1]]]])  # a window that would begin behind the image is left out
+        assert MaxPool2D(1, stride=2, ceil_mode=True).forward(one).shape == (1, 1, 1, 1)
+
+
+@every_backend
+def test_places_with_gaps_between_them(name: str) -> None:
+    with backend(name):
+        layer = MaxPool2D(2, stride=1, dilation=2)
+        y = layer.forward(-ONE, training=True)
+        np.testing.assert_array_equal(y, [[[[-1]]]])
+        expected = np.zeros_like(ONE)
+        expected[0, 0, 0, 0] = 5
+        np.testing.assert_array_equal(layer.backward(y + 6), expected)
+        y = AveragePool2D(2, 1, dilation=2).forward(ONE)
+        np.testing.assert_array_equal(y, [[[[5]]]])
+
+
+@every_backend
+def test_adaptive_windows_overlap(name: str) -> None:
+    with backend(name):
+        row = np.float32([[[[1, 5, 3, 7, 2]]]])
+        y = AdaptiveAveragePool2D((1, 3)).forward(row)
+        np.testing.assert_array_equal(y, [[[[3, 5, 4.5]]]])
+        y = AdaptiveMaxPool2D((None, 3)).forward(row)
+        np.testing.assert_array_equal(y, [[[[5, 7, 7]]]])
+        np.testing.assert_array_equal(GlobalMaxPool2D().forward(ONE), [[9]])
+
+
+@every_backend
+def test_a_nan_wins_every_window_that_holds_it(name: str) -> None:
+    x = ONE.copy()
+    x[0, 0, 1, 1] = np.nan
+    with backend(name):
+        y = AdaptiveMaxPool2D(2).forward(x)
+        assert np.isnan(y).all()
+        layer = MaxPool2D(2, stride=1, dilation=(1, 2))
+        y = layer.forward(x, training=True)
+        np.testing.assert_array_equal(y, [[[[6], [9]]]])
 
 
 @every_backend
