@@ -62,6 +62,7 @@ FLOORS = (
         "kernels.images",
         "kernels.optim",
         "kernels.peak",
+        "kernels.resample",
     ),
     ("kernels.tile", "kernels.random_bits"),
     ("kernels.simd", "kernels.shares", "kernels.spans"),

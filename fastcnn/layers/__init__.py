@@ -35,11 +35,13 @@ from .curves import (
 )
 from .dense import Dense
 from .described import from_spec
-from .dropout import Dropout
+from .dropout import Dropout, SpatialDropout
+from .instance_norm import InstanceNorm
 from .norm import BatchNorm, GroupNorm, LayerNorm
 from .pool import AveragePool2D, MaxPool2D
+from .resample import Pad, Upsample
 from .series import AveragePool1D, MaxPool1D
-from .shape import Flatten
+from .shape import Flatten, PixelShuffle, Reshape
 from .softmax import LogSoftmax, Softmax
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "GroupNorm",
     "Hardsigmoid",
     "Hardswish",
+    "InstanceNorm",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
@@ -69,13 +72,18 @@ __all__ = [
     "MaxPool2D",
     "Mish",
     "PReLU",
+    "Pad",
+    "PixelShuffle",
     "ReLU",
     "ReLU6",
+    "Reshape",
     "Residual",
     "SiLU",
     "Sigmoid",
     "Softmax",
     "Softplus",
+    "SpatialDropout",
     "Tanh",
+    "Upsample",
     "from_spec",
 ]

@@ -7,8 +7,9 @@ import numpy as np
 from kernels import activation as kernels
 
 from .. import checks, random
+from . import spoken
 from .base import Layer
-from .memory import Clock, memory_of, seen
+from .memory import Clock, Shape, memory_of, seen
 
 
 class Dropout(Layer):
@@ -47,9 +48,14 @@ class Dropout(Layer):
     least_axes = 0
 
     def __init__(self, rate: float, seed: int | None = None) -> None:
-        super().__init__(checks.seed("Dropout", seed))
+        super().__init__(checks.seed(type(self).__name__, seed))
         self.rate = checks.number(
-            "Dropout", "rate", rate, 0, 1, "a probability of dropping, at least 0 and below 1"
+            type(self).__name__,
+            "rate",
+            rate,
+            0,
+            1,
+            "a probability of dropping, at least 0 and below 1",
         )
         self._own_clock = Clock(self._seed_and_path[0])
 
@@ -66,7 +72,7 @@ class Dropout(Layer):
         if self.clock is None:
             self._own_clock.step += 1
         y = self.result(x.shape, x.dtype, training)
-        kernels.dropout(x, self.rate, key, y)
+        self._drop(x, key, y)
         self.remember(seen(y), key)
         return seen(y)
 
@@ -74,5 +80,57 @@ class Dropout(Layer):
         (key,) = self.recall(dy)
         dy = memory_of(dy)
         dx = self.gradient(dy.shape, dy.dtype, dy)
-        kernels.dropout(dy, self.rate, key, dx)
+        self._drop(dy, key, dx)
         return seen(dx)
+
+    def _drop(self, x: np.ndarray, key: int, y: np.ndarray) -> None:
+        """Fill y; which numbers are dropped follows from the key."""
+        kernels.dropout(x, self.rate, key, y)
+
+
+class SpatialDropout(Dropout):
+    """Sets whole channels to 0 at random in training: neighbouring pixels tell the same.
+
+        x (N, C), (N, C, L) or (N, C, H, W) -> y of the same shape, float32 or float64
+
+        in training   y[n, c] = x[n, c] / (1 - rate) with probability 1 - rate, else 0
+        otherwise     y = x
+
+    Tompson et al., "Efficient Object Localization Using Convolutional Networks" (2015), section
+    3.2; PyTorch's Dropout2d. What is dropped follows from what decides it for `Dropout`.
+
+    Parameters
+    ----------
+    rate : float
+        Probability of dropping a channel, from 0 up to but not including 1.
+    seed : int, optional
+        Key of the random choices of a layer that stands alone.
+
+    Raises
+    ------
+    ValueError
+        If the rate is out of range, or an input has another shape.
+
+    Examples
+    --------
+    >>> SpatialDropout(0.5).forward(np.float32([[1, 2]]))
+    array([[1., 2.]], dtype=float32)
+    """
+
+    least_axes = 2
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) not in (2, 3, 4):
+            raise ValueError(
+                f"{self.name}: expected input as (N, C), (N, C, L) or {spoken.images()}, got shape "
+                f"{spoken.shape(input_shape)}"
+            )
+        return input_shape
+
+    def _drop(self, x: np.ndarray, key: int, y: np.ndarray) -> None:
+        # Images lie with their channels last, series with them second.
+        shape = (len(x), 1, 1, x.shape[3]) if x.ndim == 4 else (*x.shape[:2], 1)[: x.ndim]
+        kept = np.ones(shape, x.dtype)
+        kernels.dropout(kept, self.rate, key, kept)
+        y.fill(0)
+        np.multiply(x, kept, out=y, where=kept > 0)

@@ -31,12 +31,13 @@ from .. import backends
 from .activation import ReLU
 from .base import Layer
 from .conv import Conv2D
+from .instance_norm import InstanceNorm
 from .memory import NO_GRADIENT, Shape, memory_of, seen
 from .norm import BatchNorm, GroupNorm, LayerNorm
 from .pool import MaxPool2D
 from .window import padding_before
 
-Norm = BatchNorm | GroupNorm  # and LayerNorm, which is a GroupNorm
+Norm = BatchNorm | GroupNorm  # and LayerNorm and InstanceNorm, which are GroupNorms
 
 
 class Step(Protocol):
@@ -284,7 +285,7 @@ def end_of_block(steps: list[Step], activation: Layer | None) -> tuple[list[Step
 
 
 def _normalizes(step: Step | None) -> TypeGuard[Norm]:
-    return type(step) in (BatchNorm, GroupNorm, LayerNorm)
+    return type(step) in (BatchNorm, GroupNorm, LayerNorm, InstanceNorm)
 
 
 def _halves(layer: Layer) -> TypeGuard[MaxPool2D]:

@@ -32,3 +32,11 @@ def test_every_method_of_the_table_is_one_of_a_layer() -> None:
     named = re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE)
     assert len(named) == 6
     assert all(hasattr(Layer, name) for name in named)
+
+
+def test_every_layer_is_in_the_table() -> None:
+    from fastcnn import layers
+
+    table = PAGE.read_text().partition("## All layers")[2]
+    named = set(re.findall(r"\b([A-Za-z0-9]+)\b", " ".join(re.findall(r"`([^`]+)`", table))))
+    assert set(layers.__all__) - {"Layer", "from_spec"} <= named

@@ -261,6 +261,73 @@ def first_of_largest(torch: Any, x: Any, _: Any) -> Any:
     return torch.nn.functional.max_pool2d(x, x.shape[2:])[:, :, 0, 0]
 
 
+# --- other sizes and orders -----------------------------------------------------------------------
+
+
+def pad(draw: Draw) -> Case:
+    mode, shape = ("zeros", "constant", "reflect", "replicate")[draw(0, 3)], images(draw)
+    most = [size - 1 if mode == "reflect" else 4 for size in shape[2:]]
+    ends = tuple(_pair(draw, 0, min(each, 4)) for each in most)
+    value = float(draw(-3, 3)) if mode == "constant" else 0.0
+
+    def twin(torch: Any, x: Any, _: Any) -> Any:
+        (top, bottom), (left, right) = ends
+        how = {"value": value} if mode == "constant" else {}
+        name = "constant" if mode == "zeros" else mode
+        return torch.nn.functional.pad(x, (left, right, top, bottom), name, **how)
+
+    return Case(layers.Pad(ends, mode, value), twin, shape)
+
+
+def upsample(draw: Draw) -> Case:
+    bilinear, corners, shape = bool(draw(0, 1)), bool(draw(0, 1)), images(draw)
+    options: dict[str, Any] = {"mode": "nearest"}
+    if bilinear:
+        options = {"mode": "bilinear", "align_corners": corners}
+    options["scale_factor" if draw(0, 1) else "size"] = _pair(draw, 1, 4 if draw(0, 1) else 17)
+    return Case(
+        layers.Upsample(**options),
+        lambda torch, x, _: torch.nn.functional.interpolate(x, **options),
+        shape,
+        exact=not bilinear,
+    )
+
+
+def pixel_shuffle(draw: Draw) -> Case:
+    r, (batch, channels, *size) = draw(1, 4), images(draw)
+    return Case(
+        layers.PixelShuffle(r),
+        lambda torch, x, _: torch.nn.functional.pixel_shuffle(x, r),
+        (batch, channels * r * r, *size),
+    )
+
+
+def reshape(draw: Draw) -> Case:
+    sizes = [draw(1, 4) for _ in range(draw(1, 4))]
+    shape = [sizes[i] for i in np.argsort([draw(0, 99) for _ in sizes])]
+    if draw(0, 1):
+        shape[draw(0, len(shape) - 1)] = -1
+    batch = draw(1, 3)
+    return Case(
+        layers.Reshape(shape),
+        lambda torch, x, _: x.reshape(batch, *shape),
+        (batch, *sizes),
+    )
+
+
+def instance_norm(draw: Draw) -> Case:
+    """Of images large enough that no gradient is a difference of nearly equal numbers."""
+    shape = images(draw, least=3)
+    return Case(
+        layers.InstanceNorm(shape[1], eps=0.5),
+        lambda torch, x, params: torch.nn.functional.instance_norm(
+            x, None, None, params["gamma"], params["beta"], eps=0.5
+        ),
+        shape,
+        exact=False,
+    )
+
+
 MAKERS: dict[str, Callable[[Draw], Case]] = {
     "ReLU": elementwise("ReLU", lambda torch, x: torch.relu(x), exact=True),
     "ReLU6": elementwise("ReLU6", lambda torch, x: torch.nn.functional.relu6(x), exact=True),
@@ -288,4 +355,9 @@ MAKERS: dict[str, Callable[[Draw], Case]] = {
     "GlobalAveragePool2D": overall("GlobalAveragePool2D", "mean"),
     "AdaptiveMaxPool2D": adaptive("AdaptiveMaxPool2D", "adaptive_max_pool2d"),
     "AdaptiveAveragePool2D": adaptive("AdaptiveAveragePool2D", "adaptive_avg_pool2d"),
+    "Pad": pad,
+    "Upsample": upsample,
+    "PixelShuffle": pixel_shuffle,
+    "Reshape": reshape,
+    "InstanceNorm": instance_norm,
 }

@@ -25,6 +25,7 @@ from fastcnn.layers import (
     GroupNorm,
     Hardsigmoid,
     Hardswish,
+    InstanceNorm,
     Layer,
     LayerNorm,
     LeakyReLU,
@@ -32,15 +33,20 @@ from fastcnn.layers import (
     MaxPool1D,
     MaxPool2D,
     Mish,
+    Pad,
+    PixelShuffle,
     PReLU,
     ReLU,
     ReLU6,
+    Reshape,
     Residual,
     Sigmoid,
     SiLU,
     Softmax,
     Softplus,
+    SpatialDropout,
     Tanh,
+    Upsample,
 )
 from fastcnn.layers.memory import Clock
 from tests.gradient_check import check_gradient
@@ -160,6 +166,24 @@ def concatenate(draw: Draw) -> tuple[Layer, Shape]:
     return Concatenate(layers), (3, channels, draw(1, 3), 2)
 
 
+def pad(draw: Draw) -> tuple[Layer, Shape]:
+    mode = ["zeros", "constant", "reflect", "replicate"][draw(0, 3)]
+    ends = ((draw(0, 2), draw(0, 2)), (draw(0, 2), draw(0, 2)))
+    return Pad(ends, mode, 2.0 * (mode == "constant")), _images(draw, 2, 3)
+
+
+def upsample(draw: Draw) -> tuple[Layer, Shape]:
+    if draw(0, 1):
+        return Upsample((draw(1, 3), draw(1, 3))), _images(draw, 2)
+    size = (draw(1, 7), draw(1, 7))
+    return Upsample(size=size, mode="bilinear", align_corners=bool(draw(0, 1))), _images(draw, 2)
+
+
+def instance_norm(draw: Draw) -> tuple[Layer, Shape]:
+    channels = draw(1, 4)
+    return InstanceNorm(channels, eps=1e-2), (draw(1, 3), channels, 3, draw(1, 3))
+
+
 MAKERS: dict[str, Callable[[Draw], tuple[Layer, Shape]]] = {
     "Conv2D": conv,
     "MaxPool2D": pool(MaxPool2D),
@@ -178,6 +202,12 @@ MAKERS: dict[str, Callable[[Draw], tuple[Layer, Shape]]] = {
     "GroupNorm": group_norm,
     "LayerNorm": layer_norm,
     "Dropout": lambda draw: (Dropout(draw(0, 9) / 10), _any(draw)),
+    "SpatialDropout": lambda draw: (SpatialDropout(draw(0, 9) / 10), _any(draw)),
+    "InstanceNorm": instance_norm,
+    "Pad": pad,
+    "Upsample": upsample,
+    "PixelShuffle": lambda draw: (PixelShuffle(2), _images(draw, 4 * draw(1, 3))),
+    "Reshape": lambda draw: (Reshape([[2, -1], [-1], [2, 1, -1]][draw(0, 2)]), _images(draw, 2)),
     "Flatten": lambda draw: (Flatten(), _any(draw)),
     "ReLU": lambda draw: (ReLU(), _all(draw)),
     "ReLU6": lambda draw: (ReLU6(), _all(draw)),

@@ -23,18 +23,24 @@ from fastcnn.layers import (
     GlobalAveragePool2D,
     GlobalMaxPool2D,
     GroupNorm,
+    InstanceNorm,
     Layer,
     LayerNorm,
     LeakyReLU,
     LogSoftmax,
     MaxPool1D,
     MaxPool2D,
+    Pad,
+    PixelShuffle,
     PReLU,
     ReLU,
+    Reshape,
     Residual,
     Sigmoid,
     Softmax,
+    SpatialDropout,
     Tanh,
+    Upsample,
     from_spec,
 )
 
@@ -63,6 +69,15 @@ LAYERS: list[tuple[Layer, np.ndarray]] = [
     (LayerNorm(3), IMAGES),
     (LayerNorm(6), ROWS),
     (Dropout(0.5), IMAGES),
+    (SpatialDropout(0.5), IMAGES),
+    (InstanceNorm(3), IMAGES),
+    (Pad(((1, 0), (2, 3)), "constant", 2.5), IMAGES),
+    (Pad(2, "reflect"), IMAGES),
+    (Upsample((2, 3)), IMAGES),
+    (Upsample(size=(4, 9), mode="bilinear", align_corners=True), IMAGES),
+    (PixelShuffle(2), IMAGES.reshape(2, 1, 3, 30).repeat(4, axis=1)),
+    (Reshape((5, -1)), IMAGES),
+    (Reshape((2, 3, -1)), ROWS),
     (Flatten(), IMAGES),
     (Flatten(), ROWS),
     (ReLU(), IMAGES),
@@ -428,6 +443,62 @@ def test_dropout_drops_and_scales_in_training_only() -> None:
     np.testing.assert_allclose(y[kept], 1 / 0.75, rtol=1e-6)
     assert abs(kept.mean() - 0.75) < 0.02
     np.testing.assert_array_equal(layer.backward(x), y)
+
+
+@pytest.mark.parametrize("shape", [(50, 40), (50, 40, 3), (50, 40, 2, 3)])
+def test_spatial_dropout_drops_whole_channels(shape: tuple[int, ...]) -> None:
+    layer, x = SpatialDropout(0.25, seed=3), np.ones(shape, np.float32)
+    np.testing.assert_array_equal(layer.forward(x), x)
+    y = layer.forward(x, training=True)
+    channels = y.reshape(50, 40, -1)
+    assert (channels == channels[:, :, :1]).all()
+    np.testing.assert_allclose(y[y != 0], 1 / 0.75, rtol=1e-6)
+    assert abs((channels[:, :, 0] != 0).mean() - 0.75) < 0.05
+    np.testing.assert_array_equal(layer.backward(x), y)
+    x[:] = np.inf  # what is dropped is 0, not 0 * infinity
+    assert not np.isnan(layer.forward(x, training=True)).any()
+
+
+def test_pixels_around_images() -> None:
+    row = np.float32([[[[1, 2, 3]]]])
+    expected = {
+        "zeros": [0, 0, 1, 2, 3, 0], "constant": [9, 9, 1, 2, 3, 9],
+        "reflect": [3, 2, 1, 2, 3, 2], "replicate": [1, 1, 1, 2, 3, 3],
+    }  # fmt: skip
+    for mode, values in expected.items():
+        layer = Pad(((0, 0), (2, 1)), mode, 9 if mode == "constant" else 0)
+        np.testing.assert_array_equal(layer.forward(row)[0, 0, 0], values)
+    np.testing.assert_array_equal(
+        Pad(1).forward(ONE), np.pad(ONE, [(0, 0), (0, 0), (1, 1), (1, 1)])
+    )
+    far = np.float32(np.arange(6)[None, None, :, None])  # one column reflects no further than it is
+    np.testing.assert_array_equal(
+        Pad(((5, 5), (0, 0)), "reflect").forward(far)[0, 0, :, 0],
+        np.pad(np.arange(6), 5, mode="reflect"),
+    )
+
+
+def test_scaled_images() -> None:
+    row = np.float32([[[[0, 4]]]])
+    values = {
+        (("mode", "nearest"),): [0, 0, 4, 4],
+        (("mode", "bilinear"),): [0, 1, 3, 4],
+        (("mode", "bilinear"), ("align_corners", True)): [0, 4 / 3, 8 / 3, 4],
+    }
+    for options, expected in values.items():
+        y = Upsample((1, 2), **dict(options)).forward(row)  # type: ignore[arg-type]
+        np.testing.assert_allclose(y[0, 0, 0], expected, rtol=1e-6)
+    np.testing.assert_array_equal(Upsample(size=(2, 2)).forward(ONE), [[[[1, 2], [4, 5]]]])
+
+
+def test_other_orders() -> None:
+    x = np.float32(np.arange(24).reshape(1, 8, 1, 3))
+    y = PixelShuffle(2).forward(x)
+    assert y.shape == (1, 2, 2, 6)
+    np.testing.assert_array_equal(y[0, 1, 1], [18, 21, 19, 22, 20, 23])
+    np.testing.assert_array_equal(Reshape((3, 30)).forward(IMAGES), IMAGES.reshape(2, 3, 30))
+    np.testing.assert_array_equal(Reshape((6, 5, -1)).forward(IMAGES), IMAGES.reshape(2, 6, 5, 3))
+    np.testing.assert_array_equal(Reshape((-1,)).forward(IMAGES), Flatten().forward(IMAGES))
 
 
 def test_dropout_alone_depends_on_its_seed_and_its_steps() -> None:
