@@ -28,7 +28,6 @@ from typing import Any
 
 import numba
 from numba.core.caching import _Cache
-from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
@@ -201,10 +200,18 @@ class KernelCache(_Cache):
         Where its code is kept.
     origin : any
         What the code depends on besides the function's own file: its `repr` says it all.
+    rebuild : callable
+        Makes compiled code of what `CompileResult._reduce` gave.
+    kind : str
+        Tells apart what is made of one function and the same arguments.
     """
 
-    def __init__(self, function: Callable[..., Any], store: Store, origin: Any) -> None:
+    def __init__(
+        self, function: Callable[..., Any], store: Store, origin: Any,
+        rebuild: Callable[..., Any], kind: str,
+    ) -> None:  # fmt: skip
         self._function, self._store, self._origin = function, store, origin
+        self._rebuild, self._kind = rebuild, kind
         code, version = function.__code__, sys.version_info
         name = f"{function.__module__}.{function.__qualname__}".replace("<", "").replace(">", "")
         abi = getattr(sys, "abiflags", "")
@@ -218,7 +225,7 @@ class KernelCache(_Cache):
 
     def _file(self, signature: Any, codegen: Any) -> tuple[str, bytes]:
         """Name of the file for these arguments and this processor, and what it is made for."""
-        key = (self._source, signature, codegen.magic_tuple())
+        key = (self._source, signature, codegen.magic_tuple(), self._kind)
         name = f"{self._name}.{_digest(*key).hex()[:20]}.nbc"
         cells = [cell.cell_contents for cell in self._function.__closure__ or ()]
         bytecode = self._function.__code__.co_code
@@ -235,14 +242,15 @@ class KernelCache(_Cache):
             content = self._store.read(*self._file(sig, target_context.codegen()))
             if content is None:
                 return None
-            return CompileResult._rebuild(target_context, *pickle.loads(content))
+            return self._rebuild(target_context, *pickle.loads(content))
         except Exception:  # unpickling may raise anything
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep compiled code."""
         if self._source and not data.lifted and not data.library.has_dynamic_globals:
-            self._store.write(*self._file(sig, data.codegen), dumps(data._reduce()))
+            content = data._replace(type_annotation="")._reduce()  # a listing that nobody asks for
+            self._store.write(*self._file(sig, data.codegen), dumps(content))
 
     def enable(self) -> None:
         """Numba can switch caches on and off; this one stays on."""

@@ -29,7 +29,7 @@ import numba
 import numpy as np
 from numba.core.registry import cpu_target
 
-from kernels import compiling, workspace
+from kernels import compiling, linking, workspace
 from kernels.cache import KernelCache, Store
 from kernels.cores import is_arm, uses_sve, usual_threads
 
@@ -98,19 +98,25 @@ if uses_sve(platform.machine(), _PROCESSOR[2]):
     )
 
 
-def keep(compiled: Any) -> Any:
-    """Keep a function's compiled code on the disk, until any file of this package changes.
+def _kept(function: Callable[..., Any], library: Any, kind: str) -> KernelCache:
+    rebuild = functools.partial(linking.rebuild, library)
+    return KernelCache(function, _store, _ORIGIN, rebuild, kind)
+
+
+def kept_whole(function: Callable[..., Any]) -> KernelCache:
+    """Where a function's compiled code is kept, until any file of this package changes.
 
     Numba by itself looks at the file of the function, not at the files whose functions are
     compiled into it, and would go on using yesterday's code after an upgrade.
     """
-    compiled._cache = KernelCache(compiled.__wrapped__, _store, _ORIGIN)
-    return compiled
+    return _kept(function, linking.Whole, "whole")
 
 
 def serial(function: Callable[..., Any]) -> Any:
     """Compile what one thread does."""
-    compiled = keep(numba.njit(**_OPTIONS)(function))
+    compiled = linking.Serial(function, targetoptions=_OPTIONS)
+    compiled._cache = _kept(function, linking.Part, "part")
+    compiled.wholes_cache = kept_whole(function)
     if _calls is not None and not _gives_result(function):
         return _Listed(compiled)
     return compiled
@@ -118,7 +124,9 @@ def serial(function: Callable[..., Any]) -> Any:
 
 def parallel(function: Callable[..., Any]) -> Any:
     """Compile a loop with `prange`."""
-    return _launcher(keep(numba.njit(parallel=_PRANGE_ONLY, **_OPTIONS)(function)))
+    compiled = linking.Parallel(function, targetoptions={"parallel": _PRANGE_ONLY, **_OPTIONS})
+    compiled._cache = kept_whole(function)
+    return _launcher(compiled)
 
 
 # Under the threading layer "workqueue" Numba ends the process when two Python threads are in
@@ -189,7 +197,7 @@ def is_collecting() -> bool:
 
 def is_kept(compiled: Any, argument_types: tuple[Any, ...]) -> bool:
     """Whether there seems to be code of a kernel for these arguments on the disk."""
-    return compiled._cache.is_kept(argument_types, _context())
+    return compiled.wholes_cache.is_kept(argument_types, _context())
 
 
 def keeps_code() -> bool:

@@ -164,8 +164,9 @@ def help_compile(calls: list[tuple[Any, tuple[Any, ...]]]) -> None:
     needed = [call for call in dict.fromkeys(calls) if not jit.is_kept(*call)]
     print(len(needed), file=say, flush=True)
     for kernel, argument_types in reversed(needed):
+        is_new = not jit.is_kept(kernel, argument_types)
         kernel.compile(argument_types)
-        if not sum(kernel.stats.cache_hits.values()):
+        if is_new:
             print(file=say, flush=True)
 
 

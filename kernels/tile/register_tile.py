@@ -33,7 +33,7 @@ from numba import types
 from numba.core import cgutils, sigutils
 from numba.core.ccallback import CFunc
 
-from kernels import jit
+from kernels import jit, linking
 from kernels.simd import (
     I64,
     add_pairs,
@@ -270,8 +270,10 @@ def prepare(dtype: np.dtype) -> None:
         return
     # What numba.cfunc does, with our cache.
     signature = sigutils.normalize_signature(_c_signature(kind))
-    compiled = CFunc(_tile_entry, signature, locals={}, options={})
-    jit.keep(compiled).compile()
+    compiled: Any = CFunc(_tile_entry, signature, {}, {}, pipeline_class=linking.WholePipeline)
+    compiled._cache = jit.kept_whole(_tile_entry)
+    with linking.compiling():
+        compiled.compile()
     llvm.add_symbol(_symbol(kind), compiled.address)
     _alive.append(compiled)
 

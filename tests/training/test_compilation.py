@@ -231,7 +231,8 @@ def specialisations() -> dict[str, int]:
         for name, value in vars(importlib.import_module(module.name)).items():
             function = getattr(value, "__wrapped__", value)
             if isinstance(function, Dispatcher):
-                counts[f"{module.name}.{name}"] = len(function.signatures)
+                wholes = getattr(function, "wholes", ())
+                counts[f"{module.name}.{name}"] = len(function.signatures) + len(wholes)
     return counts
 
 

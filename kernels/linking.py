@@ -1,0 +1,276 @@
+"""How compiled functions become machine code: each kernel once, with all that it calls.
+
+Numba optimises every function and makes machine code of it, then links it into whatever calls it,
+where it is optimised and made again: a function inside a parallel loop five times over. Here a
+function that is called by compiled code is a *part*: it stays as it was translated. What Python
+calls is a *whole*: its parts are linked into it, and only then LLVM goes to work. This and a
+garbage collector that waits halve the time of a first start.
+"""
+
+import contextlib
+import functools
+import gc
+from collections.abc import Iterator
+from typing import Any
+
+import llvmlite.binding as llvm
+from numba.core import compiler, event, sigutils
+from numba.core.caching import NullCache
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.environment import lookup_environment
+from numba.core.registry import CPUDispatcher, cpu_target
+
+# What Numba names the code of a parallel loop, and the C function around it.
+_LOOPS = ("__numba_parfor_gufunc", "<numba.np.ufunc.wrappers._GufuncWrapper")
+_ENVIRONMENT = "_ZN08NumbaEnv"
+
+
+class _Library(JITCodeLibrary):
+    _codegen: Any
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        # Numba has passes for each function before those for all of them, which begin likewise.
+        ll_module.data_layout = self._codegen._data_layout
+
+
+class Part(_Library):
+    """Code that is there to be linked into a whole."""
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        """0, which is what Numba says of a function that has no machine code."""
+        self._ensure_finalized()
+        return 0
+
+    @property
+    def codegen(self) -> Any:
+        """Numba's, which here cannot set variables of code that is not in memory."""
+        return _WithoutVariables(self._codegen)
+
+    def serialize_using_object_code(self) -> tuple[Any, ...]:
+        """What is kept on the disk."""
+        return self.name, self._get_module_for_linking().as_bitcode()
+
+    @classmethod
+    def _unserialize(cls, codegen: Any, state: tuple[Any, ...]) -> "Part":
+        name, bitcode = state
+        self = cls(codegen, name)
+        self._final_module = llvm.parse_bitcode(bitcode)
+        self._finalize_final_module()
+        return self
+
+
+class _WithoutVariables:
+    def __init__(self, codegen: Any) -> None:
+        self._codegen = codegen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._codegen, name)
+
+    def set_env(self, name: str, environment: Any) -> None:
+        pass
+
+
+class Whole(_Library):
+    """Code that Python calls, with all parts in it."""
+
+    def _optimize_final_module(self) -> None:
+        # Numba goes through the code twice, to find more reference counts that cancel out.
+        made = self._codegen._module_pass_manager()
+        if not isinstance(made, tuple):  # as it was up to Numba 0.61
+            super()._optimize_final_module()
+            return
+        passes, builder = made
+        with self._recorded_timings.record("Module passes", builder):
+            passes.run(self._final_module, builder)
+
+    def _finalize_specific(self) -> None:
+        super()._finalize_specific()
+        self.environments = []  # of the parts; kept alive
+        for variable in self._final_module.global_variables:
+            if variable.name.startswith(_ENVIRONMENT):
+                environment = lookup_environment(variable.name)
+                if environment is not None:
+                    self._codegen.set_env(variable.name, environment)
+                    self.environments.append(environment)
+
+    def serialize_using_object_code(self) -> tuple[Any, ...]:
+        """What is kept on the disk: machine code, and the names in it. Nothing links a whole."""
+        module = self._final_module
+        named = [*module.functions, *module.global_variables]
+        symbols = [symbol.name for symbol in named if not symbol.is_declaration]
+        return self.name, self._get_compiled_object(), symbols
+
+    @classmethod
+    def _unserialize(cls, codegen: Any, state: tuple[Any, ...]) -> "Whole":
+        name, code, symbols = state
+        self = cls(codegen, name)
+        self.enable_object_caching()
+        self._set_compiled_object(code)
+        self._finalize_final_module()
+        codegen._engine._defined_symbols.update(symbols)
+        return self
+
+
+def rebuild(library: type[JITCodeLibrary], target_context: Any, *content: Any) -> Any:
+    """Compiled code from what was kept of it."""
+    codegen = target_context.codegen()
+    codegen.unserialize_library = functools.partial(library._unserialize, codegen)
+    try:
+        return compiler.CompileResult._rebuild(target_context, *content)
+    finally:
+        del codegen.unserialize_library
+
+
+class _Pipeline(compiler.Compiler):
+    library: type[JITCodeLibrary]
+
+    def compile_extra(self, func: Any) -> Any:
+        codegen = self.state.targetctx.codegen()
+        self.state.library = self.library(codegen, func.__qualname__)
+        self.state.library.enable_object_caching()
+        return super().compile_extra(func)
+
+
+class _PartPipeline(_Pipeline):
+    library = Part
+
+    def compile_extra(self, func: Any) -> Any:
+        self.state.flags.no_cpython_wrapper = True
+        return super().compile_extra(func)
+
+
+class WholePipeline(_Pipeline):
+    """How Numba makes a whole."""
+
+    library = Whole
+
+
+_is_compiling = False  # known to who holds Numba's compiler lock
+
+
+@contextlib.contextmanager
+def compiling() -> Iterator[None]:
+    """While a whole is made: loops in it are parts, and nothing is done about garbage.
+
+    The compiler's objects are many and live long; looking through them took a tenth of the time.
+    """
+    global _is_compiling
+    context: Any = cpu_target.target_context
+    codegen = context.codegen()
+
+    def create_library(name: str, **options: Any) -> Any:
+        kind = Part if name.startswith(_LOOPS) else codegen._library_class
+        return kind(codegen, name, **options)
+
+    with global_compiler_lock:
+        _is_compiling, collects = True, gc.isenabled()
+        codegen.create_library = create_library
+        gc.disable()
+        try:
+            yield
+        finally:
+            if collects:
+                gc.enable()
+            del codegen.create_library
+            _is_compiling = False
+
+
+class _Kernel(CPUDispatcher):
+    pipeline: type[_Pipeline]
+    targetctx: Any
+    _cache: Any
+    _cache_hits: Any
+    _insert: Any
+
+    def __init__(self, py_func: Any, locals: Any = None, targetoptions: Any = None) -> None:
+        options = {"nopython": True, "boundscheck": None, **(targetoptions or {})}
+        super().__init__(py_func, locals or {}, options, self.pipeline)
+
+    @property
+    def wholes_cache(self) -> Any:
+        """Where the code that Python calls is kept."""
+        return self._cache
+
+
+class Parallel(_Kernel):
+    """A loop over threads, which only Python calls."""
+
+    pipeline = WholePipeline
+
+    def compile(self, sig: Any) -> Any:
+        """Compile for these arguments, if that is not done."""
+        with global_compiler_lock:
+            if _is_compiling:
+                raise TypeError(f"{self.py_func.__name__} is parallel: no kernel can call it")
+            with compiling():
+                return super().compile(sig)
+
+
+class Serial(_Kernel):
+    """A function that compiled code calls, as a part, or Python, as a whole.
+
+    Attributes
+    ----------
+    wholes : dict
+        The code that Python calls, by the types of its arguments; `overloads` are the parts.
+    """
+
+    pipeline = _PartPipeline
+
+    def __init__(self, py_func: Any, locals: Any = None, targetoptions: Any = None) -> None:
+        super().__init__(py_func, locals, targetoptions)
+        self.wholes: dict[Any, Any] = {}
+        self._wholes_cache: Any = NullCache()
+
+    @property
+    def wholes_cache(self) -> Any:
+        """Where the code that Python calls is kept."""
+        return self._wholes_cache
+
+    @wholes_cache.setter
+    def wholes_cache(self, cache: Any) -> None:
+        self._wholes_cache = cache
+
+    def add_overload(self, cres: Any) -> None:
+        """Remember a part, which Python cannot call."""
+        self.overloads[tuple(cres.signature.args)] = cres
+
+    def compile(self, sig: Any) -> Any:
+        """Compile for these arguments, if that is not done: what is called says as what."""
+        with global_compiler_lock:
+            if _is_compiling:
+                return super().compile(sig)
+            types, _ = sigutils.normalize_signature(sig)
+            if types not in self.wholes:
+                whole = self._wholes_cache.load_overload(sig, self.targetctx)
+                if whole is None:
+                    whole = self._make_whole(sig, types)
+                    self._wholes_cache.save_overload(sig, whole)
+                else:
+                    self._cache_hits[sig] += 1
+                self._insert([kind._code for kind in types], whole.entry_point, False)
+                self.wholes[types] = whole
+            return self.wholes[types].entry_point
+
+    def _make_whole(self, sig: Any, types: tuple[Any, ...]) -> Any:
+        context = self.targetctx
+        about = {"dispatcher": self, "args": types, "return_type": None}
+        with event.trigger_event("numba:compile", data=about), compiling():
+            super().compile(sig)
+            part = self.overloads[types]
+            library = Whole(context.codegen(), part.library.name)
+            library.enable_object_caching()
+            context.create_cpython_wrapper(
+                library, part.fndesc, part.environment, part.call_helper, release_gil=True
+            )
+            library.add_linking_library(part.library)
+            entry = context.get_executable(library, part.fndesc, part.environment)
+            return part._replace(library=library, entry_point=entry)
