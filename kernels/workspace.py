@@ -53,7 +53,7 @@ class Workspace(threading.local):
         greet()
         self.keep = keep
         self._buffers: dict[tuple[str, np.dtype], np.ndarray] = {}
-        self._views: dict[tuple[str, np.dtype, tuple[int, ...]], np.ndarray] = {}
+        self._views: dict[tuple[str, DTypeLike, tuple[int, ...]], np.ndarray] = {}
 
     def array(
         self,
@@ -67,15 +67,14 @@ class Workspace(threading.local):
         Its contents are zeros with `zeroed=True` (written anew at every call), else whatever the
         memory held before.
         """
-        dtype = np.dtype(dtype)
         if self.keep:
             # A model asks for the same shapes at every step: 0.3 us, against 0.8 for a new view.
             array = self._views.get((name, dtype, shape))
             if array is None:
-                array = self._view(name, shape, dtype)
+                array = self._view(name, shape, np.dtype(dtype))
                 self._views[name, dtype, shape] = array
         else:
-            array = _aligned_empty(math.prod(shape), dtype).reshape(shape)
+            array = _aligned_empty(math.prod(shape), np.dtype(dtype)).reshape(shape)
         if zeroed:
             array.fill(0)
         return array

@@ -217,7 +217,8 @@ class WithArrays(Described):
         gradients count for nothing. A frozen BatchNorm normalises with its running statistics in
         training as well, and keeps them. A layer made of layers is trainable if any of them is.
         """
-        return any(leaf._trainable for _, leaf in self.leaves())
+        children = self.children()
+        return any(child.trainable for _, child in children) if children else self._trainable
 
     @trainable.setter
     def trainable(self, value: bool) -> None:

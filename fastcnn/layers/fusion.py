@@ -128,14 +128,16 @@ class ConvMaxPool(Group):
     def __init__(self, conv: Conv2D, pool: MaxPool2D, relu: ReLU | None) -> None:
         super().__init__(conv, pool, relu)
         self.conv, self.pool, self.relu = conv, pool, relu
+        self._shapes: tuple[Shape, Shape] = ((), ())
 
     def run(self, x: np.ndarray) -> np.ndarray:
         conv, pool = self.conv, self.pool
-        batch, channels, height, width = conv.check_input(x)
-        shape = pool.output_shape((batch, channels, height, width))
+        batch, channels, height, width = z = conv.check_input(x)
+        if self._shapes[0] != z:
+            self._shapes = z, pool.output_shape(z)
         image, z_shape = memory_of(x), (batch, height, width, channels)
         start = padding_before(x.shape, conv.kernel_size, conv.stride, conv.padding)
-        y = pool.workspace.array("y", (batch, *shape[2:], channels), x.dtype)
+        y = pool.workspace.array("y", (batch, *self._shapes[1][2:], channels), x.dtype)
         index = pool.workspace.array("index", y.shape, np.uint8)
         run_convolution(
             image, conv.params["weight"], conv.bias_or_none(conv.params), conv.stride, start,
