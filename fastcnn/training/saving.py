@@ -3,6 +3,7 @@
 import functools
 import math
 import time
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,9 @@ class Saving:
     """
 
     def __init__(self, loop: "TrainingLoop") -> None:
-        self._loop, self._keeping = loop, loop.keeping
+        # No circle with what holds this: a model that is dropped is freed at once.
+        self._loop: TrainingLoop = weakref.proxy(loop)
+        self._keeping = loop.keeping
         self._epoch = 0  # the last in the checkpoint
         self._is_own = False  # whether the checkpoint that is there is of this run
         self._written = time.monotonic()
