@@ -36,7 +36,18 @@ def _check_kernels() -> None:
 _check_kernels()
 
 if TYPE_CHECKING:
-    from . import backends, check, datasets, layers, losses, models, optim, plots, schedules
+    from . import (
+        backends,
+        check,
+        datasets,
+        exchange,
+        layers,
+        losses,
+        models,
+        optim,
+        plots,
+        schedules,
+    )
     from .backends import backend, set_backend
     from .sequential import Sequential, load_model
     from .training.augment import Augment
@@ -49,6 +60,7 @@ __all__ = [
     "backends",
     "check",
     "datasets",
+    "exchange",
     "layers",
     "load_model",
     "losses",

@@ -33,7 +33,7 @@ FLOORS = (
     ("fastcnn.searching", "fastcnn.gallery", "fastcnn.comparing"),
     ("fastcnn.runs",),
     ("fastcnn.config", "fastcnn.estimator"),
-    ("fastcnn.models", "fastcnn.plain", "fastcnn.checking"),
+    ("fastcnn.models", "fastcnn.plain", "fastcnn.checking", "fastcnn.exchange"),
     ("fastcnn.sequential",),
     ("fastcnn.training",),
     ("fastcnn.optim",),

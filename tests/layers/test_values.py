@@ -2,12 +2,13 @@
 
 import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fastcnn import backend
+from fastcnn import Sequential, backend, load_model
 from fastcnn.layers import (
     GELU,
     AdaptiveAveragePool2D,
@@ -575,3 +576,40 @@ def test_equal_layers_differ_and_equal_seeds_do_not() -> None:
     assert (Dense(3, 4).params["weight"] != Dense(3, 4).params["weight"]).any()
     one, two = Dense(3, 4, seed=5), Dense(3, 4, seed=5)
     np.testing.assert_array_equal(one.params["weight"], two.params["weight"])
+
+
+# --- in a network -------------------------------------------------------------------------------
+
+
+def test_a_network_of_all_kinds_trains_and_is_saved(tmp_path: Path) -> None:
+    model = Sequential(
+        Pad(1, "reflect"), Conv2D(3, 8, 3), InstanceNorm(8), GELU(),
+        MaxPool2D(3, 2, ((1, 0), (0, 1)), ceil_mode=True), PReLU(8), SpatialDropout(0.2),
+        PixelShuffle(2), Upsample(2, mode="bilinear"), AdaptiveAveragePool2D(4), Reshape((2, 16)),
+        MaxPool1D(2), Flatten(), Dense(16, 3), LogSoftmax(), input_shape=(3, 6, 5),
+    )  # fmt: skip
+    slopes = model.layers[5].params["alpha"].copy()
+    x = np.repeat(IMAGES, 4, axis=0)
+    model.train(x, np.arange(8) % 3, epochs=1, batch_size=4)
+    assert (model.layers[5].params["alpha"] != slopes).any()
+    model.save(tmp_path / "model.npz")
+    again = load_model(tmp_path / "model.npz")
+    np.testing.assert_array_equal(again.predict_logits(x), model.predict_logits(x))
+    assert "InstanceNorm(8)" in again.summary() and "Reshape([2, 16])" in again.summary()
+    # For logits the LogSoftmax is left out, as CrossEntropyLoss has it.
+    logits = model.predict_logits(x)
+    np.testing.assert_allclose(model.forward(x), LogSoftmax().forward(logits), rtol=1e-5)
+
+
+def test_what_files_of_before_say() -> None:
+    for spec, text in (
+        ({"type": "MaxPool2D", "pool_size": 2, "stride": None, "padding": 0}, "MaxPool2D(2)"),
+        (
+            {"type": "AveragePool2D", "pool_size": 3, "stride": 2, "padding": [1, 0],
+             "count_include_pad": False},
+            "AveragePool2D(3, stride=2, padding=[1, 0], count_include_pad=False)",
+        ),
+        ({"type": "Softmax"}, "Softmax()"),
+    ):  # fmt: skip
+        layer = from_spec(spec)
+        assert repr(layer) == text and layer.spec() == spec

@@ -1,0 +1,23 @@
+"""Networks to and from other libraries: safetensors files, and PyTorch's modules and states.
+
+Examples
+--------
+>>> from fastcnn import exchange, models
+>>> model = models.build("mnist-baseline")
+>>> exchange.save_safetensors(model, "model.safetensors")  # doctest: +SKIP
+>>> same = exchange.load_safetensors("model.safetensors")  # doctest: +SKIP
+>>> module = exchange.to_torch(model)  # doctest: +SKIP
+"""
+
+from .matching import Matched, load_state
+from .tensors import load_safetensors, save_safetensors
+from .torch_modules import from_torch, to_torch
+
+__all__ = [
+    "Matched",
+    "from_torch",
+    "load_safetensors",
+    "load_state",
+    "save_safetensors",
+    "to_torch",
+]

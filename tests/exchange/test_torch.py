@@ -1,0 +1,123 @@
+"""PyTorch's modules and ours compute the same, both ways; skipped where PyTorch is absent."""
+
+import re
+
+import numpy as np
+import pytest
+
+from fastcnn import Sequential, exchange, models
+from fastcnn.layers import (
+    ELU,
+    GELU,
+    AdaptiveMaxPool2D,
+    AveragePool1D,
+    AveragePool2D,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalMaxPool2D,
+    GroupNorm,
+    InstanceNorm,
+    Layer,
+    LayerNorm,
+    LeakyReLU,
+    LogSoftmax,
+    MaxPool1D,
+    MaxPool2D,
+    Mish,
+    Pad,
+    PixelShuffle,
+    PReLU,
+    Reshape,
+    SiLU,
+    Softmax,
+    Softplus,
+    SpatialDropout,
+    Upsample,
+)
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+X = np.random.default_rng(0).normal(size=(3, 4, 9, 8)).astype(np.float32)
+
+ROWS: list[list[Layer]] = [
+    [Conv2D(4, 8, 3, 2, 1), InstanceNorm(8), PReLU(8), MaxPool2D(3, 2, 1, 1, True), Flatten()],
+    [Conv2D(4, 8, (1, 3), padding="same", bias=False), GroupNorm(2, 8), GELU("tanh"), Flatten()],
+    [BatchNorm(4), SiLU(), PixelShuffle(2), AveragePool2D(2, 3, 1, False, True), Softmax()],
+    [Pad(((1, 2), (0, 3)), "reflect"), Upsample(2, mode="bilinear"), AdaptiveMaxPool2D((3, None))],
+    [Pad(1, "replicate"), Pad(1), Pad(1, "constant", 2.0), Upsample(size=(5, 6)), LayerNorm(4)],
+    [Reshape((4, 72)), MaxPool1D(3, 2, 1), Mish(), AveragePool1D(2), Reshape((2, 2, -1))],
+    [GlobalMaxPool2D(), Dense(4, 6), BatchNorm(6), ELU(0.5), Dropout(0.5), LogSoftmax(-1)],
+    [SpatialDropout(0.5), LeakyReLU(0.2), Softplus(2.0), MaxPool2D(2, dilation=2)],
+]
+
+
+def trained(row: list[Layer]) -> Sequential:
+    """The row, with other numbers than those that it starts with."""
+    model = Sequential(*row, input_shape=X.shape[1:])
+    rng = np.random.default_rng(1)
+    for name, array in model.named_arrays():
+        array[...] = rng.uniform(0.5, 1.5, array.shape) if "weight" not in name else array
+    return model
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0].name)
+def test_there_and_back(row: list[Layer]) -> None:
+    model = trained(row)
+    expected = model.forward(X)
+    module = exchange.to_torch(model)
+    theirs = module(torch.from_numpy(X)).detach().numpy()
+    np.testing.assert_allclose(theirs, expected, rtol=1e-4, atol=1e-5)
+    again = exchange.from_torch(module)
+    np.testing.assert_allclose(again.forward(X), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["lenet5", "mnist-optimized", "resnet20", "densenet"])
+def test_the_named_networks(name: str) -> None:
+    model = models.build(name)
+    assert model.input_shape is not None
+    x = np.random.default_rng(0).uniform(0, 1, (4, *model.input_shape)).astype(np.float32)
+    expected = model.predict_logits(x)
+    theirs = exchange.to_torch(model)(torch.from_numpy(x)).detach().numpy()
+    assert abs(theirs - expected).max() < 1e-5 * max(1, abs(expected).max())
+
+
+def test_a_state_dict_comes_by_name_and_trains_on() -> None:
+    model, other = trained(ROWS[0][:-1]), trained(ROWS[0][:-1])
+    for _, array in other.named_arrays():
+        array[...] = 0
+    matched = exchange.load_state(other, exchange.to_torch(model).state_dict())
+    assert matched.how == "by name"
+    np.testing.assert_array_equal(other.forward(X), model.forward(X))
+
+
+def test_what_has_no_counterpart_is_named() -> None:
+    mistakes = [
+        (nn.Sequential(nn.LSTM(2, 3)), "from_torch knows no layer for LSTM; known are"),
+        (nn.Sequential(nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect")), "padding_mode="),
+        (nn.Sequential(nn.Flatten(2)), "start_dim=2 has no counterpart, only 1"),
+        (nn.Sequential(nn.BatchNorm2d(3, affine=False)), "affine=False has no counterpart"),
+    ]
+    for module, message in mistakes:
+        with pytest.raises(ValueError, match=re.escape(message)):
+            exchange.from_torch(module)
+    ours = [
+        (Sequential(MaxPool2D(3, padding="same")), "PyTorch has no padding='same' with a stride"),
+        (Sequential(Conv2D(1, 1, 3, 2, "same")), "PyTorch has no padding='same' with a stride"),
+        (Sequential(MaxPool2D(2, padding=((0, 1), (0, 0)))), "has no uneven padding here; put a"),
+        (Sequential(AveragePool2D(2, dilation=2)), "PyTorch has no dilation of average pools"),
+        (Sequential(type("Mine", (Mish,), {})()), "Mine(): to_torch knows no module of PyTorch"),
+    ]
+    for model, message in ours:
+        with pytest.raises(ValueError, match=re.escape(message)):
+            exchange.to_torch(model)
+
+
+def test_a_module_of_modules_is_taken_apart() -> None:
+    module = nn.Sequential(nn.Sequential(nn.Flatten(), nn.Identity()), nn.Linear(288, 3)).eval()
+    model = exchange.from_torch(module)
+    assert [type(layer) for layer in model.layers] == [Flatten, Dense]
+    theirs = module(torch.from_numpy(X)).detach().numpy()
+    np.testing.assert_allclose(model.forward(X), theirs, rtol=1e-4, atol=1e-5)
