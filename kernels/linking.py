@@ -10,11 +10,13 @@ garbage collector that waits halve the time of a first start.
 import contextlib
 import functools
 import gc
+import itertools
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import llvmlite.binding as llvm
-from numba.core import compiler, event, sigutils
+from numba.core import bytecode, compiler, event, sigutils
 from numba.core.caching import NullCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
@@ -24,6 +26,12 @@ from numba.core.registry import CPUDispatcher, cpu_target
 # What Numba names the code of a parallel loop, and the C function around it.
 _LOOPS = ("__numba_parfor_gufunc", "<numba.np.ufunc.wrappers._GufuncWrapper")
 _ENVIRONMENT = "_ZN08NumbaEnv"
+
+# Numba counts functions from 1 in every process, and that count is all that tells the symbols of
+# functions apart that are called alike, such as the many `<lambda>` of `simd`. Parts that several
+# processes made and kept are linked into one whole, where of two symbols with one name LLVM takes
+# either: additions became products. So each process counts from a number of its own.
+bytecode.FunctionIdentity._unique_ids = itertools.count(int.from_bytes(os.urandom(6), "big"))
 
 
 class _Library(JITCodeLibrary):
