@@ -15,10 +15,10 @@ from fastcnn.layers import (
     Conv2D,
     Dense,
     Flatten,
+    LayerNorm,
     MaxPool2D,
     ReLU,
     Residual,
-    Softmax,
 )
 from fastcnn.losses import CrossEntropyLoss
 from fastcnn.network import intake
@@ -269,9 +269,9 @@ LAST_ERRORS: list[tuple[list[Any], tuple[int, ...], str]] = [
     ([MaxPool2D(2)], (2, 5), "expected input as (N, H, W, C), got shape (2, 5)"),
     ([BatchNorm(3)], (2, 5, 6, 4), "(N, 3) or (N, H, W, 3), got shape (2, 5, 6, 4)"),
     (
-        [Softmax(), ReLU()],
+        [LayerNorm(6), ReLU()],
         (2, 5, 6),
-        "expected input as (N, K) or (N, H, W, C), got shape (2, 5, 6)",
+        "expected input with 6 channels as (N, 6) or (N, H, W, 6), got shape (2, 5, 6)",
     ),
     (
         [Residual([Conv2D(3, 4, 3)])],
