@@ -57,11 +57,7 @@ def answer_early() -> None:
     for number in mine():
         signal.signal(number, leave)
     if SAVE is not None:
-        signal.signal(SAVE, _nothing_yet)
-
-
-def _nothing_yet(_number: int, _frame: object) -> None:
-    """There is nothing to save."""
+        signal.signal(SAVE, signal.SIG_IGN)  # there is nothing to save yet, nor in helpers
 
 
 def ignore() -> None:

@@ -36,6 +36,8 @@ from ..runs.folder import WORK
 Options = TypeVar("Options")
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_LONG_WORD = re.compile(r"(\S{120})\S{300,}(\S{20})")
+_MOST_LETTERS = 1500  # of a sentence
 
 
 def spelled(kind: type, argv: Sequence[str]) -> list[str]:
@@ -254,5 +256,11 @@ def output(wanted: str | Path, *read: str | Path) -> Path:
 
 def refuse(error: Exception, code: int) -> int:
     """Say why not, in one sentence, and return the exit code."""
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {_readable(str(error))}", file=sys.stderr)
     return code
+
+
+def _readable(sentence: str) -> str:
+    """A sentence without the megabytes that a damaged file may have put into it."""
+    sentence = _LONG_WORD.sub(r"\1...\2", sentence)
+    return sentence if len(sentence) <= _MOST_LETTERS else f"{sentence[:_MOST_LETTERS]}..."

@@ -14,6 +14,8 @@ from ..files import HeldError, Hold, copy_file, make_folder, remove_empty, write
 from ..training.checkpoint import SavedTraining, record_of
 from ..training.history import History
 from ..training.settings import Keeping
+from .schema import RESULT as SCHEMA
+from .schema import checked
 
 CHECKPOINT = "last.npz"
 """File of a run from which it is resumed."""
@@ -64,6 +66,18 @@ def read_json(path: Path) -> dict[str, Any]:
         If it cannot be read or is damaged; one sentence, which names it.
     """
     return read_file(path, _from_json, "remove it, or train again")
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """The numbers in result.json, each of them what it must be.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read or is damaged; one sentence, which names it.
+    """
+    advice = "remove it, or train again"
+    return read_file(path, lambda text: dict(checked(_from_json(text), SCHEMA)), advice)
 
 
 def _from_json(text: str) -> dict[str, Any]:
@@ -325,7 +339,7 @@ def _left(path: Path) -> str:
             return f"{path} holds a run whose {CHECKPOINT} cannot be read: {ways}"
     if (path / RESULT).is_file():
         with contextlib.suppress(ValueError):
-            result = read_json(path / RESULT)
+            result = read_result(path / RESULT)
         epochs = epochs or result.get("epochs_run", 1)
     count = "1 epoch" if epochs == 1 else f"{epochs} epochs"
     if not epochs and batches:

@@ -22,7 +22,7 @@ from ..files import place
 from ..losses import CLASSIFICATION, REGRESSION
 from ..sequential import Sequential, load_model
 from ..training.history import History, Table
-from .folder import MODEL, read_file, read_json
+from .folder import MODEL, read_file, read_result
 
 
 class Saved:
@@ -95,7 +95,7 @@ class Saved:
         path = self.path / "result.json"
         if not (self.is_run and path.is_file()):
             return {}
-        return read_json(path)
+        return read_result(path)
 
     @property
     def model_name(self) -> str:

@@ -252,7 +252,8 @@ def interrupted(words: list[str], lines: int, number: int, delay: float = 0) -> 
 
 @pytest.mark.parametrize("lines", [1, 4])
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143), (signal.SIGQUIT, 143)],
 )
 def test_plotting_is_interrupted_in_one_line(run, tmp_path, lines, number, code):
     words = command("plot", "all", run, "--out", tmp_path)

@@ -22,7 +22,10 @@ from pathlib import Path
 CODES = {0, 1, 2, 3, 130, 143}
 DATA = ["--dataset", "digits", "--limit-train", "64", "--limit-test", "20"]
 SEARCH = [*DATA, "--epochs", "2", "--validation", "0.2", "--search", "lr=0.01,0.02,0.03"]
-SIGNALS = [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+SIGNALS = [
+    signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU,
+    signal.SIGUSR1,
+]  # fmt: skip
 STEPS = 6  # commands of a sequence
 
 
@@ -60,7 +63,7 @@ def run(dice: random.Random, name: str, argv: list[str], said: Path) -> tuple[in
     limit = dice.choice([500, 20_000, 200_000, 450_000])
     # Nothing comes before its handlers stand, which in a process of its own is a matter of
     # milliseconds, in which Python answers.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals.SIGNALS)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS[1:])
     child = os.fork()
     if child:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -17,6 +17,7 @@ from fastcnn.config import Config, replace
 from fastcnn.files import HeldError, Hold
 from fastcnn.runs.run import Run
 from fastcnn.search import main as search_main
+from fastcnn.training.checkpoint import SavedTraining, record_of
 from fastcnn.training.history import History
 from fastcnn.training.record import Record
 
@@ -77,6 +78,24 @@ def test_a_replaced_run_leaves_nothing_behind(run, finished):
     assert main([*SMALL, "--epochs", "2", "--seed", "5", "--out", str(run), "--replace"]) == 0
     assert sorted(contents(run)) == sorted(finished)
     assert json.loads((run / "result.json").read_text())["seed"] == 5
+
+
+def test_as_many_checkpoints_are_kept_as_are_wanted(run):
+    def kept():
+        return {path.name: epochs_of(path) for path in run.glob("last*.npz")}
+
+    def epochs_of(path):
+        return record_of(SavedTraining(path)).history.epochs
+
+    assert kept() == {"last.npz": 2, "last-1.npz": 1}
+    argv = ["--resume", "--quiet", "--out", str(run)]
+    assert main([*argv, "--epochs", "4", "--keep", "3"]) == 0
+    assert kept() == {"last.npz": 4, "last-1.npz": 3, "last-2.npz": 2}
+    (run / "last.npz").write_bytes((run / "last.npz").read_bytes()[:-9])  # a damaged one counts not
+    assert main([*argv, "--epochs", "5", "--keep", "3"]) == 0
+    assert kept() == {"last.npz": 5, "last-1.npz": 4, "last-2.npz": 3}
+    assert main([*argv, "--epochs", "6", "--keep", "1"]) == 0
+    assert kept() == {"last.npz": 6}
 
 
 def test_other_settings_of_a_resumed_run_are_refused_before_anything_is_written(
@@ -231,8 +250,6 @@ def test_an_inherited_backend_that_is_not_there_does_not_matter(tmp_path):
 
 
 def test_the_record_of_a_run_is_read_back(run):
-    from fastcnn.training.checkpoint import SavedTraining
-
     record = Record(SavedTraining(run / "last.npz").state)
     assert record.history.epochs == 2 and record.about["model"] == "mnist-baseline"
     assert time.time() - (run / "last.npz").stat().st_mtime < 3600
