@@ -9,9 +9,12 @@ import re
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
+
+import numpy as np
 
 try:
     import fcntl
@@ -52,6 +55,30 @@ def copy_file(path: Path, target: Path) -> None:
             os.link(path, temporary)
         except OSError:
             shutil.copyfile(path, temporary)
+
+
+def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether it is in Fortran's order, and type of the array in an open .npy file.
+
+    Raises
+    ------
+    ValueError
+        If the file does not begin as one. NumPy reads the beginning as Python, which can fail in
+        every way in which a program can.
+    """
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"an array has an unknown version, {version}")
+    first = version == (1, 0)
+    read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about Python 2, or what looks like it
+            return read(file)
+    except (ValueError, OSError, EOFError):
+        raise
+    except Exception as error:
+        raise ValueError(f"the header of an array is no header: {error}") from None
 
 
 _unfinished: set[Path] = set()

@@ -50,7 +50,9 @@ def read_tables(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         reason = error.strerror or error
         raise ConfigFileError(f"the configuration file {path} cannot be read: {reason}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise ConfigFileError(f"the configuration file {path} is nested too deep") from None
+    except ValueError as error:  # or a number of too many digits
         raise ConfigFileError(f"the configuration file {path} is not valid TOML: {error}") from None
 
 

@@ -28,7 +28,7 @@ from typing import IO, Any, TypeVar
 
 import numpy as np
 
-from ..files import complete, place
+from ..files import complete, npy_header, place
 from ..layers import from_spec
 from ..losses import chosen as losses
 from .network import Network
@@ -258,9 +258,7 @@ def _members(file: Any) -> Arrays:
 def _array(data: bytes, name: str) -> np.ndarray:
     """The array of an .npy file in memory; a view of `data`."""
     stream = io.BytesIO(data)
-    if np.lib.format.read_magic(stream) != (1, 0):
-        raise ValueError(f"the array {name!r} has an unknown format")
-    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
+    shape, fortran_order, dtype = npy_header(stream)
     start = stream.tell()
     if dtype.kind not in "fiub" or (fortran_order and len(shape) > 1):
         raise _NotOurs(f"the array {name!r} holds {dtype}")

@@ -115,3 +115,10 @@ def test_no_normalisation_and_the_networks_own_are_told_apart(norm, tmp_path):
     path = tmp_path / "config.toml"
     path.write_text(to_toml(replace(Config(), {"norm": norm})))
     assert read_toml(path)["norm"] == norm
+
+
+@pytest.mark.parametrize("text", ["[" * 9000, "x = " + "[" * 9000, "lr = " + "9" * 5000])
+def test_a_file_that_nests_or_counts_too_far(tmp_path, text):
+    (tmp_path / "a.toml").write_text(text)
+    with pytest.raises(ConfigError, match=r"a\.toml"):
+        read_toml(tmp_path / "a.toml")

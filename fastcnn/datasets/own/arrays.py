@@ -4,10 +4,10 @@ import math
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
+from ...files import npy_header
 from ..dataset import DataError, listing
 from .labels import numbered
 from .parts import Parts, as_images, count_of, pixels
@@ -76,7 +76,7 @@ def _array(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.n
     if entry.file_size > _DEFLATE_LIMIT * max(entry.compress_size, 1):
         raise DataError(f"{source} claims more bytes than the file can hold")
     with archive.open(entry) as file:
-        shape, fortran, dtype = _header(file)
+        shape, fortran, dtype = npy_header(file)
         if dtype.hasobject:
             raise DataError(
                 f"{source} holds Python objects, which are not read; save numbers, or texts as "
@@ -92,12 +92,3 @@ def _array(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.n
         if filled < len(content):
             raise DataError(f"{source} ends too early")
     return content.view(dtype).reshape(shape, order="F" if fortran else "C")
-
-
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(file)
-    if version == (2, 0):
-        return np.lib.format.read_array_header_2_0(file)
-    raise ValueError(f"it has an unknown version, {version}")

@@ -132,7 +132,7 @@ def _read(path: Path) -> Gathered | None:
         if _checksum(_blocks(images)) != kept["crc32"]:
             return None
         unreadable = {int(number): str(why) for number, why in kept["unreadable"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
     return Gathered(images, unreadable, f"the pixels are read from {pixels}")
 

@@ -490,3 +490,13 @@ def test_other_files_are_answered(tmp_path):
             datasets.load(tmp_path / name)
     with pytest.raises(ValueError, match=r"there is no dataset 'pets'.*no such file or folder"):
         datasets.load("pets")
+
+
+@pytest.mark.parametrize("header", [b"(((", b"{'descr': [[[", b"{" * 9000, b"1 +", b"{}", b"\xff"])
+def test_a_header_of_an_array_that_is_none(tmp_path, header):
+    path = tmp_path / "data.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        length = len(header).to_bytes(2, "little")
+        archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + length + header)
+    with pytest.raises(datasets.DataError, match=r"is damaged or no \.npz file"):
+        datasets.load(path)
