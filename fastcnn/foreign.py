@@ -18,6 +18,7 @@ _OURS: dict[str, tuple[str, ...]] = {
     "filters": ("out_channels",),
     "units": ("out_features",),
     "strides": ("stride",),
+    "dilation_rate": ("dilation",),
     "use_bias": ("bias",),
     "kernel_initializer": ("init",),
     "num_features": ("num_channels",),
@@ -57,9 +58,6 @@ _OURS: dict[str, tuple[str, ...]] = {
 _DONE: dict[str, str] = {
     "inplace": "leave it out: a model uses its memory again by itself",
     "padding_mode": "leave it out: padding is zeros",
-    "dilation": "leave it out: there is no dilated convolution",
-    "dilation_rate": "leave it out: there is no dilated convolution",
-    "groups": "leave it out: there is no grouped convolution",
     "return_indices": "leave it out: the layer remembers them by itself",
     "device": "leave it out: everything runs on the CPU",
     "dtype": "call astype(np.float64) on the layer or the model",

@@ -26,6 +26,7 @@ from kernels.im2col_spans import (
 from kernels.im2col_spans import (
     max_pool_spans_forward as max_pool_spans_forward,
 )
+from kernels.loop import NO_BIAS, groups_of
 from kernels.workspace import Workspace
 
 Pair = tuple[int, int]
@@ -58,7 +59,12 @@ def _overlap(offset: int, stride: int, in_size: int, out_size: int) -> tuple[sli
 
 
 def _places(
-    image_size: Pair, out_size: Pair, window: Pair, stride: Pair, padding: Pair
+    image_size: Pair,
+    out_size: Pair,
+    window: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair = (1, 1),
 ) -> Iterator[tuple[int, int, tuple[slice, ...], tuple[slice, ...]]]:
     """Every window place (i, j) in row-major order with what it pairs: y[outputs] and x[inputs].
 
@@ -66,10 +72,12 @@ def _places(
     """
     everything = slice(None)
     for i in range(window[0]):
-        out_rows, in_rows = _overlap(i - padding[0], stride[0], image_size[0], out_size[0])
+        out_rows, in_rows = _overlap(
+            i * dilation[0] - padding[0], stride[0], image_size[0], out_size[0]
+        )
         for j in range(window[1]):
             out_columns, in_columns = _overlap(
-                j - padding[1], stride[1], image_size[1], out_size[1]
+                j * dilation[1] - padding[1], stride[1], image_size[1], out_size[1]
             )
             yield i, j, (everything, out_rows, out_columns), (everything, in_rows, in_columns)
 
@@ -87,7 +95,13 @@ def _padded(x: np.ndarray, size: Pair, padding: Pair, workspace: Workspace) -> n
 
 
 def _columns(
-    x: np.ndarray, window: Pair, stride: Pair, padding: Pair, out_size: Pair, workspace: Workspace
+    x: np.ndarray,
+    window: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    out_size: Pair,
+    workspace: Workspace,
 ) -> np.ndarray:
     """The windows of x as a matrix (batch * out_h * out_w, window_h * window_w * channels)."""
     batch, _, _, channels = x.shape
@@ -96,15 +110,22 @@ def _columns(
     if window == stride == (1, 1) and x.shape[1:3] == out_size and padding == (0, 0):
         return x.reshape(pixels, length)
     covered = (
-        (out_height - 1) * stride[0] + window_h,
-        (out_width - 1) * stride[1] + window_w,
+        (out_height - 1) * stride[0] + (window_h - 1) * dilation[0] + 1,
+        (out_width - 1) * stride[1] + (window_w - 1) * dilation[1] + 1,
     )
     padded = _padded(x, covered, padding, workspace)
     to_image, to_row, to_column, to_channel = padded.strides
     windows = as_strided(
         padded,
         (batch, out_height, out_width, window_h, window_w, channels),
-        (to_image, to_row * stride[0], to_column * stride[1], to_row, to_column, to_channel),
+        (
+            to_image,
+            to_row * stride[0],
+            to_column * stride[1],
+            to_row * dilation[0],
+            to_column * dilation[1],
+            to_channel,
+        ),
     )
     columns = workspace.array("columns", (pixels * length,), x.dtype)
     if window_w * channels >= 16:
@@ -127,9 +148,19 @@ def conv_forward(
     padding: Pair,
     y: np.ndarray,
     workspace: Workspace,
+    dilation: Pair = (1, 1),
 ) -> None:
     batch, out_height, out_width, out_channels = y.shape
     _, in_channels, *window = weight.shape
+    if in_channels != x.shape[3]:
+        for c, o in groups_of(x.shape[3], weight):
+            part = np.empty_like(y[..., o], order="C")
+            conv_forward(
+                np.ascontiguousarray(x[..., c]), weight[o], bias[o], stride, padding, part,
+                workspace, dilation,
+            )  # fmt: skip
+            y[..., o] = part
+        return
     matrix = workspace.array("weight matrix", (*window, in_channels, out_channels), x.dtype)
     matrix[...] = weight.transpose(2, 3, 1, 0)
     matrix = matrix.reshape(-1, out_channels)
@@ -139,8 +170,9 @@ def conv_forward(
     image_bytes = out_height * out_width * matrix.shape[0] * x.itemsize
     for images in _slices(batch, image_bytes, COLUMN_BYTES):
         columns = _columns(
-            x[images], (window[0], window[1]), stride, padding, (out_height, out_width), workspace
-        )
+            x[images], (window[0], window[1]), stride, padding, dilation,
+            (out_height, out_width), workspace,
+        )  # fmt: skip
         np.matmul(columns, matrix, out=y[images].reshape(-1, out_channels))
         if bias.size:
             rows = y[images].reshape(-1, out_width * out_channels)
@@ -154,6 +186,8 @@ def conv_backward_input(
     padding: Pair,
     dx: np.ndarray,
     workspace: Workspace,
+    dilation: Pair = (1, 1),
+    bias: np.ndarray = NO_BIAS,
 ) -> None:
     """One matrix product for each window place, added to the pixels that the place lies on.
 
@@ -163,17 +197,26 @@ def conv_backward_input(
     batch, out_height, out_width, out_channels = dy.shape
     _, in_channels, kernel_h, kernel_w = weight.shape
     window = (kernel_h, kernel_w)
+    if in_channels != dx.shape[3]:
+        for c, o in groups_of(dx.shape[3], weight):
+            part = np.empty_like(dx[..., c], order="C")
+            conv_backward_input(
+                np.ascontiguousarray(dy[..., o]), weight[o], stride, padding, part, workspace,
+                dilation, bias[c],
+            )  # fmt: skip
+            dx[..., c] = part
+        return
     by_place = workspace.array(
         "weight by place", (*window, out_channels, in_channels), weight.dtype
     )
     by_place[...] = weight.transpose(2, 3, 0, 1)
-    dx.fill(0)
+    dx[...] = bias if bias.size else 0
     image_bytes = out_height * out_width * in_channels * dy.itemsize
     for images in _slices(batch, image_bytes, COLUMN_BYTES):
         flat = dy[images].reshape(-1, out_channels)
         share = workspace.array("share", (*dy[images].shape[:3], in_channels), dy.dtype)
         for i, j, outputs, inputs in _places(
-            dx.shape[1:3], (out_height, out_width), window, stride, padding
+            dx.shape[1:3], (out_height, out_width), window, stride, padding, dilation
         ):
             np.matmul(flat, by_place[i, j], out=share.reshape(-1, in_channels))
             dx[images][inputs] += share[outputs]
@@ -187,17 +230,26 @@ def conv_backward_weight(
     dweight: np.ndarray,
     dbias: np.ndarray,
     workspace: Workspace,
+    dilation: Pair = (1, 1),
 ) -> None:
     batch, out_height, out_width, out_channels = dy.shape
     _, in_channels, kernel_h, kernel_w = dweight.shape
+    if in_channels != x.shape[3]:
+        for c, o in groups_of(x.shape[3], dweight):
+            conv_backward_weight(
+                np.ascontiguousarray(x[..., c]), np.ascontiguousarray(dy[..., o]), stride, padding,
+                dweight[o], dbias[o], workspace, dilation,
+            )  # fmt: skip
+        return
     length = kernel_h * kernel_w * in_channels
     total = workspace.array("dweight matrix", (length, out_channels), x.dtype, zeroed=True)
     part = workspace.array("dweight part", (length, out_channels), x.dtype)
     image_bytes = out_height * out_width * length * x.itemsize
     for images in _slices(batch, image_bytes, COLUMN_BYTES):
         columns = _columns(
-            x[images], (kernel_h, kernel_w), stride, padding, (out_height, out_width), workspace
-        )
+            x[images], (kernel_h, kernel_w), stride, padding, dilation,
+            (out_height, out_width), workspace,
+        )  # fmt: skip
         np.matmul(columns.T, dy[images].reshape(-1, out_channels), out=part)
         total += part
     total = total.reshape(kernel_h, kernel_w, in_channels, out_channels)

@@ -6,9 +6,10 @@ result; nothing is checked, which is the layers' work.
 
     x   (batch, height, width, in_channels)        dx  the same
     y   (batch, out_height, out_width, channels)   dy  the same
-    convolution weight (out_channels, in_channels, kernel_h, kernel_w), bias (out_channels,)
+    convolution weight (out_channels, in_channels / groups, kernel_h, kernel_w),
+    bias (out_channels,)
     dense weight (in_features, out_features), bias (out_features,)
-    stride, window (height, width); padding (top, left)
+    stride, window, dilation (height, width); padding (top, left)
 
 A bias of size 0 means that the layer has none. The padding at the bottom and on the right is
 whatever the output's size asks for. Every pooling window must hold a part of the image.
@@ -26,26 +27,46 @@ from kernels.spans import DIVISOR, Spans, of_windows
 from kernels.workspace import Workspace
 
 Pair = tuple[int, int]
+NO_BIAS = np.empty(0)
 
 
 def _window(
-    row: int, column: int, window: Pair, stride: Pair, padding: Pair, image_size: Pair
+    row: int,
+    column: int,
+    window: Pair,
+    stride: Pair,
+    padding: Pair,
+    image_size: Pair,
+    dilation: Pair = (1, 1),
 ) -> Iterator[tuple[int, int, int, int]]:
     """The places of the window of output (row, column) that lie on the image, in row-major order.
 
     Yields (i, j, input_row, input_column): the place within the window, and within the image
 
-        input_row = row * stride_h + i - top,    input_column = column * stride_w + j - left
+        input_row = row * stride_h + i * dilation_h - top
+        input_column = column * stride_w + j * dilation_w - left
 
     Places on the padding are left out: a zero adds nothing to a sum and must never win a maximum.
     """
     height, width = image_size
     for i in range(window[0]):
-        input_row = row * stride[0] + i - padding[0]
+        input_row = row * stride[0] + i * dilation[0] - padding[0]
         for j in range(window[1]):
-            input_column = column * stride[1] + j - padding[1]
+            input_column = column * stride[1] + j * dilation[1] - padding[1]
             if 0 <= input_row < height and 0 <= input_column < width:
                 yield i, j, input_row, input_column
+
+
+def groups_of(channels: int, weight: np.ndarray) -> Iterator[tuple[slice, slice]]:
+    """(channels of x, channels of y) of each group: these filters see those channels alone.
+
+    As many groups as it takes for weights (out_channels, channels / groups, ...).
+    """
+    filters, depth = weight.shape[:2]
+    groups = channels // depth
+    filters //= groups
+    for g in range(groups):
+        yield slice(g * depth, (g + 1) * depth), slice(g * filters, (g + 1) * filters)
 
 
 def conv_forward(
@@ -56,10 +77,12 @@ def conv_forward(
     padding: Pair,
     y: np.ndarray,
     workspace: Workspace,
+    dilation: Pair = (1, 1),
 ) -> None:
-    """y[n, row, column, o] = bias[o] + sum over i, j, c of
+    """y[n, row, column, o] = bias[o] + sum over i, j and the channels c of o's group of
 
-        weight[o, c, i, j] * x[n, row * stride_h + i - top, column * stride_w + j - left, c]
+        weight[o, c, i, j] * x[n, row * stride_h + i * dilation_h - top,
+                                  column * stride_w + j * dilation_w - left, c]
 
     The cross-correlation that deep learning calls convolution (Goodfellow, Bengio, Courville,
     "Deep Learning", equation 9.6). The product `@` is the sum over c, for all o at once.
@@ -70,9 +93,12 @@ def conv_forward(
         for row in range(out_height):
             for column in range(out_width):
                 for i, j, input_row, input_column in _window(
-                    row, column, weight.shape[2:], stride, padding, x.shape[1:3]
+                    row, column, weight.shape[2:], stride, padding, x.shape[1:3], dilation
                 ):
-                    y[n, row, column] += weight[:, :, i, j] @ x[n, input_row, input_column]
+                    for c, o in groups_of(x.shape[3], weight):
+                        y[n, row, column, o] += (
+                            weight[o, :, i, j] @ x[n, input_row, input_column, c]
+                        )
 
 
 def conv_backward_input(
@@ -82,20 +108,28 @@ def conv_backward_input(
     padding: Pair,
     dx: np.ndarray,
     workspace: Workspace,
+    dilation: Pair = (1, 1),
+    bias: np.ndarray = NO_BIAS,
 ) -> None:
     """Each output hands its gradient back to the pixels it was made of:
 
     dx[n, input_row, input_column, c] += sum over o of weight[o, c, i, j] * dy[n, row, column, o]
+
+    A transposed convolution computes that forward, from its input dy to its output dx, which it
+    adds a `bias` to (one number a channel of dx).
     """
     batch, out_height, out_width, _ = dy.shape
-    dx[...] = 0
+    dx[...] = bias if bias.size else 0
     for n in range(batch):
         for row in range(out_height):
             for column in range(out_width):
                 for i, j, input_row, input_column in _window(
-                    row, column, weight.shape[2:], stride, padding, dx.shape[1:3]
+                    row, column, weight.shape[2:], stride, padding, dx.shape[1:3], dilation
                 ):
-                    dx[n, input_row, input_column] += dy[n, row, column] @ weight[:, :, i, j]
+                    for c, o in groups_of(dx.shape[3], weight):
+                        dx[n, input_row, input_column, c] += (
+                            dy[n, row, column, o] @ weight[o, :, i, j]
+                        )
 
 
 def conv_backward_weight(
@@ -106,6 +140,7 @@ def conv_backward_weight(
     dweight: np.ndarray,
     dbias: np.ndarray,
     workspace: Workspace,
+    dilation: Pair = (1, 1),
 ) -> None:
     """Each weight collects from every output it took part in, and so does each bias:
 
@@ -121,10 +156,11 @@ def conv_backward_weight(
                 if dbias.size:
                     dbias += dy[n, row, column]
                 for i, j, input_row, input_column in _window(
-                    row, column, dweight.shape[2:], stride, padding, x.shape[1:3]
+                    row, column, dweight.shape[2:], stride, padding, x.shape[1:3], dilation
                 ):
-                    pixel = x[n, input_row, input_column]
-                    dweight[:, :, i, j] += np.multiply.outer(dy[n, row, column], pixel)
+                    for c, o in groups_of(x.shape[3], dweight):
+                        pixel = x[n, input_row, input_column, c]
+                        dweight[o, :, i, j] += np.multiply.outer(dy[n, row, column, o], pixel)
 
 
 def dense_forward(

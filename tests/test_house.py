@@ -54,7 +54,8 @@ FLOORS = (
     ("kernels.compiled",),
     ("kernels.conv", "kernels.dense", "kernels.prelu"),
     ("kernels.norm",),
-    ("kernels.pool", "kernels.loss", "kernels.im2col", "kernels.loop"),
+    ("kernels.pool", "kernels.loss", "kernels.im2col"),
+    ("kernels.loop",),
     (
         "kernels.activation",
         "kernels.curves",

@@ -19,12 +19,12 @@ class Conv2D(Layer):
 
         x (N, in_channels, H, W) -> y (N, out_channels, H_out, W_out), float32 or float64
 
-        y[n, o, h, w] = bias[o] + sum over c, i, j of
-                        weight[o, c, i, j] * x[n, c, h * stride + i - pad, w * stride + j - pad]
-        H_out = floor((H + 2 * pad - kernel) / stride) + 1
+        y[n, o, h, w] = bias[o] + sum over c, i, j of weight[o, c, i, j]
+                        * x[n, c, h * stride + i * dilation - top, w * stride + j * dilation - left]
+        H_out = floor((H + top + bottom - dilation * (kernel - 1) - 1) / stride) + 1
 
     (cross-correlation; Goodfellow, Bengio, Courville, "Deep Learning", equation 9.6). Places on
-    the padding count as zeros.
+    the padding count as zeros. With `groups`, o and c run within one group.
 
     Parameters
     ----------
@@ -36,9 +36,10 @@ class Conv2D(Layer):
         Height and width of the filters, one number or a pair.
     stride : int or pair
         Pixels between neighbouring places of a filter, one number or a pair.
-    padding : int, pair or str
-        Pixels of zeros around the image, one number or a pair; "valid" for none; "same" for as many
-        as make H_out = ceil(H / stride), the odd one at the bottom right.
+    padding : int, pair, pair of pairs or str
+        Pixels of zeros around the image: one number; a pair (height, width); ((top, bottom), (left,
+        right)); "valid" for none; "same" for as many as make H_out = ceil(H / stride), the odd one
+        at the bottom right.
     bias : bool
         Whether a number per filter is added.
     init : str
@@ -49,8 +50,14 @@ class Conv2D(Layer):
         seed was given here or the weights were written.
     init_std : float, optional
         Standard deviation of init "normal"; default 1.
+    dilation : int or pair
+        Pixels from one number of a filter to the next, one number or a pair: 2 leaves out every
+        other pixel.
+    groups : int
+        Input and filters are cut into so many groups, and filters see the channels of their own
+        group only. With groups=in_channels every filter sees one channel: depthwise convolution.
 
-    params: weight (out_channels, in_channels, kernel_h, kernel_w), bias (out_channels,).
+    params: weight (out_channels, in_channels / groups, kernel_h, kernel_w), bias (out_channels,).
 
     Raises
     ------
@@ -79,15 +86,19 @@ class Conv2D(Layer):
         init: str = "he",
         seed: int | None = None,
         init_std: float | None = None,
+        dilation: int | Pair = 1,
+        groups: int = 1,
     ) -> None:
         super().__init__(checks.seed("Conv2D", seed))
         self.in_channels = checks.whole("Conv2D", "in_channels", in_channels)
         self.out_channels = checks.whole("Conv2D", "out_channels", out_channels)
         self.kernel_size = checks.pair("Conv2D", "kernel_size", kernel_size)
         self.stride = checks.pair("Conv2D", "stride", stride)
-        self.padding = check_padding("Conv2D", padding)
+        self.padding = check_padding("Conv2D", padding, uneven=True)
         self.bias = checks.flag("Conv2D", "bias", bias)
         self.init = Initialization("Conv2D", init, init_std)
+        self.dilation = checks.pair("Conv2D", "dilation", dilation)
+        self.groups = check_groups("Conv2D", groups, self.in_channels, self.out_channels)
 
     def arguments(self) -> dict[str, Any]:
         return {
@@ -97,55 +108,82 @@ class Conv2D(Layer):
             "stride": plain(self.stride),
             "padding": plain(self.padding),
             "bias": self.bias,
+            "dilation": plain(self.dilation),
+            "groups": self.groups,
             **self.init.arguments(),
         }
 
     def parameter_shapes(self) -> dict[str, Shape]:
-        weight = (self.out_channels, self.in_channels, *self.kernel_size)
+        weight = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
         return {"weight": weight} | ({"bias": (self.out_channels,)} if self.bias else {})
 
     def initial_values(self, generator: np.random.Generator) -> dict[str, np.ndarray]:
         area = self.kernel_size[0] * self.kernel_size[1]
-        fans = self.in_channels * area, self.out_channels * area
+        fans = self.in_channels // self.groups * area, self.out_channels // self.groups * area
         return self.init.draw(generator, self.parameter_shapes(), *fans)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         check_images(self.name, input_shape, self.in_channels)
-        size = output_size(self.name, input_shape, self.kernel_size, self.stride, self.padding)
+        size = output_size(
+            self.name, input_shape, self.kernel_size, self.stride, self.padding, self.dilation
+        )
         return (input_shape[0], self.out_channels, *size)
 
     def multiply_adds(self, input_shape: Shape) -> int:
         batch, channels, height, width = self.output_shape(input_shape)
-        return batch * height * width * channels * math.prod((self.in_channels, *self.kernel_size))
+        return batch * height * width * channels * math.prod(self.parameter_shapes()["weight"][1:])
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         batch, channels, height, width = self.check_input(x)
         image = memory_of(x)
-        start = padding_before(x.shape, self.kernel_size, self.stride, self.padding)
+        stride, start, dilation = self.geometry(x.shape)
         y = self.result((batch, height, width, channels), x.dtype, training)
         backends.current().conv_forward(
             image, self.params["weight"], self.bias_or_none(self.params),
-            self.stride, start, y, self.scratch,
+            stride, start, y, self.scratch, dilation,
         )  # fmt: skip
         y = seen(y)
         if training:
-            self.remember(y, image, start)
+            self.remember(y, image)
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        image, start = self.recall(dy)
+        (image,) = self.recall(dy)
+        stride, start, dilation = self.geometry(seen(image).shape)
         dy, kernels = memory_of(dy), backends.current()
         if self.trainable:
             kernels.conv_backward_weight(
-                image, dy, self.stride, start,
-                self.grads["weight"], self.bias_or_none(self.grads), self.scratch,
+                image, dy, stride, start, self.grads["weight"], self.bias_or_none(self.grads),
+                self.scratch, dilation,
             )  # fmt: skip
         if not self.needs_input_gradient:
             return NO_GRADIENT
         dx = self.gradient(image.shape, dy.dtype, dy)
-        kernels.conv_backward_input(dy, self.params["weight"], self.stride, start, dx, self.scratch)
+        kernels.conv_backward_input(
+            dy, self.params["weight"], stride, start, dx, self.scratch, dilation
+        )
         return seen(dx)
+
+    def geometry(self, input_shape: Shape) -> tuple[Pair, Pair, Pair]:
+        """Stride, padding at the (top, left) and dilation, for an input of that shape."""
+        start = padding_before(
+            input_shape, self.kernel_size, self.stride, self.padding, self.dilation
+        )
+        return self.stride, start, self.dilation
 
     def bias_or_none(self, arrays: ParameterDict) -> np.ndarray:
         """The bias among params or grads; an empty array where the layer has none."""
         return arrays["bias"] if self.bias else np.empty(0, self.dtype)
+
+
+def check_groups(layer: str, groups: Any, in_channels: int, out_channels: int) -> int:
+    """`groups`, which must divide both numbers of channels."""
+    groups = checks.whole(layer, "groups", groups)
+    if in_channels % groups or out_channels % groups:
+        common = math.gcd(in_channels, out_channels)
+        fitting = [str(each) for each in range(1, common + 1) if common % each == 0]
+        raise ValueError(
+            f"{layer}: groups must divide in_channels={in_channels} and "
+            f"out_channels={out_channels}, got {groups}; what fits: {', '.join(fitting)}"
+        )
+    return groups

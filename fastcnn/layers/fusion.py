@@ -35,7 +35,6 @@ from .instance_norm import InstanceNorm
 from .memory import NO_GRADIENT, Shape, memory_of, seen
 from .norm import BatchNorm, GroupNorm, LayerNorm
 from .pool import MaxPool2D
-from .window import padding_before
 
 Norm = BatchNorm | GroupNorm  # and LayerNorm and InstanceNorm, which are GroupNorms
 
@@ -136,42 +135,39 @@ class ConvMaxPool(Group):
         if self._shapes[0] != z:
             self._shapes = z, pool.output_shape(z)
         image, z_shape = memory_of(x), (batch, height, width, channels)
-        start = padding_before(x.shape, conv.kernel_size, conv.stride, conv.padding)
         y = pool.workspace.array("y", (batch, *self._shapes[1][2:], channels), x.dtype)
         index = pool.workspace.array("index", y.shape, np.uint8)
         run_convolution(
-            image, conv.params["weight"], conv.bias_or_none(conv.params), conv.stride, start,
+            image, conv.params["weight"], conv.bias_or_none(conv.params), conv.geometry(x.shape),
             z_shape, y, Pooled(index, self.relu is not None), conv.scratch,
         )  # fmt: skip
-        pool.remember(seen(y), image, start, z_shape, y, index)
+        pool.remember(seen(y), image, z_shape, y, index)
         return seen(y)
 
     def run_back(self, dy: np.ndarray) -> np.ndarray:
-        image, start, z_shape, y, index = self.pool.recall(dy)
+        image, z_shape, y, index = self.pool.recall(dy)
         source = GradientSource(memory_of(dy), POOLED, self.relu is not None, y, index)
-        return convolution_backward(
-            self.conv, image, start, z_shape, source, self.needs_input_gradient
-        )
+        return convolution_backward(self.conv, image, z_shape, source, self.needs_input_gradient)
 
 
 def convolution_backward(
     conv: Conv2D,
     image: np.ndarray,
-    start: tuple[int, int],
     z_shape: Shape,
     source: GradientSource,
     needs_input_gradient: bool,
 ) -> np.ndarray:
     """Backward through a convolution of ``image``, its output's gradient made on the way."""
+    geometry = conv.geometry(seen(image).shape)
     if conv.trainable:
         run_weight_gradient(
-            image, source, conv.stride, start, z_shape, conv.grads["weight"],
+            image, source, geometry, z_shape, conv.grads["weight"],
             conv.bias_or_none(conv.grads), conv.scratch,
         )  # fmt: skip
     if not needs_input_gradient:
         return NO_GRADIENT
     dx = conv.gradient(image.shape, image.dtype, source.dy)
-    run_input_gradient(source, conv.params["weight"], conv.stride, start, z_shape, dx, conv.scratch)
+    run_input_gradient(source, conv.params["weight"], geometry, z_shape, dx, conv.scratch)
     return seen(dx)
 
 
@@ -202,9 +198,9 @@ class ConvNormMaxPool(Group):
         relu = self.relu is not None
         source = self.norm.pooled_gradient_source(memory_of(dy), y, index, relu)
         assert source.x is not None
-        image, start = self.conv.remembered()
+        (image,) = self.conv.remembered()
         return convolution_backward(
-            self.conv, image, start, source.x.shape, source, self.needs_input_gradient
+            self.conv, image, source.x.shape, source, self.needs_input_gradient
         )
 
 

@@ -1,13 +1,19 @@
 """Convolution on the register tile, forward.
 
     y[n, h, w, o] = bias[o] + sum over i, j, c of
-                    x[n, h * stride_h + i - top, w * stride_w + j - left, c] * weight[o, c, i, j]
+                    x[n, h * stride_h + i * dilation_h - top,
+                      w * stride_w + j * dilation_w - left, c] * weight[o, c, i, j]
 
 (the cross-correlation that deep learning calls convolution; Goodfellow et al. 2016, eq. 9.6).
-Arrays are N, H, W, C; weights are (out, in, kernel_h, kernel_w). Padding at the bottom and right is
-whatever the output size asks for. All three directions are loop nests around the register tile
+Arrays are N, H, W, C; weights are (out, in / groups, kernel_h, kernel_w): each group of filters
+sees its own part of the input's channels. Padding at the bottom and right is whatever the output
+size asks for. All three directions are loop nests around the register tile
 (`conv.image`) over differently packed operands; the gradients are in `input` and `weight`. Where
 that is sooner done, 3 x 3 convolutions are computed by `winograd` instead.
+
+Groups, and gaps between a filter's columns, break up the stream of numbers that the tile reads, so
+there each image is copied in the order in which it is read, one group at a time (`arrange`). Gaps
+between rows are a matter of strides.
 """
 
 from typing import NamedTuple
@@ -16,12 +22,9 @@ import numpy as np
 from numba import prange
 
 from kernels import jit
-from kernels.conv import winograd
-from kernels.conv.image import (
-    columns_read,
-    convolve_image,
-    pool_and_rectify,
-)
+from kernels.conv import depthwise, winograd
+from kernels.conv.arrangement import DIRECT, arrange, arrangement_of
+from kernels.conv.image import convolve_image, pool_and_rectify
 from kernels.jit import thread_id
 from kernels.pool.image import image_sizes
 from kernels.tile import (
@@ -29,7 +32,6 @@ from kernels.tile import (
     fill_row,
     pack,
     packed_mode,
-    pad_image,
     padded_channels,
     prepare,
 )
@@ -39,52 +41,60 @@ Pair = tuple[int, int]
 
 
 @jit.parallel
-def _forward(x, weight, bias, y, shapes, stride, padding, packed, bias_padded, padded, pool):
+def _forward(x, weight, bias, y, shapes, geometry, arrangement, packed, bias_padded, padded, pool):
     """One iteration owns one image of the output.
 
+    geometry : row stride, zeros above, row dilation
     pool : (index, sizes, relu, each thread's image before pooling); an empty index for no pooling
     """
     x_shape, weight_shape, y_shape = shapes
+    stride, top, dilation = geometry
     index, sizes, relu, unpooled = pool
     _, pooled_size = image_sizes(sizes)
     images, height, width, channels = x_shape
-    out_channels, _, kernel_h, kernel_w = weight_shape
+    out_channels, depth, kernel_h, kernel_w = weight_shape
+    groups = channels // depth
+    filters = out_channels // groups
     area = kernel_h * kernel_w
-    pack(
-        weight, 0, (kernel_w, 1, area), (kernel_h, kernel_w, channels), channels * area,
-        out_channels, packed, 0,
-    )  # fmt: skip
+    packed_size, bias_size = packed.size // groups, bias_padded.size // groups
     fill_row(bias_padded, 0, bias_padded.size)
-    copy_row(bias, 0, bias_padded, 0, bias.size)
-    mode = packed_mode(packed, out_channels, channels)
-    columns = columns_read(kernel_w, y_shape[2], stride[1])
-    direct = padding[1] == 0 and columns <= width
-    row_length = (width if direct else columns) * channels
+    for g in range(groups):
+        pack(
+            weight, g * filters * depth * area, (kernel_w, 1, area), (kernel_h, kernel_w, depth),
+            depth * area, filters, packed, g * packed_size,
+        )  # fmt: skip
+        if bias.size:
+            copy_row(bias, g * filters, bias_padded, g * bias_size, filters)
+    mode = packed_mode(packed, filters, depth)
+    steps = (stride, arrangement.column_step, arrangement.row_length, dilation)
     y_row = y_shape[2] * out_channels
     for n in prange(images):
-        image, image0 = x, n * height * width * channels
-        if not direct:
-            image, image0 = padded[thread_id()], 0
-            pad_image(
-                x, n * height * width * channels, (height, width, channels), (0, padding[1]),
-                image, 0, (height, columns, channels),
-            )  # fmt: skip
         target, target0 = y, n * y_shape[1] * y_row
         if index.size:
             target, target0 = unpooled[thread_id()], 0
-        convolve_image(
-            image, image0, (height, -padding[0]), (stride[0], stride[1] * channels, row_length),
-            packed, 0, (kernel_h, kernel_w * channels), mode, bias_padded,
-            target, target0, (y_shape[1], y_shape[2]), (y_row, out_channels), out_channels,
-        )  # fmt: skip
+        for g in range(groups):
+            image, image0 = arrange(
+                x, n * height * width * channels, (height, width, channels), arrangement,
+                (g * depth, depth), padded[thread_id()],
+            )  # fmt: skip
+            convolve_image(
+                image, image0, (height, -top), steps,
+                packed, g * packed_size, (kernel_h, kernel_w * depth), mode,
+                bias_padded, g * bias_size, target, target0 + g * filters,
+                (y_shape[1], y_shape[2]), (y_row, out_channels), filters,
+            )  # fmt: skip
         if index.size:
             pool_and_rectify(target, sizes, relu, y, n * pooled_size, index)
 
 
-def padded_images(x_shape, weight_shape, y_shape, stride, dtype, workspace):
-    """Each thread's scratch for one image with padded columns."""
-    columns = int(columns_read(weight_shape[3], y_shape[2], stride[1]))
-    size = x_shape[1] * columns * x_shape[3]
+def is_plain(x_shape, weight_shape, dilation):
+    """Whether every filter sees all channels of x, without gaps."""
+    return weight_shape[1] == x_shape[3] and tuple(dilation) == (1, 1)
+
+
+def scratch_images(x_shape, arrangement, dtype, workspace):
+    """Each thread's scratch for one arranged image."""
+    size = x_shape[1] * arrangement.row_length if arrangement.kind != DIRECT else 1
     return workspace.array("padded", (jit.max_threads(), size), dtype)
 
 
@@ -119,28 +129,41 @@ def conv_forward(
     padding: Pair,
     y: np.ndarray,
     workspace: Workspace,
+    dilation: Pair = (1, 1),
 ) -> None:
-    """Fill y (N, H_out, W_out, O) with the convolution of x (N, H, W, C) and weight (O, C, kh, kw).
+    """Fill y (N, H_out, W_out, O) with the convolution of x (N, H, W, C) and weight (O, C / groups,
+    kh, kw).
 
     ``bias`` has size O or 0.
     """
-    run_forward(x, weight, bias, stride, padding, y.shape, y, NOT_POOLED, workspace)
+    run_forward(x, weight, bias, (stride, padding, dilation), y.shape, y, NOT_POOLED, workspace)
 
 
-def run_forward(x, weight, bias, stride, padding, y_shape, y, pooled, workspace):
-    """Convolve into y, of shape y_shape; or pool that and write the pooled images to y."""
+def run_forward(x, weight, bias, geometry, y_shape, y, pooled, workspace):
+    """Convolve into y, of shape y_shape; or pool that and write the pooled images to y.
+
+    geometry : (stride, padding, dilation)
+    """
     prepare(x.dtype)
-    if winograd.suits(weight.shape, stride, y_shape[1:3], x.reshape(-1)):
+    stride, padding, dilation = geometry
+    plain = is_plain(x.shape, weight.shape, dilation)
+    if plain and winograd.suits(weight.shape, stride, y_shape[1:3], x.reshape(-1)):
         pool = pooled.index.reshape(-1), pooled.relu
         winograd.forward(x, weight, bias, padding, y_shape[1:3], y, pool, workspace)
         return
     shapes = (x.shape, weight.shape, y_shape)
-    out_channels = int(padded_channels(y.reshape(-1), weight.shape[0]))
+    pool = pool_arguments(pooled, y_shape, x.dtype, workspace)
+    if depthwise.suits(x.shape, weight.shape):
+        depthwise.forward(x, weight, bias, geometry, y_shape, y, pool, workspace)
+        return
+    groups = x.shape[3] // weight.shape[1]
+    out_channels = groups * int(padded_channels(y.reshape(-1), len(weight) // groups))
     packed = workspace.array("packed", (out_channels * weight[0].size,), x.dtype)
     bias_padded = workspace.array("bias", (out_channels,), x.dtype)
-    padded = padded_images(*shapes, stride, x.dtype, workspace)
-    index, sizes, relu, unpooled = pool_arguments(pooled, y_shape, x.dtype, workspace)
+    arrangement = arrangement_of(shapes, *geometry)
+    padded = scratch_images(x.shape, arrangement, x.dtype, workspace)
     _forward(
-        x.reshape(-1), weight.reshape(-1), bias, y.reshape(-1), shapes, stride, padding,
-        packed, bias_padded, padded, (index, sizes, relu, unpooled),
+        x.reshape(-1), weight.reshape(-1), bias, y.reshape(-1), shapes,
+        (stride[0], padding[0], dilation[0]), arrangement, packed, bias_padded, padded,
+        pool,
     )  # fmt: skip

@@ -21,12 +21,6 @@ from kernels.tile import (
 
 
 @jit.serial
-def columns_read(kernel_w, out_w, stride_w):
-    """Columns, padding included, that the outputs of one row read."""
-    return (out_w - 1) * stride_w + kernel_w
-
-
-@jit.serial
 def rows_inside(first, step, count, height):
     """Range of k < count for which row ``first + k * step`` lies within 0 and ``height``."""
     start = 0 if first >= 0 else (step - 1 - first) // step
@@ -37,28 +31,29 @@ def rows_inside(first, step, count, height):
 @jit.serial
 def convolve_image(
     image, image0, extent, steps,
-    packed, packed0, taps, mode, bias,
+    packed, packed0, taps, mode, bias, bias0,
     y, y0, size, y_steps, channels,
 ):  # fmt: skip
     """Slide packed weights over one image; one call owns that image's share of y.
 
     extent : (rows of the image, image row of the first kernel row at output row 0)
-    steps : image rows per output row, image columns per output column as an offset, row length
+    steps : image rows per output row, image columns per output column as an offset, row length,
+        image rows from one kernel row to the next
     taps : (kernel rows, kernel columns * channels) that each output sums over
     size, y_steps : (rows, columns) of the output and their strides in y
     mode : how the weights were packed, `packed_mode`
 
-    14 parameters in three groups: the callers are parallel functions, and Numba's analysis of
+    15 parameters in three groups: the callers are parallel functions, and Numba's analysis of
     those refuses a NamedTuple that is made inside them.
     """
     height, first_row = extent
-    stride_h, column_step, row_length = steps
+    stride_h, column_step, row_length, dilation_h = steps
     kernel_h, inner = taps
     lane_count = vector_width(packed, channels)
     panel = panel_width(packed, channels)
     count = (size[1] + TILE_ROWS - 1) // TILE_ROWS
     # Output rows whose windows lie within the image from top to bottom differ by a shift only.
-    inside = rows_inside(first_row, stride_h, size[0], height - kernel_h + 1)
+    inside = rows_inside(first_row, stride_h, size[0], height - (kernel_h - 1) * dilation_h)
     for o in range(0, channels, panel):
         vectors = (min(panel, channels - o) + lane_count - 1) // lane_count
         tail = channels - o - (vectors - 1) * lane_count
@@ -70,16 +65,21 @@ def convolve_image(
             while h < size[0]:
                 repeats = inside[1] - h if h == inside[0] and inside[1] > h else 1
                 row = first_row + h * stride_h
-                i, stop = rows_inside(row, 1, kernel_h, height)
-                image_at = image0 + (row + i) * row_length + first * column_step
+                i, stop = rows_inside(row, dilation_h, kernel_h, height)
+                image_at = image0 + (row + i * dilation_h) * row_length + first * column_step
                 y_at = y0 + h * y_steps[0] + first * y_steps[1] + o
                 tiles(
                     TileShape(mode, last - first, vectors, tail, inner, stop - i, repeats),
                     Rows(
-                        image, image_at, m=column_step, o=row_length, i=1, r=stride_h * row_length
+                        image,
+                        image_at,
+                        m=column_step,
+                        o=dilation_h * row_length,
+                        i=1,
+                        r=stride_h * row_length,
                     ),
                     Panel(packed, weights + i * inner * panel, i=panel),
-                    Sums(bias, o),
+                    Sums(bias, bias0 + o),
                     Sums(y, y_at, m=y_steps[1], r=y_steps[0]),
                 )
                 h += repeats
@@ -94,7 +94,7 @@ def accumulate_image(
     dy has ``channels`` per pixel, whole vectors of the width that `vector_width` names.
     """
     height, first_row = extent
-    stride_h, column_step, row_length = steps
+    stride_h, column_step, row_length, dilation_h = steps
     kernel_h, inner = taps
     mode = mode_of(dy, channels)
     lane_count = vector_width(dy, channels)
@@ -103,8 +103,8 @@ def accumulate_image(
     for o in range(0, channels, panel):
         vectors = min(panel, channels - o) // lane_count
         for i in range(kernel_h):
-            h, stop = rows_inside(first_row + i, stride_h, size[0], height)
-            row = first_row + i + h * stride_h
+            h, stop = rows_inside(first_row + i * dilation_h, stride_h, size[0], height)
+            row = first_row + i * dilation_h + h * stride_h
             for t in range(count):
                 first, last = inner * t // count, inner * (t + 1) // count
                 image_at = image0 + row * row_length + first

@@ -5,17 +5,22 @@ lanes empty, `windows` do the same.
 """
 
 import functools
+import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
 
 from kernels import jit
-from kernels.conv import windows, winograd
-from kernels.conv.forward import Pair
+from kernels.conv import depthwise, windows, winograd
+from kernels.conv.arrangement import spread_columns
+from kernels.conv.forward import Pair, is_plain
 from kernels.conv.gradient_source import GradientSource, gradient_images
 from kernels.conv.image import convolve_image
 from kernels.jit import thread_id
 from kernels.tile import (
+    copy_row,
+    fill_pixels,
     fill_row,
     pack,
     packed_mode,
@@ -28,95 +33,167 @@ from kernels.workspace import Workspace
 Phase = tuple[int, int, int, int, int]
 
 
-def _phases(size: int, kernel: int, stride: int, before: int) -> list[Phase]:
+def _phases(size: int, kernel: int, stride: int, before: int, dilation: int) -> list[Phase]:
     """Along one axis, the positions of dx that share the taps which reach them.
 
     Position ``r + stride * t`` (t < count) of dx receives
-    dy[t + base - j] * weight[first_tap + stride * j] for j < taps: an ordinary convolution of
-    dy with every stride-th tap, in reverse. Returns (r, count, first_tap, taps, base) per phase.
+
+        dy[t + base - j * dilation / common] * weight[first_tap + j * stride / common]
+
+    for j < taps, where common is the greatest divisor of stride and dilation: a convolution of dy
+    with every so-many-th tap, in reverse. Returns (r, count, first_tap, taps, base) per phase.
     """
+    tap_step = stride // math.gcd(stride, dilation)
     phases = []
     for r in range(min(stride, size)):
-        first_tap = (r + before) % stride
-        taps = max(0, -(-(kernel - first_tap) // stride))
+        reach = (tap for tap in range(tap_step) if (r + before - tap * dilation) % stride == 0)
+        first_tap = next(reach, kernel)
+        taps = max(0, -(-(kernel - first_tap) // tap_step))
         count = -(-(size - r) // stride)
-        phases.append((r, count, first_tap, taps, (r + before - first_tap) // stride))
+        phases.append((r, count, first_tap, taps, (r + before - first_tap * dilation) // stride))
     return phases
 
 
-def _columns_around(phases: list[Phase], dy_width: int) -> Pair:
-    """Zeros needed left of dy so that every phase stays inside, and the padded width."""
+def _columns_around(phases: list[Phase], dy_width: int, gap: int) -> Pair:
+    """Zeros needed left of dy so that every phase stays inside, and the padded width.
+
+    gap : columns of dy from one tap to the next
+    """
     reached = [phase for phase in phases if phase[3]]
-    before = max([0] + [taps - 1 - base for _, _, _, taps, base in reached])
+    before = max([0] + [(taps - 1) * gap - base for _, _, _, taps, base in reached])
     last = max([dy_width - 1] + [count - 1 + base for _, count, _, _, base in reached])
     return before, before + last + 1
 
 
+class Phases(NamedTuple):
+    """How the positions of dx are computed, phase by phase.
+
+    table : rows of (row phase, column phase, start of its packed weights)
+    tap_step_h, gap_h, ... : from one tap of a phase to the next one, in the filter and on dy
+    spread : whether a phase's taps have gaps between them, so that dy is spread out for it
+    left, columns : zeros left of dy, and its width with zeros, for all phases
+    numbers : in the packed weights of a group
+    """
+
+    table: np.ndarray
+    tap_step_h: int
+    tap_step_w: int
+    gap_h: int
+    gap_w: int
+    spread: bool
+    left: int
+    columns: int
+    numbers: int
+
+
 @functools.lru_cache(maxsize=1024)
 def _pairs_of_phases(
-    dx_size: Pair, kernel: Pair, stride: Pair, padding: Pair, dy_width: int, tap_size: int
-) -> tuple[np.ndarray, Pair, int]:
-    """What `_input_gradient` calls phases and padding, and the numbers in all packed weights.
-
-    tap_size : numbers in the packed weights of one tap
-    """
+    dx_size: Pair, kernel: Pair, geometry: tuple[Pair, Pair, Pair], dy_width: int, tap_size: int
+) -> Phases:
+    """The phases of a convolution. tap_size : numbers in the packed weights of one tap."""
+    stride, padding, dilation = geometry
     rows, columns = (
-        _phases(dx_size[axis], kernel[axis], stride[axis], padding[axis]) for axis in (0, 1)
+        _phases(dx_size[axis], kernel[axis], stride[axis], padding[axis], dilation[axis])
+        for axis in (0, 1)
     )
+    common = [math.gcd(stride[axis], dilation[axis]) for axis in (0, 1)]
+    gap = (dilation[0] // common[0], dilation[1] // common[1])
+    spread = gap[1] > 1 and any(taps > 1 for _, _, _, taps, _ in columns)
     pairs, packed0 = [], 0
     for row in rows:
         for column in columns:
             pairs.append([*row, *column, packed0])
             packed0 += row[3] * column[3] * tap_size
-    return np.array(pairs, np.int64), _columns_around(columns, dy_width), packed0
+    if spread:
+        pairs.sort(key=lambda pair: pair[5])  # dy is spread once for all with the same columns
+    table, tap_step = np.array(pairs, np.int64), (stride[0] // common[0], stride[1] // common[1])
+    around = _columns_around(columns, dy_width, gap[1])
+    return Phases(table, *tap_step, *gap, spread, *around, packed0)
 
 
 @jit.parallel
 def _input_gradient(
-    gradient, weight, dx, shapes, stride, phases, padding, packed, zeros, padded
+    gradient, weight, bias, dx, shapes, stride, phases, packed, start, padded
 ):  # fmt: skip
-    """One iteration owns one image of dx. phases: rows of (row phase, column phase, packed0)."""
+    """One iteration owns one image of dx. start : room for the bias of each group."""
     dy_shape, weight_shape, dx_shape = shapes
     images, dy_h, dy_w, out_channels = dy_shape
-    _, channels, kernel_h, kernel_w = weight_shape
+    _, depth, kernel_h, kernel_w = weight_shape
     area = kernel_h * kernel_w
-    left, columns = padding
+    channels = dx_shape[3]
+    groups = channels // depth
+    filters = out_channels // groups
+    table, columns = phases.table, phases.columns
+    fill_row(start, 0, start.size)
+    start_size = start.size // groups
     any_empty = False
-    for p in range(phases.shape[0]):
-        _, _, tap_h, taps_h, _, _, _, tap_w, taps_w, _, packed0 = phases[p]
-        if taps_h * taps_w == 0:
-            any_empty = True
-            continue
-        last = (tap_h + (taps_h - 1) * stride[0]) * kernel_w + tap_w + (taps_w - 1) * stride[1]
-        pack(
-            weight, last, (-stride[0] * kernel_w, -stride[1], channels * area),
-            (taps_h, taps_w, out_channels), area, channels, packed, packed0,
-        )  # fmt: skip
-    fill_row(zeros, 0, zeros.size)
-    row, image = dx_shape[2] * channels, dx_shape[1] * dx_shape[2] * channels
-    direct = columns == dy_w
-    mode = packed_mode(packed, channels, out_channels)
+    for g in range(groups):
+        if bias.size:
+            copy_row(bias, g * depth, start, g * start_size, depth)
+        for p in range(table.shape[0]):
+            _, _, tap_h, taps_h, _, _, _, tap_w, taps_w, _, packed0 = table[p]
+            if taps_h * taps_w == 0:
+                any_empty = True
+                continue
+            last_h = tap_h + (taps_h - 1) * phases.tap_step_h
+            last_w = tap_w + (taps_w - 1) * phases.tap_step_w
+            pack(
+                weight, g * filters * depth * area + last_h * kernel_w + last_w,
+                (-phases.tap_step_h * kernel_w, -phases.tap_step_w, depth * area),
+                (taps_h, taps_w, filters), area, depth, packed, g * phases.numbers + packed0,
+            )  # fmt: skip
+    pixels = dx_shape[1] * dx_shape[2]
+    row, image = dx_shape[2] * channels, pixels * channels
+    mode = packed_mode(packed, depth, filters)
     for n in prange(images):
         me = thread_id()
         dy, dy0 = gradient_images(gradient, n, n + 1)
-        if not direct:
+        if groups == 1 and not phases.spread and columns != dy_w:
             narrow, narrow0 = dy, dy0
             dy, dy0 = padded[me], 0
             pad_image(
-                narrow, narrow0, (dy_h, dy_w, out_channels), (0, left), dy, 0,
+                narrow, narrow0, (dy_h, dy_w, out_channels), (0, phases.left), dy, 0,
                 (dy_h, columns, out_channels),
             )  # fmt: skip
         if any_empty:
-            fill_row(dx, n * image, image)
-        for p in range(phases.shape[0]):
-            r_h, count_h, _, taps_h, base_h, r_w, count_w, _, taps_w, base_w, packed0 = phases[p]
-            if taps_h * taps_w:
+            fill_pixels(dx, n * image, pixels, channels, bias)
+        for g in range(groups):
+            source, source0 = dy, dy0
+            spread_for = -1
+            for p in range(table.shape[0]):
+                r_h, count_h, _, taps_h, base_h, r_w, count_w, _, taps_w, base_w, packed0 = table[p]
+                if taps_h * taps_w == 0:
+                    continue
+                column_step, row_length = filters, columns * filters
+                offset = (base_w - taps_w + 1 + phases.left) * filters
+                if phases.spread:
+                    column_step, row_length, offset = (
+                        taps_w * filters,
+                        count_w * taps_w * filters,
+                        0,
+                    )
+                    if spread_for != r_w:
+                        spread_for = r_w
+                        source, source0 = padded[me], 0
+                        gap = phases.gap_w
+                        spread_columns(
+                            dy, dy0, (dy_h, dy_w, out_channels), (g * filters, filters),
+                            (count_w, 1, taps_w, gap, (taps_w - 1) * gap - base_w), source, 0,
+                        )  # fmt: skip
+                elif groups > 1 and spread_for < 0:
+                    spread_for = 0
+                    source, source0 = padded[me], 0
+                    spread_columns(
+                        dy, dy0, (dy_h, dy_w, out_channels), (g * filters, filters),
+                        (columns, 1, 1, 1, phases.left), source, 0,
+                    )  # fmt: skip
                 convolve_image(
-                    dy, dy0 + (base_w - taps_w + 1 + left) * out_channels,
-                    (dy_h, base_h - taps_h + 1), (1, out_channels, columns * out_channels),
-                    packed, packed0, (taps_h, taps_w * out_channels), mode, zeros,
-                    dx, n * image + r_h * row + r_w * channels,
-                    (count_h, count_w), (stride[0] * row, stride[1] * channels), channels,
+                    source, source0 + offset, (dy_h, base_h - (taps_h - 1) * phases.gap_h),
+                    (1, column_step, row_length, phases.gap_h),
+                    packed, g * phases.numbers + packed0, (taps_h, taps_w * filters), mode,
+                    start, g * start_size,
+                    dx, n * image + r_h * row + r_w * channels + g * depth,
+                    (count_h, count_w), (stride[0] * row, stride[1] * channels), depth,
                 )  # fmt: skip
 
 
@@ -127,40 +204,54 @@ def conv_backward_input(
     padding: Pair,
     dx: np.ndarray,
     workspace: Workspace,
+    dilation: Pair = (1, 1),
+    bias: np.ndarray | None = None,
 ) -> None:
     """Fill dx (N, H, W, C) with the loss's gradient by x, given dy (N, H_out, W_out, O).
 
-    dx[n, a, b, c] = sum over o, i, j with a = h * stride_h + i - top, b = w * stride_w + j - left
-                     of dy[n, h, w, o] * weight[o, c, i, j]
+    dx[n, a, b, c] = sum over o, i, j of dy[n, h, w, o] * weight[o, c, i, j]
+                     with a = h * stride_h + i * dilation_h - top,
+                          b = w * stride_w + j * dilation_w - left
 
     With strides above 1 the positions of dx fall into stride_h * stride_w phases; each is an
     ordinary convolution of dy with the taps that reach it.
+
+    A transposed convolution computes that forward, from dy to dx, and adds its ``bias``.
     """
-    run_input_gradient(GradientSource(dy), weight, stride, padding, dy.shape, dx, workspace)
+    geometry = (stride, padding, dilation)
+    run_input_gradient(GradientSource(dy), weight, geometry, dy.shape, dx, workspace, bias)
 
 
-def run_input_gradient(gradient, weight, stride, padding, y_shape, dx, workspace):
+def run_input_gradient(gradient, weight, geometry, y_shape, dx, workspace, bias=None):
     """The input gradient, given where that of the output, of shape y_shape, comes from."""
     dtype = dx.dtype
     prepare(dtype)
-    if winograd.suits(weight.shape, stride, dx.shape[1:3], dx.reshape(-1)):
-        winograd.input_gradient(gradient, weight, padding, y_shape, dx, workspace)
+    bias = np.empty(0, dtype) if bias is None else bias
+    stride, padding, dilation = (tuple(pair) for pair in geometry)
+    plain = is_plain(dx.shape, weight.shape, dilation)
+    if plain and winograd.suits(weight.shape, stride, dx.shape[1:3], dx.reshape(-1)):
+        winograd.input_gradient(gradient, weight, bias, padding, y_shape, dx, workspace)
         return
-    if windows.suits(y_shape, weight.shape, dx.shape, stride, dx.reshape(-1)):
-        windows.input_gradient(gradient, weight, stride, padding, y_shape, dx, workspace)
+    if plain and windows.suits(y_shape, weight.shape, dx.shape, stride, dx.reshape(-1)):
+        windows.input_gradient(gradient, weight, bias, stride, padding, y_shape, dx, workspace)
         return
-    out_channels, channels = weight.shape[:2]
-    lanes_width = int(padded_channels(dx.reshape(-1), channels))
-    phases, around, numbers = _pairs_of_phases(
-        dx.shape[1:3], weight.shape[2:], tuple(stride), tuple(padding), y_shape[2],
-        out_channels * lanes_width,
-    )  # fmt: skip
-    packed = workspace.array("packed_transposed", (max(1, numbers),), dtype)
-    zeros = workspace.array("zeros", (lanes_width,), dtype)
-    size = y_shape[1] * around[1] * out_channels
-    padded = workspace.array("padded_gradient", (jit.max_threads(), size), dtype)
+    depth, groups = weight.shape[1], dx.shape[3] // weight.shape[1]
+    filters, width = len(weight) // groups, int(padded_channels(dx.reshape(-1), depth))
+    phases = _pairs_of_phases(
+        dx.shape[1:3], weight.shape[2:], (stride, padding, dilation), y_shape[2], filters * width
+    )
+    if depthwise.suits(dx.shape, weight.shape):
+        depthwise.input_gradient(gradient, weight, bias, stride, phases, y_shape, dx, workspace)
+        return
+    packed = workspace.array("packed_transposed", (max(1, groups * phases.numbers),), dtype)
+    start = workspace.array("start", (groups * width,), dtype)
+    columns = phases.columns
+    if phases.spread:
+        columns = int((phases.table[:, 6] * phases.table[:, 8]).max())  # positions times taps
+    padded = workspace.array(
+        "padded_gradient", (jit.max_threads(), y_shape[1] * columns * filters), dtype
+    )
     _input_gradient(
-        gradient.arguments(y_shape, 1, workspace), weight.reshape(-1), dx.reshape(-1),
-        (y_shape, weight.shape, dx.shape), stride, phases, around, packed,
-        zeros, padded,
+        gradient.arguments(y_shape, 1, workspace), weight.reshape(-1), bias, dx.reshape(-1),
+        (y_shape, weight.shape, dx.shape), stride, phases, packed, start, padded,
     )  # fmt: skip

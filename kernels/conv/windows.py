@@ -17,6 +17,7 @@ from kernels.simd import first_lanes, lanes, load, splat, store, where
 from kernels.tile import (
     PAIRED,
     copy_row,
+    fill_pixels,
     fill_row,
     full_vectors,
     multiply_block,
@@ -88,7 +89,9 @@ def _add_windows(products, products0, width, count, kernel, step, plane, plane0,
 
 
 @jit.parallel
-def _input_gradient(gradient, weight, dx, shapes, stride, padding, packed, zeros, products, planes):
+def _input_gradient(
+    gradient, weight, bias, dx, shapes, stride, padding, packed, zeros, products, planes
+):
     """One iteration owns one image of dx, which it sums in a plane with padding around it."""
     y_shape, weight_shape, dx_shape = shapes
     images, y_height, y_width, out_channels = y_shape
@@ -103,7 +106,7 @@ def _input_gradient(gradient, weight, dx, shapes, stride, padding, packed, zeros
     for n in prange(images):
         dy, dy0 = gradient_images(gradient, n, n + 1)
         room, plane = products[thread_id()], planes[thread_id()]
-        fill_row(plane, 0, plane.size)
+        fill_pixels(plane, 0, plane.size // channels, channels, bias)
         for row in range(0, y_height, at_once):
             rows = min(at_once, y_height - row)
             for column in range(0, columns, panel):
@@ -130,7 +133,7 @@ def _plane_size(outputs, kernel, stride, padded):
     return max((outputs - 1) * stride + kernel, padded)
 
 
-def input_gradient(gradient, weight, stride, padding, y_shape, dx, workspace):
+def input_gradient(gradient, weight, bias, stride, padding, y_shape, dx, workspace):
     """Fill dx (N, H, W, C); the gradient of y, of shape y_shape, comes from a `GradientSource`."""
     flat, threads = dx.reshape(-1), jit.max_threads()
     columns = int(full_vectors(flat, weight[0].size))
@@ -147,7 +150,7 @@ def input_gradient(gradient, weight, stride, padding, y_shape, dx, workspace):
             )
         )  # fmt: skip
     _input_gradient(
-        gradient.arguments(y_shape, 1, workspace), weight.reshape(-1), flat,
+        gradient.arguments(y_shape, 1, workspace), weight.reshape(-1), bias, flat,
         (y_shape, weight.shape, dx.shape), stride, padding,
         workspace.array("packed_windows", (packed,), dx.dtype),
         workspace.array("zeros", (columns,), dx.dtype),

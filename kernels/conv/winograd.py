@@ -190,7 +190,7 @@ def forward(x, weight, bias, padding, y_size, y, pool, workspace):
     )  # fmt: skip
 
 
-def input_gradient(gradient, weight, padding, dy_shape, dx, workspace):
+def input_gradient(gradient, weight, bias, padding, dy_shape, dx, workspace):
     """dx (N, H, W, C): the convolution of dy with turned filters; see `conv.run_input_gradient`.
 
     gradient, dy_shape : where dy (N, H_out, W_out, O) comes from
@@ -201,7 +201,7 @@ def input_gradient(gradient, weight, padding, dy_shape, dx, workspace):
     before = (2 - padding[0], 2 - padding[1])
     _convolve(
         gradient.arguments(dy_shape, blocks.group, workspace), weight.reshape(-1),
-        np.empty(0, dx.dtype), dx.reshape(-1), dy_shape, dx.shape[1:], before,
+        bias, dx.reshape(-1), dy_shape, dx.shape[1:], before,
         (9 * channels, 9, True), tuple(blocks), scratch,
         (np.empty(0, np.uint8), False),
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from kernels.tile.packing import (
     add_row,
     copy_row,
+    fill_pixels,
     fill_row,
     full_panel,
     full_vectors,
@@ -49,6 +50,7 @@ __all__ = [
     "TileShape",
     "add_row",
     "copy_row",
+    "fill_pixels",
     "fill_row",
     "full_panel",
     "full_vectors",

@@ -129,14 +129,26 @@ def fill_row(target, target0, count):
 
 
 @jit.serial
-def widen_rows(source, source0, rows, columns, target, width):
+def fill_pixels(target, target0, pixels, channels, bias):
+    """The bias in every pixel, or 0 where there is none."""
+    if bias.size == 0:
+        fill_row(target, target0, pixels * channels)
+        return
+    for pixel in range(pixels):
+        copy_row(bias, 0, target, target0 + pixel * channels, channels)
+
+
+@jit.serial
+def widen_rows(source, source0, rows, columns, step, target, width):
     """target[i, k] = source[i, k], and 0 for columns <= k < width: whole vectors for the tile.
+
+    step : from a row of the source to the next one
 
     Whole vectors are written, in order, so the target needs a vector's room behind its end.
     """
     for i in range(rows):
         for k in range(0, width, lanes(source)):
-            v = load_part(source, source0 + i * columns + k, columns - k)
+            v = load_part(source, source0 + i * step + k, columns - k)
             store(target, i * width + k, v)
 
 

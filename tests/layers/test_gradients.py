@@ -84,11 +84,15 @@ def softmax(kind: type[Softmax]) -> Callable[[Draw], tuple[Layer, Shape]]:
 
 
 def conv(draw: Draw) -> tuple[Layer, Shape]:
-    channels, kernel = draw(1, 3), (draw(1, 3), draw(1, 3))
-    padding = ["same", "valid", draw(0, 2), (draw(0, 2), draw(0, 2))][draw(0, 3)]
-    stride = (draw(1, 2), draw(1, 2))
-    layer = Conv2D(channels, draw(1, 4), kernel, stride, padding, bool(draw(0, 1)))
-    return layer, _images(draw, channels, 3)
+    kernel, dilation = (draw(1, 3), draw(1, 3)), (draw(1, 2), draw(1, 2))
+    stride, groups = (draw(1, 3), draw(1, 2)), draw(1, 3)
+    padding = ["same", "valid", draw(0, 2), ((draw(0, 2), draw(0, 2)), (0, draw(0, 2)))][draw(0, 3)]
+    depth = draw(1, 2)
+    layer = Conv2D(
+        groups * depth, groups * draw(1, 2), kernel, stride, padding, bool(draw(0, 1)),
+        dilation=dilation, groups=groups,
+    )  # fmt: skip
+    return layer, _images(draw, groups * depth, least=5)
 
 
 def pool(kind: type[MaxPool2D] | type[AveragePool2D]) -> Callable[[Draw], tuple[Layer, Shape]]:
