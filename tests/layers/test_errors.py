@@ -59,6 +59,12 @@ CONSTRUCTORS: list[tuple[Callable[[], Any], str]] = [
     (lambda: Conv2D(3, 4, any_of((3, 3, 3))), "kernel_size must be a whole number or a pair"),
     (lambda: Conv2D(3, 4, 3, stride=0), "Conv2D: stride must be a whole number above 0, got 0"),
     (lambda: Conv2D(3, 4, 3, padding=-1), "padding must be a whole number of at least 0, got -1"),
+    (lambda: Conv2D(3, 4, 3, padding=((1, 0), (0, -1))), "of at least 0, got -1"),
+    (lambda: Conv2D(3, 4, 3, dilation=0), "Conv2D: dilation must be a whole number above 0, got 0"),
+    (
+        lambda: Conv2D(12, 18, 3, groups=4),
+        "groups must divide in_channels=12 and out_channels=18, got 4; what fits: 1, 2, 3, 6",
+    ),
     (lambda: Conv2D(3, 4, 3, padding="full"), "'same' or 'valid', got 'full'"),
     (lambda: Conv2D(3, 4, 3, bias=any_of(1)), "Conv2D: bias must be True or False, got 1"),
     (lambda: Dense(3, 4, init="he", init_std=0.1), 'init_std belongs to init="normal", not to'),

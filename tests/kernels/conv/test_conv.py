@@ -26,10 +26,11 @@ def convolve(
     out_size: Pair,
     stride: Pair = (1, 1),
     padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
 ) -> np.ndarray:
     y = np.empty((x.shape[0], *out_size, weight.shape[0]), np.float32)
     module = backend_module(backend)
-    module.conv_forward(x, weight, bias, stride, padding, y, Workspace())
+    module.conv_forward(x, weight, bias, stride, padding, y, Workspace(), dilation)
     return y
 
 
@@ -74,6 +75,25 @@ def test_channels_are_summed_and_outputs_kept_apart(backend: str):
     weight = np.array([[1, 10], [5, 7], [0, -1]], np.float32).reshape(3, 2, 1, 1)
     y = convolve(backend, x, weight, np.array([100, 200, 300], np.float32), (1, 1))
     np.testing.assert_array_equal(y.ravel(), [132, 231, 297])
+
+
+@every_backend
+def test_dilation_leaves_out_pixels(backend: str):
+    x = image([[1, 2, 3, 4, 5, 6]])
+    y = convolve(backend, x, PLACES, NO_BIAS, (1, 2), dilation=(1, 2))
+    np.testing.assert_array_equal(y, image([[531, 642]]))
+
+
+@every_backend
+def test_groups_see_channels_of_their_own(backend: str):
+    """Two groups of two channels, each with three filters; then four channels alone."""
+    x = np.array([1, 2, 3, 4], np.float32).reshape(1, 1, 1, 4)
+    weight = np.array([[1, 10], [1, 0], [0, 1]] * 2, np.float32).reshape(6, 2, 1, 1)
+    y = convolve(backend, x, weight, NO_BIAS, (1, 1))
+    np.testing.assert_array_equal(y.ravel(), [21, 1, 2, 43, 3, 4])
+    weight = np.array([1, 10, 2, 20, 3, 30, 4, 40], np.float32).reshape(8, 1, 1, 1)
+    y = convolve(backend, x, weight, np.arange(8, dtype=np.float32), (1, 1))
+    np.testing.assert_array_equal(y.ravel(), [1, 11, 6, 43, 13, 95, 22, 167])
 
 
 @every_backend
