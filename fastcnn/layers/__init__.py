@@ -22,6 +22,8 @@ from .adaptive_pool import (
 from .base import Layer
 from .containers import Concatenate, Residual
 from .conv import Conv2D
+from .conv_series import Conv1D
+from .conv_transpose import ConvTranspose2D
 from .curves import (
     ELU,
     GELU,
@@ -54,7 +56,9 @@ __all__ = [
     "AveragePool2D",
     "BatchNorm",
     "Concatenate",
+    "Conv1D",
     "Conv2D",
+    "ConvTranspose2D",
     "Dense",
     "Dropout",
     "Flatten",

@@ -11,10 +11,70 @@ from .arrays import ParameterDict
 from .base import Layer
 from .initialization import Initialization
 from .memory import NO_GRADIENT, Shape, memory_of, seen
-from .window import check_images, check_padding, output_size, padding_before, plain
+from .window import Padding, check_images, check_padding, output_size, padding_before, plain
 
 
-class Conv2D(Layer):
+class _Convolution(Layer):
+    """What all convolutions share: their arguments, and how their weights start."""
+
+    positional = 2
+
+    def __init__(
+        self,
+        channels: tuple[Any, Any],
+        window: tuple[Any, Any, Any],
+        padding: Padding,
+        bias: bool,
+        init: Initialization,
+        groups: int,
+        seed: int | None,
+    ) -> None:
+        """channels : in and out; window : its size, stride and dilation, each a pair."""
+        kind = type(self).__name__
+        super().__init__(checks.seed(kind, seed))
+        self.in_channels = checks.whole(kind, "in_channels", channels[0])
+        self.out_channels = checks.whole(kind, "out_channels", channels[1])
+        self.kernel_size, self.stride, self.dilation = window
+        self.padding = padding
+        self.bias = checks.flag(kind, "bias", bias)
+        self.init = init
+        self.groups = check_groups(kind, groups, self.in_channels, self.out_channels)
+
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "in_channels": self.in_channels,
+            "out_channels": self.out_channels,
+            "kernel_size": plain(self.kernel_size),
+            "stride": plain(self.stride),
+            "padding": plain(self.padding),
+            "bias": self.bias,
+            "dilation": plain(self.dilation),
+            "groups": self.groups,
+            **self.init.arguments(),
+        }
+
+    def parameter_shapes(self) -> dict[str, Shape]:
+        weight = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
+        return {"weight": weight} | ({"bias": (self.out_channels,)} if self.bias else {})
+
+    def initial_values(self, generator: np.random.Generator) -> dict[str, np.ndarray]:
+        area = self.kernel_size[0] * self.kernel_size[1]
+        fans = self.in_channels // self.groups * area, self.out_channels // self.groups * area
+        return self.init.draw(generator, self.parameter_shapes(), *fans)
+
+    def geometry(self, input_shape: Shape) -> tuple[Pair, Pair, Pair]:
+        """Stride, padding at the (top, left) and dilation, for an input of that shape."""
+        start = padding_before(
+            input_shape, self.kernel_size, self.stride, self.padding, self.dilation
+        )
+        return self.stride, start, self.dilation
+
+    def bias_or_none(self, arrays: ParameterDict) -> np.ndarray:
+        """The bias among params or grads; an empty array where the layer has none."""
+        return arrays["bias"] if self.bias else np.empty(0, self.dtype)
+
+
+class Conv2D(_Convolution):
     """Slides `out_channels` small filters over the images.
 
         x (N, in_channels, H, W) -> y (N, out_channels, H_out, W_out), float32 or float64
@@ -73,15 +133,13 @@ class Conv2D(Layer):
     (8, 16, 32, 32)
     """
 
-    positional = 2
-
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
         kernel_size: int | Pair,
         stride: int | Pair = 1,
-        padding: int | Pair | str = 0,
+        padding: int | Pair | tuple[Pair, Pair] | str = 0,
         bias: bool = True,
         init: str = "he",
         seed: int | None = None,
@@ -89,38 +147,11 @@ class Conv2D(Layer):
         dilation: int | Pair = 1,
         groups: int = 1,
     ) -> None:
-        super().__init__(checks.seed("Conv2D", seed))
-        self.in_channels = checks.whole("Conv2D", "in_channels", in_channels)
-        self.out_channels = checks.whole("Conv2D", "out_channels", out_channels)
-        self.kernel_size = checks.pair("Conv2D", "kernel_size", kernel_size)
-        self.stride = checks.pair("Conv2D", "stride", stride)
-        self.padding = check_padding("Conv2D", padding, uneven=True)
-        self.bias = checks.flag("Conv2D", "bias", bias)
-        self.init = Initialization("Conv2D", init, init_std)
-        self.dilation = checks.pair("Conv2D", "dilation", dilation)
-        self.groups = check_groups("Conv2D", groups, self.in_channels, self.out_channels)
-
-    def arguments(self) -> dict[str, Any]:
-        return {
-            "in_channels": self.in_channels,
-            "out_channels": self.out_channels,
-            "kernel_size": plain(self.kernel_size),
-            "stride": plain(self.stride),
-            "padding": plain(self.padding),
-            "bias": self.bias,
-            "dilation": plain(self.dilation),
-            "groups": self.groups,
-            **self.init.arguments(),
-        }
-
-    def parameter_shapes(self) -> dict[str, Shape]:
-        weight = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
-        return {"weight": weight} | ({"bias": (self.out_channels,)} if self.bias else {})
-
-    def initial_values(self, generator: np.random.Generator) -> dict[str, np.ndarray]:
-        area = self.kernel_size[0] * self.kernel_size[1]
-        fans = self.in_channels // self.groups * area, self.out_channels // self.groups * area
-        return self.init.draw(generator, self.parameter_shapes(), *fans)
+        window = window_of("Conv2D", kernel_size, stride, dilation)
+        padding = check_padding("Conv2D", padding, uneven=True)
+        initialization = Initialization("Conv2D", init, init_std)
+        channels = in_channels, out_channels
+        super().__init__(channels, window, padding, bias, initialization, groups, seed)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         check_images(self.name, input_shape, self.in_channels)
@@ -164,16 +195,14 @@ class Conv2D(Layer):
         )
         return seen(dx)
 
-    def geometry(self, input_shape: Shape) -> tuple[Pair, Pair, Pair]:
-        """Stride, padding at the (top, left) and dilation, for an input of that shape."""
-        start = padding_before(
-            input_shape, self.kernel_size, self.stride, self.padding, self.dilation
-        )
-        return self.stride, start, self.dilation
 
-    def bias_or_none(self, arrays: ParameterDict) -> np.ndarray:
-        """The bias among params or grads; an empty array where the layer has none."""
-        return arrays["bias"] if self.bias else np.empty(0, self.dtype)
+def window_of(layer: str, kernel_size: Any, stride: Any, dilation: Any) -> tuple[Pair, Pair, Pair]:
+    """The three as pairs."""
+    return (
+        checks.pair(layer, "kernel_size", kernel_size),
+        checks.pair(layer, "stride", stride),
+        checks.pair(layer, "dilation", dilation),
+    )
 
 
 def check_groups(layer: str, groups: Any, in_channels: int, out_channels: int) -> int:

@@ -16,7 +16,9 @@ from fastcnn.layers import (
     AveragePool2D,
     BatchNorm,
     Concatenate,
+    Conv1D,
     Conv2D,
+    ConvTranspose2D,
     Dense,
     Dropout,
     Flatten,
@@ -93,6 +95,28 @@ def conv(draw: Draw) -> tuple[Layer, Shape]:
         dilation=dilation, groups=groups,
     )  # fmt: skip
     return layer, _images(draw, groups * depth, least=5)
+
+
+def transposed(draw: Draw) -> tuple[Layer, Shape]:
+    stride, dilation, groups = (draw(1, 3), draw(1, 2)), draw(1, 2), draw(1, 3)
+    depth = draw(1, 2)
+    layer = ConvTranspose2D(
+        groups * depth, groups * draw(1, 2), (draw(1, 3), draw(1, 3)), stride,
+        draw(0, 1) if dilation == 1 else ((0, draw(0, 2)), (draw(0, 1), 0)),
+        (draw(0, stride[0] - 1), draw(0, stride[1] - 1)), bool(draw(0, 1)),
+        dilation=dilation, groups=groups,
+    )  # fmt: skip
+    return layer, _images(draw, groups * depth, least=3)
+
+
+def conv_series(draw: Draw) -> tuple[Layer, Shape]:
+    channels = 2 * draw(1, 2)
+    padding = ["same", draw(0, 2), (draw(0, 2), draw(0, 2))][draw(0, 2)]
+    layer = Conv1D(
+        channels, 2 * draw(1, 2), draw(1, 3), draw(1, 2), padding, dilation=draw(1, 2),
+        groups=draw(1, 2),
+    )  # fmt: skip
+    return layer, (draw(1, 3), channels, draw(5, 9))
 
 
 def pool(kind: type[MaxPool2D] | type[AveragePool2D]) -> Callable[[Draw], tuple[Layer, Shape]]:
@@ -190,6 +214,8 @@ def instance_norm(draw: Draw) -> tuple[Layer, Shape]:
 
 MAKERS: dict[str, Callable[[Draw], tuple[Layer, Shape]]] = {
     "Conv2D": conv,
+    "Conv1D": conv_series,
+    "ConvTranspose2D": transposed,
     "MaxPool2D": pool(MaxPool2D),
     "AveragePool2D": pool(AveragePool2D),
     "MaxPool1D": pool_of_series(MaxPool1D),
