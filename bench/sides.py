@@ -193,9 +193,8 @@ def peak_memory() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def work(side: str, name: str, count: int, threads: int) -> None:
+def serve(step: Step, count: int) -> None:
     """Answer the questions that `Worker` puts on standard input, each with one number."""
-    step = SIDES[side](name, count, threads)
     rng = np.random.default_rng(0)
     print("ready", flush=True)
     for line in sys.stdin:
@@ -219,11 +218,19 @@ class Worker:
     Every method raises SystemExit if the worker has failed; its message is on standard error.
     """
 
-    def __init__(self, side: str, name: str, count: int, threads: int, **environment: str) -> None:
+    def __init__(
+        self,
+        side: str,
+        name: str,
+        count: int,
+        threads: int,
+        module: str = "bench.sides",
+        **environment: str,
+    ) -> None:
         self.count = count
         self._task = f"{side} with {name}, batch {count}"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.sides", side, name, str(count), str(threads)],
+            [sys.executable, "-m", module, side, name, str(count), str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -284,4 +291,5 @@ def need_torch() -> None:
 
 
 if __name__ == "__main__":
-    work(*sys.argv[1:3], *map(int, sys.argv[3:5]))
+    images, most_threads = map(int, sys.argv[3:5])
+    serve(SIDES[sys.argv[1]](sys.argv[2], images, most_threads), images)

@@ -1,0 +1,149 @@
+"""Convolutions with gaps, groups and strides backwards, against PyTorch's: forward and backward.
+
+    python -m bench.geometry --only depthwise --rounds 7 --threads 2
+
+The two take turns, each in a process of its own (`bench.sides`), in the memory layout that each
+likes best; PyTorch's two are tried before the first round. Prints a table. Needs the extra
+`compare`: pip install '.[compare]' in the folder of the clone.
+"""
+
+import contextlib
+import dataclasses
+import statistics
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tyro
+
+from bench import report, sides
+from kernels.cores import available_cores
+
+BATCH = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A layer by its name in fastcnn, its arguments, and the shape of its input."""
+
+    kind: str
+    channels: tuple[int, int]
+    kernel: int
+    size: int
+    options: dict[str, int]
+
+
+def cases() -> Iterator[tuple[str, Case]]:
+    """All cases by name."""
+    for channels in (32, 128):
+        for size in (32, 16):
+            for stride in (1, 2):
+                options = {"stride": stride, "padding": 1, "groups": channels}
+                name = f"depthwise 3x3, {channels} channels, {size}x{size}, stride {stride}"
+                yield name, Case("Conv2D", (channels, channels), 3, size, options)
+    for channels, size in ((32, 32), (64, 16)):
+        options = {"padding": 2, "dilation": 2}
+        name = f"dilated 3x3 by 2, {channels} channels, {size}x{size}"
+        yield name, Case("Conv2D", (channels, channels), 3, size, options)
+    for channels, groups, size in ((32, 2, 32), (64, 4, 16), (128, 32, 16)):
+        options = {"padding": 1, "groups": groups}
+        name = f"grouped 3x3, {channels} channels in {groups} groups, {size}x{size}"
+        yield name, Case("Conv2D", (channels, channels), 3, size, options)
+    for pair, kernel, size in (((64, 32), 4, 16), ((32, 16), 4, 16), ((64, 64), 2, 8)):
+        options = {"stride": 2, "padding": 1 if kernel == 4 else 0}
+        name = f"transposed {kernel}x{kernel}, {pair[0]} -> {pair[1]}, {size}x{size}, stride 2"
+        yield name, Case("ConvTranspose2D", pair, kernel, size, options)
+
+
+@dataclasses.dataclass
+class Options:
+    """Compare layers of fastcnn and PyTorch."""
+
+    only: str = ""
+    """Cases whose name holds this; all by default."""
+    rounds: int = 7
+    """Turns that each library takes."""
+    seconds: float = 0.3
+    """Length of a turn."""
+    threads: int = available_cores()
+    """Threads of each library."""
+
+
+# --- one side, in its own process -----------------------------------------------------------------
+
+
+def fastcnn_step(case: Case, threads: int) -> sides.Step:
+    """Forward and backward of our layer."""
+    from fastcnn import layers
+    from kernels import jit
+
+    jit.set_threads(threads)
+    layer = getattr(layers, case.kind)(*case.channels, case.kernel, **case.options)
+    x = np.random.default_rng(0).random((BATCH, case.size, case.size, case.channels[0]), np.float32)
+    x = x.transpose(0, 3, 1, 2)
+    dy = np.array(layer.forward(x))
+    layer.workspace.keep = True  # as in a model, which uses its memory again
+
+    def step(images: int = BATCH) -> float:
+        layer.forward(x, training=True)
+        layer.backward(dy)
+        return 0.0
+
+    return step
+
+
+def torch_step(case: Case, threads: int) -> sides.Step:
+    """Forward and backward of PyTorch's layer in the faster of its memory layouts."""
+    import torch
+
+    torch.set_num_threads(threads)
+    kind = torch.nn.Conv2d if case.kind == "Conv2D" else torch.nn.ConvTranspose2d
+
+    def prepare(layout: Any) -> sides.Step:
+        layer = kind(*case.channels, case.kernel, **case.options).to(memory_format=layout)
+        shape = (BATCH, case.channels[0], case.size, case.size)
+        x = torch.rand(shape).contiguous(memory_format=layout).requires_grad_()
+        dy = torch.rand(layer(x).shape).contiguous(memory_format=layout)
+
+        def step(images: int = BATCH) -> float:
+            layer.zero_grad()
+            x.grad = None
+            layer(x).backward(dy)
+            return 0.0
+
+        return step
+
+    steps = [prepare(torch.contiguous_format), prepare(torch.channels_last)]
+    for step in steps:
+        sides.rate(step, BATCH, 0.1)
+    return max(steps, key=lambda step: sides.rate(step, BATCH, 0.3))
+
+
+def main() -> None:
+    options = tyro.cli(Options, description=__doc__)
+    sides.need_torch()
+    report.header("layer", "fastcnn images/s", "PyTorch images/s", "ratio (range)")
+    for name, _ in cases():
+        if options.only not in name:
+            continue
+        with contextlib.ExitStack() as stack:
+            workers = [
+                stack.enter_context(
+                    sides.Worker(side, name, BATCH, options.threads, module="bench.geometry")
+                )
+                for side in ("fastcnn", "torch")
+            ]
+            ours, theirs = sides.alternate(workers, options.rounds, options.seconds)
+        report.row(
+            name, f"{statistics.median(ours):,.0f}", f"{statistics.median(theirs):,.0f}",
+            f"{report.ratios(ours, theirs):.2f}",
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 5 and sys.argv[1] in ("fastcnn", "torch"):
+        side = fastcnn_step if sys.argv[1] == "fastcnn" else torch_step
+        sides.serve(side(dict(cases())[sys.argv[2]], int(sys.argv[4])), BATCH)
+    else:
+        main()
