@@ -34,7 +34,7 @@ from fastcnn.layers import (
     Sigmoid,
     Tanh,
 )
-from fastcnn.layers.window import padding_before
+from fastcnn.layers.window import extent, padding_before
 
 Shape = tuple[int, ...]
 
@@ -61,7 +61,11 @@ def layer_twin(layer: Layer, shape: Shape) -> nn.Module:
     match layer:
         case Conv2D():
             channels, kernel = (layer.in_channels, layer.out_channels), layer.kernel_size
-            conv = functools.partial(nn.Conv2d, *channels, kernel, layer.stride, bias=layer.bias)
+            conv = functools.partial(
+                nn.Conv2d, *channels, kernel, layer.stride, bias=layer.bias,
+                dilation=layer.dilation, groups=layer.groups,
+            )  # fmt: skip
+            kernel = extent(kernel, layer.dilation)
             return _padded(layer, kernel, shape, lambda p: _with_weights(layer, conv(padding=p)))
         case Dense():
             return _with_weights(
@@ -106,8 +110,10 @@ def _padded(
     filler: float = 0.0,
 ) -> nn.Module:
     """`make(padding)`; behind a layer that pads where the two sides differ, as "same" may."""
-    before = padding_before(shape, window, layer.stride, layer.padding)
-    if not isinstance(layer.padding, str):
+    before = padding_before(shape, window, layer.stride, layer.padding)  # the window's extent
+    if not isinstance(layer.padding, str) and before == tuple(
+        end for _, end in sides(layer.padding)
+    ):
         return make(before)
     rows, columns = layer.output_shape(shape)[2:]
     behind = [

@@ -64,6 +64,17 @@ def rows_of_layers(channels):
             ReLU(),
             MaxPool2D(2),
         ],
+        "depthwise conv, relu, pool": lambda: [
+            Conv2D(channels, 2 * channels, 3, dilation=2, padding=2, groups=channels),
+            ReLU(),
+            MaxPool2D(2),
+        ],
+        "grouped conv, norm, relu, pool": lambda: [
+            Conv2D(channels, 6, 3, padding=((2, 0), (0, 2)), groups=math.gcd(channels, 6)),
+            BatchNorm(6),
+            ReLU(),
+            MaxPool2D(2),
+        ],
         "conv, norm": lambda: [Conv2D(channels, 20, 3, padding=1), BatchNorm(20)],
         "norm, pool": lambda: [BatchNorm(channels), MaxPool2D(2)],
         "norm, relu, pool": lambda: [BatchNorm(channels), ReLU(), MaxPool2D(2)],
