@@ -27,13 +27,16 @@ def test_whole_numbers_give_what_the_loops_give(case: ConvCase):
         rng.integers(-9, 10, shape).astype(np.float32)
         for shape in (case.y_shape, case.weight_shape)
     )
-    expected, found = (np.full(case.x_shape, np.nan, np.float32) for _ in range(2))
-    loop.conv_backward_input(dy, weight, case.stride, case.padding, expected, Workspace())
-    prepare(found.dtype)
-    windows.input_gradient(
-        GradientSource(dy), weight, case.stride, case.padding, dy.shape, found, Workspace()
-    )
-    np.testing.assert_array_equal(found, expected)
+    prepare(dy.dtype)
+    for bias in (loop.NO_BIAS, rng.integers(-9, 10, case.in_channels)):
+        bias = bias.astype(dy.dtype)
+        expected, found = (np.full(case.x_shape, np.nan, np.float32) for _ in range(2))
+        geometry, workspace = (case.stride, case.padding), Workspace()
+        loop.conv_backward_input(dy, weight, *geometry, expected, workspace, bias=bias)
+        windows.input_gradient(
+            GradientSource(dy), weight, bias, *geometry, dy.shape, found, workspace
+        )
+        np.testing.assert_array_equal(found, expected)
 
 
 def suits(channels: int, filters: int, kernel: int, size: int) -> bool:
