@@ -7,7 +7,6 @@ import numpy as np
 
 from fastcnn import backends
 from fastcnn.layers import Concatenate, Conv2D, Dense, Layer, Residual
-from fastcnn.layers.window import padding_before
 from kernels.workspace import Workspace
 
 Shape = tuple[int, ...]
@@ -61,13 +60,13 @@ class Place:
         layer = self.layer
         if isinstance(layer, Dense):
             return 1
-        start = padding_before(self.x_shape, layer.kernel_size, layer.stride, layer.padding)
+        _, start, dilation = layer.geometry(self.x_shape)
         pixels = 1
         for axis in (0, 1):
             windows = range(layer.output_shape(self.x_shape)[2 + axis])
             first = -start[axis]
             touched = {
-                first + window * layer.stride[axis] + k
+                first + window * layer.stride[axis] + k * dilation[axis]
                 for window in windows
                 for k in range(layer.kernel_size[axis])
             }
@@ -94,15 +93,16 @@ class Place:
                     x, dy, weight, bias, workspace
                 ),
             }[direction]
-        start = padding_before(self.x_shape, layer.kernel_size, layer.stride, layer.padding)
-        window = layer.stride, start
+        *window, dilation = layer.geometry(self.x_shape)
         return {
-            "forward": lambda: kernels.conv_forward(x, weight, bias, *window, dy, workspace),
+            "forward": lambda: kernels.conv_forward(
+                x, weight, bias, *window, dy, workspace, dilation
+            ),
             "input gradient": lambda: kernels.conv_backward_input(
-                dy, weight, *window, x, workspace
+                dy, weight, *window, x, workspace, dilation
             ),
             "weight gradient": lambda: kernels.conv_backward_weight(
-                x, dy, *window, weight, bias, workspace
+                x, dy, *window, weight, bias, workspace, dilation
             ),
         }[direction]
 
