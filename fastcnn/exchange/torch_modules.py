@@ -371,7 +371,7 @@ def _layer(module: Any) -> Layer:
 
 def _torch() -> Any:
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise ImportError("this needs PyTorch: pip install torch") from None
     return torch
