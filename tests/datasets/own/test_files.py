@@ -492,11 +492,18 @@ def test_other_files_are_answered(tmp_path):
         datasets.load("pets")
 
 
-@pytest.mark.parametrize("header", [b"(((", b"{'descr': [[[", b"{" * 9000, b"1 +", b"{}", b"\xff"])
-def test_a_header_of_an_array_that_is_none(tmp_path, header):
+@pytest.mark.parametrize(
+    ("version", "header", "sentence"),
+    [
+        (1, b"(((", "the header of an array is no header"),
+        (7, b"", "an array has an unknown version, "),
+        *((1, text, "") for text in (b"{'descr': [[[", b"{" * 9000, b"1 +", b"{}", b"\xff")),
+    ],
+)
+def test_a_header_of_an_array_that_is_none(tmp_path, version, header, sentence):
     path = tmp_path / "data.npz"
     with zipfile.ZipFile(path, "w") as archive:
-        length = len(header).to_bytes(2, "little")
-        archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + length + header)
-    with pytest.raises(datasets.DataError, match=r"is damaged or no \.npz file"):
+        start = b"\x93NUMPY" + bytes([version, 0]) + len(header).to_bytes(2, "little")
+        archive.writestr("x.npy", start + header)
+    with pytest.raises(datasets.DataError, match=rf"is damaged or no \.npz file: {sentence}"):
         datasets.load(path)
