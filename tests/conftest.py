@@ -1,7 +1,16 @@
 """What holds for all tests, whichever of them are run."""
 
+import signal
+
 import kernels  # noqa: F401 - before any test imports numba, whose threads it reserves
 from fastcnn.training import compilation
 
 # Where several tests run at once, every core compiles already.
 compilation.uses_helper = False
+
+# Under nohup, or behind a `&` of a script, these are ignored, and children take that over: rightly
+# so, but tests send them.
+for name in ("SIGHUP", "SIGQUIT"):
+    number = getattr(signal, name, None)  # Windows has none
+    if number is not None and signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
