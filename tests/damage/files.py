@@ -184,6 +184,6 @@ def _edit_names(dice: random.Random, tree: Any) -> None:
     elif kind < 0.4 and isinstance(node, list):
         node.append(dice.choice(VALUES))
     elif key in ("epochs", "minutes"):  # more of them is no damage, but a long run
-        node[key] = dice.choice((None, True, -1, 0, 2.5, "x", [], {}))
+        node[key] = dice.choice((None, True, -1, 0, 0.001, "x", [], {}))
     else:
         node[key] = dice.choice(VALUES)
