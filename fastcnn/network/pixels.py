@@ -18,7 +18,8 @@ def checked(value: Any) -> tuple[np.ndarray, np.ndarray]:
         "one per channel"
     )
     try:
-        scale, offset = (np.atleast_1d(np.asarray(part, np.float32)) for part in value)
+        with np.errstate(over="ignore"):  # what becomes infinite is refused below
+            scale, offset = (np.atleast_1d(np.asarray(part, np.float32)) for part in value)
     except (TypeError, ValueError):
         raise ValueError(f"{wanted}, got {value!r}") from None
     size = max(scale.size, offset.size)

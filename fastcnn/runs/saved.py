@@ -87,7 +87,11 @@ class Saved:
             raise ValueError(
                 f"the run {self.path} did not track its gradients: train with --track-gradients"
             )
-        return read_file(self._file("gradients.csv", "the history of gradients"), Table.from_csv)
+        path = self._file("gradients.csv", "the history of gradients")
+        table = read_file(path, Table.from_csv)
+        if "epoch" not in table:
+            raise ValueError(f"the run {self.path} has finished no epoch: {path.name} is empty")
+        return table
 
     @functools.cached_property
     def result(self) -> dict[str, Any]:

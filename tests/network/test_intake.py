@@ -312,3 +312,9 @@ def test_channels_last_gradients() -> None:
     y = model.forward(np.zeros((2, 5, 7, 3), np.float32), training=True)
     with pytest.raises(ValueError, match=re.escape("gradient of shape (2, 3, 5, 4), like the")):
         model.backward(y[:1])
+
+
+def test_a_scale_that_is_no_float32_is_refused_in_a_sentence() -> None:
+    model = Sequential(ReLU())
+    with pytest.raises(ValueError, match="each one finite number"):
+        model.normalization = (1e300, 0.0)  # warnings are errors here

@@ -9,6 +9,7 @@ from fastcnn import Sequential, datasets
 from fastcnn.layers import Conv2D, Dense, Flatten, ReLU
 from fastcnn.losses import CrossEntropyLoss
 from fastcnn.optim import SGD
+from fastcnn.runs.saved import Saved
 from fastcnn.train import main
 from fastcnn.training.history import History, Table
 
@@ -100,6 +101,10 @@ def test_command_line_writes_and_removes_the_file(tmp_path):
     names |= {"9.weight", "9.bias"}
     assert set(table) == {"epoch", *names}
     assert all(0 < norm < math.inf for name in names for norm in table[name])
+    header = (tmp_path / "gradients.csv").read_text().splitlines()[0]
+    (tmp_path / "gradients.csv").write_text(header + "\n")
+    with pytest.raises(ValueError, match=r"has finished no epoch: gradients\.csv is empty"):
+        _ = Saved(tmp_path).gradients
     assert main([*run, "--replace"]) == 0
     assert not (tmp_path / "gradients.csv").exists()
 
