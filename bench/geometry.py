@@ -95,7 +95,7 @@ def fastcnn_step(case: Case, threads: int) -> sides.Step:
 
 def torch_step(case: Case, threads: int) -> sides.Step:
     """Forward and backward of PyTorch's layer in the faster of its memory layouts."""
-    import torch
+    import torch  # type: ignore[import-not-found]
 
     torch.set_num_threads(threads)
     kind = torch.nn.Conv2d if case.kind == "Conv2D" else torch.nn.ConvTranspose2d

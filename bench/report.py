@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def error_bars(spreads: Sequence[Spread]) -> list[list[float]]:
 
 
 def paired_bars(
-    axes: Any, names: Sequence[str], pair: dict[str, tuple[Sequence[Spread], dict[str, Any]]]
+    axes: Any, names: Sequence[str], pair: Mapping[str, tuple[Sequence[Spread], Mapping[str, Any]]]
 ) -> None:
     """Two bars for each name, the first on top: (medians with ranges, style) by label."""
     for offset, (label, (spreads, style)) in enumerate(pair.items()):

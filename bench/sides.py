@@ -107,7 +107,7 @@ def _prepared(name: str, count: int, threads: int) -> Any:
 
 def torch_step(name: str, count: int, threads: int, layouts: Sequence[str]) -> Step:
     """A training step of PyTorch in the fastest of some memory layouts, all of which are tried."""
-    import torch
+    import torch  # type: ignore[import-not-found]
 
     torch.set_num_threads(threads)
     # Made by another process: this one is to be as large and as undisturbed as any of PyTorch's.

@@ -39,7 +39,7 @@ class Options:
 def main() -> None:
     options = tyro.cli(Options, description=__doc__)
     sides.need_torch()
-    import torch
+    import torch  # type: ignore[import-not-found]
 
     from bench.torch_training import train
 

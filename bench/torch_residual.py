@@ -1,7 +1,7 @@
 """PyTorch's residual block and dense unit: a process that trains them need not load fastcnn."""
 
-import torch
-from torch import nn
+import torch  # type: ignore[import-not-found]
+from torch import nn  # type: ignore[import-not-found]
 
 
 class ResidualTwin(nn.Module):

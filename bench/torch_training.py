@@ -4,9 +4,9 @@ import math
 import time
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+import torch  # type: ignore[import-not-found]
+from torch import Tensor, nn  # type: ignore[import-not-found]
+from torch.nn import functional  # type: ignore[import-not-found]
 
 from bench import report
 from bench.torch_twin import sequence_twin

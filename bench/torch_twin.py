@@ -11,10 +11,10 @@ import pickle
 import sys
 from collections.abc import Callable, Sequence
 
-import torch
-from torch import nn
+import torch  # type: ignore[import-not-found]
+from torch import nn  # type: ignore[import-not-found]
 
-from bench import sides
+from bench.sides import build
 from bench.torch_residual import ConcatenateTwin, ResidualTwin
 from fastcnn import models
 from fastcnn.layers import (
@@ -34,7 +34,7 @@ from fastcnn.layers import (
     Sigmoid,
     Tanh,
 )
-from fastcnn.layers.window import extent, padding_before
+from fastcnn.layers.window import extent, padding_before, sides
 
 Shape = tuple[int, ...]
 
@@ -138,7 +138,7 @@ def _with_weights(layer: Layer, twin: nn.Module) -> nn.Module:
 
 def main() -> None:
     name, count = sys.argv[1], int(sys.argv[2])
-    model = sides.build(name)
+    model = build(name)
     assert model.input_shape is not None
     twin = sequence_twin(model.layers, (count, *model.input_shape))
     pickle.dump((twin, model.input_shape, models.preset(name)), sys.stdout.buffer)

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from .. import optim
+from ..layers import from_spec
 from ..network.checkpoint import Arrays, CheckpointError, describe, read, write
 from ..network.network import Network
 from .record import Record, RecordError
@@ -146,7 +147,7 @@ class SavedTraining:
             One sentence, which names the file.
         """
         path, frozen = self.path, self._frozen
-        if self._layers != describe(model)["layers"]:
+        if _with_all_arguments(self._layers) != describe(model)["layers"]:
             raise CheckpointError(f"{path} belongs to a training run of a model with other layers")
         if frozen != model.frozen:
             raise CheckpointError(
@@ -221,6 +222,14 @@ class SavedTraining:
             model.load_arrays(standing.model)
         except (ValueError, TypeError) as error:
             raise CheckpointError(f"{self.path} does not fit: {error}") from None
+
+
+def _with_all_arguments(specs: Any) -> Any:
+    """Descriptions of layers with the arguments that an older version did not have yet."""
+    try:
+        return [from_spec(spec).spec() for spec in specs]
+    except (ValueError, TypeError):
+        return specs
 
 
 def record_of(saved: SavedTraining) -> Record:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fastcnn import Augment, Sequential
-from fastcnn.layers import Dense
+from fastcnn.layers import Conv2D, Dense, Flatten, MaxPool2D, ReLU, Residual
 from fastcnn.losses import CrossEntropyLoss
 from fastcnn.network.checkpoint import CheckpointError
 from fastcnn.optim import SGD
@@ -166,6 +166,26 @@ def test_what_an_older_run_did_not_know_was_not_there(tmp_path):
     assert go_on(path)[1].epochs == 3
     with pytest.raises(ResumeError, match="had class_weight None, now 'balanced'"):
         go_on(path, class_weight="balanced")
+
+
+def test_a_run_goes_on_though_layers_have_learnt_new_arguments(tmp_path):
+    def network():
+        layers = (Conv2D(1, 2, 3), ReLU(), MaxPool2D(2), Residual([ReLU()]), Flatten(), Dense(8, 2))
+        return Sequential(*layers, seed=1)
+
+    def old(header, _):
+        for spec in header["model"]["layers"]:
+            for name in ("dilation", "groups", "ceil_mode"):
+                spec.pop(name, None)
+
+    x, path = RNG.normal(size=(40, 1, 6, 6)).astype(np.float32), tmp_path / "last.npz"
+    network().train(x, Y, **plain(), epochs=2, checkpoint_path=path)
+    edited(path, old)
+    assert network().train(x, Y, **plain(), epochs=3, resume_from=path).epochs == 3
+    other = Sequential(Conv2D(1, 2, 3, dilation=2), Flatten(), Dense(8, 2))
+    for layers in (other.layers, network().layers[:-1]):
+        with pytest.raises(CheckpointError, match="of a model with other layers"):
+            Sequential(*layers).train(x, Y, **plain(), epochs=3, resume_from=path)
 
 
 def state(**changes):
