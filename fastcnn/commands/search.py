@@ -24,6 +24,7 @@ from ..searching import plan as plans
 from ..searching import space
 from ..searching.plan import Plan
 from ..signals import exit_code
+from ..terminal import say
 from . import options
 from .interrupt import Interrupt, answered
 
@@ -67,6 +68,9 @@ class SearchOptions:
     """TOML file with settings and a table [search], such as the search.toml of an earlier one."""
     storage: Annotated[str | None, tyro.conf.arg(metavar="URL|None")] = None
     """Database in which machines share the search. None: the SQLite file search.db in --out."""
+    serve: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Keep the trials in a PostgreSQL server in --out that runs as long as the search, and print
+    the command by which another machine joins."""
     name: _Text = None
     """Name of the search in the database. None: that of the only one in --out, or the name of the
     folder."""
@@ -102,7 +106,11 @@ def parse(argv: Sequence[str]) -> tuple[SearchOptions, Plan]:
     """
     argv = options.spelled(Arguments, argv)
     file = _file(argv)
-    told: dict[str, Any] = plans.read(file) if file is not None else {"axes": [], "fixed": {}}
+    told: dict[str, Any] = {"axes": [], "fixed": {}}
+    if file is not None:
+        told = plans.read(file)
+    elif not _is_given(argv, "search"):
+        told = _told_by_others(argv) or told
     axes, fixed = told.pop("axes"), told.pop("fixed")
     for name in ("dataset", "model", "preset", "optimizer"):  # they decide what the defaults are
         value = options.given(argv, name)
@@ -136,6 +144,25 @@ def _file(argv: Sequence[str]) -> str | None:
     return file
 
 
+def _told_by_others(argv: Sequence[str]) -> dict[str, Any] | None:
+    """Arguments of the plan with which others have begun the search that is named, if any."""
+    url, name = options.given(argv, "storage"), options.given(argv, "name")
+    if url is None or name is None:
+        return None
+    _require_optuna()
+    from ..searching import database
+
+    with database.in_words(url):
+        return database.begun(url, name)
+
+
+def _require_optuna() -> None:
+    if importlib.util.find_spec("optuna") is None:
+        raise ConfigError(
+            "a search needs Optuna: pip install '.[search]' in the folder of the clone"
+        )
+
+
 def _is_given(argv: Sequence[str], name: str) -> bool:
     """Whether an option is among the words."""
     words = {word.partition("=")[0] for word in argv}
@@ -145,7 +172,7 @@ def _is_given(argv: Sequence[str], name: str) -> bool:
 
 def main(argv: Sequence[str]) -> int:
     """The command line; returns the exit code."""
-    interrupt = Interrupt()
+    interrupt, search = Interrupt(), None
     try:
         wanted, plan = parse(argv)
         search = _search(wanted, plan)
@@ -155,8 +182,12 @@ def main(argv: Sequence[str]) -> int:
             else:
                 search.prepare()
     except (ValueError, OSError) as error:
+        if search is not None:
+            search.release()
         return options.refuse(error, 2)
     try:
+        if wanted.serve and wanted.show is None and not wanted.quiet:
+            say(f"another machine joins with: {_join(search)}")
         return _ended(wanted, search, interrupt)
     except (ValueError, OSError) as error:
         return options.refuse(error, 1)
@@ -166,12 +197,19 @@ def main(argv: Sequence[str]) -> int:
 
 def _ended(wanted: SearchOptions, search: "Search", interrupt: Interrupt) -> int:
     """Run the search to its end, and tell about it; the exit code."""
+    from ..searching.patience import AwayError
+
     again = _again(wanted, search.place.out)
     with answered(f"interrupted; to continue: {again}"), search.refusals_in_words():
-        with interrupt.noted():
-            done = wanted.show is not None or search.run(wanted.workers, interrupt)
-        search.report()
-        has_result = any(trial.value is not None for trial in search.trials())
+        try:
+            with interrupt.noted():
+                done = wanted.show is not None or search.run(wanted.workers, interrupt)
+            search.report()
+            has_result = any(trial.value is not None for trial in search.trials())
+        except AwayError:
+            if not interrupt():
+                raise
+            done = has_result = False
     if done and (has_result or wanted.show is not None):
         return 0
     if done:
@@ -190,20 +228,23 @@ def _search(wanted: SearchOptions, plan: Plan) -> "Search":
     ConfigError
         If Optuna is not installed, or an option does not fit.
     """
-    if importlib.util.find_spec("optuna") is None:
-        raise ConfigError(
-            "a search needs Optuna: pip install '.[search]' in the folder of the clone"
-        )
+    _require_optuna()
     if wanted.workers < 1:
         raise ConfigError(f"workers must be at least 1, got {wanted.workers}")
-    from ..searching import database
+    from ..searching import database, server
     from ..searching.search import Place, Search
 
+    if wanted.serve and wanted.storage is not None:
+        raise ConfigError("--serve starts a database and --storage names another: leave one out")
     model = plan.config(plan.settings(0)).model.model
     out = place(wanted.show or wanted.out or f"runs/search-{model}")
     is_begun = holds_search(out)
-    names = [] if wanted.storage is not None else database.kept_in(out)
-    if is_begun and wanted.storage is None and not names:
+    served = out / server.FOLDER
+    is_served = wanted.serve or (wanted.storage is None and server.is_kept_in(served))
+    own = server.Server(served) if is_served else None
+    is_elsewhere = own is not None or wanted.storage is not None
+    names = [] if is_elsewhere else database.kept_in(out)
+    if is_begun and not is_elsewhere and not names:
         raise ConfigError(
             f"the search in {out} has no trials in its {database.FILE}: give --storage if it was "
             f"begun with it, else {database.WITHOUT_FILE}"
@@ -211,8 +252,15 @@ def _search(wanted: SearchOptions, plan: Plan) -> "Search":
     if wanted.name is None and len(names) > 1:
         raise ConfigError(f"{out} holds several searches: give --name, one of {', '.join(names)}")
     name = wanted.name or (names[0] if names else out.resolve().name)
-    url = wanted.storage or database.default_url(out)
-    return Search(plan, Place(out, url, name), quiet=wanted.quiet)
+    url = own.url if own is not None else wanted.storage or database.default_url(out)
+    return Search(plan, Place(out, url, name), server=own, quiet=wanted.quiet)
+
+
+def _join(search: "Search") -> str:
+    """The command by which another machine joins a search that is served."""
+    place = search.place
+    words = ["--storage", place.url, "--name", place.name, "--out", place.name]
+    return f"{_PROGRAM} {shlex.join(words)}"
 
 
 def _again(wanted: SearchOptions, out: Path) -> str:
@@ -221,4 +269,5 @@ def _again(wanted: SearchOptions, out: Path) -> str:
     for name in ("storage", "name"):
         if getattr(wanted, name) is not None:
             words += [f"--{name}", getattr(wanted, name)]
+    words += ["--serve"] * wanted.serve
     return f"{_PROGRAM} {shlex.join(words)}"

@@ -1,7 +1,11 @@
 """The Optuna study that all workers of a search share, in any database that Optuna takes by URL."""
 
 import contextlib
+import functools
+import importlib.util
 import json
+import os
+import platform
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -15,8 +19,10 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ..config import ConfigError
-from .plan import Plan
+from .patience import Patience, PatientStorage, told_by
+from .plan import Plan, from_file_tables
 from .samplers import PlanSampler
+from .slots import attempts
 
 FILE = "search.db"
 """Name of the SQLite file in the folder of the results."""
@@ -30,6 +36,12 @@ WITHOUT_FILE = (
 _PLAN = "fastcnn"  # the study's attribute that holds the plan
 _WAIT = 60  # seconds that SQLite waits for another process's transaction
 _TRIES = 10
+_LIBPQ = ("psycopg", "psycopg2")
+# Seconds, milliseconds: a machine that went without a word is noticed within a minute.
+_NOTICED = {
+    "connect_timeout": 10, "keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3,
+    "tcp_user_timeout": 50_000,
+}  # fmt: skip
 _FIRST_JUDGED = 2  # epoch; after the first, luck counts for too much
 
 
@@ -38,12 +50,25 @@ def default_url(out: Path) -> str:
     return f"sqlite:///{(out / FILE).resolve().as_posix()}"
 
 
-def connect(url: str) -> optuna.storages.RDBStorage:
+def connect(
+    url: str, patience: Patience | None = None, *, at_once: bool = True
+) -> optuna.storages.RDBStorage:
     """The database; its tables are made if they are missing.
+
+    A server that goes away later is waited for.
 
     Optuna gives a waiting trial to whom first marks it as running, by reading its state and then
     writing it. SQLite lets two processes read before either writes, so that both would get the
     trial; here every transaction takes SQLite's write lock before it reads.
+
+    Parameters
+    ----------
+    url : str
+        Where it is.
+    patience : Patience, optional
+        How a server is waited for.
+    at_once : bool
+        Whether one that is away now is refused: its name may be wrong.
 
     Raises
     ------
@@ -51,11 +76,15 @@ def connect(url: str) -> optuna.storages.RDBStorage:
         If the database cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    is_sqlite = url.startswith("sqlite")
-    engine_kwargs = {"connect_args": {"timeout": _WAIT}} if is_sqlite else {}
+    is_sqlite, patience = url.startswith("sqlite"), patience or Patience()
     for attempt in range(_TRIES):
         try:
-            storage = optuna.storages.RDBStorage(url, engine_kwargs=engine_kwargs)
+            if is_sqlite:
+                options: Any = {"connect_args": {"timeout": _WAIT}}
+                storage = optuna.storages.RDBStorage(url, engine_kwargs=options)
+            else:
+                make = functools.partial(PatientStorage, *driven(url), patience)
+                storage = make() if at_once else patience.through(make, lambda: None)[0]
             break
         except (SQLAlchemyError, ImportError, RuntimeError, ValueError) as error:
             # Two processes may be making the tables at the same moment.
@@ -67,6 +96,25 @@ def connect(url: str) -> optuna.storages.RDBStorage:
         event.listen(storage.engine, "begin", _begin_immediate)
         storage.engine.dispose()  # connections made before
     return storage
+
+
+def driven(url: str) -> tuple[str, dict[str, Any]]:
+    """The URL with a driver of PostgreSQL that is installed, and options for the connections."""
+    found = sqlalchemy.make_url(url)
+    if found.get_backend_name() not in ("postgresql", "postgres"):
+        return url, {}
+    if "+" not in found.drivername:
+        driver = "psycopg2" if importlib.util.find_spec("psycopg2") else "psycopg"
+        found = found.set(drivername=f"postgresql+{driver}")
+    options = {}
+    if found.get_driver_name() in _LIBPQ:
+        options = {"connect_args": {**_NOTICED, "application_name": caller()}}
+    return found.render_as_string(hide_password=False), options
+
+
+def caller() -> str:
+    """The name by which PostgreSQL knows the connections of this process."""
+    return f"fastcnn {os.getpid()} on {platform.node()}"[:63]
 
 
 @contextlib.contextmanager
@@ -95,12 +143,11 @@ def _refusal(url: str, error: Exception) -> str:
             "the database must be given as a URL such as sqlite:///search.db or "
             "postgresql://user@host/name"
         )
-    cause: BaseException = error
-    if isinstance(cause, OptunaError):
-        cause = cause.__cause__ or cause
-    cause = getattr(cause, "orig", None) or cause.__cause__ or cause
-    lines = str(cause).splitlines() or [type(cause).__name__]
-    sentence = f"the database {shown} cannot be used: {lines[0]}"
+    cause = told_by(error)
+    said = (str(cause).splitlines() or [type(cause).__name__])[0]
+    if isinstance(cause, ModuleNotFoundError) and cause.name in _LIBPQ:
+        said = "pip install '.[postgresql]' in the folder of the clone"
+    sentence = f"the database {shown} cannot be used: {said}"
     if type(cause) is sqlite3.DatabaseError:  # what it has when the file itself is wrong
         sentence += f"; {WITHOUT_FILE}"
     return sentence
@@ -134,6 +181,28 @@ def join(storage: optuna.storages.RDBStorage, name: str, plan: Plan) -> optuna.S
             f"give another --out (in a shared database: and --name), or the same settings"
         )
     return study
+
+
+def begun(url: str, name: str) -> dict[str, Any] | None:
+    """Arguments for `plan.make` of the search that others have begun; None if there is none.
+
+    Raises
+    ------
+    ConfigError
+        If the database cannot be used.
+    """
+    storage = connect(url)
+    if name not in optuna.get_all_study_names(storage):
+        return None
+    study = optuna.load_study(study_name=name, storage=storage)
+    tables = study.user_attrs.get(_PLAN)
+    if tables is None:
+        return None
+    tables["search"].pop("order")
+    told = from_file_tables(tables)
+    if tables["search"]["method"] != "grid":
+        told["trials"] = len(attempts(study.get_trials(deepcopy=False)))
+    return told
 
 
 def kept_in(out: Path) -> list[str]:

@@ -16,6 +16,8 @@ from typing import Any
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
+from .patience import AwayError
+
 _BEAT = 10.0  # seconds from one heartbeat to the next
 _SILENCE = 60.0  # seconds without one after which a process is taken for dead
 
@@ -68,7 +70,8 @@ class Watch:
 
     def __init__(self, silence: float = _SILENCE) -> None:
         self._silence = silence
-        self._heard: dict[int, tuple[Any, float]] = {}  # trial -> (heartbeat, when it was new)
+        # Trial -> heartbeat, seconds that it has not changed for, when we looked last.
+        self._heard: dict[int, tuple[Any, float, float]] = {}
 
     def is_dead(self, number: int, attributes: Mapping[str, Any]) -> bool:
         """Whether the process that marked trial `number` with these attributes is gone."""
@@ -76,11 +79,12 @@ class Watch:
         if owner is not None and owner["started"] is not None and owner["host"] == _host():
             return _started(owner["pid"]) != owner["started"]
         beat, now = (owner, attributes.get("beat")), time.monotonic()
-        heard, since = self._heard.get(number, (None, 0.0))
-        if number not in self._heard or heard != beat:
-            self._heard[number] = beat, now
-            return False
-        return now - since > self._silence
+        heard, silent, before = self._heard.get(number, (None, 0.0, now))
+        is_silent = number in self._heard and heard == beat
+        # While nobody looked, the database may have been away for all.
+        silent = silent + min(now - before, _BEAT) if is_silent else 0.0
+        self._heard[number] = beat, silent, now
+        return is_silent and silent > self._silence
 
 
 class Heartbeat:
@@ -116,5 +120,7 @@ class Heartbeat:
             except UpdateFinishedTrialError:
                 self.is_lost = True
                 return
+            except AwayError:
+                return
             except optuna.exceptions.StorageInternalError:
-                continue  # the network may come back before anybody minds
+                continue  # it may come back before anybody minds

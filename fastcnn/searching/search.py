@@ -34,9 +34,11 @@ from ..files import Hold, PlaceError, make_folder, write_text
 from ..runs.folder import PLAN, holds_run, holds_search
 from ..terminal import say
 from . import database, results, worker
+from .patience import Patience
 from .plan import Plan
 from .results import Trial
 from .samplers import decoded
+from .server import Server
 from .slots import REFUSED, Slots, attempts, has_verdict
 from .space import show
 from .worker import Place
@@ -54,15 +56,26 @@ class Search:
         What is searched.
     place : Place
         Where results are kept.
+    server : Server, optional
+        Holds the database; runs from `prepare` or `join` to `release`.
     quiet : bool
         Print nothing.
     """
 
-    def __init__(self, plan: Plan, place: Place, *, quiet: bool = False) -> None:
+    def __init__(
+        self, plan: Plan, place: Place, *, server: Server | None = None, quiet: bool = False
+    ) -> None:
         self.plan = plan
         self.place = place
+        self._server = server
         self._quiet = quiet
         self._hold: Hold | None = None
+        self._patience = Patience(tell=self._tell)
+        self._is_done = False
+
+    def _tell(self, line: str) -> None:
+        if not self._quiet:
+            tqdm.write(f"note: {line}", file=sys.stderr)
 
     def refusals_in_words(self) -> AbstractContextManager[None]:
         """Within this block, what the database refuses is an OSError with a sentence."""
@@ -84,7 +97,7 @@ class Search:
         # Other searches share the folder; no run may begin in it.
         self._hold = Hold(self.place.out, (PLAN, *results.FILES), shared=True)
         self._refuse_run()
-        storage = database.connect(self.place.url)
+        storage = self._connect()
         names = optuna.get_all_study_names(storage)
         if holds_search(self.place.out) and self.place.name not in names:
             raise PlaceError(
@@ -94,6 +107,11 @@ class Search:
         self.study = database.join(storage, self.place.name, self.plan)
         Slots(self.study, self.plan.trials).fill()
         write_text(self.place.out / PLAN, self.plan.to_toml())
+
+    def _connect(self) -> optuna.storages.RDBStorage:
+        if self._server is not None:
+            self._server.start()
+        return database.connect(self.place.url, self._patience)
 
     def _refuse_run(self) -> None:
         if not holds_search(self.place.out) and holds_run(self.place.out):
@@ -109,7 +127,7 @@ class Search:
         ValueError
             If there is none.
         """
-        storage = database.connect(self.place.url)
+        storage = self._connect()
         names = optuna.get_all_study_names(storage)
         if self.place.name not in names:
             there = f"one of {', '.join(names)}" if names else "it has none"
@@ -140,12 +158,14 @@ class Search:
 
         Raises
         ------
-        OSError
-            If the results cannot be written.
+        AwayError
+            If the database was away when that was so.
         """
+        self._patience.should_stop = should_stop
         threads = self.plan.fixed.get("threads") or max(1, available_cores() // workers)
         before = self.trials()
-        if all(trial.is_over for trial in before):
+        self._is_done = all(trial.is_over for trial in before)
+        if self._is_done:
             return True
         if not self._quiet:
             say(_headline(self.plan, before, workers, threads))
@@ -161,7 +181,8 @@ class Search:
                     watcher.look(self.trials())
         if not self._quiet:
             _say_deaths(processes)
-        return all(trial.is_over for trial in self.trials())
+        self._is_done = all(trial.is_over for trial in self.trials())
+        return self._is_done
 
     def report(self) -> None:
         """Print the table, and write trials.csv, best.toml and the pictures.
@@ -179,7 +200,9 @@ class Search:
             print(f"results in {self.place.out}")
 
     def release(self) -> None:
-        """Let others have the folder."""
+        """Let others have the folder; a server of our own ends."""
+        if self._server is not None:
+            self._server.stop(at_once=not self._is_done)
         if self._hold is not None:
             self._hold.release()
 

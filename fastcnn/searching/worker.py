@@ -31,6 +31,7 @@ from ..training.fit import TrainingDiverged
 from ..training.progress import Progress
 from . import database
 from .owner import Heartbeat
+from .patience import AwayError, Patience
 from .plan import Plan
 from .samplers import suggest
 from .slots import REFUSED, Slots
@@ -81,8 +82,10 @@ def main(plan: Plan, place: Place, threads: int, parent: Connection) -> None:
 
     threading.Thread(target=wait_for_parent, daemon=True).start()
     try:
-        study = database.join(database.connect(place.url), place.name, plan)
-        work(plan, study, place, threads, is_over)
+        storage = database.connect(place.url, Patience(is_over.is_set), at_once=False)
+        work(plan, database.join(storage, place.name, plan), place, threads, is_over)
+    except AwayError:  # we were told to stop, and cannot tell anybody what becomes of the trial
+        return
     except (ConfigError, *_CHANCE, OptunaError, SQLAlchemyError) as error:
         sys.exit(f"error: a worker of the search ends: {error or 'there is not enough memory'}")
 
@@ -111,7 +114,8 @@ class _Reporter(Progress):
         self.is_hopeless = False
 
     def on_epoch_end(self, row: Mapping[str, float]) -> None:
-        with contextlib.suppress(UpdateFinishedTrialError):  # then `Heartbeat` knows too
+        # Taken from us, then `Heartbeat` knows too; or told to stop while the database was away.
+        with contextlib.suppress(UpdateFinishedTrialError, AwayError):
             self._trial.report(row[self._objective], int(row["epoch"]))
             self.is_hopeless = self._trial.should_prune()
 
