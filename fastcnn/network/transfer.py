@@ -12,6 +12,8 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ..checks import whole
 from ..layers import Dense, Layer, from_spec
 from . import checkpoint
@@ -79,7 +81,8 @@ def load_fitting(model: Network, path: str | Path) -> Loaded:
     Raises
     ------
     CheckpointError
-        A ValueError, if the file cannot be used or nothing in it fits; the model is then as it was.
+        A ValueError, if the file cannot be used, nothing in it fits or what does is not finite;
+        the model is then as it was.
 
     Examples
     --------
@@ -104,6 +107,9 @@ def load_fitting(model: Network, path: str | Path) -> Loaded:
             f"nothing in {path} fits this model, whose first array is {name} ({reason}): load a "
             f"file of the same network"
         )
+    for name in taken:
+        if not np.isfinite(stored[name]).all():
+            raise CheckpointError(f"{path} holds infinite numbers or NaN in {name}: load another")
     loaded = Loaded(str(path), taken, left, unused)
     for name in taken:
         own[name][...] = stored[name]

@@ -14,8 +14,6 @@
 Each file appears only once it is complete.
 """
 
-import contextlib
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Collection
@@ -39,8 +37,6 @@ from ..config.recipe import (
     resolved,
 )
 from ..files import place
-from ..network.network import EVALUATED_AT_ONCE
-from ..schedules import Constant
 from ..sequential import Sequential
 from ..terminal import say
 from ..training import TrainingDiverged
@@ -48,10 +44,11 @@ from ..training.budget import Budget
 from ..training.checkpoint import load_training
 from ..training.history import History
 from ..training.progress import ConsoleProgress, Progress
-from ..training.settings import Keeping, Stopping, Watching, never
+from ..training.settings import Watching, never
 from . import images, results
 from .folder import EARLIER, InFolder, RunFolder, free_folder, newest
 from .going_on import check_same, noted
+from .rehearsal import rehearse
 
 _SECONDS_PICTURES = 2.0  # for drawing, and for the end of Python
 
@@ -184,7 +181,7 @@ class Run:
                 self._say(f"resuming the run after {stand(self.resumed.epochs, batches)}")
             else:
                 self._begin()
-            self._warm_up()
+            self._rehearse()
         self._seconds_compile = time.perf_counter() - started
 
     def _default_folder(self) -> RunFolder:
@@ -233,34 +230,18 @@ class Run:
         elif self.model.frozen:
             self._say("note: frozen layers keep their random weights; init_from loads learned ones")
 
-    def _warm_up(self) -> None:
-        """Train a copy of the network for two steps, so that every kernel is compiled.
-
-        The run itself is then not slowed by compilation, and its numbers are not touched:
-        random numbers are keyed, not drawn from a common stream.
-        """
-        config = self.config
-        compiles = config.machine.backend == "numba"
-        # Kernels may be compiled for a size of batch: a whole and a last batch of training,
-        # and those of measuring. The other backends know no such thing, and are slow.
-        batch_size = config.training.batch_size if compiles else 1
-        rows = batch_size + self._images_trained() % batch_size
-        x, y = self.data.x_train[:rows], self.data.y_train[:rows]
-        measured = EVALUATED_AT_ONCE + len(self.data.x_test) % EVALUATED_AT_ONCE if compiles else 1
-        test = self.data.x_test[:measured], self.data.y_test[:measured]
-        with contextlib.suppress(TrainingDiverged):  # of interest only in the run itself
-            training.fit(
-                self._build(),
-                x,
-                y,
-                method=dataclasses.replace(make_method(config), schedule=Constant()),
-                passes=dataclasses.replace(make_passes(config), epochs=1, drop_last=False),
-                measuring=make_measuring(config, None, test),
-                stopping=Stopping(),
-                watching=Watching(),
-                keeping=Keeping(),
-                weighting=make_weighting(config),
-            )
+    def _rehearse(self) -> None:
+        """Train a copy of the network for two steps; one that a file's numbers spoil is refused."""
+        model, source = self._build(), None if self._resume else self.config.transfer.init_from
+        if source is not None:
+            begin(model, self.config, self.data.class_names)
+        try:
+            rehearse(model, self.config, self.data, self._images_trained())
+        except TrainingDiverged as error:  # later, it is of interest only in the run itself
+            if source is not None and not error.steps:
+                raise ConfigError(
+                    f"the network in {source} cannot be trained: {error.what} before any step"
+                ) from None
 
     def _images_trained(self) -> int:
         """Training images of an epoch: without those held out, or dropped with the last batch."""

@@ -11,14 +11,25 @@ class TrainingDiverged(ArithmeticError):
 
     Attributes
     ----------
+    what : str
+        Which of them did.
     epoch, batch : int
         Where it happened, both from 1.
     history : History
         The finished epochs.
+    steps : int
+        How many the optimizer had made; without any, no learning rate is to blame.
     """
 
     def __init__(
-        self, what: str, epoch: int, batch: int, advice: str, kept: int, history: History
+        self,
+        what: str,
+        epoch: int,
+        batch: int,
+        advice: str,
+        kept: int,
+        history: History,
+        steps: int,
     ) -> None:
         source = f"the end of epoch {kept}" if kept else "before training"
         super().__init__(
@@ -28,3 +39,5 @@ class TrainingDiverged(ArithmeticError):
         self.epoch = epoch
         self.batch = batch
         self.history = history
+        self.what = what
+        self.steps = steps

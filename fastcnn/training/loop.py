@@ -304,8 +304,11 @@ class TrainingLoop:
     def _diverged(self, what: str, epoch: int, batch: int) -> TrainingDiverged:
         kept = self.best.epoch if self.stopping.keeps_best else self.history.epochs
         lr = self.optimizer.lr
+        steps = self.optimizer.steps
         advice = f"the learning rate {lr:g} is probably too high, try {lr / 10:g}"
-        return TrainingDiverged(what, epoch, batch, advice, kept, self.history)
+        if not steps:
+            advice = "no step has been made yet: look at what the network begins with, and the data"
+        return TrainingDiverged(what, epoch, batch, advice, kept, self.history, steps)
 
     @functools.cached_property
     def _guesses(self) -> int:

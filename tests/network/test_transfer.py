@@ -315,6 +315,18 @@ def test_nothing_fits(tmp_path: Path) -> None:
         model.load_fitting(tmp_path)
 
 
+@pytest.mark.parametrize("number", [np.nan, -np.inf])
+def test_numbers_that_are_not_finite_are_refused(number: float, tmp_path: Path) -> None:
+    source, model = build(), build()
+    name, array = [*source.named_arrays()][-1]
+    array[...] = number
+    source.save(tmp_path / "lost.npz")
+    before = bits(model)
+    with pytest.raises(CheckpointError, match=rf"lost.npz holds infinite .* in {name}: load an"):
+        model.load_fitting(tmp_path / "lost.npz")
+    assert bits(model) == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

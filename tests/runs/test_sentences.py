@@ -23,6 +23,7 @@ import pytest
 from fastcnn import datasets, load_model, models
 from fastcnn.commands import entry
 from fastcnn.files import Hold
+from fastcnn.network import checkpoint
 from fastcnn.runs import results
 from fastcnn.runs.folder import InFolder, read_json, usable
 from fastcnn.training import loop
@@ -507,11 +508,15 @@ CHECKS: dict[str, Callable[..., bool | None]] = {
     "{} in epoch {}, batch {}: {}; the model keeps its parameters from {}": diverged,
     "the parameters became infinite or NaN": lambda said: said.code == 3,
     "the {} loss became infinite or NaN": lambda said, part: said.code == 3,
-    "the loss became {}": lambda said, value: said.code == 3 and value[:3] in ("inf", "nan"),
+    "the loss became {}": lambda said, value: said.code in (2, 3) and value[:3] in ("inf", "nan"),
     "a gradient became infinite or NaN": lambda said: said.code == 3,
     "the learning rate {} is probably too high, try {}": lambda said, rate, other: (
         float(rate) == said.value("lr") == pytest.approx(10 * float(other.split(";")[0]))
     ),
+    "no step has been made yet: look at what the network begins with, and the data": (
+        lambda said: said.code == 3 and said.after.epochs == 0
+    ),
+    "the network in {} cannot be trained: {} before any step": lambda said, *_: refused(said),
     "it holds the run up to epoch {}": lambda said, epoch: (
         said.code == 1 and said.after.epochs == int(epoch)
     ),
@@ -740,10 +745,22 @@ def parameters_that_are_none(stage: Stage) -> None:
     stage.train("--epochs", "2", code=3)
 
 
-@says("a gradient became")
+@says("a gradient became", "no step has been made")
 def a_gradient_that_is_none(stage: Stage) -> None:
     stage.patch.setattr("fastcnn.training.settings.Clipping.shorten", lambda *_: False)
     stage.train("--epochs", "2", code=3)
+
+
+@says("the network in {} cannot")
+def a_network_of_absurd_numbers(stage: Stage) -> None:
+    stage.train("--epochs", "1")
+    for name, number in (("normal", 1e-2), ("large", 3e38), ("endless", np.inf)):
+        header, groups = checkpoint.read(stage.run / "best.npz")
+        groups["model"]["0.weight"] = groups["model"]["0.weight"] * 0 + np.float32(number)
+        checkpoint.write(stage.root / f"{name}.npz", header, groups)
+        words = ["--epochs", "1", "--init-from", f"{name}.npz", "--replace"]
+        said = stage.train(*words, code=0 if name == "normal" else 2)
+        assert ("holds infinite numbers or NaN in 0.weight" in said.text) == (name == "endless")
 
 
 @says("the {} loss became")

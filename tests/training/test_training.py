@@ -455,6 +455,14 @@ def test_divergence_names_the_place_and_keeps_the_parameters(blobs):
     assert_same_bits(arrays(model), before)
 
 
+def test_no_learning_rate_is_to_blame_before_the_first_step(blobs):
+    model = line()
+    model.layers[0].params["weight"] = np.full((2, 2), 3e38, np.float32)
+    with pytest.raises(TrainingDiverged, match="batch 1: no step has been made yet") as caught:
+        model.train(*blobs, epochs=1)
+    assert caught.value.steps == 0 and "learning rate" not in str(caught.value)
+
+
 def test_divergence_in_a_later_epoch_keeps_the_last_finished_one(blobs):
     x, y = blobs
 
