@@ -2,7 +2,10 @@
 
 import signal
 
+import pytest
+
 import kernels  # noqa: F401 - before any test imports numba, whose threads it reserves
+from fastcnn.runs import results
 from fastcnn.training import compilation
 
 # Where several tests run at once, every core compiles already.
@@ -14,3 +17,13 @@ for name in ("SIGHUP", "SIGQUIT"):
     number = getattr(signal, name, None)  # Windows has none
     if number is not None and signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.fixture
+def undrawn(request, monkeypatch):
+    """Runs within this process draw no pictures, which take longer than small runs do.
+
+    For a whole file by `pytestmark`; a test that looks at pictures is marked `pictures`.
+    """
+    if request.node.get_closest_marker("pictures") is None:
+        monkeypatch.setattr(results, "_draw", lambda *_: None)

@@ -63,10 +63,10 @@ def test_a_full_disk_behind_standard_output_is_said(words):
 
 
 def test_training_survives_its_standard_output(run, tmp_path):  # run: kernels are compiled
-    done = shell(f"$PY fastcnn.train {' '.join(RUN)} --out {tmp_path}/a >/dev/full")
+    done = shell(f"$PY fastcnn.train {' '.join(RUN)} --no-pictures --out {tmp_path}/a >/dev/full")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert (tmp_path / "a" / "result.json").is_file()
-    done = shell(f"$PY fastcnn.train {' '.join(RUN)} --out {tmp_path}/b | head -2")
+    done = shell(f"$PY fastcnn.train {' '.join(RUN)} --no-pictures --out {tmp_path}/b | head -2")
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "b" / "result.json").is_file()
 
@@ -210,7 +210,7 @@ def test_what_is_half_written_is_removed(tmp_path):
 # --- backends -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backend", ["nonsense", "module://absent.backend", "qtagg", "agg"])
+@pytest.mark.parametrize("backend", ["nonsense", "module://absent.backend", "qtagg"])
 def test_pictures_need_no_backend(run, tmp_path, backend):
     done = subprocess.run(
         command("plot", "filters", run, "--out", tmp_path / "f.png"),
@@ -250,11 +250,13 @@ def interrupted(words: list[str], lines: int, number: int, delay: float = 0) -> 
     return process.returncode, error
 
 
-@pytest.mark.parametrize("lines", [1, 4])
 @pytest.mark.parametrize(
-    ("number", "code"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143), (signal.SIGQUIT, 143)],
-)
+    ("number", "code", "lines"),
+    [
+        (signal.SIGINT, 130, 1), (signal.SIGINT, 130, 4), (signal.SIGTERM, 143, 4),
+        (signal.SIGHUP, 143, 1), (signal.SIGQUIT, 143, 4),
+    ],
+)  # fmt: skip
 def test_plotting_is_interrupted_in_one_line(run, tmp_path, lines, number, code):
     words = command("plot", "all", run, "--out", tmp_path)
     ended, error = interrupted(words, lines, number, delay=0.03 * lines)
@@ -266,7 +268,7 @@ def test_plotting_is_interrupted_in_one_line(run, tmp_path, lines, number, code)
     assert all(file.read_bytes().endswith(b"IEND\xaeB`\x82") for file in tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("delay", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize("delay", [0.0, 2.0])
 def test_a_search_is_interrupted_in_words(tmp_path, delay):
     words = [*RUN[:-1], "300", "--validation", "0.2", "--search", "lr=0.01,0.02,0.03"]
     words = command("search", *words, "--out", tmp_path)

@@ -11,6 +11,7 @@ from fastcnn import datasets
 from fastcnn.runs.saved import Saved
 from fastcnn.train import main
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 QUICK = ["--epochs", "1", "--batch-size", "8"]
 
 

@@ -28,6 +28,7 @@ FILES = [
     "best.npz", "config.toml", "curves.png", "history.csv", "last-1.npz", "last.npz",
     "predictions.png", "result.json",
 ]  # fmt: skip
+pytestmark = pytest.mark.usefixtures("undrawn")
 QUICK = ["--dataset", "digits", "--limit-train", "300", "--limit-test", "50", "--epochs", "2"]
 
 
@@ -126,6 +127,7 @@ def test_printed_in_order(finished):
     assert places == sorted(places)
 
 
+@pytest.mark.pictures
 def test_quiet(tmp_path, capsys):
     assert main([*QUICK, "--epochs", "1", "--quiet", "--out", str(tmp_path)]) == 0
     captured = capsys.readouterr()
@@ -372,7 +374,7 @@ def test_stopping_by_gain(tmp_path, capsys):
 def test_interrupted_then_resumed(tmp_path, number, code):
     command = [
         sys.executable, "-m", "fastcnn.train", "--dataset", "digits", "--epochs", "400",
-        "--limit-test", "20",
+        "--limit-test", "20", "--no-pictures",
     ]  # fmt: skip
     process = subprocess.Popen(
         [*command, "--out", str(tmp_path)], text=True,

@@ -22,6 +22,7 @@ from fastcnn.__main__ import main as overview
 
 WIDTH = 80
 CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+pytestmark = pytest.mark.usefixtures("undrawn")
 SMALL = ["--dataset", "digits", "--limit-train", "300", "--limit-test", "50", "--epochs", "2"]
 COMMANDS = {name: importlib.import_module(f"fastcnn.{name}") for name in LISTED}
 

@@ -175,7 +175,7 @@ def test_seeds_are_added_until_a_difference_is_decided(finished) -> None:
     lab, _, _ = finished
     learns = SMALL.but(lr=0.05, epochs=8)
     plain = Question(learns, learns.but(lr=1e-5), accuracy_on_test, seeds=8)
-    equal = Question(SMALL, SMALL, accuracy_on_test, seeds=3)
+    equal = Question(learns, learns, accuracy_on_test, seeds=3)
     decided, never = lab.decide([plain, equal])
     assert decided.is_decided and decided.mean > 0 and 4 <= len(decided.differences) < 8
     assert not never.is_decided and len(never.differences) == 3

@@ -131,7 +131,7 @@ import sys
 from pathlib import Path
 from fastcnn.searching import database, plan, space
 from fastcnn.searching.slots import Slots
-search = plan.make({}, [space.from_text("lr=0.1..1")], method="random", trials=60)
+search = plan.make({}, [space.from_text("lr=0.1..1")], method="random", trials=24)
 study = database.join(database.connect(sys.argv[1]), "race", search)
 slots = Slots(study, search.trials)
 slots.fill()
@@ -153,7 +153,7 @@ def test_processes_that_race_for_trials_never_get_the_same(tmp_path):
     printed = [racer.communicate(timeout=200) for racer in racers]
     assert [errors for _, errors in printed] == [""] * 4
     claimed = [int(line) for lines, _ in printed for line in lines.split()]
-    assert sorted(claimed) == list(range(60))
+    assert sorted(claimed) == list(range(24))
 
 
 def test_proposals_are_the_plans(tmp_path):

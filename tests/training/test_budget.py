@@ -129,6 +129,7 @@ def test_what_is_no_time_is_refused(minutes):
         model().train(X, Y, minutes=minutes)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_command_takes_minutes(tmp_path, capsys):
     import json
 
