@@ -9,6 +9,7 @@ COMMANDS = {
     "train": "train a named network on images",
     "predict": "ask a trained network what pictures show",
     "evaluate": "measure how good a trained network is",
+    "explain": "show what made one number of a network",
     "report": "write a run down on one page to hand in",
     "plot": "draw pictures of training runs or saved models",
     "search": "search for settings that make a network better",

@@ -14,6 +14,7 @@ from fastcnn import (
     compare,
     datasets,
     evaluate,
+    explain,
     load_model,
     plot,
     predict,
@@ -84,6 +85,7 @@ COMMANDS: dict[str, tuple[Callable[..., int], list[str]]] = {
     "plot all": (plot.main, ["all", "@/run"]),
     "report": (report.main, ["@/run"]),
     "evaluate": (evaluate.main, ["@/run", "--out", "@/new.txt"]),
+    "explain": (explain.main, ["@/run", "--out", "@/new.txt"]),
     "predict": (predict.main, ["@/run", "@/picture.png", "--show", "@/new.png"]),
     "search": (
         search.main,

@@ -15,6 +15,7 @@ from fastcnn.commands import check as check_layers
 from fastcnn.commands import (
     compare,
     evaluate,
+    explain,
     options,
     plot,
     predict,
@@ -28,8 +29,9 @@ from fastcnn.files import place
 from fastcnn.runs.saved import Saved
 
 COMMANDS = {
-    "train": train, "predict": predict, "evaluate": evaluate, "report": report, "plot": plot,
-    "search": search, "compare": compare, "check": check_layers, "reproduce": reproduce,
+    "train": train, "predict": predict, "evaluate": evaluate, "explain": explain,
+    "report": report, "plot": plot, "search": search, "compare": compare, "check": check_layers,
+    "reproduce": reproduce,
 }  # fmt: skip
 
 
