@@ -109,6 +109,16 @@ def test_what_stands_in_a_page_runs(page, folder):
         assert done.returncode == 0, f"{block.code}\n{done.stdout}\n{done.stderr}"
 
 
+def test_what_the_chinese_page_tells_people_to_type_stands_in_pages_that_run():
+    english = "".join(page.read_text("utf-8").replace("\\\n", "") for page in PAGES)
+    page = (ROOT / "README.zh-CN.md").read_text("utf-8")
+    lines = [line for block in blocks(page) for line in block.code.splitlines() if line]
+    assert len(lines) > 12
+    assert [line for line in lines if line not in english] == []
+    for name in re.findall(r"\]\(([^)#]+)\)", page):
+        assert (ROOT / name).exists(), name
+
+
 def test_every_block_has_a_language():
     for page in PAGES:
         fences = re.findall(r"^```(\w*)$", page.read_text("utf-8"), re.MULTILINE)[::2]
