@@ -50,6 +50,8 @@ from kernels.simd import (
 TILE_ROWS = jit.target().tile_rows
 TILE_VECTORS = jit.target().tile_vectors
 FULL, HALF, PAIRED = range(3)  # how lanes are used, see `TileShape`
+# Rows that share a pointer, see `_opaque`: three steps from it, in registers, reach them all.
+_ROWS_OF_POINTER = 4
 
 
 class TileShape(NamedTuple):
@@ -109,6 +111,16 @@ _NAMES = (
 _POINTERS = ("a", "b", "start", "c")
 
 
+def _opaque(builder: Any, pointer: Any) -> Any:
+    """The same pointer, of which LLVM does not know where it came from.
+
+    Else it finds each row's number by an addition to the address of the one before, and there is
+    one such addition a cycle: half as many FMAs as a tile of one vector could do.
+    """
+    kind = ir.FunctionType(pointer.type, [pointer.type])
+    return builder.asm(kind, "", "=r,0", [pointer], False)
+
+
 def _emit(
     builder: Any, op: Any, rows: int, vectors: int, vector: Any, size: int, paired: bool
 ) -> None:
@@ -148,15 +160,21 @@ def _emit(
     builder.position_at_end(outer_loop)
     o, a_row, b_row = builder.phi(I64), builder.phi(op.a.type), builder.phi(op.b.type)
     outer_sums = each(lambda m, v: builder.phi(vector))
+    firsts = range(0, rows, _ROWS_OF_POINTER)
+    a_firsts = [builder.gep(a_row, [builder.mul(op.a_m, I64(m))]) for m in firsts]
     builder.branch(inner_loop)
 
     builder.position_at_end(inner_loop)
-    i, a_here, b_here = builder.phi(I64), builder.phi(op.a.type), builder.phi(op.b.type)
+    i, b_here = builder.phi(I64), builder.phi(op.b.type)
+    a_phis = [builder.phi(op.a.type) for _ in firsts]
     inner_sums = each(lambda m, v: builder.phi(vector))
+    a_here = [_opaque(builder, pointer) for pointer in a_phis]
     b_vectors = [load(builder.gep(b_here, [I64(v * vector.count)])) for v in range(vectors)]
     new_sums = {}
     for m in range(rows):
-        pointer = builder.gep(a_here, [builder.mul(op.a_m, I64(m))])
+        pointer = builder.gep(
+            a_here[m // _ROWS_OF_POINTER], [builder.mul(op.a_m, I64(m % _ROWS_OF_POINTER))]
+        )
         if paired:
             spread = repeat_pair(builder, pointer, vector, size)
         else:
@@ -164,7 +182,7 @@ def _emit(
         for v in range(vectors):
             new_sums[m, v] = multiply_add(builder, spread, b_vectors[v], inner_sums[m, v])
     i_next = builder.add(i, I64(step))
-    a_next = builder.gep(a_here, [builder.mul(op.a_i, I64(step))])
+    a_next = [builder.gep(here, [builder.mul(op.a_i, I64(step))]) for here in a_here]
     b_next = builder.gep(b_here, [builder.mul(op.b_i, I64(step))])
     builder.cbranch(builder.icmp_signed("<", i_next, op.inner), inner_loop, inner_end)
 
@@ -180,7 +198,8 @@ def _emit(
     wire(a_row, a_first, entry, a_row_next, inner_end)
     wire(b_row, b_first, entry, b_next, inner_end)
     wire(i, I64(0), outer_loop, i_next, inner_loop)
-    wire(a_here, a_row, outer_loop, a_next, inner_loop)
+    for here, first, following in zip(a_phis, a_firsts, a_next, strict=True):
+        wire(here, first, outer_loop, following, inner_loop)
     wire(b_here, b_row, outer_loop, b_next, inner_loop)
     for m_v, new in new_sums.items():
         wire(outer_sums[m_v], sums[m_v], entry, new, inner_end)

@@ -38,6 +38,9 @@ _FMA = re.compile(r"\t(?:vfn?madd\w+p[sd]|fmla(?:\.\d[sd])?)\t")
 _ON_STACK = r"(?:\(%rsp\b|\[sp\b)"
 _SPILL = re.compile(rf"^(?=.*{_ON_STACK})\t\w+\t.*(?:%[xyz]mm|\b[qdv]\d+\b).*$", re.MULTILINE)
 _ADDRESS = re.compile(rf"^(?=.*{_ON_STACK})(?!.*(?:%[xyz]mm|\b[qdv]\d+\b)).*$", re.MULTILINE)
+_ADDITION = re.compile(
+    r"\t(?:(?:add|lea|sub|inc|dec)q|adds?|subs?)\t|\], (?:x\d+|#\d+)$", re.MULTILINE
+)
 _MOVE = re.compile(r"\t(?:v?mov[au]p[sd]\t%\w+, %\w+$|mov\.16b\t|mov\tv\d+\.16b)", re.MULTILINE)
 
 
@@ -47,12 +50,14 @@ class Loop(NamedTuple):
     spills : vectors read from the stack or written there
     addresses : whole numbers, of which x86-64 has few registers
     moves : from one vector register to another
+    additions : of whole numbers, of which those in a row take a cycle each
     """
 
     fmas: int
     spills: int
     addresses: int
     moves: int
+    additions: int
 
 
 def assembly(cpu: str, mode: int, rows: int, vectors: int, target: jit.Target) -> str:
@@ -94,7 +99,8 @@ def inner_loop(code: str) -> Loop:
             found.append(body[: jump.end()])
     assert found, "no loop of multiply-adds"
     counts = [
-        [len(kind.findall(body)) for kind in (_FMA, _SPILL, _ADDRESS, _MOVE)] for body in found
+        [len(kind.findall(body)) for kind in (_FMA, _SPILL, _ADDRESS, _MOVE, _ADDITION)]
+        for body in found
     ]
     fmas, *others = zip(*counts, strict=True)
     return Loop(min(fmas), *map(max, others))
@@ -131,6 +137,15 @@ def test_the_largest_tiles_stay_in_registers(monkeypatch, cpu):
     for (_, rows, vectors), loop in loops(monkeypatch, cpu, all_sizes=False).items():
         assert loop.fmas % (rows * vectors) == 0  # a multiple where LLVM has unrolled it
         assert (loop.spills, loop.moves) == (0, 0), loop
+
+
+@pytest.mark.parametrize("cpu", PROCESSORS)
+def test_addresses_do_not_follow_one_from_the_other(monkeypatch, cpu):
+    """In a chain of one addition per row, a tile of one vector waits for its addresses."""
+    target = compile_for(monkeypatch, cpu)
+    for mode in (register_tile.FULL, register_tile.HALF, register_tile.PAIRED):
+        loop = inner_loop(assembly(cpu, mode, target.tile_rows, 1, target))
+        assert 0 < loop.additions <= target.tile_rows // 2 + 3, loop
 
 
 def test_a_tile_that_is_too_large_is_seen(monkeypatch):
