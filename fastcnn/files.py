@@ -3,14 +3,16 @@ be written to.
 """
 
 import contextlib
+import csv
 import glob
+import io
 import os
 import re
 import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Self
 
@@ -46,6 +48,16 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file that appears only once it is complete."""
     with complete(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Rows as CSV, whatever texts they hold."""
+    rows, text = [list(row) for row in rows], io.StringIO()
+    # A return alone would be taken for the end of a line, and the writer does not quote it.
+    is_odd = any("\r" in value for row in rows for value in row if isinstance(value, str))
+    quoting = csv.QUOTE_NONNUMERIC if is_odd else csv.QUOTE_MINIMAL
+    csv.writer(text, lineterminator="\n", quoting=quoting).writerows(rows)
+    return text.getvalue()
 
 
 def copy_file(path: Path, target: Path) -> None:

@@ -48,6 +48,15 @@ _OURS: dict[str, tuple[str, ...]] = {
     "gamma": ("factor",),
     "clipnorm": ("clip_norm",),
     "criterion": ("loss",),
+    "learning_rate_init": ("lr",),
+    "alpha": ("weight_decay",),
+    "solver": ("optimizer",),
+    "max_iter": ("epochs",),
+    "n_iter_no_change": ("patience",),
+    "validation_fraction": ("validation",),
+    "model": ("network",),
+    "rotation_range": ("rotate",),
+    "horizontal_flip": ("flip",),
     "loss_fn": ("loss",),
     "validation_data": ("validation",),
     "validation_split": ("validation",),
@@ -86,6 +95,9 @@ _DONE: dict[str, str] = {
     "momentum": "give it to the optimizer, as in optimizer=SGD(momentum=0.9)",
     "T_max": "leave it out: a schedule is told how many epochs there are",
     "mode": "leave it out: losses and errors should fall, all else rise",
+    "weight": "give class_weight to model.train",
+    "weights": "give class_weight to model.train",
+    "layers": "give them one by one: Sequential(Conv2D(...), ReLU(), ...)",
     "params": "leave it out: optimizer.step(model) says whose parameters",
 }
 
@@ -93,10 +105,13 @@ _DONE: dict[str, str] = {
 @functools.cache
 def _arguments(cls: type) -> tuple[str, ...] | None:
     """The names of its constructor's arguments; None if it takes any."""
+    if cls.__init__ is object.__init__:
+        return ()
     parameters = inspect.signature(cls.__init__).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return None
-    return tuple(parameter.name for parameter in parameters)[1:]
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return tuple(each.name for each in parameters if each.kind in by_name)[1:]
 
 
 def check_arguments(cls: type, given: Iterable[str]) -> None:

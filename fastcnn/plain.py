@@ -28,13 +28,13 @@ from typing import Any
 
 import numpy as np
 
-from . import layers, losses
+from . import foreign, layers, losses
 from .layers import Layer
 
 Size = int | tuple[int, int]
 
 
-class _Plain:
+class _Plain(foreign.Answering):
     """A layer of ours with the two methods that such scripts call."""
 
     def __init__(self, layer: Layer, dtype: Any = None) -> None:
@@ -173,7 +173,7 @@ class Tanh(_Plain):
         super().__init__(layers.Tanh())
 
 
-class CrossEntropyLoss:
+class CrossEntropyLoss(foreign.Answering):
     """Softmax and cross-entropy: ``loss, dy = criterion(outputs, labels)``.
 
     The loss is the mean over the batch; the gradient (probabilities - labels) is that of its sum.

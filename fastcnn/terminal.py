@@ -26,6 +26,16 @@ def say(line: str, stream: TextIO | None = None) -> None:
         pass
 
 
+def one_line(text: object) -> str:
+    r"""The text with escapes, such as ``\n``, for what would break a line or a table.
+
+    Files may be called anything; bytes that are no text are escaped too.
+    """
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in str(text)
+    )
+
+
 def _folded(text: str, stream: TextIO) -> str:
     """The text in lines that a terminal shows as they are; for other streams as it is."""
     try:

@@ -12,6 +12,7 @@ import tyro
 
 from ..checking import check, source
 from ..checks import unknown
+from ..terminal import one_line
 from . import interrupt, options
 
 _PROGRAM = "python -m fastcnn.check"
@@ -75,5 +76,5 @@ def _file(path: Path, only: tuple[str, ...]) -> int:
             raise ValueError(unknown(f"layer in {path}", name, tuple(names)))
     parts = [f"{right} right", f"{wrong} with mistakes"]
     parts += [f"{unchecked} not checked"] if unchecked else []
-    print(f"{path}: {', '.join(parts)}")
+    print(f"{one_line(path)}: {', '.join(parts)}")
     return 1 if wrong else 2 if unchecked or not right else 0

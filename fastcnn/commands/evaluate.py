@@ -3,9 +3,7 @@
 Exit codes: 0 measured, 1 cannot be written, 2 cannot be measured.
 """
 
-import csv
 import dataclasses
-import io
 import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -16,6 +14,7 @@ from .. import files, metrics
 from ..datasets import Dataset
 from ..metrics import Measured, Report
 from ..runs.saved import Saved
+from ..terminal import one_line
 from . import interrupt, options
 
 _PROGRAM = "python -m fastcnn.evaluate"
@@ -83,7 +82,7 @@ def _evaluate(arguments: Arguments) -> int:
         print(text, end="")
     else:
         files.write_text(path, text)
-        print(f"written: {path}")
+        print(f"written: {one_line(path)}")
     return 0
 
 
@@ -114,16 +113,14 @@ def rows(report: Report) -> list[tuple[str, str, Measured, int]]:
 
 def as_csv(report: Report, _heading: str) -> str:
     """A line per number, and one per pair of classes that were confused."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["metric", "class", "predicted", "value", "low", "high", "images"])
+    lines: list[list[object]] = [["metric", "class", "predicted", "value", "low", "high", "images"]]
     for what, name, number, count in rows(report):
-        writer.writerow([what, name, "", number.value, number.low, number.high, count])
+        lines.append([what, name, "", number.value, number.low, number.high, count])
     names = list(report.classes)
     for true, counts in zip(names, report.confusion.tolist(), strict=True):
         for predicted, count in zip(names, counts, strict=True):
-            writer.writerow(["confusion", true, predicted, count, "", "", report.support[true]])
-    return file.getvalue()
+            lines.append(["confusion", true, predicted, count, "", "", report.support[true]])
+    return files.csv_text(lines)
 
 
 def as_json(report: Report, heading: str) -> str:
@@ -136,14 +133,14 @@ def as_json(report: Report, heading: str) -> str:
 
 def table(report: Report, heading: str) -> str:
     """What a person reads: all numbers, and the confusion of a few classes."""
-    lines = [heading, ""]
+    lines = [one_line(heading), ""]
     plain = [row for row in rows(report) if row[1] == "" and row[0].split()[-1] not in _RATES]
     wide = max(len(row[0]) for row in plain)
     for what, _, number, _ in plain:
         lines.append(f"{what:{wide}}  {number.value:.4f}  (95 %: {_interval(number)})")
     lines.append("")
     names = [*report.classes, *report.averages]
-    wide = min(_MOST_LETTERS, max(len("class"), *map(len, names)))
+    wide = min(_MOST_LETTERS, max(len("class"), *(len(one_line(name)) for name in names)))
     lines.append(f"{'class':{wide}}  " + "  ".join(f"{rate:17}" for rate in _RATES) + "  images")
     for name in names:
         numbers = report.classes.get(name) or report.averages[name]
@@ -155,6 +152,7 @@ def table(report: Report, heading: str) -> str:
 
 
 def _short(name: str) -> str:
+    name = one_line(name)
     return name if len(name) <= _MOST_LETTERS else f"{name[: _MOST_LETTERS - 1]}…"
 
 
@@ -168,7 +166,7 @@ def _interval(number: Measured) -> str:
 
 def _confusion(report: Report) -> list[str]:
     """The matrix, or of many classes the pairs that are confused most."""
-    names, matrix = list(report.classes), report.confusion
+    names, matrix = [one_line(name) for name in report.classes], report.confusion
     wide = min(_MOST_LETTERS, max(map(len, names)))
     digits = max(len(str(matrix.max())), len(str(len(names))))
     if 5 + wide + len(names) * (digits + 1) <= _COLUMNS:

@@ -32,6 +32,7 @@ from ..checks import same, unknown
 from ..config import ConfigError, meant
 from ..files import make_folder, place, remove_empty
 from ..runs.folder import WORK
+from ..terminal import one_line
 
 Options = TypeVar("Options")
 
@@ -262,5 +263,6 @@ def refuse(error: Exception, code: int) -> int:
 
 def _readable(sentence: str) -> str:
     """A sentence without the megabytes that a damaged file may have put into it."""
+    sentence = one_line(sentence)
     sentence = _LONG_WORD.sub(r"\1...\2", sentence)
     return sentence if len(sentence) <= _MOST_LETTERS else f"{sentence[:_MOST_LETTERS]}..."

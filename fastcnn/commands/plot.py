@@ -15,7 +15,7 @@ import tyro
 from .. import files, plots
 from ..gallery.kinds import KINDS, Options, draw
 from ..runs.saved import Saved
-from ..terminal import say
+from ..terminal import one_line, say
 from . import interrupt, options
 
 _PROGRAM = "python -m fastcnn.plot"
@@ -125,7 +125,7 @@ def _write(arguments: Arguments, kind: str, sources: Sequence[Saved], path: Path
     figure = draw(kind, sources, _picture_options(arguments))
     files.remove_empty(files.make_folder(path.parent))
     plots.save(figure, path, arguments.dpi)
-    print(f"written: {path}")
+    print(f"written: {one_line(path)}")
 
 
 def _draw_one(arguments: Arguments) -> int:
@@ -148,7 +148,7 @@ def _draw_all(arguments: Arguments) -> int:
             _write(arguments, kind, sources, folder / f"{kind}.png")
         except ValueError as error:
             refusals.append(f"{kind}: {error}")
-            say(f"left out {refusals[-1]}", sys.stderr)
+            say(one_line(f"left out {refusals[-1]}"), sys.stderr)
     if len(refusals) == len(KINDS):
         raise ValueError(f"no picture can be drawn of {sources[0].path}")
     return 0

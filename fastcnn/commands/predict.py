@@ -3,9 +3,7 @@
 Exit codes: 0 answered, 1 cannot be written, 2 cannot be answered.
 """
 
-import csv
 import dataclasses
-import io
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -23,6 +21,7 @@ from ..datasets.own import digit, pictures
 from ..metrics import softmax
 from ..runs.likeness import Likeness
 from ..runs.saved import Saved
+from ..terminal import one_line
 from . import interrupt, options
 
 _PROGRAM = "python -m fastcnn.predict"
@@ -108,7 +107,7 @@ def _predict(arguments: Arguments) -> int:
         print(written(answers), end="")
     else:
         files.write_text(path, written(answers))
-        print(f"written: {path}", file=sys.stderr)
+        print(f"written: {one_line(path)}", file=sys.stderr)
     return 0
 
 
@@ -151,7 +150,7 @@ def _read(
             elif path in named:
                 raise ValueError(f"{path} cannot be read: {image}")
             else:
-                print(f"left out {path}: {image}", file=sys.stderr)
+                print(f"left out {one_line(path)}: {image}", file=sys.stderr)
     if not images:
         raise ValueError("none of the pictures can be read")
     return np.stack(images), kept
@@ -185,15 +184,22 @@ def _answers(
     answers = []
     for path, row, note in zip(paths, probabilities, notes, strict=True):
         order = np.argsort(-row, kind="stable")[:_TOLD]
-        answers.append(Answer(str(path), [names[i] for i in order], row[order].tolist(), note))
+        answers.append(Answer(_text(path), [names[i] for i in order], row[order].tolist(), note))
     return answers
 
 
+def _text(path: Path) -> str:
+    """A file's name as text, with escapes for bytes that are none."""
+    return str(path).encode(errors="backslashreplace").decode()
+
+
 def _table(answers: Sequence[Answer]) -> str:
-    wide = max(len(answer.file) for answer in answers)
+    names = [one_line(answer.file) for answer in answers]
+    wide = max(map(len, names))
     lines = []
-    for file, classes, probabilities, note in answers:
-        told = [f"{name} {share:.1%}" for name, share in zip(classes, probabilities, strict=True)]
+    for file, (_, classes, probabilities, note) in zip(names, answers, strict=True):
+        shares = zip(map(one_line, classes), probabilities, strict=True)
+        told = [f"{name} {share:.1%}" for name, share in shares]
         others = f"  (then {', '.join(told[1:])})" if told[1:] else ""
         lines.append(f"{file:{wide}}  {told[0]}{others}")
         if note:
@@ -202,15 +208,13 @@ def _table(answers: Sequence[Answer]) -> str:
 
 
 def _as_csv(answers: Sequence[Answer]) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
     places = range(1, len(answers[0].classes) + 1)
     columns = [column for i in places for column in (f"class{i}", f"probability{i}")]
-    writer.writerow(["file", *columns, "unlike"])
+    rows: list[list[object]] = [["file", *columns, "unlike"]]
     for answer in answers:
         pairs = zip(answer.classes, answer.probabilities, strict=True)
-        writer.writerow([answer.file, *(value for pair in pairs for value in pair), answer.note])
-    return file.getvalue()
+        rows.append([answer.file, *(value for pair in pairs for value in pair), answer.note])
+    return files.csv_text(rows)
 
 
 def _as_json(answers: Sequence[Answer]) -> str:
@@ -231,8 +235,8 @@ def _as_json(answers: Sequence[Answer]) -> str:
 def _show(path: Path, images: np.ndarray, answers: Sequence[Answer]) -> None:
     """A sheet of the images as the network was given them."""
     titles = [
-        f"{Path(answer.file).name}\n{answer.classes[0]} {answer.probabilities[0]:.1%}"
+        f"{one_line(Path(answer.file).name)}\n{answer.classes[0]} {answer.probabilities[0]:.1%}"
         for answer in answers
     ]
     plots.save(plots.given(images[:_SHOWN], titles[:_SHOWN]), path)
-    print(f"written: {path}", file=sys.stderr)
+    print(f"written: {one_line(path)}", file=sys.stderr)

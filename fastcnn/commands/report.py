@@ -13,6 +13,7 @@ import tyro
 from .. import files
 from ..gallery.page import page
 from ..runs.saved import Saved
+from ..terminal import one_line
 from . import interrupt, options
 
 _PROGRAM = "python -m fastcnn.report"
@@ -52,5 +53,5 @@ def main(argv: Sequence[str]) -> int:
         return options.refuse(error, 2)
     except OSError as error:
         return options.refuse(error, 1)
-    print(f"written: {path}")
+    print(f"written: {one_line(path)}")
     return 0

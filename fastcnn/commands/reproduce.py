@@ -21,6 +21,7 @@ from ..reproduction import s1, s2, s3, s4, s5, targets
 from ..reproduction.laboratory import FULL, QUICK, Laboratory
 from ..reproduction.report import PAGES, Report, page_of, save_pictures
 from ..reproduction.sections import Section, Table, counted
+from ..terminal import one_line
 from . import interrupt, options
 
 _PROGRAM = "python -m fastcnn.reproduce"
@@ -152,4 +153,4 @@ def reproduce(arguments: Arguments, tables: Sequence[Table], lab: Laboratory, co
                 Report(command, lab.scale, part, list(notes), page).write(out)
     pages = dict.fromkeys(map(page_of, tables))
     files = " and ".join(str(out / f"{page}.{kind}") for page in pages for kind in ("md", "html"))
-    print(f"report in {files}", flush=True)
+    print(f"report in {one_line(files)}", flush=True)

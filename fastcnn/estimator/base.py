@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import models, optim
+from ..foreign import Answering
 from ..layers import Dense, ReLU
 from ..losses import REGRESSION
 from ..losses.chosen import checked as checked_loss
@@ -28,7 +29,7 @@ _IMAGES = "mnist-baseline"  # the network for images
 _CHANNELS = (1, 3)
 
 
-class Estimator(BaseEstimator):
+class Estimator(Answering, BaseEstimator):
     """A network between scikit-learn and `Sequential`; a class of one's own defines `fit`."""
 
     _task = REGRESSION

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from .. import conversion
+from .. import conversion, foreign
 
 CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
 TASKS = (CLASSIFICATION, MULTILABEL, REGRESSION)
@@ -15,7 +15,7 @@ TASKS = (CLASSIFICATION, MULTILABEL, REGRESSION)
 _REDUCTIONS = ("mean", "sum")
 
 
-class Loss:
+class Loss(foreign.Answering):
     """Base of the losses here; a new one needs `_each`.
 
     Weights w say how much each sample counts: the loss of a batch of N is

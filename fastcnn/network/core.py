@@ -9,6 +9,7 @@ import numpy as np
 from kernels.images import batch as batch_kernels
 from kernels.workspace import Workspace
 
+from .. import foreign
 from ..layers import Layer
 from ..layers.arrays import float_dtype
 from ..layers.memory import Clock, Shape, seen
@@ -21,7 +22,7 @@ DATA_FORMATS = ("channels_first", "channels_last")
 _NO_AFFINE = np.empty((0, 6), np.float32)
 
 
-class Core:
+class Core(foreign.Answering):
     """Layers that run one after the other, forward and backward; `Network` says the rest."""
 
     def __init__(

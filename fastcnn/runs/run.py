@@ -38,7 +38,7 @@ from ..config.recipe import (
 )
 from ..files import place
 from ..sequential import Sequential
-from ..terminal import say
+from ..terminal import one_line, say
 from ..training import TrainingDiverged
 from ..training.budget import Budget
 from ..training.checkpoint import load_training
@@ -134,7 +134,7 @@ class Run:
     def _say(self, line: str) -> None:
         if not self._quiet:
             compiling.watcher.stop()  # its line would be in front of ours
-            say(line)
+            say(one_line(line))
 
     # --- before training ----------------------------------------------------------------------
 

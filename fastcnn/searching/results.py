@@ -1,15 +1,13 @@
 """What a search found: the trials as plain data, as a table, as files and as pictures."""
 
-import csv
 import dataclasses
-import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from ..config import to_toml
-from ..files import write_text
+from ..files import csv_text, write_text
 from .plan import Plan
 from .space import Range, show
 
@@ -131,12 +129,10 @@ def to_csv(trials: Sequence[Trial], plan: Plan) -> str:
         "val_accuracy", "val_loss", "test_accuracy", "test_loss", "train_accuracy",
         "best_epoch", "epochs_run", "seconds",
     )  # fmt: skip
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "state", *names, *found, "attempts", "reason"])
+    rows: list[list[object]] = [["trial", "state", *names, *found, "attempts", "reason"]]
     for trial in trials:
         settings = [trial.settings.get(name) for name in names]
-        writer.writerow(
+        rows.append(
             [
                 trial.number,
                 trial.state,
@@ -146,7 +142,7 @@ def to_csv(trials: Sequence[Trial], plan: Plan) -> str:
                 trial.reason,
             ]
         )
-    return text.getvalue()
+    return csv_text(rows)
 
 
 def write(out: Path, trials: Sequence[Trial], plan: Plan) -> None:

@@ -32,7 +32,7 @@ from kernels.cores import available_cores
 from ..config.recipe import load_data
 from ..files import Hold, PlaceError, make_folder, write_text
 from ..runs.folder import PLAN, holds_run, holds_search
-from ..terminal import say
+from ..terminal import one_line, say
 from . import database, results, worker
 from .patience import Patience
 from .plan import Plan
@@ -197,7 +197,7 @@ class Search:
             print(results.table(trials, self.plan, _ROWS))
         results.write(self.place.out, trials, self.plan)
         if not self._quiet:
-            print(f"results in {self.place.out}")
+            print(f"results in {one_line(self.place.out)}")
 
     def release(self) -> None:
         """Let others have the folder; a server of our own ends."""

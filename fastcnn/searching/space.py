@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..config import Config, ConfigError, check, replace, to_dict, toml_value
+from ..terminal import one_line
 
 _EXAMPLES = "give values (lr=0.01,0.1) or a range (lr=0.001..0.1:log)"
 
@@ -210,4 +211,6 @@ def show(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return "+".join(map(str, value))
+    if isinstance(value, str):  # a file may be called anything
+        return one_line(value)
     return f"{value:.4g}" if isinstance(value, float) else str(value).lower()

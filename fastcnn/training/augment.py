@@ -20,9 +20,11 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from ..foreign import Answering
+
 
 @dataclasses.dataclass(frozen=True)
-class Augment:
+class Augment(Answering):
     """Random changes to the training images (pixels that come from outside the image are 0).
 
     An image is moved first, then its colours are changed (brightness, contrast, saturation, in

@@ -143,9 +143,10 @@ def fit(
         parts = [part for part in (validation, measuring.test) if part is not None]
         if weights is not None or any(len(part) > 2 for part in parts):
             _check_takes_weights(method.loss)
-        if passes.drop_last and len(rows) < passes.batch_size:
+        count = len(rows) * (1 + (passes.augment.append if passes.augment is not None else 0))
+        if passes.drop_last and count < passes.batch_size:
             raise ValueError(
-                f"drop_last leaves nothing of {len(rows)} images in batches of "
+                f"drop_last leaves nothing of {count} images in batches of "
                 f"{passes.batch_size}: give a smaller batch_size"
             )
         if passes.augment is not None and passes.augment.append:

@@ -4,7 +4,9 @@ import csv
 import html.parser
 import io
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,6 +132,31 @@ def test_broken_pictures_in_a_folder_are_left_out(run, tmp_path, capsys):
     assert predict([run, str(tmp_path)]) == 0
     said = capsys.readouterr()
     assert said.out.count("\n") == 1 and "left out" in said.err and "b.png" in said.err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_files_of_any_name_break_no_table(run, tmp_path, capsys):
+    names = ["a\nb.png", "c\td.png", "\x1b[31m.png", "e\rf.png", "ä.png", os.fsdecode(b"\xff.png")]
+    for name in names:
+        draw(tmp_path / name, 1, np.random.default_rng(9))
+    (tmp_path / "no\nne.png").write_bytes(b"")
+    assert predict([run, str(tmp_path), "--show", str(tmp_path / "s\nn.svg")]) == 0
+    said = capsys.readouterr()
+    table = said.out.split("\n")
+    assert len(table) == len(names) + 1 and said.out.replace("\n", "").isprintable()
+    assert len({line.index("  ") for line in table if "b.png" in line or "[31m.png" in line}) == 2
+    assert any(r"a\nb.png" in line for line in table) and any("ä.png" in line for line in table)
+    assert r"left out" in said.err and r"no\nne.png" in said.err and r"s\nn.svg" in said.err
+    assert said.err.count("\n") == 2
+    kept = {name.encode(errors="backslashreplace").decode() for name in names}
+    for how in ("--csv", "--json"):
+        out = tmp_path / "answers"
+        assert predict([run, str(tmp_path), how, "--out", str(out)]) == 0
+        with open(out, encoding="utf-8", newline="") as file:
+            told = list(csv.DictReader(file)) if how == "--csv" else json.load(file)
+        assert {Path(row["file"]).name for row in told} == kept
+    assert predict([run, str(tmp_path / "no\nwhere")]) == 2
+    assert capsys.readouterr().err.count("\n") == 2 * 2 + 1
 
 
 # --- a photo of a digit -------------------------------------------------------------------------

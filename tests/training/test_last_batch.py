@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fastcnn import Sequential
-from fastcnn.layers import BatchNorm, Dense, Residual
+from fastcnn import Augment, Sequential
+from fastcnn.layers import BatchNorm, Dense, Flatten, Residual
 from fastcnn.optim import SGD
 from fastcnn.training.progress import Progress
 
@@ -100,6 +100,17 @@ def test_nothing_is_told_where_it_does_not_matter():
         (network(), 3, {}),  # the only batch
     ):
         assert trained(model, count, **options).notes == []
+
+
+def test_drop_last_counts_appended_copies():
+    images = np.zeros((5, 1, 4, 4), np.uint8)
+    model = Sequential(Flatten(), Dense(16, 2), seed=0)
+    options = {"batch_size": 8, "epochs": 1, "drop_last": True}
+    model.train(images, Y[:5] % 2, augment=Augment(shift=1, append=1), **options)
+    with pytest.raises(ValueError, match="drop_last leaves nothing of 10 images in batches of 11"):
+        model.train(
+            images, Y[:5] % 2, augment=Augment(shift=1, append=1), **{**options, "batch_size": 11}
+        )
 
 
 def test_drop_last_that_leaves_nothing_is_refused():
