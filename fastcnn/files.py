@@ -36,6 +36,17 @@ def place(path: str | os.PathLike[str]) -> Path:
         return Path(path)
 
 
+def users_folder() -> Path | None:
+    """The folder for what is kept for this user; None for one without a home."""
+    import pooch  # 70 ms
+
+    try:
+        folder = Path(pooch.os_cache("fastcnn"))
+    except RuntimeError:
+        return None
+    return folder if folder.is_absolute() else None  # else it begins with ~
+
+
 class PlaceError(ValueError):
     """A file or folder that cannot be read or written; named."""
 

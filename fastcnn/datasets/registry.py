@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..checks import same, unknown
-from ..files import place
+from ..files import place, users_folder
 from . import cifar, digits, mnist, own
 from .dataset import Dataset, MissingDataError
 
@@ -115,7 +115,12 @@ def _load_named(
 ) -> Dataset:
     if name == "digits":
         return digits.load()
-    folder = _data_folder(data_dir)
+    try:
+        folder = _data_folder(data_dir)
+    except MissingDataError as error:
+        if name != "auto":
+            raise
+        return _digits(error)
     if name == "cifar10":
         return _load_cifar10(folder, offline, progress)
     if name == "fashion-mnist":
@@ -142,10 +147,15 @@ def _load_auto(folder: Path, offline: bool, progress: bool | None) -> Dataset:
     try:
         dataset = mnist.load(mnist.MNIST, folder, offline, progress)
     except MissingDataError as error:
-        dataset = digits.load()
-        why = f"chosen by 'auto' instead of MNIST: {error.reason}."
-    else:
-        why = "chosen by 'auto', which takes MNIST where it can."
+        return _digits(error)
+    return _chosen(dataset, "chosen by 'auto', which takes MNIST where it can.")
+
+
+def _digits(error: MissingDataError) -> Dataset:
+    return _chosen(digits.load(), f"chosen by 'auto' instead of MNIST: {error.reason}.")
+
+
+def _chosen(dataset: Dataset, why: str) -> Dataset:
     return replace(dataset, source=f"{dataset.source.removesuffix('.')}; {why}")
 
 
@@ -172,6 +182,11 @@ def _data_folder(data_dir: str | os.PathLike[str] | None) -> Path:
     chosen = data_dir if data_dir is not None else os.environ.get("FASTCNN_DATA")
     if chosen:
         return place(chosen)
-    import pooch  # 70 ms, needed only here and in downloading
-
-    return Path(pooch.os_cache("fastcnn"))
+    folder = users_folder()
+    if folder is None:
+        raise MissingDataError(
+            "there is no folder for data, as this user has no home",
+            "Name one with --data-dir or FASTCNN_DATA, or take --dataset digits, which is part of "
+            "fastcnn.",
+        )
+    return folder

@@ -1,12 +1,14 @@
 """Names, the data folder, "auto", limits, and the digits inside the package."""
 
 import hashlib
+import os
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fastcnn import datasets
-from fastcnn.datasets import digits, mnist, registry
+from fastcnn.datasets import MissingDataError, digits, mnist, registry
 
 
 def make_mnist(data_dir) -> None:
@@ -143,3 +145,29 @@ def test_limit_below_one(wrong):
 def test_limit_that_is_no_integer(wrong):
     with pytest.raises(TypeError, match="whole number"):
         datasets.load("digits").limit(train=wrong)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there the home is asked for otherwise")
+def test_a_user_without_a_home(tmp_path, monkeypatch):
+    """As in a container whose user number nobody has heard of."""
+
+    def unknown(_):
+        raise KeyError
+
+    for name in ("HOME", "XDG_CACHE_HOME", "FASTCNN_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.chdir(tmp_path)
+    data = datasets.load("auto")
+    assert data.name == "digits"
+    assert "instead of MNIST: there is no folder for data, as this user has no home." in data.source
+    for name in ("mnist", "fashion-mnist", "cifar10"):
+        with pytest.raises(MissingDataError, match=r"no home\. Name one with --data-dir or FASTC"):
+            datasets.load(name)
+    for number in range(20):
+        folder = tmp_path / "mine" / str(number % 2)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8), number, np.uint8)).save(folder / f"{number}.png")
+    (tmp_path / ".mine.fastcnn").touch()  # where the pixels would be kept
+    assert len(datasets.load("./mine").x_train) == 16
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".mine.fastcnn", "mine"]

@@ -8,6 +8,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -15,6 +18,7 @@ from fastcnn import load_model
 from fastcnn.commands.train import main
 from fastcnn.config import Config, replace
 from fastcnn.files import HeldError, Hold
+from fastcnn.runs.folder import RunFolder, free_folder
 from fastcnn.runs.run import Run
 from fastcnn.search import main as search_main
 from fastcnn.training.checkpoint import SavedTraining, record_of
@@ -264,3 +268,34 @@ def test_what_cannot_be_used_leaves_no_folder(tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
     assert main(["--dataset", "nothing.csv", "--out", "mine/new"]) == 2
     assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
+
+
+def at_once(make: Callable[[], Any], count: int = 8) -> list[Any]:
+    """What so many calls at the same moment give, or raise."""
+    together = threading.Barrier(count)
+
+    def call(_: int) -> Any:
+        together.wait()
+        try:
+            return make()
+        except ValueError as error:
+            return error
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(call, range(count)))
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_of_starts_at_the_same_moment_one_has_the_folder(tmp_path, attempt):
+    found = at_once(lambda: RunFolder(tmp_path / "run"))
+    [folder] = [each for each in found if isinstance(each, RunFolder)]
+    assert all(isinstance(each, HeldError) for each in found if each is not folder)
+    folder.release()
+
+
+def test_starts_at_the_same_moment_take_folders_of_their_own(tmp_path):
+    found = at_once(lambda: free_folder(tmp_path / "run"))
+    names = {"run", *(f"run-{number}" for number in range(2, 9))}
+    assert {folder.path.name for folder in found} == names
+    for folder in found:
+        folder.release()

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from kernels.cores import available_cores
 
-from ...files import PlaceError, complete, make_folder, write_text
+from ...files import PlaceError, complete, make_folder, users_folder, write_text
 from ..dataset import DataError
 from . import pictures
 from .pictures import Size, UnreadableError
@@ -74,7 +74,9 @@ def gather(
     """
     fingerprint = _fingerprint(root, names, size, grey)
     wish = f"{'x'.join(map(str, size)) if size else 'own'}{'-grey' if grey else ''}"
-    places = (root.parent / f".{root.name}.fastcnn", _users_place(root))
+    users = users_folder()
+    places = [root.parent / f".{root.name}.fastcnn"]
+    places += [] if users is None else [users / "pictures" / _key(root)]
     for place in places:
         found = _read(place / f"{wish}-{fingerprint}.json")
         if found is not None:
@@ -99,11 +101,9 @@ def gather(
     return decode.into_memory()
 
 
-def _users_place(root: Path) -> Path:
-    import pooch
-
+def _key(root: Path) -> str:
     path = hashlib.blake2b(os.fsencode(root.resolve()), digest_size=6).hexdigest()
-    return Path(pooch.os_cache("fastcnn")) / "pictures" / f"{root.name}-{path}"
+    return f"{root.name}-{path}"
 
 
 def _fingerprint(root: Path, names: Sequence[str], size: Size | None, grey: bool) -> str:
