@@ -15,6 +15,7 @@ from .. import files
 from ..explaining import Number, explain
 from ..gallery.views import Options, View
 from ..runs.saved import Saved
+from ..terminal import one_line
 from . import interrupt, options
 
 _PROGRAM = "python -m fastcnn.explain"
@@ -92,7 +93,7 @@ def _explain(arguments: Arguments) -> int:
         print(text, end="")
     else:
         files.write_text(path, text)
-        print(f"written: {path}")
+        print(f"written: {one_line(path)}")
     return 0
 
 
