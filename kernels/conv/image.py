@@ -9,6 +9,8 @@ from kernels.simd import lanes, load_part, store_part
 from kernels.simd.mathematics import rectified
 from kernels.tile import (
     TILE_ROWS,
+    TWICE,
+    TWICE_ROWS,
     Panel,
     Rows,
     Sums,
@@ -109,8 +111,10 @@ def accumulate_image(
                 first, last = inner * t // count, inner * (t + 1) // count
                 image_at = image0 + row * row_length + first
                 sums = Sums(partial, partial0 + (i * inner + first) * channels + o, m=channels)
+                twice = vectors == 1 and last - first <= TWICE_ROWS and size[1] % 2 == 0
+                how = mode + TWICE if twice else mode
                 tiles(
-                    TileShape(mode, last - first, vectors, lane_count, size[1], stop - h),
+                    TileShape(how, last - first, vectors, lane_count, size[1], stop - h),
                     Rows(image, image_at, m=1, o=stride_h * row_length, i=column_step),
                     Panel(dy, dy0 + h * size[1] * channels + o, i=channels),
                     sums,

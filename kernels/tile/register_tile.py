@@ -49,7 +49,10 @@ from kernels.simd import (
 
 TILE_ROWS = jit.target().tile_rows
 TILE_VECTORS = jit.target().tile_vectors
-FULL, HALF, PAIRED = range(3)  # how lanes are used, see `TileShape`
+FULL, HALF, PAIRED, FULL_TWICE, HALF_TWICE = range(5)  # how lanes are used, see `TileShape`
+TWICE = FULL_TWICE - FULL
+# The multiply-adds of more rows do not wait for one another.
+TWICE_ROWS = 5
 # Rows that share a pointer, see `_opaque`: three steps from it, in registers, reach them all.
 _ROWS_OF_POINTER = 4
 
@@ -59,8 +62,9 @@ class TileShape(NamedTuple):
 
     mode : FULL; HALF for vectors of half width, which hold few channels; or PAIRED, which puts
         two products of each channel into one full vector. It needs `Rows.i` = 1, an even ``inner``
-        and b packed in pairs: b[o, i, v] and b[o, i + 1, v] side by side. In the last two modes
-        ``vectors`` is 1.
+        and b packed in pairs: b[o, i, v] and b[o, i + 1, v] side by side. FULL or HALF + TWICE: up
+        to `TWICE_ROWS` rows with two sums each, over even and odd i, because a few sums would wait
+        for their last multiply-add; ``inner`` is even. In all modes but FULL ``vectors`` is 1.
     tail : lanes of a row's last vector that are written
     inner, outer : steps of the sum; ``inner`` and ``repeats`` are at least 1
     """
@@ -122,16 +126,20 @@ def _opaque(builder: Any, pointer: Any) -> Any:
 
 
 def _emit(
-    builder: Any, op: Any, rows: int, vectors: int, vector: Any, size: int, paired: bool
+    builder: Any, op: Any, mode: int, rows: int, vectors: int, vector: Any, size: int
 ) -> None:
     """Code of one tile of fixed size, up to and including its stores.
 
-    ``paired``: even lanes sum over even i and odd lanes over odd i, and are added at the end.
+    Sums are numbered (w, m, v): w is 1 for the second sum of a row that has two.
     """
-    step = 2 if paired else 1
+    paired = mode == PAIRED
+    ways = 2 if mode >= TWICE else 1
+    step = 2 if paired else ways
+    zero = ir.Constant(vector, None)
 
     def each(make):
-        return {(m, v): make(m, v) for m in range(rows) for v in range(vectors)}
+        numbers = [(w, m, v) for w in range(ways) for m in range(rows) for v in range(vectors)]
+        return {number: make(*number) for number in numbers}
 
     def address(pointer, row_stride, m, v):
         offset = builder.add(builder.mul(row_stride, I64(m)), I64(v * vector.count))
@@ -148,39 +156,40 @@ def _emit(
     a_first, b_first, start, c = (
         builder.phi(pointer.type) for pointer in (op.a, op.b, op.start, op.c)
     )
-    if paired:
-        zero = ir.Constant(vector, None)
-        sums = each(lambda m, v: zero)
-    else:
-        sums = each(lambda m, v: load(address(start, op.start_m, m, v)))
+    sums = each(lambda w, m, v: zero if paired or w else load(address(start, op.start_m, m, v)))
     entry = builder.block
     outer_loop, inner_loop, inner_end, done = (builder.append_basic_block() for _ in range(4))
     builder.cbranch(builder.icmp_signed("<", I64(0), op.outer), outer_loop, done)
 
     builder.position_at_end(outer_loop)
     o, a_row, b_row = builder.phi(I64), builder.phi(op.a.type), builder.phi(op.b.type)
-    outer_sums = each(lambda m, v: builder.phi(vector))
-    firsts = range(0, rows, _ROWS_OF_POINTER)
-    a_firsts = [builder.gep(a_row, [builder.mul(op.a_m, I64(m))]) for m in firsts]
+    outer_sums = each(lambda *_: builder.phi(vector))
+    firsts = [(w, m) for w in range(ways) for m in range(0, rows, _ROWS_OF_POINTER)]
+    a_firsts = [
+        builder.gep(a_row, [builder.add(builder.mul(op.a_m, I64(m)), builder.mul(op.a_i, I64(w)))])
+        for w, m in firsts
+    ]
     builder.branch(inner_loop)
 
     builder.position_at_end(inner_loop)
     i, b_here = builder.phi(I64), builder.phi(op.b.type)
     a_phis = [builder.phi(op.a.type) for _ in firsts]
-    inner_sums = each(lambda m, v: builder.phi(vector))
+    inner_sums = each(lambda *_: builder.phi(vector))
     a_here = [_opaque(builder, pointer) for pointer in a_phis]
-    b_vectors = [load(builder.gep(b_here, [I64(v * vector.count)])) for v in range(vectors)]
+    a_of = dict(zip(firsts, a_here, strict=True))
+    b_vectors = {
+        (w, v): load(address(b_here, op.b_i, w, v)) for w in range(ways) for v in range(vectors)
+    }
     new_sums = {}
-    for m in range(rows):
-        pointer = builder.gep(
-            a_here[m // _ROWS_OF_POINTER], [builder.mul(op.a_m, I64(m % _ROWS_OF_POINTER))]
-        )
-        if paired:
-            spread = repeat_pair(builder, pointer, vector, size)
-        else:
-            spread = broadcast(builder, builder.load(pointer), vector.count)
-        for v in range(vectors):
-            new_sums[m, v] = multiply_add(builder, spread, b_vectors[v], inner_sums[m, v])
+    for w, m, v in inner_sums:
+        if v == 0:
+            beyond = m % _ROWS_OF_POINTER
+            pointer = builder.gep(a_of[w, m - beyond], [builder.mul(op.a_m, I64(beyond))])
+            if paired:
+                spread = repeat_pair(builder, pointer, vector, size)
+            else:
+                spread = broadcast(builder, builder.load(pointer), vector.count)
+        new_sums[w, m, v] = multiply_add(builder, spread, b_vectors[w, v], inner_sums[w, m, v])
     i_next = builder.add(i, I64(step))
     a_next = [builder.gep(here, [builder.mul(op.a_i, I64(step))]) for here in a_here]
     b_next = builder.gep(b_here, [builder.mul(op.b_i, I64(step))])
@@ -201,16 +210,20 @@ def _emit(
     for here, first, following in zip(a_phis, a_firsts, a_next, strict=True):
         wire(here, first, outer_loop, following, inner_loop)
     wire(b_here, b_row, outer_loop, b_next, inner_loop)
-    for m_v, new in new_sums.items():
-        wire(outer_sums[m_v], sums[m_v], entry, new, inner_end)
-        wire(inner_sums[m_v], outer_sums[m_v], outer_loop, new, inner_loop)
+    for number, new in new_sums.items():
+        wire(outer_sums[number], sums[number], entry, new, inner_end)
+        wire(inner_sums[number], outer_sums[number], outer_loop, new, inner_loop)
 
     builder.position_at_end(done)
-    final_sums = each(lambda m, v: builder.phi(vector))
-    for m_v, final in final_sums.items():
-        wire(final, sums[m_v], entry, new_sums[m_v], inner_end)
-    for (m, v), value in final_sums.items():
+    final_sums = each(lambda *_: builder.phi(vector))
+    for number, final in final_sums.items():
+        wire(final, sums[number], entry, new_sums[number], inner_end)
+    for (w, m, v), value in final_sums.items():
+        if w:
+            continue
         target = address(c, op.c_m, m, v)
+        if ways == 2:
+            value = builder.fadd(value, final_sums[1, m, v])
         if paired:
             value = add_pairs(builder, value)
             first = builder.gep(start, [builder.mul(op.start_m, I64(m))])
@@ -243,8 +256,10 @@ def _any_tile(_, arguments):
             **{name: builder.extract_value(values[0], k) for k, name in enumerate(_NAMES)}
         )
         finished = builder.append_basic_block("finished")
+        twice_rows = range(1, min(TWICE_ROWS, TILE_ROWS) + 1)
         sizes = [(FULL, m, v) for m in range(1, TILE_ROWS + 1) for v in range(1, TILE_VECTORS + 1)]
         sizes += [(mode, m, 1) for mode in (HALF, PAIRED) for m in range(1, TILE_ROWS + 1)]
+        sizes += [(mode, m, 1) for mode in (FULL_TWICE, HALF_TWICE) for m in twice_rows]
         weights = (64, TILE_VECTORS + 1, 1)
         number = builder.add(
             builder.mul(op.mode, I64(weights[0])),
@@ -255,9 +270,9 @@ def _any_tile(_, arguments):
             block = builder.append_basic_block(f"tile{m}x{v}")
             switch.add_case(I64(mode * weights[0] + m * weights[1] + v), block)
             builder.position_at_end(block)
-            count = lanes_of(dtype) // 2 if mode == HALF else lanes_of(dtype)
+            count = lanes_of(dtype) // 2 if mode in (HALF, HALF_TWICE) else lanes_of(dtype)
             vector = ir.VectorType(scalar_ir(dtype), count)
-            _emit(builder, op, m, v, vector, dtype.bitwidth // 8, mode == PAIRED)
+            _emit(builder, op, mode, m, v, vector, dtype.bitwidth // 8)
             builder.branch(finished)
         builder.position_at_end(finished)
         return context.get_dummy_value()

@@ -69,10 +69,11 @@ def assembly(cpu: str, mode: int, rows: int, vectors: int, target: jit.Target) -
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), "tile")
     builder = ir.IRBuilder(function.append_basic_block())
     operands = SimpleNamespace(**dict(zip(register_tile._NAMES, function.args, strict=True)))
-    lanes = lanes_of(types.float32) // (2 if mode == register_tile.HALF else 1)
+    half = mode in (register_tile.HALF, register_tile.HALF_TWICE)
+    lanes = lanes_of(types.float32) // (2 if half else 1)
     assert lanes_of(types.float32) == target.register_bytes // 4
-    vector, paired = ir.VectorType(ir.FloatType(), lanes), mode == register_tile.PAIRED
-    register_tile._emit(builder, operands, rows, vectors, vector, 4, paired)
+    vector = ir.VectorType(ir.FloatType(), lanes)
+    register_tile._emit(builder, operands, mode, rows, vectors, vector, 4)
     builder.ret_void()
     machine = llvm.Target.from_triple(triple).create_target_machine(
         cpu=cpu, features=features, opt=3
@@ -129,13 +130,18 @@ def loops(monkeypatch: Any, cpu: str, all_sizes: bool) -> dict[tuple[int, int, i
     for mode in (register_tile.HALF, register_tile.PAIRED):
         for m in range(1 if all_sizes else target.tile_rows, target.tile_rows + 1):
             found[mode, m, 1] = inner_loop(assembly(cpu, mode, m, 1, target))
+    twice_rows = min(register_tile.TWICE_ROWS, target.tile_rows)
+    for mode in (register_tile.FULL_TWICE, register_tile.HALF_TWICE):
+        for m in range(1 if all_sizes else twice_rows, twice_rows + 1):
+            found[mode, m, 1] = inner_loop(assembly(cpu, mode, m, 1, target))
     return found
 
 
 @pytest.mark.parametrize("cpu", PROCESSORS)
 def test_the_largest_tiles_stay_in_registers(monkeypatch, cpu):
-    for (_, rows, vectors), loop in loops(monkeypatch, cpu, all_sizes=False).items():
-        assert loop.fmas % (rows * vectors) == 0  # a multiple where LLVM has unrolled it
+    for (mode, rows, vectors), loop in loops(monkeypatch, cpu, all_sizes=False).items():
+        sums = 2 if mode >= register_tile.TWICE else 1
+        assert loop.fmas % (sums * rows * vectors) == 0  # a multiple where LLVM has unrolled it
         assert (loop.spills, loop.moves) == (0, 0), loop
 
 
