@@ -38,7 +38,7 @@ class MSELoss(_Distance):
 
 
 class MAELoss(_Distance):
-    """Mean absolute error: the mean of |output - target| over samples and outputs.
+    """Mean absolute error: the mean of `|output - target|` over samples and outputs.
 
     Less moved by a few targets far off than `MSELoss`. Where output and target are equal, the slope
     is 0.

@@ -1,0 +1,45 @@
+"""The site shows every public name; its pages are there without Sphinx too."""
+
+import importlib
+import re
+
+import pytest
+
+from tests.test_house import ROOT
+
+API = {page.stem: page.read_text("utf-8") for page in (ROOT / "docs" / "api").glob("*.md")}
+SHOWN = {
+    module: names
+    for text in API.values()
+    for module, names in re.findall(r"automodule:: (\S+)\n   :members:([^\n]*)", text)
+}
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["config", "datasets", "estimator", "exchange", "explaining", "layers", "losses", "optim",
+     "plots", "training"],
+)  # fmt: skip
+def test_every_public_name_is_shown(module):
+    found = importlib.import_module(f"fastcnn.{module}")
+    names = {name for name in found.__all__ if not name.isupper()}
+    assert {name.strip() for name in SHOWN[f"fastcnn.{module}"].split(",")} == names
+
+
+def test_what_fastcnn_gives_is_shown():
+    import fastcnn
+
+    names = set(re.findall(r"\w+", " ".join(SHOWN.values())))
+    for name in set(fastcnn.__all__) - {"__version__", "check"}:
+        shown = name in names or any(f"fastcnn.{part}" in SHOWN for part in (name, f"{name}s"))
+        assert shown or name == "set_backend" and "fastcnn.backends" in SHOWN, name
+
+
+def test_every_page_has_its_place():
+    text = (ROOT / "docs" / "index.md").read_text("utf-8")
+    listed = set(re.findall(r"^(?:.*<)?([\w/.-]+?)>?$", text, re.MULTILINE))
+    for page in (ROOT / "docs").glob("*.md"):
+        called = "copied/searching" if page.stem == "search" else page.stem
+        assert called in listed or called == "index", page
+    assert "api/index" in listed
+    assert set(re.findall(r"^(\w+)$", API["index"], re.MULTILINE)) == set(API) - {"index"}
