@@ -81,7 +81,7 @@ def _copy(app):
 
 
 def _formulas(app, what, name, obj, options, lines):
-    """Indented lines of a docstring are formulas, and stand as they are; of modules one sentence."""
+    """Indented lines of a docstring are formulas, and stand as they are; of modules a sentence."""
     if what == "module":
         lines[:] = [*itertools.takewhile(str.strip, lines), ""]
     found = []
@@ -108,6 +108,7 @@ def _signature(app, what, name, obj, options, signature, returned):
 
 
 def setup(app):
+    """Called by Sphinx."""
     app.connect("autodoc-process-signature", _signature)
     app.connect("autodoc-skip-member", _skipped)
     app.connect("autodoc-process-docstring", _formulas, priority=400)

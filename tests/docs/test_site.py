@@ -32,7 +32,7 @@ def test_what_fastcnn_gives_is_shown():
     names = set(re.findall(r"\w+", " ".join(SHOWN.values())))
     for name in set(fastcnn.__all__) - {"__version__", "check"}:
         shown = name in names or any(f"fastcnn.{part}" in SHOWN for part in (name, f"{name}s"))
-        assert shown or name == "set_backend" and "fastcnn.backends" in SHOWN, name
+        assert shown or (name == "set_backend" and "fastcnn.backends" in SHOWN), name
 
 
 def test_every_page_has_its_place():
