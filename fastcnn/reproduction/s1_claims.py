@@ -108,14 +108,14 @@ def _no_overfitting(lab: Laboratory) -> Verdict:
 
 
 def ablation(lab: Laboratory) -> list[Verdict]:
-    """Table 2: every step raises the test accuracy, and all together by more than the sum."""
+    """Table 2: every step raises the test accuracy by so much, together by more than the sum."""
     steps = [
         Question(more, less, test_accuracy) for (_, less), (_, more) in itertools.pairwise(ABLATION)
     ]
-    gains = ("+1.5", "+1.3", "+0.6", "+0.2", "+0.1")
+    gains = (1.5, 1.3, 0.6, 0.2, 0.1)
     found = lab.decide(steps)
     verdicts = [
-        differs(f"{name} raises the test accuracy ({gain} points)", evidence)
+        differs(f"{name} raises the test accuracy ({gain:+} points)", evidence, said=gain)
         for (name, _), gain, evidence in zip(ABLATION[1:], gains, found, strict=True)
     ]
     means = [evidence.mean for evidence in found]

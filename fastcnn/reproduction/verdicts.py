@@ -77,19 +77,27 @@ def outcome(sample: Sample, theirs: float) -> str:
     return f"exceeded by {points}" if distance > 0 else f"missed by {points}"
 
 
-def differs(claim: str, evidence: Evidence, unit: str = "points") -> Verdict:
+def differs(
+    claim: str, evidence: Evidence, unit: str = "points", said: float | None = None
+) -> Verdict:
     """Whether one number is larger than another, from differences seed by seed.
 
-    What stays undecided says how large the difference can still be at most.
+    What stays undecided says how large the difference can still be at most. Where the claim says
+    by how much (`said`, in the unit), a difference that may be none but is not so large does not
+    hold either.
     """
     scale = 100 if unit == "points" else 1
     form = ".2f" if unit == "points" else ".3g"
-    count = len(evidence.differences)
+    count, (low, high) = len(evidence.differences), (scale * end for end in evidence.interval)
     told = f"difference {scale * evidence.mean:+{form}} {unit}, {count} seeds"
     if evidence.is_decided:
-        low, high = (scale * end for end in evidence.interval)
-        return Verdict(claim, HOLDS if evidence.mean > 0 else FAILS,
-                       f"{told} (95 %: {low:+{form}} to {high:+{form}})")  # fmt: skip
+        told += f" (95 %: {low:+{form}} to {high:+{form}})"
+        if said is not None and 0 < high < said:
+            told += f": less than {said:+g}"
+        return Verdict(claim, HOLDS if evidence.mean > 0 else FAILS, told)
+    if said is not None and high < said:
+        told += f": at most {high:+{form}}, if it is one, and not {said:+g}"
+        return Verdict(claim, FAILS, told)
     if math.isfinite(evidence.largest):
         told += f"; at most {scale * evidence.largest:{form}} either way"
     return Verdict(claim, OPEN, told)

@@ -57,6 +57,18 @@ def test_differences_are_taken_seed_by_seed() -> None:
     assert "either way" in undecided.evidence
 
 
+def test_a_claim_of_a_size_fails_where_the_size_is_excluded() -> None:
+    """Though the direction is open; a difference that is there but smaller holds, and says so."""
+    unsure = Evidence([0.001, -0.001, 0.0005, -0.0005, 0.0012, -0.0009, 0.0003, 0.0001])
+    small = differs("it is more", unsure, said=0.6)
+    assert small.word == FAILS and "if it is one, and not +0.6" in small.evidence
+    assert differs("it is more", unsure, said=0.1).word == OPEN
+    sure = Evidence([0.002, 0.0021, 0.0019, 0.002, 0.0022])
+    assert differs("it is more", sure, said=0.6).word == HOLDS
+    assert differs("it is more", sure, said=0.6).evidence.endswith(": less than +0.6")
+    assert "less" not in differs("it is more", sure, said=0.2).evidence
+
+
 def test_too_few_seeds_exclude_nothing() -> None:
     verdict = differs("it takes longer", Evidence([3.0, 5.0]), "epochs")
     assert (verdict.word, verdict.evidence) == (OPEN, "difference +4 epochs, 2 seeds")
