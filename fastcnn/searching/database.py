@@ -8,7 +8,7 @@ import os
 import platform
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -183,17 +183,27 @@ def join(storage: optuna.storages.RDBStorage, name: str, plan: Plan) -> optuna.S
     return study
 
 
+def absent(name: str, names: Sequence[str]) -> str:
+    """The sentence about a search that a database does not have."""
+    there = f"one of {', '.join(names)}" if names else "it has none"
+    return f"the database has no search {name!r}: give --name, {there}"
+
+
 def begun(url: str, name: str) -> dict[str, Any] | None:
-    """Arguments for `plan.make` of the search that others have begun; None if there is none.
+    """Arguments for `plan.make` of the search that others have begun; None if it is not ours.
 
     Raises
     ------
     ConfigError
-        If the database cannot be used.
+        If the database cannot be used, or holds no such search.
     """
+    found = sqlalchemy.make_url(url)
+    if found.get_backend_name() == "sqlite" and not Path(found.database or "").is_file():
+        raise ConfigError(absent(name, []))  # it would be made
     storage = connect(url)
-    if name not in optuna.get_all_study_names(storage):
-        return None
+    names = optuna.get_all_study_names(storage)
+    if name not in names:
+        raise ConfigError(absent(name, names))
     study = optuna.load_study(study_name=name, storage=storage)
     tables = study.user_attrs.get(_PLAN)
     if tables is None:

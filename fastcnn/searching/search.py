@@ -130,10 +130,7 @@ class Search:
         storage = self._connect()
         names = optuna.get_all_study_names(storage)
         if self.place.name not in names:
-            there = f"one of {', '.join(names)}" if names else "it has none"
-            raise PlaceError(
-                f"the database has no search {self.place.name!r}: give --name, {there}"
-            )
+            raise PlaceError(database.absent(self.place.name, names))
         self.study = database.join(storage, self.place.name, self.plan)
 
     def _pin_dataset(self) -> None:

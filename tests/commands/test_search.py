@@ -258,6 +258,12 @@ def test_hopeless_trials_end_early(tmp_path):
         ([*QUICK, "--search", "lr=0.1,1", "--workers", "0"], "workers must be at least 1, got 0"),
         ([*QUICK, "--search", "lr=0.1,1", "--storage", "x"], "must be given as a URL"),
         ([*QUICK, "--search", "lr=0.1,1", "--method", "gird"], "did you mean 'grid'"),
+        (["--storage", "sqlite:///search.db", "--name", "it"], "has no search 'it': give --name, "),
+        (["--storage", "nonsense", "--name", "it"], "must be given as a URL"),
+        (
+            [*QUICK, "--search", "lr=0.1,1", "--serve", "--storage", "sqlite:///search.db"],
+            "--serve starts a database and --storage names another: leave one out",
+        ),
         (["--config", "nowhere.toml"], "there is no configuration file nowhere.toml"),
         (["--show", "nowhere"], "there is no configuration file nowhere/search.toml"),
     ],
@@ -316,6 +322,20 @@ def test_a_second_search_does_not_mix_its_trials_with_the_first(elsewhere, tmp_p
     assert "holds another search, whose trials would be mixed with those of 'two'" in told
     assert "give another --out, or the --name of that search" in told
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_who_joins_need_not_say_what_is_searched(tmp_path, capsys):
+    from fastcnn.commands.search import parse
+
+    begin(tmp_path, "one")
+    storage = ["--storage", f"sqlite:///{tmp_path / 'search.db'}", "--name"]
+    _, plan = parse([*storage, "one", "--out", str(tmp_path / "there")])
+    assert (plan.settings(0), plan.settings(1)) == ({"lr": 0.1}, {"lr": 1.0})
+    assert (plan.trials, plan.fixed["dataset"], plan.fixed["validation"]) == (2, "digits", 0.2)
+    assert main([*storage, "two", "--out", str(tmp_path / "there")]) == 2
+    assert "no search 'two': give --name, one of one\n" in capsys.readouterr().err
+    assert main([*storage, "one", "--out", str(tmp_path / "there"), "--epochs", "7"]) == 2
+    assert "begun with other settings, epochs was " in capsys.readouterr().err
 
 
 def test_the_searches_in_a_database_are_named(tmp_path, capsys):
