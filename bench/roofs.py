@@ -7,6 +7,7 @@ import numpy as np
 from numba import prange
 
 from kernels import jit
+from kernels.portion import MAX_CHUNKS
 from kernels.simd import fma, lanes, load, splat, store
 
 
@@ -15,7 +16,7 @@ def _triad(a, b, c):
     """a = b + 0.5 c; the arrays are a multiple of chunks and vectors long."""
     step = lanes(a)
     vectors = a.size // step
-    chunks = jit.MAX_CHUNKS
+    chunks = MAX_CHUNKS
     for chunk in prange(chunks):
         half = splat(a, np.float32(0.5))
         for i in range(

@@ -21,6 +21,7 @@ from .training.budget import Budget
 from .training.callbacks import checked
 from .training.fit import fit
 from .training.history import History
+from .training.parallel import Alone
 from .training.progress import Progress, chosen
 from .training.settings import (
     Arrays,
@@ -90,6 +91,7 @@ class Sequential(Network):
         metrics: Mapping[str, Metric] | None = None,
         callbacks: Any = (),
         ema: float | None = None,
+        parallel: Alone | None = None,
         **misspelt: Never,
     ) -> History:
         """Train in place.
@@ -207,6 +209,9 @@ class Sequential(Network):
             keeps this part of itself (0.999; less in the first steps). It is the average that is
             measured, that the best epoch is chosen by and that the model has in the end; steps are
             made with the weights themselves, which a checkpoint keeps too.
+        parallel : MPI, optional
+            ``fastcnn.training.parallel.MPI()`` in a program that ``mpiexec`` has started: all its
+            processes train together, and the bits are those of one (docs/scale.md).
         **misspelt
             Refused, with the name that was meant.
 
@@ -243,7 +248,9 @@ class Sequential(Network):
             x,
             y,
             method=Method.of(loss, optimizer, schedule, clipping, ema),
-            passes=Passes(epochs, batch_size, shuffle, augment, seed, drop_last, budget),
+            passes=Passes(
+                epochs, batch_size, shuffle, augment, seed, drop_last, budget, parallel or Alone()
+            ),
             measuring=Measuring(validation, test, precise_bn, track_gradients, metrics or {}),
             stopping=Stopping(
                 monitor, patience, min_gain, stop_gain, stop_gain_epochs, restore_best

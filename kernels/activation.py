@@ -9,6 +9,7 @@ import numpy as np
 from numba import prange
 
 from kernels import jit
+from kernels.portion import MAX_CHUNKS
 from kernels.random_bits import key_halves, random_bits
 from kernels.shares import CHUNKS, is_small, share
 from kernels.simd import (
@@ -149,7 +150,7 @@ def _squash_share(kind, a, b, y, start, stop):
 # --- dropout ------------------------------------------------------------------------------------
 
 
-def dropout(x: np.ndarray, rate: float, key: int, y: np.ndarray) -> None:
+def dropout(x: np.ndarray, rate: float, key: int, y: np.ndarray, first: int = 0) -> None:
     """y[i] = x[i] / (1 - rate) if element i is kept, else 0 ("inverted" dropout).
 
     Element i is kept if a hash of (key, i) says so, which it does with probability 1 - rate. So
@@ -158,9 +159,11 @@ def dropout(x: np.ndarray, rate: float, key: int, y: np.ndarray) -> None:
 
     rate : probability of dropping, 0 <= rate < 1
     key : 0 <= key < 2**63
+    first : place of the first element of x, where x is a part of something
     """
     x, y = x.reshape(-1), y.reshape(-1)
     low, high = key_halves(key)
+    low = np.uint32((int(low) + first) & 0xFFFFFFFF)  # it is added to the place
     threshold = np.uint32(min(round(rate * 2**32), 2**32 - 1))
     scale = y.dtype.type(1 / (1 - rate))
     if is_small(y.size, work=2):
@@ -236,7 +239,7 @@ def _softmax_back(dy: np.ndarray, y: np.ndarray, log: bool, dx: np.ndarray) -> N
 
 @jit.parallel
 def _softmax_all(x, log, y, classes, rows):
-    chunks = jit.MAX_CHUNKS
+    chunks = MAX_CHUNKS
     for chunk in prange(chunks):  # owns a few rows of y
         _softmax_share(x, log, y, classes, rows * chunk // chunks, rows * (chunk + 1) // chunks)
 

@@ -246,8 +246,14 @@ def _pack_gradient(dy, n, out, width, panels, dbias):
 def dense_backward_weight(
     x: np.ndarray, dy: np.ndarray, dweight: np.ndarray, dbias: np.ndarray, workspace: Workspace
 ) -> None:
-    """Fill dweight (in, out) with x^T dy and dbias (out,) or size 0 with the sum of dy's rows."""
+    """Fill dweight (in, out) with x^T dy and dbias (out,) or size 0 with the sum of dy's rows.
+
+    Of several processes each sums over the whole batch, and computes some rows of dweight: what a
+    layer is given is less than its weights. The others are -0, to which anything may be added.
+    """
     prepare(x.dtype)
+    portion = workspace.portion
+    x, dy = portion.whole(x, dy)
     n, inputs = x.shape
     out = dy.shape[1]
     flat = dy.reshape(-1)
@@ -259,4 +265,7 @@ def dense_backward_weight(
     _pack_gradient(flat, n, out, width, panels, dbias)
     run = _weight_gradient_share if _is_small(dweight, n) else _weight_gradient
     blocks = -(-inputs // _BLOCK_ROWS)
-    run(apart, distance, flat, dweight.reshape(-1), (n, inputs, out), start, panels, 0, blocks)
+    first, last = portion.blocks(blocks)
+    run(apart, distance, flat, dweight.reshape(-1), (n, inputs, out), start, panels, first, last)
+    dweight[: first * _BLOCK_ROWS] = dweight[last * _BLOCK_ROWS :] = -0.0
+    portion.settle(dbias)

@@ -33,9 +33,6 @@ from kernels import compiling, linking, workspace
 from kernels.cache import KernelCache, Store
 from kernels.cores import is_arm, uses_sve, usual_threads
 
-# Sums over a batch are formed per chunk and the chunks are added in order; the number of chunks
-# depends on the batch only, so the bits do not depend on the number of threads.
-MAX_CHUNKS = 16
 # Elements of room behind an array into which whole vectors are written: the widest vector's.
 SLACK = 16
 
@@ -203,11 +200,6 @@ def is_kept(compiled: Any, argument_types: tuple[Any, ...]) -> bool:
 def keeps_code() -> bool:
     """Whether compiled code is written to a folder, where another process finds it."""
     return _store.writable is not None
-
-
-def chunks_of(items: int) -> int:
-    """Number of chunks into which a loop over ``items`` is cut: depends on ``items`` only."""
-    return max(1, min(items, MAX_CHUNKS))
 
 
 # --- what Numba compiles for ------------------------------------------------------------------

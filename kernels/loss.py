@@ -15,6 +15,7 @@ from numba import prange
 
 from kernels import jit
 from kernels.activation import exponentials, row_maximum
+from kernels.portion import MAX_CHUNKS
 from kernels.shares import is_small
 from kernels.simd import first_lanes, fma, lanes, load_part, splat, store_part, total, where
 
@@ -65,7 +66,7 @@ def softmax_cross_entropy_soft(
 
 @jit.parallel
 def _labels_all(logits, labels, numbers, losses, dlogits, classes):
-    chunks = jit.MAX_CHUNKS
+    chunks = MAX_CHUNKS
     rows = losses.size
     for chunk in prange(chunks):  # owns a few rows
         first, last = rows * chunk // chunks, rows * (chunk + 1) // chunks
@@ -74,7 +75,7 @@ def _labels_all(logits, labels, numbers, losses, dlogits, classes):
 
 @jit.parallel
 def _targets_all(logits, targets, scale, losses, dlogits, classes):
-    chunks = jit.MAX_CHUNKS
+    chunks = MAX_CHUNKS
     rows = losses.size
     for chunk in prange(chunks):  # owns a few rows
         first, last = rows * chunk // chunks, rows * (chunk + 1) // chunks

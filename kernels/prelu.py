@@ -13,8 +13,8 @@ from kernels import jit
 from kernels.norm.wide_rows import (
     add_chunks,
     block_rows,
-    chunks_for,
     fold,
+    in_chunks,
     repeat,
     whole_rows,
 )
@@ -39,13 +39,17 @@ def prelu_backward(
     """dslope = sum of dy * x where x <= 0;  dx = dy where x > 0, else slope * dy."""
     channels = slope.size
     width = fold(channels) * channels
-    chunks = chunks_for(x.size, width)
+    flat, portion, borders = in_chunks(dy, x, channels=channels, portion=workspace.portion)
+    chunks = len(borders) - 1
     sums = workspace.array("prelu_sums", (2 * chunks * width,), np.float64)
     block = workspace.array("prelu_block", (chunks * width,), x.dtype)
-    run = _sums_share if chunks == 1 else _sums_all
-    run(dy.reshape(-1), x.reshape(-1), width, block, sums, chunks, 0, chunks)
-    add_chunks(sums, chunks, width, channels)
+    if chunks == 1:
+        _sums_share(*flat, width, block, sums, 0, 0, flat[0].size)
+    else:
+        _sums_all(*flat, width, block, sums, borders, 0, chunks)
+    add_chunks(sums, portion.totals(sums, chunks), width, channels)
     dslope[...] = sums[:channels]
+    workspace.portion.settle(dslope)
     _bend(dy, x, slope, dx, workspace)
 
 
@@ -86,33 +90,31 @@ def _bend_share(d, x, slopes, width, y, first_chunk, last_chunk):
 
 
 @jit.parallel
-def _sums_all(dy, x, width, block, sums, chunks, first_chunk, last_chunk):
+def _sums_all(dy, x, width, block, sums, borders, first_chunk, last_chunk):
     for chunk in prange(first_chunk, last_chunk):  # owns its row of sums and of block
-        _sums_share(dy, x, width, block, sums, chunks, chunk, chunk + 1)
+        _sums_share(dy, x, width, block, sums, chunk, borders[chunk], borders[chunk + 1])
 
 
 @jit.serial
-def _sums_share(dy, x, width, block, sums, chunks, first_chunk, last_chunk):
-    """Sums of dy * x where x <= 0, for every column and chunk."""
+def _sums_share(dy, x, width, block, sums, chunk, first, last):
+    """Sums of dy * x where x <= 0, for every column, over the chunk x[first:last]."""
     zero = splat(x, 0.0)
-    for chunk in range(first_chunk, last_chunk):
-        start = 2 * chunk * width
-        sums[start : start + 2 * width] = 0
-        first, last = whole_rows(x.size, width, chunk, chunks)
-        for row in range(first, last, block_rows(width)):
-            rows = min(block_rows(width), last - row)
-            for c in range(0, width, lanes(x)):
-                total, at = zero, row * width + c
-                for _ in range(rows):
-                    v = load(x, at)
-                    product = fma(load(dy, at), v, total)
-                    total = where(v > zero, total, product)
-                    at += width
-                store(block, chunk * width + c, total)
-            for c in range(width):
-                sums[start + c] += np.float64(block[chunk * width + c])
-    if last_chunk == chunks:
-        end = x.size // width * width
-        for j in range(x.size - end):
-            if not x[end + j] > 0:
-                sums[2 * (chunks - 1) * width + j] += np.float64(dy[end + j] * x[end + j])
+    start = 2 * chunk * width
+    sums[start : start + 2 * width] = 0
+    end = first + (last - first) // width * width
+    block_size = block_rows(width) * width
+    for row in range(first, end, block_size):
+        rows = min(block_size, end - row) // width
+        for c in range(0, width, lanes(x)):
+            total, at = zero, row + c
+            for _ in range(rows):
+                v = load(x, at)
+                product = fma(load(dy, at), v, total)
+                total = where(v > zero, total, product)
+                at += width
+            store(block, chunk * width + c, total)
+        for c in range(width):
+            sums[start + c] += np.float64(block[chunk * width + c])
+    for j in range(last - end):
+        if not x[end + j] > 0:
+            sums[start + j] += np.float64(dy[end + j] * x[end + j])

@@ -19,8 +19,9 @@ Every element is computed by itself, so the bits are the same either way.
 """
 
 from kernels import jit
+from kernels.portion import MAX_CHUNKS
 
-CHUNKS = jit.MAX_CHUNKS
+CHUNKS = MAX_CHUNKS
 # Waking a second thread costs about 10 us, in which one thread does a simple operation on this many
 # elements: relu and sgd broke even between 100,000 and 131,072, pooling and gathering likewise.
 _SMALL = 1 << 17

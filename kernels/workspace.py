@@ -12,6 +12,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import DTypeLike
 
+from kernels.portion import WHOLE, Portion
+
 # A cache line, and the width of the widest vector registers (AVX-512): an array that starts on
 # such a border is never loaded in two halves. NumPy itself promises only 16 bytes.
 ALIGNMENT = 64
@@ -41,6 +43,11 @@ class Workspace(threading.local):
     Each Python thread has arrays of its own, and its own `keep`, which begins as it was given. They
     go when the thread ends.
 
+    Attributes
+    ----------
+    portion : Portion
+        Which images of the batch the callers have; all, unless somebody says otherwise.
+
     Examples
     --------
     >>> workspace = Workspace()
@@ -52,6 +59,7 @@ class Workspace(threading.local):
     def __init__(self, keep: bool = True) -> None:
         greet()
         self.keep = keep
+        self.portion: Portion = WHOLE
         self._buffers: dict[tuple[str, np.dtype], np.ndarray] = {}
         self._views: dict[tuple[str, DTypeLike, tuple[int, ...]], np.ndarray] = {}
 

@@ -67,11 +67,12 @@ FLOORS = (
         "kernels.resample",
     ),
     ("kernels.tile", "kernels.random_bits"),
+    ("kernels.tree",),
     ("kernels.simd", "kernels.shares", "kernels.spans"),
     ("kernels.jit",),
     ("kernels.compiling",),
     ("kernels.cache", "kernels.workspace", "kernels"),
-    ("kernels.cores",),
+    ("kernels.cores", "kernels.portion"),
 )
 
 LARGEST_FILE = 400  # lines

@@ -64,9 +64,15 @@ class Interrupt:
     """Notes signals, so that training can end between two batches.
 
     The first signal asks; the second is answered at once.
+
+    Parameters
+    ----------
+    speaks : bool
+        Whether it says so; of several processes one does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, speaks: bool = True) -> None:
+        self._say = say if speaks else str
         self.signal: int | None = None
         self._is_asked = False
 
@@ -81,7 +87,7 @@ class Interrupt:
 
     def _ask_to_save(self, _number: int, _frame: object) -> None:
         self._is_asked = True
-        say("\nsaving after this batch")
+        self._say("\nsaving after this batch")
 
     @contextlib.contextmanager
     def noted(self) -> Iterator[None]:
@@ -92,7 +98,7 @@ class Interrupt:
             self.signal = number
             for each in mine():
                 signal.signal(each, at_once)
-            say("\nstopping after this batch (once more: at once)")
+            self._say("\nstopping after this batch (once more: at once)")
 
         save = () if SAVE is None else (SAVE,)
         with _handled(note), _handled(self._ask_to_save, numbers=save):

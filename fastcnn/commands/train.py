@@ -8,6 +8,7 @@ or SIGHUP, the end of the terminal (--resume continues). SIGUSR1 has it save and
 
 import dataclasses
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -18,9 +19,10 @@ from .. import datasets, models
 from ..config import Config, ConfigError, presets, read_toml, replace
 from ..files import place
 from ..runs.folder import newest
-from ..runs.going_on import settings_of
-from ..runs.run import RUNS, Run, stand
+from ..runs.going_on import settings_of, stand
+from ..runs.run import RUNS, Run
 from ..signals import exit_code
+from ..training import parallel
 from ..training.fit import TrainingDiverged
 from . import entry, options
 from .interrupt import Interrupt
@@ -121,13 +123,14 @@ def _groups() -> tuple[dataclasses.Field[Any], ...]:
 
 def main(argv: Sequence[str]) -> int:
     """The command line; returns the exit code."""
-    interrupt = Interrupt()
+    interrupt = Interrupt(speaks=(parallel.started() or (0, 1))[0] == 0)
     try:
         arguments = parse(argv)
         wanted = arguments.run
         if wanted.list_models or wanted.list_datasets:
             _list(wanted)
             return 0
+        everybody = parallel.found()
         run = Run(
             Config(**{field.name: getattr(arguments, field.name) for field in _groups()}),
             wanted.out,
@@ -138,24 +141,34 @@ def main(argv: Sequence[str]) -> int:
             pictures=not wanted.no_pictures,
             save_minutes=wanted.save_minutes,
             keep=wanted.keep,
+            parallel=everybody,
             started=entry.begun(),
         )
-        run.prepare()
+        with everybody.together():
+            run.prepare()
     except (ValueError, OSError) as error:
-        return options.refuse(error, 2)
+        return _refuse(error, 2)
     try:
         with interrupt.noted():
             result = run.train(should_stop=interrupt, should_save=interrupt.asks_to_save)
     except TrainingDiverged as error:
-        return options.refuse(error, _DIVERGED)
+        return _refuse(error, _DIVERGED)
     except ValueError as error:
-        return options.refuse(error, 2)
+        return _refuse(error, 2)
     except OSError as error:
-        return options.refuse(error, 1)
-    if interrupt.signal is None or result["stopped_because"] != "interrupted":
+        return _refuse(error, 1)
+    if result["stopped_because"] != "interrupted":
         return 0
-    print(f"interrupted; {_how_to_go_on(run)}", file=sys.stderr)
-    return exit_code(interrupt.signal)
+    if everybody.is_first:
+        print(f"interrupted; {_how_to_go_on(run)}", file=sys.stderr)
+    # Of several processes perhaps another was told to end.
+    return exit_code(signal.SIGTERM if interrupt.signal is None else interrupt.signal)
+
+
+def _refuse(error: Exception, code: int) -> int:
+    """`options.refuse`; of several processes that refuse the same, one says so."""
+    rank, _ = parallel.started() or (0, 1)
+    return code if rank else options.refuse(error, code)
 
 
 def _how_to_go_on(run: Run) -> str:

@@ -13,6 +13,7 @@ from ..losses import Loss
 from ..sequential import Sequential
 from ..training import split
 from ..training.budget import Budget
+from ..training.parallel import Alone
 from ..training.settings import Arrays, Clipping, Measuring, Method, Passes, Stopping, Weighting
 from .groups import Config, ConfigError
 from .values import replace
@@ -208,8 +209,10 @@ def make_weighting(config: Config) -> Weighting:
     return Weighting(classes=None if kind == "none" else kind)
 
 
-def make_passes(config: Config, budget: Budget | None = None) -> Passes:
-    """How the images are gone through, in a run perhaps that has so much time."""
+def make_passes(
+    config: Config, budget: Budget | None = None, parallel: Alone | None = None
+) -> Passes:
+    """How the images are gone through, in a run perhaps that has so much time, or helpers."""
     options = config.training
     return Passes(
         epochs=options.epochs,
@@ -219,6 +222,7 @@ def make_passes(config: Config, budget: Budget | None = None) -> Passes:
         seed=options.seed,
         drop_last=options.drop_last,
         budget=budget,
+        parallel=parallel or Alone(),
     )
 
 

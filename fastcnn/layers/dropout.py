@@ -69,23 +69,24 @@ class Dropout(Layer):
             return seen(x) if self.scratch.keep else seen(x.copy())
         clock = self.clock or self._own_clock
         key = random.key(clock.seed, "dropout", self.path, clock.epoch, clock.step)
+        begins = self.scratch.portion.begins
         if self.clock is None:
             self._own_clock.step += 1
         y = self.result(x.shape, x.dtype, training)
-        self._drop(x, key, y)
-        self.remember(seen(y), key)
+        self._drop(x, key, begins, y)
+        self.remember(seen(y), key, begins)
         return seen(y)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        (key,) = self.recall(dy)
+        key, begins = self.recall(dy)
         dy = memory_of(dy)
         dx = self.gradient(dy.shape, dy.dtype, dy)
-        self._drop(dy, key, dx)
+        self._drop(dy, key, begins, dx)
         return seen(dx)
 
-    def _drop(self, x: np.ndarray, key: int, y: np.ndarray) -> None:
-        """Fill y; which numbers are dropped follows from the key."""
-        kernels.dropout(x, self.rate, key, y)
+    def _drop(self, x: np.ndarray, key: int, begins: int, y: np.ndarray) -> None:
+        """Fill y; which numbers are dropped follows from the key and the first sample's number."""
+        kernels.dropout(x, self.rate, key, y, begins * x[0].size)
 
 
 class SpatialDropout(Dropout):
@@ -127,10 +128,10 @@ class SpatialDropout(Dropout):
             )
         return input_shape
 
-    def _drop(self, x: np.ndarray, key: int, y: np.ndarray) -> None:
+    def _drop(self, x: np.ndarray, key: int, begins: int, y: np.ndarray) -> None:
         # Images lie with their channels last, series with them second.
         shape = (len(x), 1, 1, x.shape[3]) if x.ndim == 4 else (*x.shape[:2], 1)[: x.ndim]
         kept = np.ones(shape, x.dtype)
-        kernels.dropout(kept, self.rate, key, kept)
+        kernels.dropout(kept, self.rate, key, kept, begins * kept[0].size)
         y.fill(0)
         np.multiply(x, kept, out=y, where=kept > 0)

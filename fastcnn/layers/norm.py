@@ -130,7 +130,7 @@ class BatchNorm(Layer):
             "statistics", (3, self.num_features), x.dtype
         )
         kernels.batch_norm_training(
-            self._rows(x), self.params["gamma"], self.params["beta"], self.eps, self._rows(y),
+            x, self.params["gamma"], self.params["beta"], self.eps, y,
             mean, variance, inverse_std, self.scratch, shortcut, relu,
         )  # fmt: skip
         self.update_running(mean, variance)
@@ -190,8 +190,8 @@ class BatchNorm(Layer):
         x, mean, inverse_std = self.recall(dy)
         dx = self.gradient(x.shape, x.dtype, dy)
         kernels.batch_norm_backward(
-            self._rows(memory_of(dy)), self._rows(x), self.params["gamma"], mean, inverse_std,
-            self._rows(dx), self.grads["gamma"], self.grads["beta"], self.scratch,
+            memory_of(dy), x, self.params["gamma"], mean, inverse_std,
+            dx, self.grads["gamma"], self.grads["beta"], self.scratch,
             self.params["beta"] if relu else None,
         )  # fmt: skip
         return seen(dx)

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self, overload
 import numpy as np
 
 from kernels.images import batch as batch_kernels
+from kernels.portion import WHOLE, Portion
 from kernels.workspace import Workspace
 
 from .. import foreign
@@ -20,6 +21,7 @@ from .row import Row
 
 DATA_FORMATS = ("channels_first", "channels_last")
 _NO_AFFINE = np.empty((0, 6), np.float32)
+_OURS = "fastcnn.layers."
 
 
 class Core(foreign.Answering):
@@ -200,6 +202,27 @@ class Core(foreign.Answering):
     def backward_training(self, dy: np.ndarray, logits: bool = True) -> None:
         """Fill the layers' gradients after `forward_training`."""
         self._row.backward(type(self).__name__, dy, logits, to_input=False)
+
+    @contextlib.contextmanager
+    def computing(self, portion: Portion) -> Iterator[None]:
+        """A with block in which training passes get this part of each batch.
+
+        Raises
+        ------
+        ValueError
+            If there are other processes, and a layer is somebody's own.
+        """
+        own = [layer for layer in self._row.family if not type(layer).__module__.startswith(_OURS)]
+        if portion.processes > 1 and own:
+            raise ValueError(
+                f"{type(own[0]).__name__} is a layer of your own, of which nobody can know what it "
+                f"sums over the batch: train in one process"
+            )
+        self._row.portion = portion
+        try:
+            yield
+        finally:
+            self._row.portion = WHOLE
 
     def trained_by(self, loss: Any, task: str) -> None:
         """Note what the model is trained with, and so what it predicts.

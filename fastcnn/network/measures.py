@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kernels.portion import WHOLE, Portion
+
 from ..losses import CLASSIFICATION, MULTILABEL, REGRESSION, Loss, chosen
 
 if TYPE_CHECKING:
@@ -149,6 +151,7 @@ def measure(
     batch_size: int,
     weights: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
     metrics: Metrics | None = None,
+    portion: Portion = WHOLE,
 ) -> dict[str, float]:
     """Loss and measures of data that `intake.pair` has seen.
 
@@ -160,11 +163,13 @@ def measure(
         Those of the samples in the loss, and in what else is measured.
     metrics : mapping, optional
         More measures: name -> function of the targets and of the network's outputs (N, K).
+    portion : Portion, optional
+        What this process computes of each batch.
     """
     loss, counted = chosen.measuring(loss), tally(model.task)
     for_loss, for_rest = weights
     total, kept = 0.0, []
-    for rows, outputs in model.outputs(x, batch_size, chosen.takes_logits(loss)):
+    for rows, outputs in model.outputs(x, batch_size, chosen.takes_logits(loss), portion):
         total += chosen.value_of(
             loss, outputs, y[rows], None if for_loss is None else for_loss[rows]
         )

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from kernels import activation as activation_kernels
+from kernels.portion import WHOLE, Portion
 
 from ..losses import CLASSIFICATION, MULTILABEL, REGRESSION, chosen
 from . import intake, measures, weighting
@@ -65,14 +66,15 @@ class Network(Core):
     """
 
     def outputs(
-        self, x: np.ndarray, batch_size: int, logits: bool
+        self, x: np.ndarray, batch_size: int, logits: bool, portion: Portion = WHOLE
     ) -> Iterator[tuple[slice, np.ndarray]]:
         """(rows, outputs) of what `intake.samples` gave; overwritten by the next batch."""
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size must be a whole number above 0, got {batch_size!r}")
         for start in range(0, len(x), batch_size):
             rows = slice(start, min(start + batch_size, len(x)))
-            yield rows, self._predict(x[rows], logits)
+            here = portion.share(rows.stop - rows.start)
+            yield rows, portion.whole(self._predict(x[rows][here], logits))[0]
 
     def measure(
         self,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from kernels.portion import WHOLE, Portion
 from kernels.workspace import Workspace
 
 from ..layers import Layer, Softmax
@@ -29,6 +30,8 @@ class Row:
         With those inside them.
     clock : Clock
         What random choices in training are keyed by.
+    portion : Portion
+        Which images of a batch its passes in training get.
     """
 
     def __init__(self, layers: tuple[Layer, ...], seed: int | None, clock: Clock) -> None:
@@ -36,6 +39,7 @@ class Row:
         self.named = [(str(i), layer) for i, layer in enumerate(layers)]
         self.family = [inner for layer in layers for inner in layer.family()]
         self.clock = clock
+        self.portion: Portion = WHOLE
         # The softmax that CrossEntropyLoss contains must not be applied twice.
         self._steps = plan(layers)
         last = layers[-1]
@@ -108,6 +112,7 @@ class Row:
 
     def _keep(self, keep: bool) -> None:
         self._scratch.keep = keep
+        self._scratch.portion = self.portion if keep else WHOLE
         for layer in self.family:
             layer.workspace.keep = keep
 

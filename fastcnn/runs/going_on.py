@@ -6,6 +6,7 @@ from typing import Any
 
 from ..config import MACHINE, Config, ConfigError, read_toml, replace, to_dict
 from ..config.values import settings_by_name
+from ..files import place
 from ..network.checkpoint import CheckpointError
 from ..training.checkpoint import SavedTraining, record_of
 from ..training.history import History
@@ -79,3 +80,14 @@ def check_same(
     found = differences(before, noted(config), MACHINE)
     refuse_differences(folder, found, allowed, MAY_CHANGE, "--allow {}")
     return record.history, found
+
+
+def stand(epochs: int, batches: int) -> str:
+    """How far a run has come, in words."""
+    return f"batch {batches} of epoch {epochs + 1}" if batches else f"epoch {epochs}"
+
+
+def absolute(config: Config) -> Config:
+    """The settings with no path that another folder would make another."""
+    path = config.transfer.init_from
+    return config if path is None else replace(config, {"init_from": str(place(path).resolve())})

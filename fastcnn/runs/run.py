@@ -43,11 +43,12 @@ from ..training import TrainingDiverged
 from ..training.budget import Budget
 from ..training.checkpoint import load_training
 from ..training.history import History
+from ..training.parallel import Alone
 from ..training.progress import ConsoleProgress, Progress
 from ..training.settings import Watching, never
 from . import images, results
 from .folder import EARLIER, InFolder, RunFolder, free_folder, newest
-from .going_on import check_same, noted
+from .going_on import absolute, check_same, noted, stand
 from .rehearsal import rehearse
 
 _SECONDS_PICTURES = 2.0  # for drawing, and for the end of Python
@@ -84,6 +85,8 @@ class Run:
         each epoch, and at an interruption.
     keep : int
         How many checkpoints are kept, 1 to 10; one that is damaged is answered with the one before.
+    parallel : Alone, optional
+        Who else computes a part of each batch; the first process alone prints and writes.
     started : float, optional
         When the minutes of the settings began, by `time.monotonic`; default: now.
 
@@ -107,6 +110,7 @@ class Run:
         pictures: bool = True,
         save_minutes: float | None = 5.0,
         keep: int = 2,
+        parallel: Alone | None = None,
         started: float | None = None,
     ) -> None:
         if replace and (resume or out is None):
@@ -121,7 +125,8 @@ class Run:
         self._resume = resume
         self._replace = replace
         self._allow = allow
-        self._quiet = quiet
+        self._parallel = parallel or Alone()
+        self._quiet = quiet or not self._parallel.is_first
         self._folder: RunFolder | None = None
         self.resumed = History()  # epochs that an earlier process has finished
         self.history = History()  # of the run, once it has been trained
@@ -147,10 +152,11 @@ class Run:
             Any reason why the run cannot start, in one sentence.
         """
         check(self.config)
-        self.config = _absolute(resolved(self.config))
+        self.config = absolute(resolved(self.config))
         backends.set_backend(self.config.machine.backend)
-        if self.config.machine.threads is not None:
-            jit.set_threads(self.config.machine.threads)
+        threads = self.config.machine.threads
+        if threads is not None or self._parallel.processes > 1:
+            jit.set_threads(self._parallel.threads if threads is None else threads)
         try:
             self._prepare()
         except BaseException:
@@ -158,24 +164,28 @@ class Run:
             raise
 
     def _prepare(self) -> None:
-        if not self._name_folder:  # better refused before data is downloaded than after
-            self._folder = RunFolder(
-                self.out, resume=self._resume, replace=self._replace, keep=self._keep
-            )
-        self.data, self._seconds_load = images.loaded(self.config, self._say)
+        with self._parallel.only_first() as is_first:  # better refused before data is downloaded
+            if is_first and not self._name_folder:
+                self._folder = RunFolder(
+                    self.out, resume=self._resume, replace=self._replace, keep=self._keep
+                )
+        with self._parallel.in_turn():
+            self.data, self._seconds_load = images.loaded(self.config, self._say)
         self.config = replace(self.config, {"dataset": self.data.name})
-        if self._name_folder:
-            self._folder = self._default_folder()
-            self.out = self._folder.path
+        with self._parallel.only_first() as is_first:
+            if is_first and self._name_folder:
+                self._folder = self._default_folder()
+        folder = self._folder
+        found = (folder.path, folder.start, folder.notes) if folder else None
+        self.out, self._start, notes = self._parallel.said(found)
         if self._resume:
             self.resumed, self._changed = check_same(self.out, self.config, self._allow)
         started = time.perf_counter()
-        with compiling.announced("never" if self._quiet else "always"):
+        with compiling.announced("never" if self._quiet else "always"), self._parallel.in_turn():
             self.model = self._build()
             if self._resume:  # a checkpoint that cannot be used is better refused now
-                assert self._folder is not None
-                load_training(self._folder.start, self.model, make_optimizer(self.config))
-                for note in self._folder.notes:
+                load_training(self._start, self.model, make_optimizer(self.config))
+                for note in notes:
                     self._say(f"note: {note}")
                 batches = 0 if self._changed else self.resumed.batches
                 self._say(f"resuming the run after {stand(self.resumed.epochs, batches)}")
@@ -297,7 +307,6 @@ class Run:
         self, should_stop: Callable[[], bool], should_save: Callable[[], bool]
     ) -> dict[str, Any]:
         config, folder = self.config, self._folder
-        assert folder is not None, "prepare comes first"
         progress = self._progress or (Progress() if self._quiet else ConsoleProgress())
         diverged, is_validated = None, self._validation is not None
         try:
@@ -306,14 +315,14 @@ class Run:
                 self.data.x_train,
                 self.data.y_train,
                 method=make_method(config),
-                passes=make_passes(config, self._budget),
+                passes=make_passes(config, self._budget, self._parallel),
                 measuring=make_measuring(
                     config, self._validation, (self.data.x_test, self.data.y_test)
                 ),
                 stopping=make_stopping(config, is_validated),
                 watching=Watching(progress, should_stop, should_save),
                 keeping=InFolder(
-                    resume_from=folder.start if self._resume else None,
+                    resume_from=self._start if self._resume else None,
                     allow=training.MAY_CHANGE,  # `prepare` has compared each setting
                     about=noted(config),
                     folder=folder,
@@ -327,7 +336,7 @@ class Run:
             diverged, history = error, error.history
         self.history = history
         result = self._result(history)
-        if folder.takes_results(history):
+        if folder is not None and folder.takes_results(history):
             best = history.best_epoch if is_validated else None
             with folder.kept_on_failure(history.epochs):
                 notes = results.write(
@@ -367,14 +376,3 @@ class Run:
             **({"steps": sum(history["steps"])} if "steps" in history else {}),
             "changes": [each for each in history.changes if each["epoch"] <= history.epochs],
         }
-
-
-def _absolute(config: Config) -> Config:
-    """The settings with no path that another folder would make another."""
-    path = config.transfer.init_from
-    return config if path is None else replace(config, {"init_from": str(place(path).resolve())})
-
-
-def stand(epochs: int, batches: int) -> str:
-    """How far a run has come, in words."""
-    return f"batch {batches} of epoch {epochs + 1}" if batches else f"epoch {epochs}"

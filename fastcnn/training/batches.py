@@ -15,6 +15,7 @@ from .mixing import Mixing, draw
 _NO_AFFINE = np.empty((0, 6), np.float32)
 _NO_FACTORS = np.empty((0, 3), np.float32)
 _NO_BOXES = np.empty((0, 4), np.int64)
+_ALL = slice(None)
 
 
 class Batches:
@@ -90,35 +91,54 @@ class Batches:
             (rows, height, width, channels), np.float32 if is_pixels else x.dtype
         )
 
-    def load(self, indices: NDArray[np.int64], epoch: int, step: int) -> NDArray[Any]:
-        """The batch of the rows ``indices``.
+    def load(
+        self, indices: NDArray[np.int64], epoch: int, step: int, share: slice = _ALL
+    ) -> NDArray[Any]:
+        """The batch of the rows ``indices``, or a share of it.
 
         The array is a view of the buffer: the next call overwrites it. Images come as
         N, C, H, W views of N, H, W, C memory (or N, H, W, C with ``channels_last``).
         ``epoch`` and ``step`` key the augmentation.
         """
+        augment, count = self._augment, len(indices)
+        whole = augment is not None and (augment.mixes or augment.noise > 0)
+        here = _ALL if whole else share  # what an image becomes depends on others, or on its place
+        indices = indices[here]
         out = self._buffer[: len(indices)]
         if self._gathers:
-            self._gather(indices, epoch, step, out)
+            self._gather(indices, (epoch, step), (count, here), out)
         else:
             np.take(self._x, indices, axis=0, out=out, mode="clip")
-        augment = self._augment
         if augment is not None and augment.mixes:
             numbers = generator(self._seed, "augment mixing", epoch, step)
             self.mixing = draw(augment, len(out), out.shape[1:3], numbers)
             self.mixing.mix_images(out)
+        out = out[share] if whole else out
         if not self._gathers:
             return out
         batch = out.astype(self._dtype, copy=False)
         return batch if self._channels_last else batch.transpose(0, 3, 1, 2)
 
-    def _gather(self, indices: NDArray[np.int64], epoch: int, step: int, out: NDArray[Any]) -> None:
-        """Images into `out` (N, H, W, C), normalised and changed on the way."""
+    def _gather(
+        self,
+        indices: NDArray[np.int64],
+        when: tuple[int, int],
+        place: tuple[int, slice],
+        out: NDArray[Any],
+    ) -> None:
+        """Images into `out` (N, H, W, C), normalised and changed on the way.
+
+        Numbers are drawn for the whole batch, so that an image's do not depend on the share.
+
+        when : (epoch, step)
+        place : (images of the batch, which of them these are)
+        """
+        count, here = place
         affine, augment = _NO_AFFINE, self._augment
         size = self._x.shape[2], self._x.shape[3]
         if augment is not None and augment.moves:
-            numbers = generator(self._seed, "augment", epoch, step)
-            affine = augment.matrices(len(indices), size, numbers)
+            numbers = generator(self._seed, "augment", *when)
+            affine = augment.matrices(count, size, numbers)[here]
         arrays = (self._x, indices, self._scale, self._offset, affine)
         if augment is None or not augment.changes_pixels:
             batch_kernels.gather(*arrays, out)
@@ -126,12 +146,12 @@ class Batches:
         # Every kind has numbers of its own: switching one on leaves the others as they were.
         factors, boxes = _NO_FACTORS, _NO_BOXES
         if augment.recolours:
-            numbers = generator(self._seed, "augment colours", epoch, step)
-            factors = augment.factors(len(indices), numbers)
+            numbers = generator(self._seed, "augment colours", *when)
+            factors = augment.factors(count, numbers)[here]
         if augment.cutout:
-            numbers = generator(self._seed, "augment cutout", epoch, step)
-            boxes = augment.boxes(len(indices), size, numbers)
-        noise_key = key(self._seed, "augment noise", epoch, step)
+            numbers = generator(self._seed, "augment cutout", *when)
+            boxes = augment.boxes(count, size, numbers)[here]
+        noise_key = key(self._seed, "augment noise", *when)
         pixel_kernels.gather_changed(*arrays, factors, augment.noise, noise_key, boxes, out)
 
 

@@ -8,6 +8,7 @@ repeated; its history says how many steps it has made.
 
 import dataclasses
 import time
+from collections.abc import Callable
 
 _SMOOTH = 0.9  # of the mean duration of a step: what the newest does not replace
 _LEAST_SHARE = 0.4  # of a processor that a thread gets, or so it is taken
@@ -39,6 +40,11 @@ class Budget:
         is_number = isinstance(minutes, int | float) and not isinstance(minutes, bool)
         if not is_number or not 0 < minutes < float("inf"):
             raise ValueError(f"minutes must be a number above 0, got {minutes!r}")
+
+
+def clock() -> tuple[float, float]:
+    """Seconds that have gone by, and those that this thread has worked."""
+    return time.monotonic(), time.thread_time()
 
 
 class ByEpochs:
@@ -98,16 +104,26 @@ class ByTime(ByEpochs):
         Seconds from the last step of an epoch to its end, as far as they are known.
     batches : float
         How many training steps as long is what comes to it.
+    clock : function, optional
+        Seconds that have gone by, and those that this thread has worked.
     """
 
     over = "time is up"
 
-    def __init__(self, budget: Budget, spent: float, measuring: float, batches: float) -> None:
-        self._spent = spent
-        self._first = self._last = time.monotonic()
+    def __init__(
+        self,
+        budget: Budget,
+        spent: float,
+        measuring: float,
+        batches: float,
+        clock: Callable[[], tuple[float, float]] = clock,
+    ) -> None:
+        self._spent, self._clock = spent, clock
+        self._first, self._worked = clock()
+        self._last = self._first
         self._begun, self._least = budget.started - spent, _LEAST * 60 * budget.minutes
         self._end = budget.started + 60 * budget.minutes - spent
-        self._reserve, self._worked = budget.reserve, time.thread_time()
+        self._reserve = budget.reserve
         self._step, self._count = 0.0, 0
         self._measuring, self._batches = measuring, batches
 
@@ -118,16 +134,16 @@ class ByTime(ByEpochs):
     @property
     def _left(self) -> float:
         """Seconds for steps, were this epoch the last."""
-        now = time.monotonic()
+        now, worked = self._clock()
         after = self._after
         if self._reserve:  # beside others it takes longer, by the share that this thread gets
-            share = (time.thread_time() - self._worked) / max(now - self._first, 1e-9)
+            share = (worked - self._worked) / max(now - self._first, 1e-9)
             after += self._reserve / min(1.0, max(share, _LEAST_SHARE))
         return self._end - after - now
 
     def epochs(self, done: float, steps: int) -> float:
         """So many that the share of the epochs that are done is the share of the time."""
-        over, left = self._spent + time.monotonic() - self._first, self._left
+        over, left = self._spent + self._clock()[0] - self._first, self._left
         share = over / (over + left) if left > 0 else 1.0
         least = done + 1 / steps  # this step is a part of the run
         return max(least, done / max(share, 1e-9)) if done else least + 1
@@ -142,15 +158,15 @@ class ByTime(ByEpochs):
 
     def begin_epoch(self) -> None:
         """What comes next is a step."""
-        self._last = time.monotonic()
+        self._last = self._clock()[0]
 
     def ends_after_step(self) -> bool:
         """Whether the next step would end too late by more than half of it."""
-        now = time.monotonic()
+        now, worked = self._clock()
         duration, self._last = now - self._last, now
         self._count += 1
         if self._count == 1:  # it may have compiled, and says nothing
-            self._first, self._worked = now, time.thread_time()
+            self._first, self._worked = now, worked
         else:
             keep = _SMOOTH if self._count > 2 else 0.0
             self._step = keep * self._step + (1 - keep) * duration
@@ -162,8 +178,8 @@ class ByTime(ByEpochs):
 
     def end_epoch(self) -> None:
         """Now it is known how long measuring takes."""
-        self._measuring, self._batches = time.monotonic() - self._last, 0
+        self._measuring, self._batches = self._clock()[0] - self._last, 0
 
     def row(self, steps: int) -> dict[str, float]:
         """How many steps there were, and how much of the time is over."""
-        return {"steps": steps, "elapsed": time.monotonic() - self._begun}
+        return {"steps": steps, "elapsed": self._clock()[0] - self._begun}

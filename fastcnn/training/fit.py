@@ -30,6 +30,8 @@ from .augment import Augment
 from .diverged import TrainingDiverged
 from .history import History
 from .loop import TrainingLoop
+from .parallel import Alone
+from .progress import Progress
 from .settings import (
     Arrays,
     Keeping,
@@ -127,6 +129,10 @@ def fit(
     method.clipping.check_arrays(tuple(model.parameters.slices))
     if passes.seed is None:
         passes = dataclasses.replace(passes, seed=model.seed)
+    if not passes.parallel.is_first:  # one prints and writes
+        watching = dataclasses.replace(watching, progress=Progress())
+        keeping = Keeping(None, keeping.resume_from, keeping.allow, keeping.about,
+                          whole_epochs=keeping.whole_epochs)  # fmt: skip
     with model.training_turn():  # another thread's training is not to be disturbed
         task = chosen.task_of(method.loss, y)
         _check_end(model, method.loss, task)
@@ -173,7 +179,10 @@ def fit(
             counted=counted,
             weighting=weighting,
         )
-        with blas.one_thread(), contextlib.closing(watching.progress), _compilation(loop, x, y):
+        with (
+            passes.parallel.together(), model.computing(passes.parallel), blas.one_thread(),
+            contextlib.closing(watching.progress), _compilation(loop, x, y),
+        ):  # fmt: skip
             loop.begin()
             return loop.run()
 
@@ -192,7 +201,7 @@ def _compilation(
     ]
 
     def arguments() -> tuple[Any, ...]:
-        passes = dataclasses.replace(loop.passes, epochs=1, budget=None)
+        passes = dataclasses.replace(loop.passes, epochs=1, budget=None, parallel=Alone())
         measuring = dataclasses.replace(loop.measuring, validation=None, test=None, metrics={})
         method = dataclasses.replace(loop.method, schedule=Constant())
         black = x[:0].dtype, x.shape[1:]

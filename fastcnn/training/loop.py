@@ -18,10 +18,11 @@ from ..random import generator
 from . import callbacks, notes
 from .averaging import Average
 from .batches import Batches
-from .budget import ByEpochs, ByTime
+from .budget import ByEpochs, ByTime, clock
 from .diverged import TrainingDiverged
 from .history import History
 from .mixing import mixed
+from .parallel import Alone, facts_of
 from .part import Part
 from .precise_bn import measure_statistics
 from .saving import Saving
@@ -80,6 +81,10 @@ class TrainingLoop:
         self._saving = Saving(self)
 
     @property
+    def _parallel(self) -> Alone:
+        return self.passes.parallel
+
+    @property
     def seed(self) -> int:
         """Key of what is random."""
         return self.model.seed if self.passes.seed is None else self.passes.seed
@@ -92,6 +97,8 @@ class TrainingLoop:
             for _, data in self._measured_data():
                 self._measure(*data)
         self._saving.begin()
+        facts = facts_of(self._saving.settings, self.model.parameters.values)
+        self._parallel.agree(facts, self.passes.batch_size)
         if not self.passes.drop_last:
             count = len(self.rows), self.passes.batch_size
             self.note(notes.small_last_batch(self.model, *count))
@@ -100,7 +107,10 @@ class TrainingLoop:
             if self.part is not None:
                 spent = [*spent, self.part.seconds]
             first = self._measuring_at_first()
-            self._length = ByTime(self.passes.budget, sum(spent), first, passes)
+            budget, known, first = self._parallel.said((self.passes.budget, sum(spent), first))
+            self._length = ByTime(
+                budget, known, first, passes, lambda: self._parallel.said(clock())
+            )
 
     @functools.cached_property
     def _schedule_begun(self) -> int:
@@ -152,6 +162,9 @@ class TrainingLoop:
         """Show the model, with the arrays that are kept, to the callbacks."""
         if not self.watching.callbacks:
             return False
+        return self._parallel.said(self._parallel.is_first and self._asks_callbacks(kept))
+
+    def _asks_callbacks(self, kept: dict[str, NDArray[Any]]) -> bool:
         own = self.model.copy_arrays()
         self.model.load_arrays(kept)
         try:
@@ -200,8 +213,9 @@ class TrainingLoop:
             indices = self._indices(rows, step - part.begun)
             part.add(self._step(indices, epoch, step, part.tally), len(indices))
             self.watching.progress.on_step(part.loss / part.images)
-            stops = self.watching.should_stop()
-            if stops or self.watching.should_save() or self._saving.is_due:
+            saves = self.watching.should_save() or self._saving.is_due
+            stops, saves = self._parallel.any(self.watching.should_stop(), saves)
+            if stops or saves:
                 part.seconds = time.perf_counter() - started
                 self._saving.save()
             if stops:
@@ -227,7 +241,7 @@ class TrainingLoop:
         row |= length.row(step)
         row["seconds"] = time.perf_counter() - started
         row["seconds_training"] = trained - started
-        return row
+        return self._parallel.said(row)
 
     def _rows(self, epoch: int, *again: int) -> NDArray[np.int64]:
         """The rows of an epoch in their order; of one that goes on, once more in another."""
@@ -259,21 +273,25 @@ class TrainingLoop:
         """Loss and measures of validation or test data."""
         return measures.measure(
             self.model, x, y, loss=self.loss, batch_size=EVALUATED_AT_ONCE,
-            weights=(weights, weights), metrics=self.measuring.metrics,
+            weights=(weights, weights), metrics=self.measuring.metrics, portion=self._parallel,
         )  # fmt: skip
 
     def _step(
         self, indices: NDArray[np.int64], epoch: int, step: int, tally: measures.Tally
     ) -> float:
         """One batch forward, backward and into the parameters; its loss, summed over samples."""
-        outputs = self.model.forward_training(self._load(indices, epoch, step), self._logits)
+        here, batch = self._load(indices, epoch, step)
+        # What the network gives is little: the loss of the whole batch is known to everybody.
+        (outputs,) = self._parallel.whole(self.model.forward_training(batch, self._logits))
         given = self.y, self.weights, self.counted
         targets, weights, counted = mixed(given, indices, self._batches.mixing, outputs)
         value = chosen.value_of(self.loss, outputs, targets, weights)
         if not math.isfinite(value):
             raise self._diverged(f"the loss became {value:g}", epoch, step + 1)
         tally.add(self.loss, outputs, targets, counted)
-        self.model.backward_training(chosen.gradient_of(self.loss, outputs), self._logits)
+        gradient = chosen.gradient_of(self.loss, outputs)
+        self.model.backward_training(gradient[here], self._logits)
+        self._parallel.add(each.gradients for each in self.model.parameters.trained())
         if self.part is not None and self.part.norms is not None:
             self.part.norms.look(step)
         if not self.method.clipping.shorten(self.model):
@@ -288,16 +306,19 @@ class TrainingLoop:
         size = self.passes.batch_size
         return rows[step * size : (step + 1) * size]
 
-    def _load(self, indices: NDArray[np.int64], epoch: int, step: int) -> NDArray[Any]:
-        """One batch, for the training pass that comes next."""
+    def _load(
+        self, indices: NDArray[np.int64], epoch: int, step: int
+    ) -> tuple[slice, NDArray[Any]]:
+        """The images here and the batch of them, for the training pass that comes next."""
         self.model.set_clock(epoch, step, self.seed)
-        return self._batches.load(indices, epoch, step)
+        here = self._parallel.share(len(indices))
+        return here, self._batches.load(indices, epoch, step, here)
 
     def _measured(self, rows: NDArray[np.int64], epoch: int) -> Iterator[NDArray[Any]]:
         """The first batches of the epoch once more, for BatchNorm's statistics."""
         full = max(1, len(rows) // self.passes.batch_size)
         for step in range(min(self.measuring.precise_bn, full)):
-            yield self._load(self._indices(rows, step), epoch, step)
+            yield self._load(self._indices(rows, step), epoch, step)[1]
 
     # --- what a person should know ------------------------------------------------------------
 

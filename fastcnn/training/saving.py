@@ -60,7 +60,7 @@ class Saving:
         return self.end.kept
 
     @functools.cached_property
-    def _settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """What this run was told, for its checkpoint."""
         loop = self._loop
         return described(
@@ -80,7 +80,7 @@ class Saving:
         """Write everything that the rest of the run depends on."""
         loop = self._loop
         state = to_state(
-            loop.history, loop.best.state(), self._settings, self._keeping.about,
+            loop.history, loop.best.state(), self.settings, self._keeping.about,
             measures.MEASURES[loop.model.task], list(loop.measuring.metrics),
         )  # fmt: skip
         now = None
@@ -119,12 +119,12 @@ class Saving:
         saved = SavedTraining(path)
         record = checkpoint.record_of(saved)
         saved.check(loop.model, loop.optimizer)
-        refuse_other_run(path, record, self._settings, keeping.allow)
+        refuse_other_run(path, record, self.settings, keeping.allow)
         if loop.stopping.keeps_best and record.best["epoch"] and not saved.best_arrays:
             raise CheckpointError(f"{path} is damaged: it lacks its best epoch's arrays")
         if loop.average and not saved.end.averages:
             raise CheckpointError(f"{path} is damaged: it lacks the moving averages")
-        changed = differences(record.settings or {}, self._settings)
+        changed = differences(record.settings or {}, self.settings)
         part = None
         if record.part is not None and not changed and not keeping.whole_epochs:
             part = self._part(saved, record)

@@ -20,6 +20,7 @@ from .augment import Augment
 from .budget import Budget
 from .clipping import Clipping
 from .history import Best, History, Pace
+from .parallel import Alone
 from .progress import Progress
 
 Arrays = tuple[NDArray[Any], ...]
@@ -29,6 +30,7 @@ _EXAMPLES = {
     "optimizer": "SGD(0.01)",
     "schedule": "schedules.CosineAnnealing()",
     "augment": "Augment(flip=True)",
+    "parallel": "training.parallel.MPI()",
 }
 
 
@@ -115,6 +117,8 @@ class Passes:
     """Leave out the last batch of an epoch where it is smaller than the others."""
     budget: Budget | None = None
     """How long training may take; then `epochs` counts for nothing."""
+    parallel: Alone = dataclasses.field(default_factory=Alone)
+    """Who else computes a part of each batch."""
 
     def __post_init__(self) -> None:
         """Refuse what means nothing."""
@@ -122,6 +126,7 @@ class Passes:
         _check_whole("batch_size", self.batch_size)
         if self.augment is not None:
             _check_kind("augment", self.augment, Augment)
+        _check_kind("parallel", self.parallel, Alone)
 
     @property
     def each_batch(self) -> Augment | None:

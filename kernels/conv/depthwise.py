@@ -160,23 +160,25 @@ def input_gradient(gradient, weight, bias, stride, phases, y_shape, dx, workspac
 
 
 @jit.parallel
-def _weight_gradient(x, gradient, dweight, dbias, shapes, geometry, partial, padded, widened):
+def _weight_gradient(
+    x, gradient, dweight, dbias, shapes, geometry, borders, partial, padded, widened
+):  # fmt: skip
     """One iteration owns one chunk of images and that chunk's partial sums.
 
     geometry : as in `_forward`
+    borders : first image of each chunk
     """
     x_shape, weight_shape, dy_shape = shapes
     stride_h, stride_w, top, left, dilation_h, dilation_w, columns = geometry
-    images, height, width, channels = x_shape
+    _, height, width, channels = x_shape
     filters, _, kernel_h, kernel_w = weight_shape
     filters_up, area = full_vectors(x, filters), kernel_h * kernel_w
     pixels = dy_shape[1] * dy_shape[2]
-    chunks = partial.shape[0]
-    for chunk in prange(chunks):
+    for chunk in prange(partial.shape[0]):
         me = thread_id()
         sums = partial[chunk]
         fill_row(sums, 0, sums.size)
-        for n in range(images * chunk // chunks, images * (chunk + 1) // chunks):
+        for n in range(borders[chunk], borders[chunk + 1]):
             dy, dy0 = gradient_images(gradient, n, n + 1)
             if dbias.size:
                 sum_rows(dy, dy0, pixels, filters, sums, area * filters_up)
@@ -196,7 +198,7 @@ def _weight_gradient(x, gradient, dweight, dbias, shapes, geometry, partial, pad
                 ),
                 (kernel_h, kernel_w), dy, dy0, (dy_shape[1], dy_shape[2]), filters_up, sums,
             )  # fmt: skip
-    # Chunks are added in order: the same bits for any number of threads.
+    # Along a tree: the same bits for any number of threads.
     for tap in prange(area):
         combine_chunks(partial, tap * filters_up, filters, dweight, tap, area)
     if dbias.size:
@@ -212,10 +214,11 @@ def weight_gradient(x, gradient, geometry, y_shape, dweight, dbias, workspace):
     padded = x.shape[1] * columns * filters_up + jit.SLACK
     widened = y_shape[1] * y_shape[2] * filters_up + jit.SLACK if filters_up > y_shape[3] else 1
     room = (dweight[0].size + 1) * filters_up
+    borders = workspace.portion.image_borders(len(x))
     _weight_gradient(
         flat, gradient.arguments(y_shape, 1, workspace), dweight.reshape(-1), dbias, shapes,
-        (*geometry[0], *geometry[1], *geometry[2], columns),
-        workspace.array("partial", (jit.chunks_of(len(x)), room), x.dtype),
+        (*geometry[0], *geometry[1], *geometry[2], columns), borders,
+        workspace.array("partial", (len(borders) - 1, room), x.dtype),
         workspace.array("depthwise_padded", (threads, padded), x.dtype),
         workspace.array("widened", (threads, widened), x.dtype),
     )  # fmt: skip

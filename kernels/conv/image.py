@@ -20,6 +20,7 @@ from kernels.tile import (
     tiles,
     vector_width,
 )
+from kernels.tree import chunk_sum
 
 
 @jit.serial
@@ -124,12 +125,12 @@ def accumulate_image(
 
 @jit.serial
 def combine_chunks(partial, first, count, target, target0, target_step):
-    """target[k * step] = sum over chunks, in order, of partial[chunk, first + k]"""
+    """target[k * step] = sum over chunks of partial[chunk, first + k]; spoils partial[0]"""
+    for k in range(0, count, lanes(partial)):
+        rest = count - k
+        store_part(partial[0], first + k, chunk_sum(partial, first + k, rest), rest)
     for k in range(count):
-        value = partial[0, first + k]
-        for chunk in range(1, partial.shape[0]):
-            value += partial[chunk, first + k]
-        target[target0 + k * target_step] = value
+        target[target0 + k * target_step] = partial[0, first + k]
 
 
 # --- 2 x 2 max pooling of an image while it is in the cache ---------------------------------------

@@ -1,6 +1,6 @@
 """The weight gradient of a convolution: products of its images and of its output's gradient.
 
-Each chunk of the batch has sums of its own, which are added in order.
+Each chunk of the batch has sums of its own, which are added along a tree.
 """
 
 import numpy as np
@@ -19,15 +19,16 @@ from kernels.workspace import Workspace
 
 @jit.parallel
 def _weight_gradient(
-    x, gradient, dweight, dbias, shapes, geometry, arrangement, partial, padded, widened
+    x, gradient, dweight, dbias, shapes, geometry, arrangement, borders, partial, padded, widened
 ):  # fmt: skip
     """One iteration owns one chunk of images and that chunk's partial sums.
 
     geometry : as in `_forward`
+    borders : first image of each chunk
     """
     x_shape, weight_shape, dy_shape = shapes
     stride, top, dilation = geometry
-    images, height, width, channels = x_shape
+    _, height, width, channels = x_shape
     out_channels, depth, kernel_h, kernel_w = weight_shape
     groups = channels // depth
     filters = out_channels // groups
@@ -35,12 +36,11 @@ def _weight_gradient(
     pixels = dy_shape[1] * dy_shape[2]
     taps = kernel_h * kernel_w * depth
     steps = (stride, arrangement.column_step, arrangement.row_length, dilation)
-    chunks = partial.shape[0]
-    for chunk in prange(chunks):
+    for chunk in prange(partial.shape[0]):
         me = thread_id()
         sums = partial[chunk]
         fill_row(sums, 0, sums.size)
-        for n in range(images * chunk // chunks, images * (chunk + 1) // chunks):
+        for n in range(borders[chunk], borders[chunk + 1]):
             all_dy, all_dy0 = gradient_images(gradient, n, n + 1)
             if dbias.size:
                 sum_rows(all_dy, all_dy0, pixels, out_channels, sums, groups * taps * out_up)
@@ -59,7 +59,7 @@ def _weight_gradient(
                     image, image0, (height, -top), steps, (kernel_h, kernel_w * depth),
                     dy, dy0, (dy_shape[1], dy_shape[2]), out_up, sums, g * taps * out_up,
                 )  # fmt: skip
-    # Chunks are added in order: the same bits for any number of threads.
+    # Along a tree: the same bits for any number of threads.
     area = kernel_h * kernel_w
     for i in prange(groups * taps):
         g, tap = i // taps, i % taps
@@ -106,7 +106,8 @@ def run_weight_gradient(x, gradient, geometry, y_shape, dweight, dbias, workspac
     groups = x.shape[3] // dweight.shape[1]
     out_up = int(whole_vectors(flat, y_shape[3] // groups))
     room = groups * dweight[0].size * out_up + y_shape[3]
-    partial = workspace.array("partial", (jit.chunks_of(len(x)), room), x.dtype)
+    borders = workspace.portion.image_borders(len(x))
+    partial = workspace.array("partial", (len(borders) - 1, room), x.dtype)
     arrangement = arrangement_of(shapes, *geometry)
     padded = scratch_images(x.shape, arrangement, x.dtype, workspace)
     widens = groups > 1 or out_up != y_shape[3]
@@ -114,5 +115,5 @@ def run_weight_gradient(x, gradient, geometry, y_shape, dweight, dbias, workspac
     widened = workspace.array("widened", (jit.max_threads(), size), x.dtype)
     _weight_gradient(
         flat, gradient.arguments(y_shape, 1, workspace), dweight.reshape(-1), dbias, shapes,
-        (stride[0], padding[0], dilation[0]), arrangement, partial, padded, widened,
+        (stride[0], padding[0], dilation[0]), arrangement, borders, partial, padded, widened,
     )  # fmt: skip

@@ -31,7 +31,8 @@ from kernels.conv.winograd_image import (
     transform_windows,
 )
 from kernels.jit import thread_id
-from kernels.simd import lanes, load, store
+from kernels.portion import MAX_CHUNKS
+from kernels.simd import lanes
 from kernels.tile import copy_row, fill_row, full_panel, full_vectors, sum_rows, vector_lanes
 
 Shape = tuple[int, ...]
@@ -67,7 +68,7 @@ def blocks_of(images: int, out_size: tuple[int, int], numbers: int) -> Blocks:
     rows = max(1, _PLANE // (numbers * grid[1]))
     if rows < grid[0]:
         return Blocks(grid, 1, -(-grid[0] // -(-grid[0] // rows)))
-    group = max(1, min(rows // grid[0], images // jit.MAX_CHUNKS))
+    group = max(1, min(rows // grid[0], images // MAX_CHUNKS))
     return Blocks(grid, group, group * grid[0])
 
 
@@ -212,16 +213,17 @@ def input_gradient(gradient, weight, bias, padding, dy_shape, dx, workspace):
 
 @jit.parallel
 def _weight_gradient(
-    x, gradient, dweight, dbias, x_shape, dy_size, before, blocks, partial, scratch
+    x, gradient, dweight, dbias, x_shape, dy_size, before, blocks, borders, partial, scratch
 ):  # fmt: skip
     """One iteration owns one chunk of images and that chunk's partial sums.
 
+    borders : first image of each chunk
     partial : (chunks, 16 planes of (channels, in_up vectors of filters), then the bias's)
     Other arguments as in `_convolve`.
     """
-    images, height, width, channels = x_shape
+    _, height, width, channels = x_shape
     grid, group, block_rows = blocks
-    padded, windows, gradients, taps = scratch
+    padded, windows, gradients = scratch
     filters = dy_size[2]
     in_up, out_up = full_vectors(x, channels), full_vectors(x, filters)
     windows_most = block_rows * grid[1]
@@ -229,13 +231,12 @@ def _weight_gradient(
     all_sums = PLANES * channels * out_up
     image_size = height * width * channels
     pixels = dy_size[0] * dy_size[1]
-    chunks = partial.shape[0]
-    for chunk in prange(chunks):
+    for chunk in prange(partial.shape[0]):
         me = thread_id()
         sums = partial[chunk]
         fill_row(sums, 0, sums.size)
-        stop = images * (chunk + 1) // chunks
-        for first_image in range(images * chunk // chunks, stop, group):
+        stop = borders[chunk + 1]
+        for first_image in range(borders[chunk], stop, group):
             last_image = min(stop, first_image + group)
             dy, dy0 = gradient_images(gradient, first_image, last_image)
             if dbias.size:
@@ -259,29 +260,17 @@ def _weight_gradient(
                     windows[me], gradients[me], sums, (last - first) * grid[1], planes,
                     (channels, in_up, out_up),
                 )  # fmt: skip
-    # Chunks are added in order: the same bits for any number of threads.
+        # Before they are added: other processes add the taps of theirs.
+        for o in range(0, channels * out_up, lanes(x)):
+            transform_sums(sums, o, channels * out_up)
+    # Along a tree: the same bits for any number of threads.
     for c in prange(channels):
-        me = thread_id()
-        for k in range(PLANES):
-            first = (k * channels + c) * out_up
-            _add_chunks(partial, first, out_up)
-        for o in range(0, filters, lanes(x)):
-            transform_sums(partial[0], c * out_up + o, channels * out_up, taps[me])
-            for v in range(min(lanes(x), filters - o)):
-                for tap in range(9):
-                    dweight[((o + v) * channels + c) * 9 + tap] = taps[me, tap * lanes(x) + v]
+        for tap in range(9):
+            plane = tap // 3 * 4 + tap % 3
+            first = (plane * channels + c) * out_up
+            combine_chunks(partial, first, filters, dweight, c * 9 + tap, channels * 9)
     if dbias.size:
         combine_chunks(partial, all_sums, filters, dbias, 0, 1)
-
-
-@jit.serial
-def _add_chunks(partial, first, count):
-    """partial[0, first:][:count] = sum over chunks, in order; count is whole vectors."""
-    for i in range(first, first + count, lanes(partial)):
-        total = load(partial[0], i)
-        for chunk in range(1, partial.shape[0]):
-            total = total + load(partial[chunk], i)
-        store(partial[0], i, total)
 
 
 def weight_gradient(x, gradient, padding, dy_shape, dweight, dbias, workspace):
@@ -290,23 +279,24 @@ def weight_gradient(x, gradient, padding, dy_shape, dweight, dbias, workspace):
     gradient, dy_shape : where dy (N, H_out, W_out, O) comes from
     """
     filters, channels = dweight.shape[:2]
-    blocks = blocks_of(len(x), dy_shape[1:3], channels + filters)
+    images = workspace.portion.images(len(x))  # blocks are the same wherever an image is
+    blocks = blocks_of(images, dy_shape[1:3], channels + filters)
     flat = x.reshape(-1)
     in_up, out_up = int(full_vectors(flat, channels)), int(full_vectors(flat, filters))
     rows, columns = blocks.padded_size
     threads = jit.max_threads()
     room = PLANES * channels * out_up + out_up
-    partial = workspace.array("partial", (jit.chunks_of(len(x)), room), x.dtype)
+    borders = workspace.portion.image_borders(len(x))
+    partial = workspace.array("partial", (len(borders) - 1, room), x.dtype)
     scratch = tuple(
         workspace.array(f"winograd_{name}", (threads, size), x.dtype)
         for name, size in (
             ("padded", blocks.group * rows * columns * in_up),
             ("windows", PLANES * int(plane_step(blocks.windows, in_up, flat))),
             ("gradients", PLANES * int(plane_step(blocks.windows, out_up, flat))),
-            ("taps", 9 * int(vector_lanes(flat))),
         )
     )
     _weight_gradient(
         flat, gradient.arguments(dy_shape, blocks.group, workspace), dweight.reshape(-1), dbias,
-        x.shape, dy_shape[1:], padding, tuple(blocks), partial, scratch,
+        x.shape, dy_shape[1:], padding, tuple(blocks), borders, partial, scratch,
     )  # fmt: skip

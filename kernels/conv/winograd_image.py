@@ -327,12 +327,10 @@ def _gradient_line(s0, s1, s2, s3, half):
 
 
 @jit.serial
-def transform_sums(sums, sums0, plane, taps):
-    """G^T S G of one vector of filters: nine taps, into taps[tap * lanes]."""
-    n = lanes(sums)
+def transform_sums(sums, sums0, plane):
+    """G^T S G of one vector of filters, in place: tap (i, j) becomes plane 4 i + j."""
     half = splat(sums, 0.5)
     for i in range(4):
-        # Rows first; the first three planes of a row are free for the result.
         row = sums0 + 4 * i * plane
         s0, s1 = load(sums, row), load(sums, row + plane)
         s2, s3 = load(sums, row + 2 * plane), load(sums, row + 3 * plane)
@@ -345,6 +343,6 @@ def transform_sums(sums, sums0, plane, taps):
         s0, s1 = load(sums, column), load(sums, column + 4 * plane)
         s2, s3 = load(sums, column + 8 * plane), load(sums, column + 12 * plane)
         g0, g1, g2 = _gradient_line(s0, s1, s2, s3, half)
-        store(taps, j * n, g0)
-        store(taps, (3 + j) * n, g1)
-        store(taps, (6 + j) * n, g2)
+        store(sums, column, g0)
+        store(sums, column + 4 * plane, g1)
+        store(sums, column + 8 * plane, g2)

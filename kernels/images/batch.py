@@ -11,6 +11,7 @@ import numpy as np
 from numba import prange
 
 from kernels import jit
+from kernels.portion import chunks_of
 from kernels.shares import is_small
 from kernels.simd import fma, lanes, load_as, splat, store_part
 
@@ -188,7 +189,7 @@ def channel_moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     (array([0.5]), array([0.5]))
     """
     count, channels = images.shape[:2]
-    chunks = jit.chunks_of(count)
+    chunks = chunks_of(count)
     sums = np.zeros((chunks, channels, 2), np.int64)
     _moments(np.ascontiguousarray(images).reshape(count, channels, -1), sums)
     pixels = images.size // channels

@@ -10,6 +10,7 @@ from numba import prange
 
 from kernels import jit
 from kernels.images.batch import gather_share
+from kernels.portion import chunks_of
 from kernels.random_bits import key_halves, random_bits
 from kernels.shares import is_small
 from kernels.simd import fma, lanes, load_part, splat, sqrt, store_part
@@ -54,7 +55,7 @@ def gather_changed(
     boxes : int64 (N, 4), rows [top, bottom) and columns [left, right) within the image, or size 0
     """
     count, shape = len(indices), images.shape[1:]
-    chunks = jit.chunks_of(count)
+    chunks = chunks_of(count)
     white = out.dtype.type(255 if images.dtype == np.uint8 else 1)
     normal = scale, offset, np.full_like(scale, 1 / float(white)), np.zeros_like(offset), white
     arguments = (

@@ -22,6 +22,7 @@ from kernels.norm.wide_rows import (
     add_chunks,
     block_rows,
     fold,
+    in_chunks,
     load_four,
     repeat,
     room,
@@ -49,7 +50,7 @@ def batch_norm_training(
 ) -> None:
     """Normalise by the statistics of the batch; then add a shortcut, then max(y, 0).
 
-    x, y : (rows, C), may be the same array; shortcut likewise, None for no addition
+    x, y : (N, ..., C), may be the same array; shortcut likewise, None for no addition
     mean, variance, inverse_std : (C,), filled in; the variance is the biased one (divisor rows)
     """
     factors, width = batch_statistics(x, gamma, beta, eps, mean, variance, inverse_std, workspace)
@@ -66,18 +67,24 @@ def batch_statistics(
     inverse_std: np.ndarray,
     workspace: Workspace,
 ) -> tuple[np.ndarray, int]:
-    """Mean, variance and 1 / standard deviation (C,) of each column of x (rows, C).
+    """Mean, variance and 1 / standard deviation (C,) of each channel of x (N, ..., C).
 
     Returns the factors MEAN, SCALE and BETA of `wide_rows`, and the width of a wide row.
     """
-    channels = x.shape[1]
-    x = x.reshape(-1)
-    width, chunks, sums, scratch, factors = room(x, channels, workspace)
-    repeat(x[:channels], factors, MEAN * width, width)
-    run = statistics_share if chunks == 1 else _statistics
-    run(x, channels, factors, width, scratch, sums, chunks, 0, chunks)
+    channels = x.shape[-1]
+    width = fold(channels) * channels
+    rows = workspace.portion.images(len(x)) * (x[0].size // channels)
+    (x,), portion, borders = in_chunks(x, channels=channels, portion=workspace.portion)
+    chunks = len(borders) - 1
+    sums, scratch, factors = room(width, chunks, x.dtype, workspace)
+    repeat(portion.first(x[:channels]), factors, MEAN * width, width)
+    if chunks == 1:
+        statistics_share(x, channels, factors, width, scratch, sums, 0, 0, x.size)
+    else:
+        _statistics(x, channels, factors, width, scratch, sums, borders, 0, chunks)
+    chunks = portion.totals(sums, chunks)
     _finish_statistics(
-        x, gamma, beta, float(eps), sums, chunks, width, mean, variance, inverse_std, factors
+        gamma, beta, float(eps), sums, chunks, rows, width, mean, variance, inverse_std, factors
     )
     return factors, width
 
@@ -115,33 +122,34 @@ def _normalise(
 
 
 @jit.parallel
-def _statistics(x, channels, factors, width, scratch, sums, chunks, first_chunk, last_chunk):
+def _statistics(x, channels, factors, width, scratch, sums, borders, first_chunk, last_chunk):
     for chunk in prange(first_chunk, last_chunk):  # owns its rows of sums and scratch
-        statistics_share(x, channels, factors, width, scratch, sums, chunks, chunk, chunk + 1)
+        first, last = borders[chunk], borders[chunk + 1]
+        statistics_share(x, channels, factors, width, scratch, sums, chunk, first, last)
 
 
 @jit.serial
-def statistics_share(x, channels, factors, width, scratch, sums, chunks, first_chunk, last_chunk):
-    """Sums of x - shift and of its squares, for every column and chunk; the shift is x's first row.
+def statistics_share(x, channels, factors, width, scratch, sums, chunk, first, last):
+    """Sums of x - shift and of its squares, for every column, over the chunk x[first:last].
+
+    The shift, the first row of the batch, lies in the factors.
 
     Two passes over each block, the second about the block's mean, are as exact as two passes over
     the batch, for one reading of the memory. The shift keeps a large common mean out of the sums.
     """
-    for chunk in range(first_chunk, last_chunk):
-        start = 2 * chunk * width
-        sums[start : start + 2 * width] = 0
-        first, last = whole_rows(x.size, width, chunk, chunks)
-        for row in range(first, last, block_rows(width)):
-            rows = min(block_rows(width), last - row)
-            for c in range(0, width, 4 * lanes(x)):
-                _block_statistics(x, row * width + c, rows, width, factors, c, scratch, start + c)
-            add_block(scratch, start, width, 1 / rows, sums)
-    if last_chunk == chunks:
-        start, end = 2 * (chunks - 1) * width, x.size // width * width
-        for j in range(x.size - end):
-            value = np.float64(x[end + j]) - factors[MEAN * width + j]
-            sums[start + j] += value
-            sums[start + width + j] += value * value
+    start = 2 * chunk * width
+    sums[start : start + 2 * width] = 0
+    end = first + (last - first) // width * width
+    block = block_rows(width) * width
+    for at in range(first, end, block):
+        rows = min(block, end - at) // width
+        for c in range(0, width, 4 * lanes(x)):
+            _block_statistics(x, at + c, rows, width, factors, c, scratch, start + c)
+        add_block(scratch, start, width, 1 / rows, sums)
+    for j in range(last - end):
+        value = np.float64(x[end + j]) - factors[MEAN * width + j]
+        sums[start + j] += value
+        sums[start + width + j] += value * value
 
 
 @jit.serial
@@ -169,16 +177,15 @@ def _block_statistics(x, at, rows, width, factors, c, scratch, target):
 
 @jit.serial
 def _finish_statistics(
-    x, gamma, beta, eps, sums, chunks, width, mean, variance, inverse_std, factors
+    gamma, beta, eps, sums, chunks, rows, width, mean, variance, inverse_std, factors
 ):
     """Statistics from the sums; the factors that go forward."""
     channels = mean.size
-    rows = x.size // channels
     add_chunks(sums, chunks, width, channels)
     for c in range(channels):
         offset = sums[c] / rows
         spread = max(sums[width + c] / rows - offset * offset, 0.0)
-        mean[c] = np.float64(x[c]) + offset
+        mean[c] = np.float64(factors[MEAN * width + c]) + offset
         variance[c] = spread
         inverse_std[c] = 1 / math.sqrt(spread + eps)
         factors[SCALE * width + c] = gamma[c] * inverse_std[c]

@@ -13,6 +13,8 @@ from kernels.norm.wide_rows import (
     add_block,
     add_chunks,
     block_rows,
+    fold,
+    in_chunks,
     repeat,
     repeat_row,
     room,
@@ -41,23 +43,29 @@ def batch_norm_backward(
         dbeta = sum of dy,    dgamma = sum of dy * z
         dx = gamma * inverse_std * (dy - dbeta / rows - z * dgamma / rows)
 
-    dy, x, dx : (rows, C); dx may be dy
+    dy, x, dx : (N, ..., C); dx may be dy
     mean, inverse_std : (C,), as `batch_norm_training` filled them in
     beta : (C,) if max(y, 0) followed the normalisation: then dy reaches the places where y > 0
         only. They are found by computing y again, which is sooner done than reading it.
     """
-    channels = x.shape[1]
-    dy, x, dx = dy.reshape(-1), x.reshape(-1), dx.reshape(-1)
-    width, chunks, sums, scratch, factors = room(x, channels, workspace)
-    relu = beta is not None
+    channels = x.shape[-1]
+    width, relu = fold(channels) * channels, beta is not None
+    rows = workspace.portion.images(len(x)) * (x[0].size // channels)
+    flat, portion, borders = in_chunks(dy, x, channels=channels, portion=workspace.portion)
+    chunks = len(borders) - 1
+    sums, scratch, factors = room(width, chunks, x.dtype, workspace)
     repeat(mean, factors, MEAN * width, width)
     if relu:
         repeat(gamma * inverse_std, factors, SCALE * width, width)
         repeat(beta, factors, BETA * width, width)
-    run = gradient_sums_share if chunks == 1 else _gradient_sums
-    run(dy, x, factors, width, relu, scratch, sums, chunks, 0, chunks)
-    rows = x.size // channels
+    if chunks == 1:
+        gradient_sums_share(*flat, factors, width, relu, scratch, sums, 0, 0, flat[0].size)
+    else:
+        _gradient_sums(*flat, factors, width, relu, scratch, sums, borders, 0, chunks)
+    chunks = portion.totals(sums, chunks)
     finish_gradient(gamma, inverse_std, sums, chunks, rows, width, dgamma, dbeta, factors)
+    workspace.portion.settle(dgamma, dbeta)
+    dy, x, dx = dy.reshape(-1), x.reshape(-1), dx.reshape(-1)
     run = gradient_share if is_small(x.size) else _gradient
     run(dy, x, factors, width, relu, dx, 0, CHUNKS)
 
@@ -72,38 +80,33 @@ def _reaching(d, v, column, factors, width, relu):
 
 
 @jit.parallel
-def _gradient_sums(dy, x, factors, width, relu, scratch, sums, chunks, first_chunk, last_chunk):
+def _gradient_sums(dy, x, factors, width, relu, scratch, sums, borders, first_chunk, last_chunk):
     for chunk in prange(first_chunk, last_chunk):  # owns its rows of sums and scratch
-        gradient_sums_share(dy, x, factors, width, relu, scratch, sums, chunks, chunk, chunk + 1)
+        first, last = borders[chunk], borders[chunk + 1]
+        gradient_sums_share(dy, x, factors, width, relu, scratch, sums, chunk, first, last)
 
 
 @jit.serial
-def gradient_sums_share(
-    dy, x, factors, width, relu, scratch, sums, chunks, first_chunk, last_chunk
-):
-    """Sums of dy and of dy * (x - mean), for every column and chunk."""
-    for chunk in range(first_chunk, last_chunk):
-        start = 2 * chunk * width
-        sums[start : start + 2 * width] = 0
-        first, last = whole_rows(x.size, width, chunk, chunks)
-        for row in range(first, last, block_rows(width)):
-            rows = min(block_rows(width), last - row)
-            for c in range(0, width, 2 * lanes(x)):
-                _block_products(
-                    dy, x, row * width + c, rows, width, factors, c, relu, scratch, start + c
-                )
-            add_block(scratch, start, width, 0.0, sums)
-    if last_chunk == chunks:
-        start, end = 2 * (chunks - 1) * width, x.size // width * width
-        for j in range(0, x.size - end, lanes(x)):
-            left = x.size - end - j
-            v = load_part(x, end + j, left) - load(factors, MEAN * width + j)
-            d = _reaching(load_part(dy, end + j, left), v, j, factors, width, relu)
-            store_part(scratch, start + j, d, left)
-            store_part(scratch, start + width + j, d * v, left)
-        for j in range(x.size - end):
-            sums[start + j] += np.float64(scratch[start + j])
-            sums[start + width + j] += np.float64(scratch[start + width + j])
+def gradient_sums_share(dy, x, factors, width, relu, scratch, sums, chunk, first, last):
+    """Sums of dy and of dy * (x - mean), for every column, over the chunk x[first:last]."""
+    start = 2 * chunk * width
+    sums[start : start + 2 * width] = 0
+    end = first + (last - first) // width * width
+    block = block_rows(width) * width
+    for at in range(first, end, block):
+        rows = min(block, end - at) // width
+        for c in range(0, width, 2 * lanes(x)):
+            _block_products(dy, x, at + c, rows, width, factors, c, relu, scratch, start + c)
+        add_block(scratch, start, width, 0.0, sums)
+    for j in range(0, last - end, lanes(x)):
+        left = last - end - j
+        v = load_part(x, end + j, left) - load(factors, MEAN * width + j)
+        d = _reaching(load_part(dy, end + j, left), v, j, factors, width, relu)
+        store_part(scratch, start + j, d, left)
+        store_part(scratch, start + width + j, d * v, left)
+    for j in range(last - end):
+        sums[start + j] += np.float64(scratch[start + j])
+        sums[start + width + j] += np.float64(scratch[start + width + j])
 
 
 @jit.serial

@@ -33,6 +33,7 @@ from kernels.norm.wide_rows import (
     repeat,
     repeat_row,
 )
+from kernels.portion import chunks_of
 from kernels.shares import CHUNKS, is_small
 from kernels.simd import (
     first_lanes,
@@ -47,6 +48,7 @@ from kernels.simd import (
     where,
 )
 from kernels.simd.mathematics import through_relu
+from kernels.tree import chunk_sum
 from kernels.workspace import Workspace
 
 _COLUMNS = fold(1)  # of a wide row of one channel
@@ -69,12 +71,12 @@ def group_norm(
     x, y : (N, pixels, C), may be the same array; shortcut likewise, None for no addition
     mean, inverse_std : (N, groups), filled in; the variance is the biased one
     """
-    width, chunks, sums, factors = _room(x, workspace)
+    width, sums, factors = _room(x, chunks_of(len(x)), workspace)
     added = x.reshape(-1)[:0] if shortcut is None else shortcut.reshape(-1)
     arrays = (x.reshape(-1), added, y.reshape(-1))
     parameters = (gamma, beta, float(eps), relu, mean, inverse_std)
     run = _forward_share if is_small(x.size, work=2) else _forward
-    run(arrays, parameters, width, sums, factors, chunks, 0, chunks)
+    run(arrays, parameters, width, sums, factors, len(sums), 0, len(sums))
 
 
 def group_norm_backward(
@@ -101,27 +103,26 @@ def group_norm_backward(
     beta : (C,) if max(y, 0) followed the normalisation: then dy reaches the places where y > 0
         only. They are found by computing y again.
     """
-    width, chunks, sums, factors = _room(x, workspace)
+    borders = workspace.portion.image_borders(len(x))
+    width, sums, factors = _room(x, len(borders) - 1, workspace)
     arrays = (dy.reshape(-1), x.reshape(-1), dx.reshape(-1))
     relu = beta is not None
     parameters = (gamma, beta if relu else gamma, relu, mean, inverse_std)
     run = _backward_share if is_small(x.size, work=2) else _backward
-    run(arrays, parameters, width, sums, factors, chunks, 0, chunks)
-    _add_totals(sums, chunks, dgamma, dbeta)
+    run(arrays, parameters, width, sums, factors, borders, 0, len(sums))
+    _add_totals(sums, factors, dgamma, dbeta)
 
 
-def _room(x: np.ndarray, workspace: Workspace):
-    """Width of a wide row, number of chunks, and what each chunk has for itself.
+def _room(x: np.ndarray, chunks: int, workspace: Workspace):
+    """Width of a wide row, and what each chunk has for itself.
 
     sums (float64): the channels' gradients (2 rows) and the columns of an image (2).
     factors: behind those of `wide_rows` the columns of a block (2 rows).
     """
-    batch, _, channels = x.shape
-    width = fold(channels) * channels
-    chunks = jit.chunks_of(batch)
+    width = fold(x.shape[2]) * x.shape[2]
     sums = workspace.array("group_norm_sums", (chunks, 4 * width), np.float64)
     factors = workspace.array("group_norm_factors", (chunks, (FACTORS + 2) * width), x.dtype)
-    return width, chunks, sums, factors
+    return width, sums, factors
 
 
 @jit.parallel
@@ -152,22 +153,22 @@ def _forward_share(arrays, parameters, width, sums, factors, chunks, first_chunk
 
 
 @jit.parallel
-def _backward(arrays, parameters, width, sums, factors, chunks, first_chunk, last_chunk):
+def _backward(arrays, parameters, width, sums, factors, borders, first_chunk, last_chunk):
     for chunk in prange(first_chunk, last_chunk):  # owns some images of dx, a row of sums, scratch
-        _backward_share(arrays, parameters, width, sums, factors, chunks, chunk, chunk + 1)
+        _backward_share(arrays, parameters, width, sums, factors, borders, chunk, chunk + 1)
 
 
 @jit.serial
-def _backward_share(arrays, parameters, width, sums, factors, chunks, first_chunk, last_chunk):
+def _backward_share(arrays, parameters, width, sums, factors, borders, first_chunk, last_chunk):
     dy, x, dx = arrays
     gamma, beta, relu, mean, inverse_std = parameters
-    (batch, groups), channels, size = mean.shape, gamma.size, x.size // len(mean)
+    (_, groups), channels, size = mean.shape, gamma.size, x.size // len(mean)
     for chunk in range(first_chunk, last_chunk):
         totals, rows = sums[chunk, : 2 * channels], factors[chunk]
         totals[:] = 0
         rows[: 2 * channels] = 0  # totals of vectors; statistics of small groups come behind
         repeat(beta, rows, BETA * width, width)
-        for n in range(batch * chunk // chunks, batch * (chunk + 1) // chunks):
+        for n in range(borders[chunk], borders[chunk + 1]):
             start, stop = n * size, (n + 1) * size
             images = dy[start:stop], x[start:stop], dx[start:stop]
             statistics = mean[n], inverse_std[n]
@@ -183,14 +184,16 @@ def _backward_share(arrays, parameters, width, sums, factors, chunks, first_chun
 
 
 @jit.serial
-def _add_totals(sums, chunks, dgamma, dbeta):
+def _add_totals(sums, factors, dgamma, dbeta):
+    """Chunks' sums, rounded before they are added: other processes add theirs to the result."""
     channels = dbeta.size
-    for c in range(channels):
-        total_beta, total_gamma = 0.0, 0.0
-        for chunk in range(chunks):
-            total_beta += sums[chunk, c]
-            total_gamma += sums[chunk, channels + c]
-        dbeta[c], dgamma[c] = total_beta, total_gamma
+    for chunk in range(len(sums)):
+        for c in range(2 * channels):
+            factors[chunk, c] = sums[chunk, c]
+    for c in range(0, channels, lanes(dbeta)):
+        rest = channels - c
+        store_part(dbeta, c, chunk_sum(factors, c, rest), rest)
+        store_part(dgamma, c, chunk_sum(factors, channels + c, rest), rest)
 
 
 # --- one image: (pixels, C) -----------------------------------------------------------------------
@@ -220,7 +223,7 @@ def _normalise_image(images, gamma, eps, relu, statistics, width, sums, factors)
     for g in range(groups):
         mean[g] = x[g * group]
     _repeat_by_group(mean, period, factors, MEAN * width, columns)
-    statistics_share(x, period, factors, columns, scratch, columns_sums, 1, 0, 1)
+    statistics_share(x, period, factors, columns, scratch, columns_sums, 0, 0, x.size)
     add_chunks(columns_sums, 1, columns, period)
     count = x.size // groups
     for g in range(groups):
@@ -254,7 +257,8 @@ def _spread_image(images, gamma, relu, statistics, width, sums, factors):
             factors[SCALE * width + c] = gamma[c] * scale
     for row in (MEAN, SCALE):
         repeat_row(factors, row, channels, width)
-    gradient_sums_share(dy, x, factors, width, relu, factors[FACTORS * width :], columns, 1, 0, 1)
+    scratch = factors[FACTORS * width :]
+    gradient_sums_share(dy, x, factors, width, relu, scratch, columns, 0, 0, x.size)
     add_chunks(columns, 1, width, channels)
     for g in range(groups):
         inverse, total_dy, product = np.float64(inverse_std[g]), 0.0, 0.0

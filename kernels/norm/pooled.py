@@ -48,7 +48,7 @@ def norm_pool_training(
     mean, variance, inverse_std : (C,), filled in as `batch_norm_training` does
     """
     factors, factors_row = batch_statistics(
-        x.reshape(-1, x.shape[3]), gamma, beta, eps, mean, variance, inverse_std, workspace
+        x, gamma, beta, eps, mean, variance, inverse_std, workspace
     )
     sizes = (*x.shape[1:3], *y.shape[1:])
     flat = y.reshape(-1), index.reshape(-1)
@@ -106,25 +106,27 @@ def norm_pool_factors(
     workspace: Workspace,
 ) -> np.ndarray:
     """dgamma, dbeta, and rows of C factors from which `spread_image` makes the gradient."""
-    images, channels = len(x), x.shape[3]
+    channels, portion = x.shape[3], workspace.portion
     sizes = (*x.shape[1:3], *dy.shape[1:])
-    chunks = jit.chunks_of(images)
+    borders = portion.image_borders(len(x))
+    chunks = len(borders) - 1
     sums = workspace.array("norm_sums", (2 * chunks * channels,), np.float64)
     scratch = workspace.array("norm_scratch", (chunks, 2 * channels), x.dtype)
     factors = workspace.array("norm_factors", (FACTORS * channels,), x.dtype)
     factors[MEAN * channels :][:channels] = mean
     flat = dy.reshape(-1), y.reshape(-1), index.reshape(-1), x.reshape(-1)
-    _sums(*flat, factors, sizes, images, relu, scratch, sums)
-    rows = x.size // channels
+    _sums(*flat, factors, sizes, borders, relu, scratch, sums)
+    rows = portion.images(len(x)) * (x[0].size // channels)
+    chunks = portion.totals(sums, chunks)
     finish_gradient(gamma, inverse_std, sums, chunks, rows, channels, dgamma, dbeta, factors)
+    portion.settle(dgamma, dbeta)
     return factors
 
 
 @jit.parallel
-def _sums(dy, y, index, x, factors, sizes, images, relu, scratch, sums):
-    chunks = scratch.shape[0]
-    for chunk in prange(chunks):  # owns its rows of scratch and sums
-        first, last = images * chunk // chunks, images * (chunk + 1) // chunks
+def _sums(dy, y, index, x, factors, sizes, borders, relu, scratch, sums):
+    for chunk in prange(scratch.shape[0]):  # owns its rows of scratch and sums
+        first, last = borders[chunk], borders[chunk + 1]
         _sums_share(dy, y, index, x, factors, sizes, first, last, relu, scratch[chunk], sums, chunk)
 
 

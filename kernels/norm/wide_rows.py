@@ -14,8 +14,10 @@ import math
 import numpy as np
 
 from kernels import jit
+from kernels.portion import MAX_CHUNKS, WHOLE, Portion, chunks_of, cut
 from kernels.shares import is_small
 from kernels.simd import lanes, load, store
+from kernels.tree import add_tree
 from kernels.workspace import Workspace
 
 # The rows of ``factors``:  y = (x - MEAN) * SCALE + BETA  going forward, and going back
@@ -36,21 +38,39 @@ def fold(channels: int) -> int:
     return _COLUMNS // math.gcd(channels, _COLUMNS)
 
 
-def chunks_for(numbers: int, width: int) -> int:
-    """Number of chunks that have sums of their own: depends on the array's shape only."""
-    if is_small(numbers):
-        return 1
-    return jit.chunks_of(numbers // (width * _LEAST_CHUNK_ROWS))
+def in_chunks(
+    *arrays: np.ndarray, channels: int, portion: Portion
+) -> tuple[tuple[np.ndarray, ...], Portion, np.ndarray]:
+    """Arrays (N, ..., C) as flat ones, what portion of the batch they are, where chunks begin.
 
-
-def room(x: np.ndarray, channels: int, workspace: Workspace):
-    """Width of a wide row, number of chunks, and scratch: sums, scratch, factors."""
+    Chunks have sums of their own. They are images, as many in each process, if the batch has
+    enough: one of little is summed up by everybody, and one of a few large images by rows. All
+    that depends on the shape of the batch only.
+    """
     width = fold(channels) * channels
-    chunks = chunks_for(x.size, width)
+    here = len(arrays[0])
+    images, size = portion.images(here), arrays[0].size // here
+    chunks = 1
+    if not is_small(images * size):
+        chunks = chunks_of(images * size // (width * _LEAST_CHUNK_ROWS))
+    if images >= MAX_CHUNKS:
+        chunks = 1 << chunks.bit_length() - 1  # a branch of the tree for each process
+    if not portion.splits(chunks):
+        arrays, portion, here = portion.whole(*arrays), WHOLE, images
+    flat = tuple(array.reshape(-1) for array in arrays)
+    if images >= MAX_CHUNKS:
+        return flat, portion, portion.borders(here, chunks) * size
+    borders = cut(flat[0].size // width, chunks) * width
+    borders[-1] = flat[0].size  # an incomplete wide row belongs to the last chunk
+    return flat, portion, borders
+
+
+def room(width: int, chunks: int, dtype: np.dtype, workspace: Workspace):
+    """Scratch: sums, scratch, factors."""
     sums = workspace.array("norm_sums", (2 * chunks * width,), np.float64)
-    scratch = workspace.array("norm_scratch", (2 * chunks * width,), x.dtype)
-    factors = workspace.array("norm_factors", (FACTORS * width,), x.dtype)
-    return width, chunks, sums, scratch, factors
+    scratch = workspace.array("norm_scratch", (2 * chunks * width,), dtype)
+    factors = workspace.array("norm_factors", (FACTORS * width,), dtype)
+    return sums, scratch, factors
 
 
 @jit.serial
@@ -120,10 +140,7 @@ def add_block(scratch, start, width, factor, sums):
 @jit.serial
 def add_chunks(sums, chunks, width, channels):
     """Add the sums of all chunks, and of a channel's columns, into sums[c] and sums[width + c]."""
-    for chunk in range(1, chunks):
-        other = sums[2 * chunk * width : 2 * (chunk + 1) * width]
-        for j in range(other.size):
-            sums[j] += other[j]
+    add_tree(sums, chunks, 2 * width)
     for column in range(channels, width, channels):
         for c in range(channels):
             sums[c] += sums[column + c]
