@@ -23,7 +23,7 @@ from fastcnn.training import blas
 from kernels import jit
 from kernels.portion import Portion, add_tree, cut
 
-NETWORKS = {  # seconds, bytes per second; the first as measured with --exchange on two cores
+NETWORKS = {  # seconds, bytes per second: usual ones; --exchange measures those at hand
     "one machine": (3e-6, 4e9),
     "10 Gbit Ethernet": (30e-6, 1.1e9),
     "100 Gbit InfiniBand": (2e-6, 11e9),
