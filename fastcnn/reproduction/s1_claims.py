@@ -158,15 +158,18 @@ def optimizers(lab: Laboratory) -> list[Verdict]:
 
 
 def regularization(lab: Laboratory) -> list[Verdict]:
-    """Table 4: both narrow the gap, together most."""
+    """Table 4: both narrow the gap, together most; by how much is the table's."""
     told = (
-        ("L2 narrows the gap", FREE, L2),
-        ("Dropout narrows the gap", FREE, DROPOUT),
-        ("both together narrow it more than L2", L2, OPTIMIZED),
-        ("both together narrow it more than Dropout", DROPOUT, OPTIMIZED),
+        ("L2 narrows the gap", FREE, L2, 2.9),
+        ("Dropout narrows the gap", FREE, DROPOUT, 3.8),
+        ("both together narrow it more than L2", L2, OPTIMIZED, 1.0),
+        ("both together narrow it more than Dropout", DROPOUT, OPTIMIZED, 0.1),
     )
-    found = lab.decide([Question(more, less, gap) for _, more, less in told])
-    return [differs(claim, each) for (claim, _, _), each in zip(told, found, strict=True)]
+    found = lab.decide([Question(more, less, gap) for _, more, less, _ in told])
+    return [
+        differs(f"{claim} (by {points} points)", each, said=points)
+        for (claim, _, _, points), each in zip(told, found, strict=True)
+    ]
 
 
 def normalization(lab: Laboratory) -> list[Verdict]:
