@@ -30,7 +30,8 @@ from fastcnn.searching import database, server
 from fastcnn.searching.slots import attempts
 
 pytestmark = pytest.mark.skipif(
-    server.programs() is None, reason="PostgreSQL is not installed: apt install postgresql"
+    server.programs() is None or "FASTCNN_TEST_SERVERS" not in os.environ,
+    reason="starts PostgreSQL: apt install postgresql, and set FASTCNN_TEST_SERVERS=1",
 )
 
 ROOT = Path(__file__).parents[2]
