@@ -3,11 +3,11 @@
 import errno
 import io
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ import pytest
 from fastcnn import plots, train
 from fastcnn.commands import streams
 from fastcnn.files import complete, passing, remove_unfinished, write_text
+from tests.full_disk import limit_files
 
 RUN = ["--dataset", "digits", "--limit-train", "200", "--limit-test", "20", "--epochs", "1"]
 PICTURE = b"\x89PNG"
@@ -154,8 +155,7 @@ def test_a_stream_of_few_letters_takes_what_it_can(monkeypatch):
 # --- places -------------------------------------------------------------------------------------
 
 
-def smallest_files() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+smallest_files = partial(limit_files, 3000)
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
@@ -170,6 +170,20 @@ def test_a_picture_that_does_not_fit_leaves_the_old_one(run, tmp_path, kind):
     assert done.stderr == f"error: {path} cannot be written: File too large\n"
     assert path.read_text() == "the old one"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_in_a_test_cuts_no_bytecode_of_others(tmp_path):
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    code = (
+        "from tests.full_disk import limit_files; limit_files(100)\n"
+        "import subprocess, sys, wave\n"
+        "subprocess.run([sys.executable, '-c', 'import cmd'], check=True)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    stems = {file.name.split(".")[0] for file in tmp_path.rglob("*.pyc")}
+    assert "full_disk" in stems and not {"wave", "cmd"} & stems
+    assert all(file.stat().st_size > 100 for file in tmp_path.rglob("*.pyc"))
 
 
 def test_a_search_that_finds_no_room_says_so(tmp_path):

@@ -11,13 +11,14 @@ import argparse
 import contextlib
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from tests.full_disk import limit_files
 
 CODES = {0, 1, 2, 3, 130, 143}
 DATA = ["--dataset", "digits", "--limit-train", "64", "--limit-test", "20"]
@@ -77,7 +78,7 @@ def run(dice: random.Random, name: str, argv: list[str], said: Path) -> tuple[in
             os.dup2(file, 1)
             os.dup2(file, 2)
             if fault == "disk":
-                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+                limit_files(limit)
             if fault == "reader":
                 reading, writing = os.pipe()
                 os.close(reading)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from fastcnn.search import main as search_main
 from fastcnn.training.checkpoint import SavedTraining, record_of
 from fastcnn.training.history import History
 from fastcnn.training.record import Record
+from tests.full_disk import limit_files
 
 from ..training.test_resuming import edited
 
@@ -217,13 +219,10 @@ def test_a_search_and_a_run_never_share_a_folder(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize("limit", [500, 100_000])
 def test_a_full_disk_is_told_with_what_is_kept(tmp_path, limit):
-    code = (
-        "import resource, sys; from fastcnn.train import main\n"
-        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
-        "sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-m", "fastcnn.train", *SMALL, "--epochs", "1", "--out", tmp_path]
+    done = subprocess.run(
+        command, capture_output=True, text=True, preexec_fn=partial(limit_files, limit)
     )
-    command = [sys.executable, "-c", code, *SMALL, "--epochs", "1", "--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert "last.npz cannot be written: File too large; no epoch is saved" in done.stderr
     assert len(done.stderr.splitlines()) == 1
