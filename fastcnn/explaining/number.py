@@ -129,12 +129,16 @@ def find(model: Sequential, name: str | None) -> Place:
     found = places(model)
     if name is None:
         return next((each for each in found if "weight" in each.layer.params), found[0])
-    wanted = re.sub(r"[\s_-]", "", name).lower()
-    for place in found:
-        if wanted in (place.path, place.label.replace(" ", "").lower()):
-            return place
-    labels = tuple(place.label.replace(" ", "").lower() for place in found)
-    raise ValueError(unknown("layer", name, labels))
+    exact = [place for place in found if place.path == name]
+    alike = [place for place in found if _plain(name) in (_plain(place.path), _plain(place.label))]
+    if exact or alike:
+        return (exact or alike)[0]
+    raise ValueError(unknown("layer", name, tuple(_plain(place.label) for place in found)))
+
+
+def _plain(name: str) -> str:
+    """A name without what people spell differently."""
+    return re.sub(r"[\s_-]", "", name).lower()
 
 
 def at_default(y: np.ndarray) -> tuple[int, ...]:

@@ -119,10 +119,19 @@ def check_gradients(model):
         assert number.gradient == pytest.approx(expected, rel=1e-4, abs=1e-9), path
 
 
+class Skipping(Residual):
+    def rows(self):
+        return dict(zip(("the_way", "theway"), super().rows().values(), strict=True))
+
+
 def test_layers_are_found_by_what_people_call_them(network):
     assert find(network, None).path == "0"
     for name in ("conv2", "Conv 2", "conv_2", "4.main.0"):
         assert find(network, name).path == "4.main.0"
+    parts = Sequential(Skipping([Dense(2, 2)], [Dense(2, 2)]))
+    for name in ("0.the_way.0", "0.the-way.0", "dense_1"):
+        assert find(parts, name).path == "0.the_way.0"
+    assert find(parts, "0.theway.0").path == "0.theway.0"
     with pytest.raises(ValueError, match=r"no layer 'conv9'.*conv1"):
         find(network, "conv9")
     with pytest.raises(ValueError, match=r"Conv 1 gives numbers 0,0,0 to 3,5,4 .*, got 4,0,0"):
