@@ -78,6 +78,8 @@ class SearchOptions:
     """Write table and pictures of the search in DIR as it stands, and run nothing."""
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print nothing but errors."""
+    no_pictures: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Write the table, and draw nothing (--show DIR draws later)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,7 +206,7 @@ def _ended(wanted: SearchOptions, search: "Search", interrupt: Interrupt) -> int
         try:
             with interrupt.noted():
                 done = wanted.show is not None or search.run(wanted.workers, interrupt)
-            search.report()
+            search.report(pictures=not wanted.no_pictures)
             has_result = any(trial.value is not None for trial in search.trials())
         except AwayError:
             if not interrupt():
@@ -269,5 +271,5 @@ def _again(wanted: SearchOptions, out: Path) -> str:
     for name in ("storage", "name"):
         if getattr(wanted, name) is not None:
             words += [f"--{name}", getattr(wanted, name)]
-    words += ["--serve"] * wanted.serve
+    words += ["--serve"] * wanted.serve + ["--no-pictures"] * wanted.no_pictures
     return f"{_PROGRAM} {shlex.join(words)}"

@@ -145,7 +145,7 @@ def to_csv(trials: Sequence[Trial], plan: Plan) -> str:
     return csv_text(rows)
 
 
-def write(out: Path, trials: Sequence[Trial], plan: Plan) -> None:
+def write(out: Path, trials: Sequence[Trial], plan: Plan, pictures: bool = True) -> None:
     """Write trials.csv, best.toml and the pictures.
 
     Parameters
@@ -156,13 +156,16 @@ def write(out: Path, trials: Sequence[Trial], plan: Plan) -> None:
         In their order.
     plan : Plan
         What was searched.
+    pictures : bool
+        Whether any are drawn.
     """
     write_text(out / "trials.csv", to_csv(trials, plan))
     first = best(trials, plan)
     if first is None:
         return
     write_text(out / "best.toml", to_toml(plan.config(first.settings)))
-    draw(out, trials, plan)
+    if pictures:
+        draw(out, trials, plan)
 
 
 def draw(out: Path, trials: Sequence[Trial], plan: Plan) -> None:

@@ -181,8 +181,8 @@ class Search:
         self._is_done = all(trial.is_over for trial in self.trials())
         return self._is_done
 
-    def report(self) -> None:
-        """Print the table, and write trials.csv, best.toml and the pictures.
+    def report(self, pictures: bool = True) -> None:
+        """Print the table, and write trials.csv, best.toml and, where wanted, the pictures.
 
         Raises
         ------
@@ -192,7 +192,7 @@ class Search:
         trials = self.trials()
         if not self._quiet:
             print(results.table(trials, self.plan, _ROWS))
-        results.write(self.place.out, trials, self.plan)
+        results.write(self.place.out, trials, self.plan, pictures)
         if not self._quiet:
             print(f"results in {one_line(self.place.out)}")
 

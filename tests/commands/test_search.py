@@ -20,7 +20,7 @@ COMMAND = [sys.executable, "-m", "fastcnn.search"]
 DATA = [
     "--dataset", "digits", "--limit-train", "200", "--limit-test", "50", "--validation", "0.2",
 ]  # fmt: skip
-QUICK = [*DATA, "--model", "mnist-baseline", "--epochs", "1"]
+QUICK = [*DATA, "--model", "mnist-baseline", "--epochs", "1", "--no-pictures"]
 GRID = [*DATA, "--model", "mnist-baseline", "--search", "lr=0.03,0.1", "--search"]
 CELLS = {(lr, size) for lr in ("0.03", "0.1") for size in ("16", "64")}
 
@@ -75,6 +75,7 @@ def check_grid(folder: Path) -> None:
 
 
 LONG = [*GRID, "batch_size=16,64", "--epochs", "15"]
+UNDRAWN = [*LONG, "--no-pictures"]
 MEASURED = ("val_accuracy", "val_loss", "test_accuracy", "test_loss", "best_epoch", "epochs_run")
 
 
@@ -94,7 +95,7 @@ def undisturbed(tmp_path_factory):
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
 def test_a_killed_worker_is_replaced_by_the_other(tmp_path, undisturbed):
-    process = start(*LONG, "--out", tmp_path, "--workers", "2", "--threads", "1")
+    process = start(*UNDRAWN, "--out", tmp_path, "--workers", "2", "--threads", "1")
     slot, victim = next(iter(running(tmp_path, process).items()))
     os.kill(victim, signal.SIGKILL)
     _, errors = process.communicate(timeout=200)
@@ -108,12 +109,12 @@ def test_a_killed_worker_is_replaced_by_the_other(tmp_path, undisturbed):
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
 def test_a_killed_search_goes_on(tmp_path, undisturbed):
-    process = start(*LONG, "--out", tmp_path, "--workers", "2", "--threads", "1")
+    process = start(*UNDRAWN, "--out", tmp_path, "--workers", "2", "--threads", "1")
     workers = running(tmp_path, process)
     process.kill()
     process.communicate(timeout=60)
     done = [trial for trial in study_in(tmp_path).get_trials() if trial.state.name == "COMPLETE"]
-    again = start("--out", tmp_path, "--workers", "1")  # search.toml has the rest
+    again = start("--out", tmp_path, "--workers", "1", "--no-pictures")  # search.toml has the rest
     _, errors = again.communicate(timeout=200)
     assert (again.returncode, errors) == (0, "")
     check_grid(tmp_path)
@@ -127,13 +128,14 @@ def test_a_killed_search_goes_on(tmp_path, undisturbed):
 
 
 def test_two_searches_at_once_share_the_trials_and_ctrl_c_is_answered(tmp_path):
-    first = start(*LONG, "--out", tmp_path)
-    second = start(*LONG, "--out", tmp_path)
+    first = start(*UNDRAWN, "--out", tmp_path)
+    second = start(*UNDRAWN, "--out", tmp_path)
     running(tmp_path, first)
     os.killpg(first.pid, signal.SIGINT)
     _, errors = first.communicate(timeout=100)
     assert first.returncode == 130
-    assert "interrupted; to continue: python -m fastcnn.search --out" in errors
+    again = "interrupted; to continue: python -m fastcnn.search --out"
+    assert again in errors and errors.endswith(" --no-pictures\n")
     assert "Traceback" not in errors
     _, errors = second.communicate(timeout=200)
     assert (second.returncode, errors) == (0, "")
@@ -209,9 +211,10 @@ def test_a_finished_search_can_be_longer_but_not_another(tmp_path, capsys):
     assert main([*ranges, str(tmp_path / "before"), "--trials", "2", "--quiet"]) == 0
     out = (tmp_path / "before").rename(tmp_path / "out")
     first = rows(out)
+    assert list(out.glob("*.png")) == []
     assert main(["--out", str(out), "--trials", "3", "--quiet"]) == 0
     assert rows(out)[:2] == first
-    assert len(rows(out)) == 3
+    assert len(rows(out)) == 3 and len(list(out.glob("*.png"))) == 2
     assert capsys.readouterr().out == ""
     assert main([*ranges, str(out), "--trials", "3", "--epochs", "2"]) == 2
     assert "begun with other settings, epochs was 1 and is 2" in capsys.readouterr().err

@@ -54,9 +54,6 @@ from fastcnn.reproduction.sections import (
     seconds,
     train_accuracy,
 )
-from fastcnn.reproduction.sections import (
-    test_accuracy as accuracy_on_test,
-)
 from fastcnn.reproduction.verdicts import HOLDS, OPEN, Sample, differs, stated
 from fastcnn.runs.saved import Saved
 
@@ -171,15 +168,31 @@ def test_a_network_that_has_become_another_is_not_found(finished, monkeypatch) -
     assert lab.records.find(runs[0].config) is None
 
 
-def test_seeds_are_added_until_a_difference_is_decided(finished) -> None:
-    lab, _, _ = finished
-    learns = SMALL.but(lr=0.05, epochs=8)
-    plain = Question(learns, learns.but(lr=1e-5), accuracy_on_test, seeds=8)
-    equal = Question(learns, learns, accuracy_on_test, seeds=3)
+def test_seeds_are_added_until_a_difference_is_decided(tmp_path, monkeypatch) -> None:
+    fast, slow = SMALL.but(lr=0.1), SMALL.but(lr=0.01)
+    trained = []
+
+    def train(self, experiments):
+        """Not in earnest: the accuracy is the rate and what the seed brings."""
+        trained.extend(len(one.seeds) for one in experiments)
+        return [
+            [
+                one.changes["lr"] + 0.04 * math.sin(100 * one.changes["lr"] * seed)
+                for seed in one.seeds
+            ]
+            for one in experiments
+        ]
+
+    monkeypatch.setattr(Laboratory, "train", train)
+    plain = Question(fast, slow, Sample, seeds=8)
+    equal = Question(fast, fast, Sample, seeds=5)
+    lab = Laboratory(tmp_path, say=lambda line: None)
     decided, never = lab.decide([plain, equal])
-    assert decided.is_decided and decided.mean > 0 and 4 <= len(decided.differences) < 8
-    assert not never.is_decided and len(never.differences) == 3
-    quick = Laboratory(lab.folder, QUICK, say=lambda line: None)
+    assert decided.is_decided and decided.mean > 0 and 4 < len(decided.differences) < 8
+    assert not never.is_decided and len(never.differences) == 5
+    assert max(trained) == len(decided.differences) and trained[:4] == [4] * 4
+    assert not lab.decide([Question(fast, slow, Sample, seeds=4)])[0].is_decided
+    quick = Laboratory(tmp_path, QUICK, say=lambda line: None)
     assert len(quick.decide([equal])[0].differences) == 1
 
 
