@@ -2,8 +2,8 @@
 
 An `Experiment` is a model and what is changed of its author's settings. With a seed it is one run,
 which has a folder of its own, named after the changes, that holds what `python -m fastcnn.train`
-writes. Results do not depend on the number of threads, so runs share the cores, one thread each;
-those whose time is wanted run alone, on all of them.
+writes. Results do not depend on the number of threads, so runs share the cores; those whose time
+is wanted run alone, on all of them.
 """
 
 import dataclasses
@@ -177,7 +177,7 @@ class Laboratory:
                     self._keep(folder)
                 else:
                     missing[folder] = config
-        threads = max(1, self.cores // self.children.workers)
+        threads = max(1, self.cores // max(1, min(self.children.workers, len(missing))))
         for done, (folder, seconds) in enumerate(self.children.run(missing, threads), 1):
             self._keep(folder)
             accuracy = Saved(folder).result["test_accuracy"]
