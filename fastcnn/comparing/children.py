@@ -20,6 +20,7 @@ from ..runs.saved import Saved, was_run_with
 
 _DIVERGED = 3  # exit code of a run that ended so, and whose results are complete
 _PATIENCE = 60.0  # seconds that runs have to end after their batch
+_LOOK = 0.5  # seconds until a signal is seen that woke another thread than the one that answers
 
 
 class RunError(RuntimeError):
@@ -48,7 +49,7 @@ class Children:
                 while waiting or running:
                     while waiting and len(running) < self.workers:
                         running.add(pool.submit(self._run, *waiting.pop(0), threads))
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    done, running = wait(running, _LOOK, FIRST_COMPLETED)
                     for future in done:
                         yield future.result()
             except BaseException:

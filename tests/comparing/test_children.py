@@ -1,0 +1,26 @@
+"""Several runs at a time, each in a process of its own."""
+
+import signal
+import threading
+import time
+from pathlib import Path
+
+from fastcnn.comparing.children import Children
+from fastcnn.config import Config
+
+
+def test_a_signal_that_comes_to_another_thread_is_answered(monkeypatch):
+    answered = threading.Event()
+
+    def run(self, folder, config, threads):
+        """Not in earnest: waits for the answer to a signal that this thread gets."""
+        time.sleep(0.2)  # until the main thread waits
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        return folder, float(answered.wait(10))
+
+    monkeypatch.setattr(Children, "_run", run)
+    before = signal.signal(signal.SIGTERM, lambda *_: answered.set())
+    try:
+        assert list(Children(1).run({Path("a"): Config()}, 1)) == [(Path("a"), 1.0)]
+    finally:
+        signal.signal(signal.SIGTERM, before)
