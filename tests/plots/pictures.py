@@ -4,8 +4,9 @@ The figure is drawn, and the boxes of what is written are compared with each oth
 panels and with the canvas.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -40,25 +41,30 @@ def texts(figure: Figure) -> list[tuple[Text, Bbox]]:
     ]
 
 
-def _overlap(one: Bbox, other: Bbox) -> bool:
-    shared = Bbox.intersection(one, other)
-    return shared is not None and min(shared.width, shared.height) > _TOUCHING
+def _overlaps(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Whether each of (N, 4) boxes, x0, y0, x1, y1, shares an area with each of (M, 4)."""
+    start = np.maximum(some[:, None, :2], others[None, :, :2])
+    end = np.minimum(some[:, None, 2:], others[None, :, 2:])
+    return ((end - start) > _TOUCHING).all(axis=2)
+
+
+def _corners(boxes: Iterable[Bbox]) -> np.ndarray:
+    return np.array([box.extents for box in boxes]).reshape(-1, 4)
 
 
 def faults(figure: Figure) -> list[str]:
     """A sentence for each fault of a picture."""
     written = texts(figure)
-    canvas = figure.bbox
     found = [] if written else ["nothing is written in the picture"]
-    for index, (text, box) in enumerate(written):
-        name = repr(text.get_text())
-        inside = canvas.x0 <= box.x0 and canvas.y0 <= box.y0
-        if not (inside and box.x1 <= canvas.x1 and box.y1 <= canvas.y1):
-            found.append(f"{name} is cut off")
-        for other, another in written[index + 1 :]:
-            if _overlap(box, another):
-                found.append(f"{name} overlaps {other.get_text()!r}")
-        for axes in figure.axes:
-            if axes is not text.axes and text.axes is not None and _overlap(box, axes.bbox):
-                found.append(f"{name} lies over another panel")
+    names = [repr(text.get_text()) for text, _ in written]
+    boxes = _corners(box for _, box in written)
+    canvas = figure.bbox.extents
+    cut = (boxes[:, :2] < canvas[:2]).any(axis=1) | (boxes[:, 2:] > canvas[2:]).any(axis=1)
+    found += [f"{names[i]} is cut off" for i in np.flatnonzero(cut)]
+    pairs = np.argwhere(np.triu(_overlaps(boxes, boxes), 1))
+    found += [f"{names[i]} overlaps {names[k]}" for i, k in pairs]
+    panels = _overlaps(boxes, _corners(axes.bbox for axes in figure.axes))
+    for i, k in np.argwhere(panels):
+        if written[i][0].axes not in (None, figure.axes[k]):
+            found.append(f"{names[i]} lies over another panel")
     return found
