@@ -49,11 +49,15 @@ if TYPE_CHECKING:
         schedules,
     )
     from .backends import backend, set_backend
+    from .graph import Graph
+    from .layers import Input
     from .sequential import Sequential, load_model
     from .training.augment import Augment
 
 __all__ = [
     "Augment",
+    "Graph",
+    "Input",
     "Sequential",
     "__version__",
     "backend",
@@ -74,6 +78,8 @@ __all__ = [
 # Name -> the module that it comes from; the other names of __all__ are modules themselves.
 _PLACES = {
     "Augment": "training.augment",
+    "Graph": "graph",
+    "Input": "layers",
     "Sequential": "sequential",
     "backend": "backends",
     "load_model": "sequential",

@@ -70,8 +70,9 @@ _DONE: dict[str, str] = {
     "return_indices": "leave it out: the layer remembers them by itself",
     "device": "leave it out: everything runs on the CPU",
     "dtype": "call astype(np.float64) on the layer or the model",
-    "data_format": "give it to the model: Sequential(..., data_format='channels_last')",
-    "input_shape": "give it to the model: Sequential(..., input_shape=...)",
+    "data_format": "give it to the model: Sequential(..., data_format='channels_last'), Input(..., "
+    "data_format='channels_last')",
+    "input_shape": "give it to the model: Sequential(..., input_shape=...), Graph(Input(...), ...)",
     "activation": "put a layer behind it, such as ReLU()",
     "track_running_stats": "leave it out: running statistics are always kept",
     "affine": "leave it out: gamma and beta are always there; freeze them with trainable = False",

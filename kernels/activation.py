@@ -27,8 +27,8 @@ from kernels.simd import (
 
 # Operations of one or two arrays that share a compiled loop: another loop for threads would cost
 # every first start half a second per operation.
-_RELU, _RELU_BACKWARD, _LEAKY_RELU, _LEAKY_RELU_BACKWARD, _ADD = range(5)
-_SIGMOID, _SIGMOID_BACKWARD, _TANH, _TANH_BACKWARD = range(5, 9)
+_RELU, _RELU_BACKWARD, _LEAKY_RELU, _LEAKY_RELU_BACKWARD, _ADD, _MULTIPLY = range(6)
+_SIGMOID, _SIGMOID_BACKWARD, _TANH, _TANH_BACKWARD = range(6, 10)
 
 
 # --- rectifiers and sums ------------------------------------------------------------------------
@@ -57,6 +57,11 @@ def leaky_relu_backward(dy: np.ndarray, x: np.ndarray, alpha: float, dx: np.ndar
 def add(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
     """y = a + b."""
     _rectify(_ADD, a, b, 0.0, y)
+
+
+def multiply(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
+    """y = a * b."""
+    _rectify(_MULTIPLY, a, b, 0.0, y)
 
 
 def _rectify(kind: int, a: np.ndarray, b: np.ndarray, alpha: float, y: np.ndarray) -> None:
@@ -89,6 +94,8 @@ def _rectify_share(kind, a, b, alpha, y, start, stop):
                 u = mathematics.through_relu(u, v)
             elif kind == _LEAKY_RELU_BACKWARD:
                 u = where(zero >= v, u * slope, u)
+            elif kind == _MULTIPLY:
+                u = u * v
             else:
                 u = u + v
         store_part(y, i, u, stop - i)

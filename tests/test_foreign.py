@@ -6,7 +6,7 @@ import re
 import pytest
 
 import fastcnn
-from fastcnn import Augment, Sequential, layers, losses, optim, plain, schedules
+from fastcnn import Augment, Graph, Sequential, layers, losses, optim, plain, schedules
 
 pytest.importorskip("sklearn", reason="the estimators need scikit-learn: pip install '.[sklearn]'")
 
@@ -14,8 +14,8 @@ from fastcnn import estimator
 
 
 def made_by_users() -> list[type]:
-    """What stands in the public modules, and the two at the root."""
-    found: list[type] = [Augment, Sequential]
+    """What stands in the public modules, and those at the root."""
+    found: list[type] = [Augment, Graph, Sequential]
     for module in (layers, losses, optim, schedules, plain, estimator):
         names = getattr(module, "__all__", None) or [n for n in vars(module) if n[0] != "_"]
         found += [getattr(module, name) for name in names]

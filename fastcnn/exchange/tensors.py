@@ -7,10 +7,11 @@ from typing import Any, overload
 import numpy as np
 
 from ..files import complete, place
+from ..graph import Graph
 from ..network import checkpoint
 from ..network.checkpoint import CheckpointError
 from ..network.network import Network
-from ..sequential import Sequential
+from ..sequential import Sequential, kind_of
 from .matching import Matched, fill_all, match, slots
 
 LAYOUTS = ("fastcnn", "torch")
@@ -58,10 +59,12 @@ def _text(model: Network) -> str:
 
 
 @overload
-def load_safetensors(path: str | Path) -> Sequential: ...
+def load_safetensors(path: str | Path) -> Sequential | Graph: ...
 @overload
 def load_safetensors(path: str | Path, model: Network) -> Matched: ...
-def load_safetensors(path: str | Path, model: Network | None = None) -> Sequential | Matched:
+def load_safetensors(
+    path: str | Path, model: Network | None = None
+) -> Sequential | Graph | Matched:
     """Read what `save_safetensors` wrote; or any such file's arrays into a model of yours.
 
     Shapes are compared before any array is read, nothing in a file is executed, and no memory is
@@ -75,7 +78,7 @@ def load_safetensors(path: str | Path, model: Network | None = None) -> Sequenti
 
     Returns
     -------
-    Sequential or Matched
+    Sequential, Graph or Matched
         The model, or a table of what came from where.
 
     Raises
@@ -102,7 +105,7 @@ def load_safetensors(path: str | Path, model: Network | None = None) -> Sequenti
         raise CheckpointError(f"{path}: {error}") from None
 
 
-def _build(file: Any) -> Sequential:
+def _build(file: Any) -> Sequential | Graph:
     text = (file.metadata() or {}).get(_HEADER)
     if text is None:
         raise ValueError(
@@ -115,7 +118,7 @@ def _build(file: Any) -> Sequential:
         if not isinstance(header, dict):
             raise ValueError("it is no list of layers")
         arrays = {name: file.get_tensor(name) for name in _names(file)}
-        return checkpoint.rebuild(header, arrays, Sequential)
+        return checkpoint.rebuild(header, arrays, kind_of(header))
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise ValueError(
             f"it does not describe a model that this fastcnn can build: {error}"

@@ -156,7 +156,7 @@ def to_torch(model: Network) -> Any:
     shape = None if model.input_shape is None else (1, *model.input_shape)
     if shape is not None and model.data_format == "channels_last" and len(shape) == 4:
         shape = (shape[0], shape[3], shape[1], shape[2])
-    return _row(torch, model.layers, shape).eval()
+    return _row(torch, model.in_row("to_torch"), shape).eval()
 
 
 def _row(torch: Any, row: Sequence[Layer], shape: Shape | None) -> Any:

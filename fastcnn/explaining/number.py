@@ -32,7 +32,7 @@ from ..layers import (
     MaxPool2D,
 )
 from ..losses import CLASSIFICATION
-from ..sequential import Sequential
+from ..trainable import Trainable
 
 _SPECIFIED = {
     Conv2D: loop.conv_forward,
@@ -113,7 +113,7 @@ class Number:
         return self.constant + sum(term.product for term in self.terms)
 
 
-def find(model: Sequential, name: str | None) -> Place:
+def find(model: Trainable, name: str | None) -> Place:
     """The layer of that name: "conv1", "Conv 1", or its place, "0" or "4.main.1".
 
     Parameters
@@ -147,7 +147,7 @@ def at_default(y: np.ndarray) -> tuple[int, ...]:
 
 
 def explain(
-    model: Sequential,
+    model: Trainable,
     x: np.ndarray,
     layer: str | None = None,
     at: tuple[int, ...] | None = None,
@@ -157,7 +157,7 @@ def explain(
 
     Parameters
     ----------
-    model : Sequential
+    model : Sequential or Graph
         The network; nothing in it is changed.
     x : array (1, ...)
         One sample, as the model takes it.
@@ -191,7 +191,7 @@ def explain(
         raise ValueError(f"one sample is explained at a time, got {len(ready)}")
     with _seen(place.layer) as calls:
         y = ready
-        for each in model.layers:  # as written; `forward` may put them together
+        for each in model.in_row("explain"):  # as written; `forward` may put them together
             y = each.forward(y)
     inputs, outputs = calls[0]
     at = at_default(outputs[0]) if at is None else tuple(at)
@@ -249,7 +249,7 @@ def _seen(layer: Layer) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
         del layer.forward
 
 
-def _still(model: Sequential) -> Sequential:
+def _still(model: Trainable) -> Trainable:
     """A copy that computes in training what the model does outside: the gradients are of that."""
     still = copy.deepcopy(model)
     for place in places(still):
@@ -260,7 +260,7 @@ def _still(model: Sequential) -> Sequential:
     return still
 
 
-def _at(model: Sequential, path: str) -> Layer:
+def _at(model: Trainable, path: str) -> Layer:
     return next(place.layer for place in places(model) if place.path == path)
 
 
@@ -282,7 +282,7 @@ def _local(layer: Layer, x: np.ndarray, at: tuple[int, ...]) -> tuple[np.ndarray
 
 
 def _gradient(
-    still: Sequential, path: str, x: np.ndarray, label: int | None, at: tuple[int, ...]
+    still: Trainable, path: str, x: np.ndarray, label: int | None, at: tuple[int, ...]
 ) -> float:
     """dLoss/dy at the number."""
     layer, loss = _at(still, path), copy.deepcopy(still.loss)

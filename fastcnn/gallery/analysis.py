@@ -22,7 +22,7 @@ from ..checks import unknown
 from ..layers import Layer
 from ..layers.initialization import Initialization
 from ..random import generator
-from ..sequential import Sequential
+from ..trainable import Trainable
 
 INITIALIZATIONS = {
     "he": Initialization("", "he"),
@@ -55,7 +55,7 @@ class Place(NamedTuple):
 # --- layers ---------------------------------------------------------------------------------------
 
 
-def places(model: Sequential) -> list[Place]:
+def places(model: Trainable) -> list[Place]:
     """All layers in order, a block of layers before those inside it."""
     counts: Counter[str] = Counter()
     found = []
@@ -73,7 +73,7 @@ def _inside(path: str, layer: Layer) -> Iterator[tuple[str, Layer]]:
         yield from _inside(f"{path}.{name}", child)
 
 
-def with_parameter(model: Sequential, name: str) -> list[Place]:
+def with_parameter(model: Trainable, name: str) -> list[Place]:
     """The layers that have a parameter array of that name, such as "bias" or "gamma"."""
     return [
         place
@@ -82,7 +82,7 @@ def with_parameter(model: Sequential, name: str) -> list[Place]:
     ]
 
 
-def with_weights(model: Sequential, dimensions: int | None = None) -> list[Place]:
+def with_weights(model: Trainable, dimensions: int | None = None) -> list[Place]:
     """The layers with weights: of four dimensions for convolutions, of two for dense layers."""
     return [
         place
@@ -96,7 +96,7 @@ def neurons(weight: np.ndarray) -> np.ndarray:
     return weight.T if weight.ndim == 2 else weight.reshape(len(weight), -1)
 
 
-def image_shape(model: Sequential, place: Place) -> tuple[int, int, int] | None:
+def image_shape(model: Trainable, place: Place) -> tuple[int, int, int] | None:
     """(C, H, W) of the images that a dense layer is given as rows; None where it is given others.
 
     Known for layers that stand in the model itself, if the model knows its input's shape.
@@ -107,7 +107,7 @@ def image_shape(model: Sequential, place: Place) -> tuple[int, int, int] | None:
     if model.data_format == "channels_last":
         height, width, channels = model.input_shape
     shape, found = (1, channels, height, width), None
-    for layer in model.layers[: int(place.path)]:
+    for layer in model.in_row("image_shape")[: int(place.path)]:
         after = layer.output_shape(shape)
         if "weight" in layer.params or len(after) == 4:
             found = None
@@ -120,7 +120,7 @@ def image_shape(model: Sequential, place: Place) -> tuple[int, int, int] | None:
 # --- activations ----------------------------------------------------------------------------------
 
 
-def layer_outputs(model: Sequential, x: np.ndarray) -> list[tuple[Place, np.ndarray]]:
+def layer_outputs(model: Trainable, x: np.ndarray) -> list[tuple[Place, np.ndarray]]:
     """What every layer makes of a batch, in the order in which they run; outside training.
 
     Parameters
@@ -143,8 +143,8 @@ def layer_outputs(model: Sequential, x: np.ndarray) -> list[tuple[Place, np.ndar
     with contextlib.ExitStack() as stack:
         for place in places(model):
             stack.enter_context(_recorded(place, outputs))
-        for layer in model.layers:  # one by one, as written: `forward` may swap ReLU and pooling
-            y = layer.forward(y)
+        for _ in model.one_by_one(y):  # `forward` may swap ReLU and pooling
+            pass
     return outputs
 
 
@@ -166,7 +166,7 @@ def _recorded(place: Place, outputs: list[tuple[Place, np.ndarray]]) -> Iterator
 
 
 def activation_variances(
-    model: Sequential, x: np.ndarray, initialization: str, seed: int = 42
+    model: Trainable, x: np.ndarray, initialization: str, seed: int = 42
 ) -> dict[str, float]:
     """Variance of what each layer with weights gives, had the model just been initialised.
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..datasets import Dataset
 from ..runs.saved import Saved
-from ..sequential import Sequential
+from ..trainable import Trainable
 from . import analysis
 from .analysis import Place
 
@@ -54,7 +54,7 @@ class View:
         self.name = saved.name
 
     @property
-    def model(self) -> Sequential:
+    def model(self) -> Trainable:
         """The source's model."""
         return self.saved.model
 

@@ -39,12 +39,14 @@ from .dense import Dense
 from .described import from_spec
 from .dropout import Dropout, SpatialDropout
 from .instance_norm import InstanceNorm
+from .merge import Add, Concat, Multiply
 from .norm import BatchNorm, GroupNorm, LayerNorm
 from .pool import AveragePool2D, MaxPool2D
 from .resample import Pad, Upsample
 from .series import AveragePool1D, MaxPool1D
 from .shape import Flatten, PixelShuffle, Reshape
 from .softmax import LogSoftmax, Softmax
+from .symbols import Input
 
 __all__ = [
     "ELU",
@@ -52,9 +54,11 @@ __all__ = [
     "SELU",
     "AdaptiveAveragePool2D",
     "AdaptiveMaxPool2D",
+    "Add",
     "AveragePool1D",
     "AveragePool2D",
     "BatchNorm",
+    "Concat",
     "Concatenate",
     "Conv1D",
     "Conv2D",
@@ -67,6 +71,7 @@ __all__ = [
     "GroupNorm",
     "Hardsigmoid",
     "Hardswish",
+    "Input",
     "InstanceNorm",
     "Layer",
     "LayerNorm",
@@ -75,6 +80,7 @@ __all__ = [
     "MaxPool1D",
     "MaxPool2D",
     "Mish",
+    "Multiply",
     "PReLU",
     "Pad",
     "PixelShuffle",

@@ -196,6 +196,24 @@ class WithArrays(Described):
         self.dtype = dtype
         return self
 
+    def share_arrays(self, other: "WithArrays") -> None:
+        """Have the parameters and the state of another such layer, and gradients of its own."""
+        params, _, state = other._ensure_arrays()
+        own = self._arrays
+        if own is not None and all(
+            mine.get(name) is array
+            for mine, theirs in ((own[0], params), (own[2], state))
+            for name, array in theirs.items()
+        ):
+            return
+        groups = ParameterDict(params.label), ParameterDict("grads"), ParameterDict(state.label)
+        for name, array in params.items():
+            groups[0].bind(name, array)
+            groups[1].bind(name, np.zeros(array.shape, array.dtype))
+        for name, array in state.items():
+            groups[2].bind(name, array)
+        self._arrays, self.dtype = groups, other.dtype
+
     def named_arrays(self, path: str = "") -> Iterator[tuple[str, np.ndarray]]:
         """(path and name, array) of all params and state, those of layers inside included."""
         for place, leaf in self.leaves(path):

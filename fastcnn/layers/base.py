@@ -4,6 +4,7 @@ A layer checks the shape it is given, calls a kernel and returns. Its arrays are
 own (`arrays`), and so are its memory (`memory`) and how it is written down (`described`).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from . import spoken
 from .arrays import WithArrays
 from .described import from_spec, own_classes
 from .memory import Shape, WithMemory
+from .symbols import Symbol, called
 
 
 class Layer(WithArrays, WithMemory):
@@ -27,6 +29,7 @@ class Layer(WithArrays, WithMemory):
     """
 
     least_axes = 2  # of what goes in
+    takes_several = False  # whether x is a list of arrays, as where branches of a graph meet
 
     def __init__(self, seed: int | None = None) -> None:
         WithArrays.__init__(self, seed)
@@ -42,6 +45,16 @@ class Layer(WithArrays, WithMemory):
             If the layer cannot take such an input; names the layer, what it wanted and what it got.
         """
         return input_shape
+
+    def __call__(self, *inputs: Symbol | Sequence[Symbol]) -> Symbol:
+        """What the layer will give for a symbol, in a `Graph`; called again, it is shared.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it cannot take them; names the layer.
+        """
+        return called(self, inputs)
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """y for a batch x; remembers what `backward` needs if `training`."""

@@ -8,6 +8,7 @@ Workspaces hold arrays for each thread by itself, so that any number of threads 
 layers; only training, which leaves something behind in the layers, is for one thread at a time.
 """
 
+import itertools
 import math
 import threading
 from collections.abc import Iterable
@@ -18,7 +19,7 @@ import numpy as np
 from kernels.workspace import Workspace
 
 from . import spoken
-from .described import Described
+from .described import Described, is_own
 
 if TYPE_CHECKING:
     from .base import Layer
@@ -186,8 +187,10 @@ def bind_memory(
     """Give the layers of a row the memory that they share.
 
     Outside training a result is needed only until the next layer has run, so the layers of a row
-    take turns with two buffers. The memory is kept during the model's own passes only (`keep` is
-    theirs to set): a layer that someone calls by itself gives a new array every time.
+    take turns with two buffers. What a layer of somebody's own gives may be what it was given, and
+    so lie in either: the next one has a third. The memory is kept during the model's own passes
+    only (`keep` is theirs to set): a layer that someone calls by itself gives a new array every
+    time.
 
     Parameters
     ----------
@@ -195,7 +198,11 @@ def bind_memory(
         Names for the results and for the gradients of this row; all containers that stand side by
         side can use the same memory for gradients.
     """
-    turn = 0
+    lies: set[int] = set()
     for layer in layers:
-        layer.place = layer.bind_inside(Place(scratch, f"{prefix} {turn}", way))
-        turn = turn if layer.passes_through else 1 - turn
+        slot = next(slot for slot in itertools.count() if slot not in lies)
+        layer.place = layer.bind_inside(Place(scratch, f"{prefix} {slot}", way))
+        if is_own(layer):
+            lies.add(slot)
+        elif not layer.passes_through:
+            lies = {slot}

@@ -56,6 +56,7 @@ def describe(model: Network) -> dict[str, Any]:
     input_shape, class_names = model.input_shape, model.class_names
     return {
         "layers": [layer.spec() for layer in model.layers],
+        **model.structure(),
         "frozen": list(model.frozen),
         "dtype": str(model.dtype),
         "seed": int(model.seed),
@@ -87,8 +88,9 @@ def rebuild(header: dict[str, Any], arrays: Arrays, kind: type[Kind]) -> Kind:
                 shapes[f"{path}.{name}"] = shape
     if shapes != {name: array.shape for name, array in arrays.items()}:
         raise ValueError("its arrays are not those of its layers")
-    model = kind(
-        *layers,
+    model = kind.of_layers(
+        layers,
+        header,
         seed=header["seed"],
         data_format=header["data_format"],
         name=header["name"],

@@ -10,21 +10,21 @@ from kernels.images import batch as batch_kernels
 from kernels.portion import WHOLE, Portion
 from kernels.workspace import Workspace
 
-from .. import foreign
+from .. import conversion
 from ..layers import Layer
 from ..layers.arrays import float_dtype
 from ..layers.memory import Clock, Shape, seen
+from ..layers.symbols import FORMATS
 from ..losses import CLASSIFICATION, TASKS, CrossEntropyLoss
 from . import intake, pixels, turns
+from .layered import Layered
 from .parameters import FlatParameters
-from .row import Row
 
-DATA_FORMATS = ("channels_first", "channels_last")
 _NO_AFFINE = np.empty((0, 6), np.float32)
 _OURS = "fastcnn.layers."
 
 
-class Core(foreign.Answering):
+class Core(Layered):
     """Layers that run one after the other, forward and backward; `Network` says the rest."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Core(foreign.Answering):
                 if layers
                 else f"{kind} takes one or more layers, got none"
             )
-        if data_format not in DATA_FORMATS:
+        if data_format not in FORMATS:
             raise ValueError(
                 f"{kind}: data_format must be 'channels_first' or 'channels_last', got "
                 f"{data_format!r}"
@@ -67,13 +67,8 @@ class Core(foreign.Answering):
 
     def _take(self, layers: tuple[Layer, ...], seed: int | None) -> None:
         """Consist of these layers; with a seed, those whose values nobody chose draw new ones."""
-        self._row = Row(layers, seed, self._clock)
+        self._row = self.new_row(layers, seed, self._clock)
         self._parameters = FlatParameters(self._row.named)
-
-    @property
-    def layers(self) -> tuple[Layer, ...]:
-        """The layers."""
-        return self._row.layers
 
     # --- parameters -----------------------------------------------------------------------------
 
@@ -162,6 +157,10 @@ class Core(foreign.Answering):
             y = self._row.forward(who, self._normalized(x), logits=False)
         intake.learn_from(self, x)
         return self._given_out(y)
+
+    def taken(self, who: str, x: Any) -> np.ndarray:
+        """What people give as an array, of pixels or of floats."""
+        return conversion.samples(who, x, self.dtype)
 
     def _predict(self, x: np.ndarray, logits: bool) -> np.ndarray:
         """The output for samples that `intake` has seen; valid until this thread's next pass."""
@@ -330,9 +329,7 @@ class Core(foreign.Answering):
         if self.data_format == "channels_last" and len(shape) == 4:
             shape = (shape[0], shape[3], shape[1], shape[2])
         with intake.speaking(self):
-            for layer in self.layers:
-                shape = layer.output_shape(shape)
-        return self._as_people_see(shape)
+            return self._as_people_see(self.shapes_out(shape))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"

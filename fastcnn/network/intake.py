@@ -41,7 +41,7 @@ def samples(model: "Core", who: str, x: Any, training: bool = False) -> np.ndarr
     TypeError, ValueError
         If they are neither and cannot be made so; names what would work.
     """
-    x = conversion.samples(who, x, model.dtype)
+    x = model.taken(who, x)
     if x.ndim == 0 or 0 in x.shape:
         raise ValueError(f"{who}: expected at least one sample, got an array of shape {x.shape}")
     if x.dtype == PIXELS and x.ndim != 4:
@@ -174,6 +174,7 @@ def outputs_of(model: "Core", who: str, x: np.ndarray) -> int:
     ValueError
         If x does not fit, or the model gives no row of numbers for a sample.
     """
+    model.one_output(who)
     try:
         with advising(model, x.shape):
             shape = model.output_shape(x.shape)

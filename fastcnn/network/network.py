@@ -71,6 +71,7 @@ class Network(Core):
         """(rows, outputs) of what `intake.samples` gave; overwritten by the next batch."""
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size must be a whole number above 0, got {batch_size!r}")
+        self.one_output("predict")
         for start in range(0, len(x), batch_size):
             rows = slice(start, min(start + batch_size, len(x)))
             here = portion.share(rows.stop - rows.start)

@@ -37,15 +37,10 @@ class Row:
     def __init__(self, layers: tuple[Layer, ...], seed: int | None, clock: Clock) -> None:
         self.layers = layers
         self.named = [(str(i), layer) for i, layer in enumerate(layers)]
-        self.family = [inner for layer in layers for inner in layer.family()]
         self.clock = clock
         self.portion: Portion = WHOLE
-        # The softmax that CrossEntropyLoss contains must not be applied twice.
-        self._steps = plan(layers)
-        last = layers[-1]
-        contained = isinstance(last, Softmax) and last.is_over_classes
-        self._trained = self._steps[:-1] if contained else self._steps
         self._scratch = Workspace(keep=False)
+        self.family = [inner for layer in self._arrange() for inner in layer.family()]
         self._lent: list[Layer] = []  # which share it: not those in a container of one's own
         self._pending: list[Layer] = []  # whose turn was taken and is kept until the backward pass
         for layer in self.family:
@@ -54,21 +49,42 @@ class Row:
             if seed is not None and not leaf.has_chosen_values():
                 leaf.initialize(seed, path)
 
+    def _arrange(self) -> Sequence[Layer]:
+        """Decide what is run, once; gives all layers that are."""
+        self._steps = plan(self.layers)
+        # The softmax that CrossEntropyLoss contains must not be applied twice.
+        self._trained = self._steps[:-1] if is_contained(self.layers[-1]) else self._steps
+        return self.layers
+
     def leaves(self) -> Iterator[tuple[str, Layer]]:
         """(path, layer) of all that have no layers inside them."""
         for path, layer in self.named:
             yield from layer.leaves(path)
 
-    def steps(self, logits: bool) -> Sequence[Step]:
+    def copies(self, layer: Layer) -> list[Layer]:
+        """What runs instead of a layer, or of one inside one, call by call."""
+        return [layer]
+
+    def _steps_for(self, logits: bool) -> Sequence[Step]:
         """What is run; for logits without a softmax at the end."""
         return self._trained if logits else self._steps
+
+    def _run(self, x: np.ndarray, training: bool, logits: bool) -> np.ndarray:
+        return run_forward(self._steps_for(logits), x, training)
+
+    def _run_back(self, dy: np.ndarray, logits: bool, to_input: bool) -> np.ndarray:
+        return run_backward(self._steps_for(logits), dy, to_input)
+
+    def _bind(self) -> None:
+        """Give the layers their places in this row's memory."""
+        bind_memory(layers_of(self._steps), self._scratch, "result")
 
     def predict(self, x: np.ndarray, logits: bool) -> np.ndarray:
         """y for x, outside training; valid until this thread's next pass."""
         self._lend_memory()
         self._scratch.keep = True
         try:
-            return run_forward(self.steps(logits), x, False)
+            return self._run(x, False, logits)
         finally:
             self._scratch.keep = False
 
@@ -85,7 +101,7 @@ class Row:
             self._lend_memory()
             self._claim()
             self._keep(True)
-            y = run_forward(self.steps(logits), x, True)
+            y = self._run(x, True, logits)
         except BaseException:
             for layer in self.family:
                 layer.forget()  # half of it belongs to the pass before
@@ -101,7 +117,7 @@ class Row:
         self._pending += turns.take(who, self.family)
         try:
             self._keep(True)
-            return run_backward(self.steps(logits), dy, to_input)
+            return self._run_back(dy, logits, to_input)
         finally:
             self._keep(False)
             self._release()
@@ -119,7 +135,7 @@ class Row:
     def _lend_memory(self) -> None:
         """Let the layers share this row's memory, unless they do."""
         if not self._lent or any(layer.scratch is not self._scratch for layer in self._lent):
-            bind_memory(layers_of(self._steps), self._scratch, "result")
+            self._bind()
             self._lent = [layer for layer in self.family if layer.scratch is self._scratch]
 
     def _claim(self) -> None:
@@ -130,3 +146,8 @@ class Row:
             layer.clock, layer.workspace = self.clock, Workspace(keep=False)
         for path, leaf in self.leaves():
             leaf.path = path
+
+
+def is_contained(layer: Layer) -> bool:
+    """Whether the loss has what a last layer does."""
+    return isinstance(layer, Softmax) and layer.is_over_classes

@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -47,18 +48,17 @@ class Times:
     shares: list[float] = field(default_factory=list)
 
 
-def lines(layers: tuple[Layer, ...], sample: Shape | None) -> list[Line]:
+def lines(network: Core, sample: Shape | None) -> list[Line]:
     """The layers, those inside others below them; `sample` is one input, channels first."""
-    shape = None if sample is None else (1, *sample)
     found = []
-    for layer in layers:
-        rows = layer.summary_rows(shape)
+    for shown, layer, shape, is_first in network.walk(sample):
+        (text, *numbers), *inside = layer.summary_rows(shape)
+        rows = [(shown.format(text), *numbers), *inside]
         places = list(_family(layer, shape)) if shape is not None else []
         if len(places) != len(rows):  # a container of one's own, which shows itself only
             places = [(layer, shape)] + [(None, None)] * (len(rows) - 1)
         for (text, output, count), (place, given) in zip(rows, places, strict=True):
-            found.append(Line(text, output, count, place, given))
-        shape = rows[0][1]
+            found.append(Line(text, output, count * is_first, place, given))
     return found
 
 
@@ -76,7 +76,7 @@ def _family(layer: Layer, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
 def table(network: Core, sample: Shape | None) -> str:
     """Layers, outputs, parameters."""
     rows = [("layer", "output", "parameters")]
-    for line in lines(network.layers, sample):
+    for line in lines(network, sample):
         rows.append((line.text, _size(line.output), f"{line.parameters:,}" * bool(line.parameters)))
     rows += [(text, "", f"{count:,}") for text, count in _totals(network)]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
@@ -105,9 +105,9 @@ def timed(network: Core, sample: Shape, batch: int) -> str:
     A copy is run, so that nothing of the network changes.
     """
     network = copy.deepcopy(network)
-    found = lines(network.layers, sample)
+    found = lines(network, sample)
     whole, fastest = Line("in one", None, 0), 0.0
-    outer = {id(layer) for layer in network.layers}
+    outer = {id(layer) for layer in network.layers if not layer.takes_several}
     tasks = list(_tasks(network, [each for each in found if id(each.layer) in outer], batch))
     tasks.append(_together(network, sample, whole, batch))
     for _ in range(_TURNS):
@@ -123,7 +123,7 @@ def timed(network: Core, sample: Shape, batch: int) -> str:
     for line in found:
         count, size = f"{line.parameters:,}" * bool(line.parameters), _size(line.output, "x")
         rows.append((line.text, size, count, _short(line.multiply_adds), *_cells(line.times)))
-    work = sum(layer.multiply_adds(shape) for layer, shape in _outer(network.layers, sample))
+    work = sum(layer.multiply_adds(shape) for _, layer, shape, _ in network.walk(sample))
     (_, total), *frozen = _totals(network)
     rows.append(("in one", "", f"{total:,}", _short(work), *_cells(whole.times)))
     rows += [(text, "", f"{count:,}", "", "", "", "") for text, count in frozen]
@@ -134,13 +134,6 @@ def timed(network: Core, sample: Shape, batch: int) -> str:
         f"training runs them.\nOf peak: MACs per second of the direct method, as a share of what "
         f"is measured\nbeside them, {fastest / 1e9:,.0f} GFLOP/s of the processor."
     )
-
-
-def _outer(layers: tuple[Layer, ...], sample: Shape) -> Iterator[tuple[Layer, Shape]]:
-    shape = (1, *sample)
-    for layer in layers:
-        yield layer, shape
-        shape = layer.output_shape(shape)
 
 
 _Task = tuple[Line, Callable[[], object], Callable[[], object] | None, int]
@@ -172,12 +165,16 @@ def _tasks(network: Core, found: list[Line], batch: int) -> Iterator[_Task]:
 
 def _together(network: Core, sample: Shape, line: Line, batch: int) -> _Task:
     """The whole network with what it does in one step."""
-    row = Row(network.layers, None, Clock(0))
+    row = network.new_row(network.layers, None, Clock(0))
     x = _numbers((batch, *sample), network.dtype)
-    dy = _numbers(row.forward("summary", x, logits=True).shape, network.dtype)
+    dy: Any = row.forward("summary", x, logits=True)
+    if isinstance(dy, tuple):
+        dy = tuple(_numbers(each.shape, network.dtype) for each in dy)
+    else:
+        dy = _numbers(dy.shape, network.dtype)
     row.backward("summary", dy, logits=True, to_input=False)
     work, is_later = 0, False
-    for layer, shape in _outer(network.layers, sample):
+    for _, layer, shape, _ in network.walk(sample):
         times = 1 + (is_later + layer.learns) * (is_later or layer.learns)
         work += 2 * batch * layer.multiply_adds(shape) * times
         is_later = is_later or layer.learns

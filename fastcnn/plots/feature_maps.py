@@ -1,7 +1,7 @@
 """What the layers make of one image."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -21,11 +21,14 @@ _HEADING = 0.33  # inches, above each
 class Model(Protocol):
     """What is needed of a model: `fastcnn.Sequential` has it."""
 
-    layers: Any
     data_format: str
 
     def prepared(self, x: NDArray[Any]) -> NDArray[Any]:
         """Images as the first layer takes them."""
+        ...
+
+    def one_by_one(self, x: NDArray[Any]) -> Iterable[tuple[Any, NDArray[Any]]]:
+        """(layer, what it gives) as they are written."""
         ...
 
 
@@ -98,13 +101,11 @@ def maps_of(
         image = image[0]
     if image.ndim != 3:
         raise ValueError(f"feature maps are those of one image, got an array of {image.shape}")
-    y = model.prepared(image[None])
     maps, kinds = {}, []
-    for layer in model.layers:
+    for layer, y in model.one_by_one(model.prepared(image[None])):
         kind, *others = (type(inner).__name__.removesuffix("2D") for inner in layer.family())
         name = f"{kind} {kinds.count(kind) + 1}"  # those inside blocks count too
         kinds += [kind, *others]
-        y = layer.forward(y)
         if y.ndim == 4 and not layer.passes_through:
             maps[name] = y[0].copy()
     if model.data_format == "channels_last":

@@ -19,6 +19,7 @@ from ..config import MACHINE, Config, read_toml, replace, to_dict
 from ..config.recipe import load_data, resolved
 from ..datasets import Dataset
 from ..files import place
+from ..graph import Graph
 from ..losses import CLASSIFICATION, REGRESSION
 from ..sequential import Sequential, load_model
 from ..training.history import History, Table
@@ -61,7 +62,7 @@ class Saved:
         return self.path / name
 
     @functools.cached_property
-    def model(self) -> Sequential:
+    def model(self) -> Sequential | Graph:
         """The network: of a run, that of its best epoch."""
         return load_model(self._file(MODEL, "the model") if self.is_run else self.path)
 

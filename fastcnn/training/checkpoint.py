@@ -131,6 +131,7 @@ class SavedTraining:
             self.state = training["state"]
             self._kind = optim.kind_of(training["optimizer"])
             self._layers = self._header["model"]["layers"]
+            self._graph = self._header["model"].get("graph")
             self._frozen = tuple(self._header["model"].get("frozen", ()))
         except (KeyError, TypeError, AttributeError, RecursionError):
             raise CheckpointError(f"{path} holds a model, but no training run to resume") from None
@@ -149,6 +150,10 @@ class SavedTraining:
         path, frozen = self.path, self._frozen
         if _with_all_arguments(self._layers) != describe(model)["layers"]:
             raise CheckpointError(f"{path} belongs to a training run of a model with other layers")
+        if self._graph != model.structure().get("graph"):
+            raise CheckpointError(
+                f"{path} belongs to a training run of a model with other connections of its layers"
+            )
         if frozen != model.frozen:
             raise CheckpointError(
                 f"{path} belongs to a training run with frozen layers "

@@ -141,6 +141,10 @@ def fit(
         model.trained_by(method.loss, task)
         _check_columns(method.schedule, measuring, stopping.monitor, task)
         counted = of_samples("training", weighting.samples, len(x))
+        if isinstance(measuring.validation, (tuple, list)):
+            first, *rest = measuring.validation
+            held_out = (model.joined("validation", first), *rest)
+            measuring = dataclasses.replace(measuring, validation=held_out)
         if measuring.test is not None:
             measuring = dataclasses.replace(measuring, test=_checked(model, "test", measuring.test))
         data = (x, y) if counted is None else (x, y, counted)
@@ -254,7 +258,7 @@ def _divided(
 
 def _check_end(model: Network, loss: Any, task: str) -> None:
     """Refuse a network that ends with the sigmoid which the loss has too."""
-    last = model.layers[-1]
+    last = model.ends[0]
     if task == MULTILABEL and chosen.takes_logits(loss) and isinstance(last, Sigmoid | Softmax):
         raise ValueError(
             f"{type(loss).__name__} has a sigmoid of its own: leave out the {type(last).__name__} "

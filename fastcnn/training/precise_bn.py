@@ -6,7 +6,7 @@ length, and without this its accuracy swings from epoch to epoch (docs/accuracy.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from numpy.typing import NDArray
 
@@ -45,12 +45,15 @@ def measure_statistics(model: Network, batches: Iterable[NDArray[Any]]) -> None:
     ]
     if not measured:
         return
+    calls = [cast(list[BatchNorm], model.copies(layer)) for layer in measured]
     before = [layer.momentum for layer in measured]
     try:
         for count, batch in enumerate(batches):
-            for layer in measured:
-                layer.momentum = count / (count + 1)
+            for same in calls:
+                for seen, each in enumerate(same, count * len(same)):
+                    each.momentum = seen / (seen + 1)
             model.forward_training(batch)
     finally:
-        for layer, momentum in zip(measured, before, strict=True):
-            layer.momentum = momentum
+        for same, momentum in zip(calls, before, strict=True):
+            for each in same:
+                each.momentum = momentum

@@ -1,8 +1,8 @@
-"""Channels beside channels: what `Concatenate` needs.
+"""Channels beside channels: what `Concatenate` and `Concat` need.
 
 Arrays are C-contiguous with the channels last, float32 or float64, all of one dtype; the pixels
 before the channels (N, or N, H, W) are the same for all. `joined` holds the channels of `first` and
-then those of `last`.
+then those of `last`, or those of any number of parts.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from kernels.shares import CHUNKS, is_small
 from kernels.simd import lanes, load_part, store_part
 
 # Operations that share a compiled loop, as in `kernels.activation`.
-_JOIN, _TAKE_LAST, _ADD_FIRST = range(3)
+_JOIN, _PUT, _TAKE, _ADD_FIRST = range(4)
 
 
 def join_channels(first: np.ndarray, last: np.ndarray, joined: np.ndarray) -> None:
@@ -21,9 +21,19 @@ def join_channels(first: np.ndarray, last: np.ndarray, joined: np.ndarray) -> No
     _run(_JOIN, joined, first, last, joined)
 
 
+def put_channels(part: np.ndarray, at: int, joined: np.ndarray) -> None:
+    """As many of joined's channels, from `at` on, = those of part."""
+    _run(_PUT, joined, part, part, joined, at)
+
+
+def take_channels(joined: np.ndarray, at: int, part: np.ndarray) -> None:
+    """part = as many of joined's channels, from `at` on."""
+    _run(_TAKE, joined, joined, part, part, at)
+
+
 def take_last_channels(joined: np.ndarray, last: np.ndarray) -> None:
     """last = as many of joined's channels, from its end."""
-    _run(_TAKE_LAST, joined, joined, last, last)
+    take_channels(joined, joined.shape[-1] - last.shape[-1], last)
 
 
 def add_first_channels(joined: np.ndarray, first: np.ndarray, y: np.ndarray) -> None:
@@ -31,32 +41,36 @@ def add_first_channels(joined: np.ndarray, first: np.ndarray, y: np.ndarray) -> 
     _run(_ADD_FIRST, joined, first, first, y)
 
 
-def _run(kind: int, joined: np.ndarray, a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
+def _run(
+    kind: int, joined: np.ndarray, a: np.ndarray, b: np.ndarray, y: np.ndarray, at: int = 0
+) -> None:
     channels = joined.shape[-1], a.shape[-1], b.shape[-1]
     pixels = joined.size // channels[0]
     arrays = joined.reshape(-1), a.reshape(-1), b.reshape(-1), y.reshape(-1)
     if is_small(joined.size):
-        _share(kind, *arrays, *channels, 0, pixels)
+        _share(kind, *arrays, *channels, at, 0, pixels)
     else:
-        _all(kind, *arrays, *channels, pixels)
+        _all(kind, *arrays, *channels, at, pixels)
 
 
 @jit.parallel
-def _all(kind, joined, a, b, y, joined_channels, a_channels, b_channels, pixels):
+def _all(kind, joined, a, b, y, joined_channels, a_channels, b_channels, at, pixels):
     for chunk in prange(CHUNKS):  # owns the channels of a stretch of pixels in y
         first, last = pixels * chunk // CHUNKS, pixels * (chunk + 1) // CHUNKS
-        _share(kind, joined, a, b, y, joined_channels, a_channels, b_channels, first, last)
+        _share(kind, joined, a, b, y, joined_channels, a_channels, b_channels, at, first, last)
 
 
 @jit.serial
-def _share(kind, joined, a, b, y, joined_channels, a_channels, b_channels, first, last):
+def _share(kind, joined, a, b, y, joined_channels, a_channels, b_channels, at, first, last):
     for pixel in range(first, last):
         j0, a0, b0 = pixel * joined_channels, pixel * a_channels, pixel * b_channels
         if kind == _JOIN:
             _copy(a, a0, joined, j0, a_channels)
             _copy(b, b0, joined, j0 + a_channels, b_channels)
-        elif kind == _TAKE_LAST:
-            _copy(joined, j0 + joined_channels - b_channels, y, b0, b_channels)
+        elif kind == _PUT:
+            _copy(a, a0, joined, j0 + at, a_channels)
+        elif kind == _TAKE:
+            _copy(joined, j0 + at, y, b0, b_channels)
         else:
             for i in range(0, a_channels, lanes(y)):
                 left = a_channels - i

@@ -204,6 +204,17 @@ class Pass(Layer):
         return x
 
 
+@pytest.mark.parametrize("own", [Pass, lambda: Residual([Pass(), Pass()])])
+@pytest.mark.parametrize("then", [Flatten, lambda: Conv2D(2, 4, 3), lambda: MaxPool2D(2, 1)])
+def test_what_a_layer_hands_on_is_not_written_over(own: Any, then: Any) -> None:
+    """A layer of one's own may give what it was given: the next one needs other memory."""
+    row = [Conv2D(2, 2, 3, padding=1), own(), Pass(), then(), Pass(), LeakyReLU(0.5), Flatten()]
+    y = x = np.random.default_rng(1).normal(size=(3, 2, 6, 6)).astype(np.float32)
+    for layer in row:
+        y = layer.forward(y)
+    np.testing.assert_array_equal(Sequential(*row, seed=None).forward(x), y)
+
+
 class Loose(Pass):
     def __init__(self) -> None:
         super().__init__()

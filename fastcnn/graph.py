@@ -1,0 +1,242 @@
+"""`Graph`: a network with branches, several inputs and outputs, and shared layers."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from .layers import Layer
+from .layers.memory import Clock, Shape, memory_of
+from .layers.symbols import Symbol, input_of
+from .network.network import EVALUATED_AT_ONCE
+from .network.wired import Wired, in_memory
+from .network.wiring import Wiring, traced
+from .trainable import Trainable
+
+
+class Graph(Trainable):
+    """What layers make of symbols, as a network that is trained and used like a `Sequential`.
+
+        x = Input((1, 28, 28))
+        y = Conv2D(1, 8, 3, padding="same")(x)
+        graph = Graph(x, Dense(14, 10)(Flatten()(Add()(y, Conv2D(1, 8, 1)(x)))))
+
+    Shapes are checked when a layer is called. A layer that is called twice is shared: it has one
+    set of parameters, and the gradients of all calls are added up. ``layers`` are in the order in
+    which they were called first, and so are the names of their arrays: "0.weight".
+
+    With several inputs, ``x`` is a tuple of as many arrays wherever a network takes x. With several
+    outputs, `forward` gives a tuple, and `backward` takes one; `train`, `evaluate` and `predict`
+    are for one output: ``Graph(x, one)`` shares its layers with ``Graph(x, (one, other))``.
+
+    Parameters
+    ----------
+    inputs : Symbol or sequence of Symbol
+        What goes in: `Input`, or what a layer gave, for the part of a graph behind it.
+    outputs : Symbol or sequence of Symbol
+        What comes out.
+    seed, name, class_names
+        As `Network` has them; images lie as the inputs say.
+
+    Raises
+    ------
+    TypeError
+        If an input or output is no symbol.
+    ValueError
+        If the outputs do not follow from the inputs, or an input leads to no output.
+
+    Examples
+    --------
+    >>> from fastcnn.layers import Add, Conv2D, Dense, Flatten, Input
+    >>> x = Input((1, 4, 4))
+    >>> y = Add()(Conv2D(1, 2, 3, padding="same")(x), Conv2D(1, 2, 1)(x))
+    >>> Graph(x, Dense(32, 3)(Flatten()(y))).predict(np.zeros((5, 1, 4, 4), np.uint8)).shape
+    (5,)
+    """
+
+    def __init__(
+        self,
+        inputs: Symbol | Sequence[Symbol],
+        outputs: Symbol | Sequence[Symbol],
+        *,
+        seed: int | None = 42,
+        name: str | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        starts, ends = _symbols("inputs", inputs), _symbols("outputs", outputs)
+        formats = {symbol.data_format for symbol in (*starts, *ends)}
+        if len(formats) > 1:
+            raise ValueError("Graph: one input is channels_first and the other channels_last")
+        layers, self._wiring = traced("Graph", starts, ends)
+        self._sizes = [int(np.prod(symbol.seen)) for symbol in starts]
+        super().__init__(
+            *layers,
+            seed=seed,
+            data_format=formats.pop(),
+            name=name,
+            input_shape=starts[0].shape if len(starts) == 1 else None,
+            class_names=class_names,
+        )
+
+    # --- how the layers are connected -----------------------------------------------------------
+
+    def new_row(self, layers: tuple[Layer, ...], seed: int | None, clock: Clock) -> Wired:
+        return Wired(layers, self._wiring, seed, clock)
+
+    @property
+    def ends(self) -> tuple[Layer, ...]:
+        calls, inputs = self._wiring.calls, len(self._wiring.inputs)
+        return tuple(self.layers[calls[value - inputs][0]] for value in self._wiring.outputs)
+
+    @property
+    def sample_shape(self) -> Shape | None:
+        return (sum(self._sizes),) if len(self._sizes) > 1 else self.input_shape
+
+    def in_row(self, who: str) -> tuple[Layer, ...]:
+        if any(call != (i, (i,)) for i, call in enumerate(self._wiring.calls)):
+            raise ValueError(
+                f"{who}: the layers of this Graph stand in no row; it is for a Sequential, or a "
+                f"Graph without branches"
+            )
+        return self.layers
+
+    def one_output(self, who: str) -> None:
+        count = len(self._wiring.outputs)
+        if count > 1:
+            raise ValueError(
+                f"{who}: this Graph has {count} outputs, which model.forward(x) gives; for one of "
+                f"them make a Graph of it, which shares the layers: Graph(inputs, output)"
+            )
+
+    def _starts(self, sample: Shape | None) -> list[Shape]:
+        """Shapes of the inputs, batch included, for a sample as layers see it."""
+        shapes = self._wiring.inputs
+        return [(1, *each) for each in (shapes if len(shapes) > 1 or sample is None else [sample])]
+
+    def walk(self, sample: Shape | None) -> Iterator[tuple[str, Layer, Any, bool]]:
+        wiring, inputs = self._wiring, len(self._wiring.inputs)
+        shapes = wiring.shapes(self.layers, self._starts(sample))
+        names = [f"input {i}" for i in range(inputs)] if inputs > 1 else ["the input"]
+        known: set[int] = set()
+        for number, (place, sources) in enumerate(wiring.calls, inputs):
+            layer = self.layers[place]
+            text = f"{place}: {{}}" + " again" * (place in known)
+            if sources != (number - 1,) or number == inputs:
+                text += f" of {', '.join(names[source] for source in sources)}"
+            names.append(f"{place}{' again' * (place in known)}")
+            given: Any = [shapes[source] for source in sources]
+            yield text, layer, tuple(given) if layer.takes_several else given[0], place not in known
+            known.add(place)
+
+    def shapes_out(self, shape: Shape) -> Any:
+        wiring, starts = self._wiring, [shape]
+        if len(wiring.inputs) > 1:
+            if len(shape) != 2 or shape[1] != sum(self._sizes):
+                raise ValueError(f"a Graph with {len(wiring.inputs)} inputs takes as many arrays")
+            starts = [(shape[0], *each) for each in wiring.inputs]
+        shapes = wiring.shapes(self.layers, starts)
+        found = tuple(shapes[value] for value in wiring.outputs)
+        return found[0] if len(found) == 1 else found
+
+    def one_by_one(self, x: np.ndarray) -> Iterator[tuple[Layer, np.ndarray]]:
+        found: list[tuple[Layer, np.ndarray]] = []
+
+        def run(layer: Layer, given: Any) -> np.ndarray:
+            found.append((layer, layer.forward(given)))
+            return found[-1][1]
+
+        row = self._row
+        assert isinstance(row, Wired)
+        self._wiring.walk(self.layers, list(row.apart(x)), run)
+        yield from found
+
+    def __call__(self, *inputs: Symbol) -> Any:
+        given = _symbols("a call", inputs[0] if len(inputs) == 1 else inputs)
+        if len(given) != len(self._wiring.inputs):
+            wanted = len(self._wiring.inputs)
+            raise TypeError(f"this Graph takes {wanted} symbols, got {len(given)}")
+        values = self._wiring.walk(self.layers, given, lambda layer, symbols: layer(symbols))
+        found = tuple(values[value] for value in self._wiring.outputs)
+        return found[0] if len(found) == 1 else found
+
+    # --- written down ---------------------------------------------------------------------------
+
+    def structure(self) -> dict[str, Any]:
+        return {"graph": self._wiring.spec()}
+
+    @classmethod
+    def of_layers(cls, layers: Sequence[Layer], structure: Any, **options: Any) -> Self:
+        data_format = options.pop("data_format")
+        options.pop("input_shape")  # the wiring has it
+        wiring = Wiring.from_spec(structure["graph"], len(layers))
+        inputs = [input_of(shape, data_format) for shape in wiring.inputs]
+        values = wiring.walk(layers, inputs, lambda layer, given: layer(given))
+        made = cls(inputs, [values[value] for value in wiring.outputs], **options)
+        if made._wiring != wiring or made.layers != tuple(layers):
+            raise ValueError("its layers are not those of its graph")
+        return made
+
+    # --- several inputs and outputs -------------------------------------------------------------
+
+    def taken(self, who: str, x: Any) -> np.ndarray:
+        return super().taken(who, self.joined(who, x))
+
+    def joined(self, who: str, x: Any) -> Any:
+        """Of several inputs a row of numbers for each sample."""
+        shapes = self._wiring.inputs
+        if len(shapes) == 1 or _is_packed(x, sum(self._sizes), self.dtype):
+            return x
+        if not isinstance(x, (tuple, list)) or len(x) != len(shapes):
+            got = f"{len(x)}" if isinstance(x, (tuple, list)) else type(x).__name__
+            raise ValueError(
+                f"{who}: this Graph has {len(shapes)} inputs, so x is a tuple of as many arrays, "
+                f"got {got}"
+            )
+        take = super().taken
+        arrays = [take(f"{who}, input {i}", each) for i, each in enumerate(x)]
+        packed = np.empty((len(arrays[0]), sum(self._sizes)), self.dtype)
+        first = 0
+        for number, (array, shape) in enumerate(zip(arrays, shapes, strict=True)):
+            wanted = self._as_people_see((len(array), *shape))
+            if array.shape != wanted or len(array) != len(packed):
+                raise ValueError(
+                    f"{who}: input {number} must have shape (N, {', '.join(map(str, wanted[1:]))}) "
+                    f"with the same N as the others, got {array.shape}"
+                )
+            size = self._sizes[number]
+            room = packed[:, first : first + size].reshape(len(packed), *in_memory(shape))
+            for start in range(0, len(array), EVALUATED_AT_ONCE):
+                rows = slice(start, start + EVALUATED_AT_ONCE)
+                room[rows] = memory_of(self._normalized(array[rows]))
+            first += size
+        return packed
+
+    def _as_layers_see(self, x: Any) -> Any:
+        if isinstance(x, (tuple, list)):
+            return tuple(map(super()._as_layers_see, x))
+        return super()._as_layers_see(x)
+
+    def _as_people_see(self, shape: Any) -> Any:
+        if shape and isinstance(shape[0], tuple):
+            return tuple(map(super()._as_people_see, shape))
+        return super()._as_people_see(shape)
+
+    def _given_out(self, y: Any) -> Any:
+        if isinstance(y, tuple):
+            return tuple(map(super()._given_out, y))
+        return super()._given_out(y)
+
+
+def _symbols(what: str, given: Any) -> tuple[Symbol, ...]:
+    symbols = tuple(given) if isinstance(given, (tuple, list)) else (given,)
+    for each in symbols or (None,):
+        if not isinstance(each, Symbol):
+            raise TypeError(
+                f"Graph: {what} must be symbols, such as Input((1, 28, 28)) and what layers give "
+                f"for it, got {type(each).__name__}"
+            )
+    return symbols
+
+
+def _is_packed(x: Any, size: int, dtype: np.dtype) -> bool:
+    return isinstance(x, np.ndarray) and x.ndim == 2 and x.shape[1] == size and x.dtype == dtype
