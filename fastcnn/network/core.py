@@ -217,6 +217,11 @@ class Core(Layered):
                 f"{type(own[0]).__name__} is a layer of your own, of which nobody can know what it "
                 f"sums over the batch: train in one process"
             )
+        if portion.processes > 1 and self._row.is_shared:
+            raise ValueError(
+                "a layer of this Graph is called twice, whose gradients would be added in another "
+                "order than in one process, with other bits: train in one process"
+            )
         self._row.portion = portion
         try:
             yield

@@ -61,6 +61,11 @@ class Row:
         for path, layer in self.named:
             yield from layer.leaves(path)
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether a layer with parameters is called more than once."""
+        return False
+
     def copies(self, layer: Layer) -> list[Layer]:
         """What runs instead of a layer, or of one inside one, call by call."""
         return [layer]

@@ -102,6 +102,10 @@ class Wired(Row):
         self._share_arrays()
         return runs
 
+    @property
+    def is_shared(self) -> bool:
+        return any(leaf.params for leaf, _ in self._twins)
+
     def copies(self, layer: Layer) -> list[Layer]:
         return [layer, *(twin for leaf, twin in self._twins if leaf is layer)]
 

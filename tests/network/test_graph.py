@@ -36,6 +36,7 @@ from fastcnn.network.checkpoint import CheckpointError
 from fastcnn.optim import SGD
 from fastcnn.training.precise_bn import measure_statistics
 from kernels import jit
+from kernels.portion import Portion
 from tests.gradient_check import check_gradient
 
 RNG = np.random.default_rng(17)
@@ -413,6 +414,19 @@ def test_several_outputs_are_trained_in_a_loop() -> None:
     SGD(0.1).step(model)
     assert (part.parameters.values != before).any()
     assert model.output_shape((5, 2, 6, 6)) == ((5, 3), (5, 1))
+
+
+class Two(Portion):
+    """A part of each batch for each of two processes."""
+
+    processes = 2
+
+
+def test_several_processes_train_what_is_called_once() -> None:
+    with two_outputs().computing(Two()):
+        pass
+    with pytest.raises(ValueError, match="a layer of this Graph is called twice"):
+        small().computing(Two()).__enter__()
 
 
 # --- what is refused ------------------------------------------------------------------------------
