@@ -169,8 +169,9 @@ class Run:
                 self._folder = RunFolder(
                     self.out, resume=self._resume, replace=self._replace, keep=self._keep
                 )
-        with self._parallel.in_turn():
-            self.data, self._seconds_load = images.loaded(self.config, self._say)
+        self.data, self._seconds_load = self._parallel.once(
+            lambda: images.loaded(self.config, self._say)
+        )
         self.config = replace(self.config, {"dataset": self.data.name})
         with self._parallel.only_first() as is_first:
             if is_first and self._name_folder:

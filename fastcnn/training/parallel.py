@@ -11,13 +11,14 @@ or in a program that ``mpiexec`` starts: ``model.train(x, y, parallel=fastcnn.tr
 """
 
 import contextlib
+import functools
 import importlib
 import os
 import socket
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,10 @@ from kernels.portion import MAX_CHUNKS, Portion, add_tree, cut
 from kernels.workspace import Workspace
 
 from .. import backends
+from .lifeline import Lifeline
+from .sharing import once_per_host
+
+_Value = TypeVar("_Value")
 
 _SECONDS_AGREE = 5.0  # for all processes to fail of the same fault
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
@@ -72,6 +77,13 @@ class Alone(Portion):
         """A block for the first process, which is given True; what it refuses, all refuse."""
         yield True
 
+    def once(self, load: Callable[[], _Value]) -> _Value:
+        """What ``load`` gives, such as a dataset, which the processes of a host have in common.
+
+        It is called in the first process, and when that is done in one of each other host.
+        """
+        return load()
+
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
         """What is raised within this block ends all processes."""
@@ -98,8 +110,10 @@ class MPI(Alone):
     """
 
     def __init__(self, communicator: Any = None) -> None:
+        self._lifeline = None
         if communicator is None:
             communicator = _world()
+            self._lifeline = _lifeline()
         count = communicator.Get_size()
         if count > MAX_CHUNKS or count & (count - 1):
             raise ValueError(
@@ -257,6 +271,18 @@ class MPI(Alone):
             yield False
             self._hear()
 
+    def once(self, load: Callable[[], _Value]) -> _Value:
+        host, own = self._host, []  # all make it, before anybody waits
+        with self.in_turn():
+            if not host.Get_rank():
+                own.append(load())
+        return once_per_host(host, lambda: own[0] if own else load())
+
+    @functools.cached_property
+    def _host(self) -> Any:
+        """The processes of this machine."""
+        return self._comm.Split_type(_module().COMM_TYPE_SHARED)
+
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
         """What is raised within this block ends all processes.
@@ -269,6 +295,8 @@ class MPI(Alone):
             if self._all_fail():
                 raise
             words = str(error) or type(error).__name__
+            if self._lifeline is not None:
+                self._lifeline.over()
             print(f"error: process {self.rank}: {words}", file=sys.stderr, flush=True)
             self._comm.Abort(2 if isinstance(error, ValueError) else 1)
 
@@ -284,10 +312,9 @@ class MPI(Alone):
     @property
     def threads(self) -> int:
         """A fair part of the cores that the processes of this machine may use."""
-        neighbours = self._comm.Split_type(_module().COMM_TYPE_SHARED)
         if not hasattr(os, "sched_getaffinity"):
-            return max(1, usual_threads() // neighbours.Get_size())
-        mine = neighbours.allgather(os.sched_getaffinity(0))
+            return max(1, usual_threads() // self._host.Get_size())
+        mine = self._host.allgather(os.sched_getaffinity(0))
         fair = len(set().union(*mine)) // len(mine)
         return max(1, min(usual_threads(), fair))
 
@@ -330,6 +357,13 @@ def _world() -> Any:
             f"take the mpiexec that belongs to it"
         )
     return world
+
+
+@functools.cache
+def _lifeline() -> Lifeline | None:
+    """That of this program; one process needs none."""
+    world = _world()
+    return Lifeline(world) if world.Get_size() > 1 else None
 
 
 def found() -> Alone:

@@ -1,21 +1,15 @@
 """Training in several processes: the bits of one.
 
-Most tests have threads for processes, so that they need no MPI. The long proof, with real ones:
-
-    mpiexec -n 4 python -m tests.training.test_parallel [MODEL ...]
-
-prints a checksum of each named network after 30 steps, to be compared with that of other numbers of
-processes and threads (FASTCNN_THREADS), and of `python -m tests.training.test_parallel` alone.
+Most tests have threads for processes, so that they need no MPI. The long proof, with real ones, is
+`python -m tests.training.prove_parallel`.
 """
 
-import os
 import sys
-import zlib
 
 import numpy as np
 import pytest
 
-from fastcnn import Augment, Sequential, models
+from fastcnn import Augment, Sequential
 from fastcnn.layers import (
     BatchNorm,
     Conv2D,
@@ -32,7 +26,7 @@ from fastcnn.layers import (
 )
 from fastcnn.training import TrainingDiverged
 from fastcnn.training.parallel import MPI, Alone, found, started
-from kernels import jit, portion
+from kernels import portion
 
 from .processes import together
 
@@ -261,25 +255,3 @@ def test_branches_begin_where_chunks_do(items):
             begins = items * rank // count
             cut = portion.cut(items, 16, rank * mine, (rank + 1) * mine)
             np.testing.assert_array_equal(cut + begins, whole[rank * mine : (rank + 1) * mine + 1])
-
-
-def main(names):
-    parallel = found()
-    jit.set_threads(int(os.environ.get("FASTCNN_THREADS", 1)))
-    for name in names or models.names():
-        build = lambda name=name: models.build(name)  # noqa: E731
-        shape = (3, 32, 32) if name in _COLOURED else (1, 28, 28)
-        arrays, _ = trained(
-            parallel, build, images=30 * 40 - 31, shape=shape, clip_norm=1.0, validation=None
-        )
-        check = 0
-        for _, values in sorted(arrays.items()):
-            check = zlib.crc32(values, check)
-        if parallel.is_first:
-            print(f"{name:16} {check:08x}", flush=True)
-
-
-_COLOURED = ("cifar-cnn", "cifar-mlp", "resnet20", "densenet")
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

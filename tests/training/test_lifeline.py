@@ -1,0 +1,58 @@
+"""The watcher that says which process has died: with connections for processes."""
+
+import contextlib
+import socket
+
+import pytest
+
+from fastcnn.training import lifeline
+
+
+def connected(port, token, rank):
+    line = socket.create_connection(("127.0.0.1", port), 5)
+    line.sendall(f"{token} {rank} node{rank}\n".encode())
+    line.settimeout(10)
+    return line
+
+
+@contextlib.contextmanager
+def three():
+    found = lifeline._start(3, is_one_host=True)
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(connected(*found, rank)) for rank in range(3)]
+
+
+def test_who_closes_without_a_word_has_died_and_the_others_end(capfd):
+    with three() as lines:
+        lines[2].sendall(b"d")
+        lines[1].close()
+        assert lines[0].recv(1) == b"e"
+        assert lines[0].recv(1) == b""  # the watcher has ended
+    said = capfd.readouterr().err
+    assert said.startswith("error: process 1 on node1 has died")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [b"ddd", b"o"])
+def test_who_ends_as_he_should_or_has_been_told_of_is_not(words, capfd):
+    with three() as lines:
+        for line, word in zip(lines, words, strict=False):
+            line.sendall(bytes([word]))
+        lines[1].close()
+        assert lines[0].recv(1) == b""
+    assert capfd.readouterr().err == ""
+
+
+def test_strangers_are_not_heard(capfd):
+    port, token = lifeline._start(1, is_one_host=True)
+    for words in (b"", b"\n", b"x" * 500, b"0" * len(token) + b" 0 node0\n"):
+        with socket.create_connection(("127.0.0.1", port), 5) as stranger:
+            stranger.sendall(words)
+            stranger.shutdown(socket.SHUT_WR)
+            stranger.settimeout(10)
+            with contextlib.suppress(ConnectionResetError):
+                assert stranger.recv(1) == b""
+    with connected(port, token, 0) as line:
+        line.sendall(b"d")
+        assert line.recv(1) == b""
+    assert capfd.readouterr().err == ""
