@@ -17,9 +17,9 @@ from ..checks import same, unknown, whole
 from ..layers import Layer
 from ..sequential import Sequential
 from .authors import AUTHORS, TUNED
-from .blocks import DenseNetwork, ResidualNetwork
+from .blocks import DenseNetwork, DepthwiseNetwork, ResidualNetwork
 from .parts import Plan, Shape
-from .rows import Row
+from .rows import Pairs, Row
 
 _MNIST = (1, 28, 28)
 _CIFAR = (3, 32, 32)
@@ -56,6 +56,13 @@ _NETWORKS: dict[str, tuple[Plan, Shape]] = {
         (Row(name="cifar-mlp", hidden=(1024,), norm="batch", dropout=0.5), _CIFAR),  # S5
         (ResidualNetwork(name="resnet20"), _CIFAR),
         (DenseNetwork(name="densenet"), _CIFAR),
+        (
+            Pairs(
+                name="vgg-small", filters=(32, 64, 128), hidden=(128,), norm="batch", dropout=0.5
+            ),
+            _CIFAR,
+        ),
+        (DepthwiseNetwork(name="mobilenet-small"), _CIFAR),
     )
 }  # fmt: skip
 
@@ -68,6 +75,8 @@ _ABOUT = {
     "cifar-mlp": "1 hidden layer of 1,024 units, BatchNorm, Dropout",
     "resnet20": "9 residual blocks (He et al. 2015)",
     "densenet": "6 densely connected units (Huang et al. 2017)",
+    "vgg-small": "3 pairs of convolutions (Simonyan, Zisserman 2015)",
+    "mobilenet-small": "5 depthwise blocks (Howard et al. 2017)",
 }
 
 PRESETS = ("author", "tuned")

@@ -1,4 +1,4 @@
-"""Networks made of blocks: residual ones, and densely connected ones."""
+"""Networks made of blocks: residual ones, densely connected ones, and depthwise ones."""
 
 from dataclasses import dataclass
 
@@ -84,3 +84,42 @@ class DenseNetwork(Plan):
             in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False
         )
         return [*self.normalize(in_channels), self.activate(), conv]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthwiseNetwork(Plan):
+    """Howard et al., "MobileNets: Efficient Convolutional Neural Networks" (2017), section 3.
+
+    Blocks of a depthwise convolution, which sees one channel at a time, and a 1 x 1 convolution,
+    which mixes them: an eighth or ninth of the multiplications of a 3 x 3 convolution. The first of
+    the ``filters`` are those of the plain convolution in front; then one block, and two for each
+    further number, the first of which halves the image.
+    """
+
+    norm: str = "batch"
+    filters: tuple[int, ...] = (32, 64, 128, 256)
+    kernel_size: int = 3
+
+    def layers(self, input_shape: Shape, classes: int) -> list[Layer]:
+        channels = self.filters[0]
+        layers = self._conv(input_shape[0], channels)
+        for stage, filters in enumerate(self.filters[1:]):
+            for stride in (1,) if stage == 0 else (2, 1):
+                layers += self._conv(channels, channels, stride, groups=channels)
+                layers += self._conv(channels, filters, kernel_size=1)
+                channels = filters
+        return [*layers, GlobalAveragePool2D(), self.dense(channels, classes)]
+
+    def _conv(
+        self,
+        channels: int,
+        filters: int,
+        stride: int = 1,
+        kernel_size: int | None = None,
+        groups: int = 1,
+    ) -> list[Layer]:
+        """A convolution, norm and activation."""
+        size = self.kernel_size if kernel_size is None else kernel_size
+        bias = self.norm == "none"
+        conv = self.conv(channels, filters, size, stride, size // 2, bias, groups)
+        return [conv, *self.normalize(filters), self.activate()]

@@ -78,11 +78,12 @@ class Plan:
         stride: int = 1,
         padding: int = 0,
         bias: bool = True,
+        groups: int = 1,
     ) -> Conv2D:
         """A convolution that starts as chosen."""
         return Conv2D(
             in_channels, out_channels, kernel_size, stride, padding, bias,
-            init=self.init, init_std=self.init_std,
+            init=self.init, init_std=self.init_std, groups=groups,
         )  # fmt: skip
 
     def dense(self, in_features: int, out_features: int) -> Dense:

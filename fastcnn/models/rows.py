@@ -1,4 +1,4 @@
-"""The networks of the five authors: a row of convolutions, then a row of dense layers."""
+"""Convolutions, then dense layers, all in a row: the networks of the five authors, and VGG's."""
 
 from dataclasses import dataclass
 
@@ -51,11 +51,7 @@ class Row(Plan):
         layers: list[Layer] = []
         channels = input_shape[0]
         for index, count in enumerate(self.filters):
-            padding = self._padding(index)
-            layers += [
-                self.conv(channels, count, self.kernel_size, self.stride, padding),
-                *self.normalize(count), self.activate(), *POOLS[self.pool](),
-            ]  # fmt: skip
+            layers += [*self._convolutions(channels, count, index), *POOLS[self.pool]()]
             channels = count
         layers.append(Flatten())
         numbers = features(layers, input_shape)
@@ -65,6 +61,11 @@ class Row(Plan):
             numbers = count
         layers += [] if self.hidden else self._drop()
         return [*layers, self.dense(numbers, classes)]
+
+    def _convolutions(self, channels: int, count: int, index: int) -> list[Layer]:
+        """What stands before a pool."""
+        conv = self.conv(channels, count, self.kernel_size, self.stride, self._padding(index))
+        return [conv, *self.normalize(count), self.activate()]
 
     def _drop(self) -> list[Layer]:
         return [Dropout(self.dropout)] if self.dropout else []
@@ -81,3 +82,16 @@ class Row(Plan):
         value = getattr(self, field)
         several = value if isinstance(value, (tuple, list)) else (value,)
         return tuple(whole(self.name, field, count) for count in several)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs(Row):
+    """Simonyan, Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition".
+
+    Two convolutions before each pool, which halves the image where the filters double: the stages
+    of the paper (2015), but for small images, narrow, and with BatchNorm, which came later.
+    """
+
+    def _convolutions(self, channels: int, count: int, index: int) -> list[Layer]:
+        once = super()._convolutions
+        return [*once(channels, count, index), *once(count, count, index)]

@@ -74,7 +74,9 @@ def test_there_and_back(row: list[Layer]) -> None:
     np.testing.assert_allclose(again.forward(X), expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["lenet5", "mnist-optimized", "resnet20", "densenet"])
+@pytest.mark.parametrize(
+    "name", ["lenet5", "mnist-optimized", "resnet20", "densenet", "mobilenet-small"]
+)
 def test_the_named_networks(name: str) -> None:
     model = models.build(name)
     assert model.input_shape is not None

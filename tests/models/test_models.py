@@ -39,6 +39,24 @@ DENSENET = (
     + (2 * 48 + 48 * 10 + 10)
 )
 
+# Weights and biases of three pairs of convolutions, gamma and beta, the two dense layers.
+VGG = (
+    (27 * 32 + 9 * 32 * 32 + 9 * 32 * 64 + 9 * 64 * 64 + 9 * 64 * 128 + 9 * 128 * 128)
+    + 3 * 2 * (32 + 64 + 128)
+    + (2048 * 128 + 128 + 128 * 10 + 10)
+)
+
+# The plain convolution; in each block 9 weights a channel, the 1 x 1 convolution, two BatchNorms.
+MOBILENET = (
+    27 * 32
+    + 2 * 32
+    + sum(
+        9 * c + 2 * c + c * d + 2 * d
+        for c, d in ((32, 64), (64, 128), (128, 128), (128, 256), (256, 256))
+    )
+    + (256 * 10 + 10)
+)
+
 # Parameters counted by hand from the descriptions.
 COUNTS = {
     "mnist-baseline": 80 + 1168 + 784 * 128 + 128 + 1290,
@@ -49,6 +67,8 @@ COUNTS = {
     "cifar-mlp": 3072 * 1024 + 1024 + 2048 + 10_250,
     "resnet20": RESNET20,
     "densenet": DENSENET,
+    "vgg-small": VGG,
+    "mobilenet-small": MOBILENET,
 }
 every_model = pytest.mark.parametrize("name", models.names())
 
@@ -247,11 +267,13 @@ def test_the_same_bits_for_any_number_of_threads(name: str) -> None:
     before, results, rng = jit.get_threads(), [], np.random.default_rng(0)
     shape = models.build(name).input_shape
     assert shape is not None
+    if name in ("vgg-small", "mobilenet-small"):
+        shape = (3, 8, 8)  # a sixteenth of the work
     images, labels = rng.integers(0, 256, (33, *shape)), rng.integers(0, 10, 33)
     try:
         for threads in (1, 2, 3, 4, 7):
             jit.set_threads(threads)
-            model = models.build(name)
+            model = models.build(name, input_shape=shape)
             losses = train_steps(model, 50, images, labels, lr=0.01)
             results.append((losses, {k: v.tobytes() for k, v in model.copy_arrays().items()}))
     finally:
@@ -273,7 +295,7 @@ def test_saved_and_copied(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (1, 8, 8), (3, 33, 17), (2, 1, 1)])
-@pytest.mark.parametrize("name", ["resnet20", "densenet"])
+@pytest.mark.parametrize("name", ["resnet20", "densenet", "mobilenet-small"])
 def test_takes_images_of_any_size(name: str, shape: tuple[int, ...]) -> None:
     model = models.build(name, input_shape=shape, classes=3)
     x = RNG.normal(size=(4, *shape)).astype(np.float32)
@@ -307,6 +329,22 @@ def test_densenet_grows_and_halves() -> None:
 def test_densenet_depths_there_are_not(depth: int) -> None:
     with pytest.raises(ValueError, match="densenet: depth must be"):
         models.build("densenet", depth=depth)
+
+
+# --- vgg-small and mobilenet-small ----------------------------------------------------------------
+
+
+def test_pairs_of_convolutions_and_depthwise_blocks() -> None:
+    kinds = [type(layer).__name__ for layer in models.build("vgg-small").layers]
+    stage = [*2 * ["Conv2D", "BatchNorm", "ReLU"], "MaxPool2D"]
+    assert kinds == [*3 * stage, "Flatten", "Dense", "ReLU", "Dropout", "Dense"]
+    convs = [layer for layer in models.build("mobilenet-small").layers if type(layer) is Conv2D]
+    depthwise, pointwise = convs[1::2], convs[2::2]
+    assert [conv.groups for conv in depthwise] == [32, 64, 128, 128, 256]
+    assert [conv.stride for conv in depthwise] == [(1, 1), (2, 2), (1, 1), (2, 2), (1, 1)]
+    assert {(conv.kernel_size, conv.groups) for conv in pointwise} == {((1, 1), 1)}
+    narrow = models.build("mobilenet-small", filters=(8, 16), norm="none", activation="relu6")
+    assert narrow.layers[2].bias and "BatchNorm" not in repr(narrow)
 
 
 def test_mistakes() -> None:
