@@ -1,20 +1,24 @@
 """How the site is built: `python -m sphinx -W --keep-going docs site`, offline.
 
 The pages are those that people read in the repository. Pages from outside this folder are copied
-to `copied/`, and links between all of them are bent to where they are.
+to `copied/`, and links between all of them are bent to where they are; `code_links` makes links of
+the names of code.
 """
 
 import inspect
 import itertools
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(HERE)]
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+import code_links  # noqa: E402
 
 import fastcnn  # noqa: E402
 
@@ -71,11 +75,17 @@ def _read(app, docname, source):
         return
     original = next((name for name, page in COPIED.items() if page[:-3] == docname), None)
     folder = (ROOT / original).parent if original else (HERE / docname).parent
-    source[0] = _bent(source[0], folder)
+    if not docname.startswith("copied/code/"):
+        source[0] = code_links.linked(_bent(source[0], folder))
 
 
 def _copy(app):
-    (HERE / "copied").mkdir(exist_ok=True)
+    shutil.rmtree(HERE / "copied", ignore_errors=True)
+    (HERE / "copied" / "code").mkdir(parents=True)
+    pages = [*HERE.rglob("*.md"), *(ROOT / name for name in COPIED)]
+    texts = [page.read_text("utf-8") for page in pages]
+    for name, text in code_links.code_pages(texts).items():
+        (HERE / f"{name}.md").write_text(text, "utf-8")
     for name, page in COPIED.items():
         (HERE / page).write_text((ROOT / name).read_text("utf-8"), "utf-8")
 

@@ -222,7 +222,7 @@ def test_the_table_of_the_readme_names_every_folder():
         for package in ("fastcnn", "kernels")
         for file in (ROOT / package).rglob("__init__.py")
     }
-    top = {"bench", "docs", "examples", "tests"}
+    top = {"bench", "docs", "examples", "notebooks", "tests"}
     assert (folders - {"fastcnn"}) | top <= named
     for name in named:
         assert (ROOT / name).exists() or (ROOT / "fastcnn" / name).exists(), name

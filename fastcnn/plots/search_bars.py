@@ -45,7 +45,7 @@ def search_bars(
     -------
     matplotlib.figure.Figure
     """
-    from matplotlib.figure import Figure
+    from .figure import Figure
 
     wanted = quantity(objective)
     found = [(settings, value) for settings, value in scaled(trials, wanted) if value is not None]

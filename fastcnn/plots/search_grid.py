@@ -42,7 +42,7 @@ def search_grid(trials: Trials, objective: str = "val_accuracy", title: str = ""
     ValueError
         If fewer than two settings differ.
     """
-    from matplotlib.figure import Figure
+    from .figure import Figure
 
     names = _axes(trials)
     wanted = quantity(objective)

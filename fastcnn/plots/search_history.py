@@ -20,8 +20,9 @@ def search_history(trials: Trials, objective: str = "val_accuracy", title: str =
     -------
     matplotlib.figure.Figure
     """
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
+
+    from .figure import Figure
 
     wanted = quantity(objective)
     values = [value for _, value in scaled(trials, wanted)]

@@ -30,7 +30,8 @@ def search_parallel(
     matplotlib.figure.Figure
     """
     from matplotlib import colormaps
-    from matplotlib.figure import Figure
+
+    from .figure import Figure
 
     wanted = quantity(objective)
     found = [(settings, value) for settings, value in scaled(trials, wanted) if value is not None]

@@ -38,8 +38,10 @@ def test_what_fastcnn_gives_is_shown():
 def test_every_page_has_its_place():
     text = (ROOT / "docs" / "index.md").read_text("utf-8")
     listed = set(re.findall(r"^(?:.*<)?([\w/.-]+?)>?$", text, re.MULTILINE))
-    for page in (ROOT / "docs").glob("*.md"):
-        called = "copied/searching" if page.stem == "search" else page.stem
+    docs = ROOT / "docs"
+    for page in [*docs.glob("*.md"), *docs.glob("ideas/*.md"), *docs.glob("derivations/*.md")]:
+        name = page.relative_to(docs).with_suffix("").as_posix()
+        called = "copied/searching" if name == "search" else name
         assert called in listed or called == "index", page
     assert "api/index" in listed
     assert set(re.findall(r"^(\w+)$", API["index"], re.MULTILINE)) == set(API) - {"index"}

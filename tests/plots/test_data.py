@@ -1,5 +1,7 @@
 """Each picture shows the arrays that it was given; what is read off models is right."""
 
+import ast
+
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -12,6 +14,7 @@ from fastcnn.layers import BatchNorm, Conv2D, Dense, Flatten, MaxPool2D, ReLU, R
 from fastcnn.plots.confusion import confused_pairs, confusion_matrix
 from fastcnn.plots.feature_maps import maps_of
 from fastcnn.plots.style import mosaic
+from tests.test_house import ROOT, statements
 
 from .pictures import faults
 
@@ -169,6 +172,17 @@ def test_a_figure_shows_itself_in_a_notebook():
 
     data, _ = DisplayFormatter().format(figure)
     assert "image/png" in data
+
+
+def test_every_figure_is_one_that_shows_itself():
+    files = [
+        file for room in ("plots", "gallery") for file in (ROOT / "fastcnn" / room).glob("*.py")
+    ]
+    assert len(files) > 25
+    for file in files:
+        for node in statements(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == "matplotlib.figure":
+                pytest.fail(f"{file}:{node.lineno} takes matplotlib's own Figure")
 
 
 # --- pictures -------------------------------------------------------------------------------------
