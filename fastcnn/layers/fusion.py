@@ -277,12 +277,13 @@ class NormalizedSum(Sum):
 def end_of_block(steps: list[Step], activation: Layer | None) -> tuple[list[Step], Sum]:
     """What is run for a residual block: the steps of its main way, and what follows them."""
     last = steps[-1]
-    if _normalizes(last) and (activation is None or type(activation) is ReLU):
+    if normalizes(last) and (activation is None or type(activation) is ReLU):
         return steps[:-1], NormalizedSum(last, activation)
     return steps, Sum(activation)
 
 
-def _normalizes(step: Step | None) -> TypeGuard[Norm]:
+def normalizes(step: Step | None) -> TypeGuard[Norm]:
+    """Whether it is a normalisation that other layers can be put together with."""
     return type(step) in (BatchNorm, GroupNorm, LayerNorm, InstanceNorm)
 
 
@@ -308,7 +309,7 @@ def plan(layers: Sequence[Layer]) -> list[Step]:
             steps[-1] = ConvMaxPool(last.conv, last.pool, layer)
         elif type(layer) is ReLU and isinstance(last, ConvNormMaxPool) and last.relu is None:
             steps[-1] = ConvNormMaxPool(last.conv, last.norm, last.pool, layer)
-        elif type(layer) is ReLU and _normalizes(last):
+        elif type(layer) is ReLU and normalizes(last):
             steps[-1] = NormalizedReLU(last, layer)
         else:
             steps.append(layer)

@@ -54,7 +54,7 @@ class Layered(foreign.Answering):
         return self.layers
 
     def copies(self, layer: Layer) -> list[Layer]:
-        """What runs instead of a layer, or of one inside one, call by call: itself, if once."""
+        """What runs for a layer, or for one inside one, call after call: itself, if once."""
         return self._row.copies(layer)
 
     def one_output(self, who: str) -> None:

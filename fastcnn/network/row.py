@@ -67,7 +67,7 @@ class Row:
         return False
 
     def copies(self, layer: Layer) -> list[Layer]:
-        """What runs instead of a layer, or of one inside one, call by call."""
+        """What runs instead of a layer, or of one inside one, in the order in which it runs."""
         return [layer]
 
     def _steps_for(self, logits: bool) -> Sequence[Step]:

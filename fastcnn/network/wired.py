@@ -9,43 +9,19 @@ import copy
 import heapq
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from kernels import activation as arithmetic
 
-from ..layers import Add, Layer
+from ..layers import Layer
 from ..layers.described import is_own
-from ..layers.fusion import Step, layers_of, plan, run_backward, run_forward
+from ..layers.fusion import run_backward, run_forward
 from ..layers.memory import Clock, Place, Shape, memory_of, seen
 from .row import Row, is_contained
+from .segments import NormalizedAdd, Segment, segments
 from .wiring import Wiring
-
-
-class Segment(NamedTuple):
-    """Layers that run one after the other, each the only one that needs what the last one gave.
-
-    Attributes
-    ----------
-    sources : tuple of int
-        The values that go in: one, or several into a single layer that makes one of them.
-    target : int
-        The value that comes out.
-    steps : list of Step
-        What is run.
-    merge : Layer, optional
-        That single layer.
-    """
-
-    sources: tuple[int, ...]
-    target: int
-    steps: list[Step]
-    merge: Layer | None
-
-    def layers(self) -> list[Layer]:
-        """The layers in the order in which they run."""
-        return list(layers_of(self.steps))
 
 
 class Slots:
@@ -96,9 +72,10 @@ class Wired(Row):
             for other in others
             for (_, leaf), (_, twin) in zip(first.leaves(), other.leaves(), strict=True)
         ]
-        self._segments = list(_segments(self.wiring, runs))
+        self._segments = list(segments(self.wiring, runs))
         self._is_softmax = len(self.wiring.outputs) == 1 and is_contained(runs[-1])
-        self._sums: dict[int, str] = {}  # value -> where the sum of its gradients lies
+        # By value: which of its gradients the others are added to, or the memory for the sum.
+        self._sums: dict[int, tuple[int | None, str]] = {}
         self._share_arrays()
         return runs
 
@@ -107,7 +84,9 @@ class Wired(Row):
         return any(leaf.params for leaf, _ in self._twins)
 
     def copies(self, layer: Layer) -> list[Layer]:
-        return [layer, *(twin for leaf, twin in self._twins if leaf is layer)]
+        same = {id(layer), *(id(twin) for leaf, twin in self._twins if leaf is layer)}
+        run = (inner for row in self._segments for each in row.layers() for inner in each.family())
+        return [inner for inner in run if id(inner) in same]
 
     def _share_arrays(self) -> None:
         """Whatever became of the parameters of a layer, its copies have them."""
@@ -131,14 +110,15 @@ class Wired(Row):
 
     def _run(self, x: np.ndarray, training: bool, logits: bool) -> Any:
         self._share_arrays()
-        segments, outputs = self._ends(logits)
+        rows, outputs = self._ends(logits)
         values: list[Any] = [None] * self.wiring.count
         values[: len(self.wiring.inputs)] = self.apart(x, training)
-        for sources, target, steps, merge in segments:
-            if merge is not None:
-                values[target] = merge.forward([values[each] for each in sources], training)  # type: ignore[arg-type]
+        for row in rows:
+            if row.joint is None:
+                y = run_forward(row.steps, values[row.sources[0]], training)
             else:
-                values[target] = run_forward(steps, values[sources[0]], training)
+                y = row.forward(values, training)
+            values[row.target] = y
         return values[outputs[0]] if len(outputs) == 1 else tuple(values[each] for each in outputs)
 
     def apart(self, x: np.ndarray, training: bool = False) -> Iterator[np.ndarray]:
@@ -160,25 +140,23 @@ class Wired(Row):
 
     def _run_back(self, dy: Any, logits: bool, to_input: bool) -> Any:
         self._share_arrays()
-        segments, outputs = self._ends(logits)
+        rows, outputs = self._ends(logits)
         inputs = len(self.wiring.inputs)
         needed = [to_input] * inputs + [False] * len(self.wiring.calls)
-        for sources, target, steps, _ in segments:
-            needed[target] = any(needed[each] for each in sources) or any(
-                step.learns for step in steps
-            )
+        for row in rows:
+            needed[row.target] = any(needed[each] for each in row.sources) or row.learns
         given: list[list[np.ndarray]] = [[] for _ in needed]
         for value, each in zip(outputs, dy if isinstance(dy, tuple) else (dy,), strict=True):
             given[value].append(each)
-        for sources, target, steps, merge in reversed(segments):
-            if not needed[target]:
+        for row in reversed(rows):
+            if not needed[row.target]:
                 continue
-            dy = self._total(target, given[target])
-            if merge is None:
-                dx: Any = [run_backward(steps, dy, needed[sources[0]])]
+            dy = self._total(row.target, given[row.target])
+            if row.joint is None:
+                dx: Any = [run_backward(row.steps, dy, needed[row.sources[0]])]
             else:
-                dx = merge.backward(dy)
-            for source, each in zip(sources, dx, strict=True):
+                dx = row.joint.backward(dy)
+            for source, each in zip(row.sources, dx, strict=True):
                 if needed[source]:
                     given[source].append(each)
         for leaf, twin in self._twins:
@@ -190,18 +168,19 @@ class Wired(Row):
 
     def _total(self, value: int, parts: list[np.ndarray]) -> np.ndarray:
         """The gradient by a value that several layers need."""
-        first = parts[0]
         if len(parts) == 1:
-            return first
-        for part in parts:
+            return parts[0]
+        into, name = self._sums[value]
+        first, *others = parts if into is None else [parts.pop(into), *parts]
+        for part in others:
             if (part.shape, part.dtype) != (first.shape, first.dtype):
                 raise ValueError(
                     f"two gradients of one array do not fit: {first.dtype} of shape {first.shape} "
                     f"and {part.dtype} of shape {part.shape}"
                 )
         a = memory_of(first)
-        total = self._scratch.array(self._sums[value], a.shape, a.dtype)
-        for part in parts[1:]:
+        total = a if into is not None else self._scratch.array(name, a.shape, a.dtype)
+        for part in others:
             arithmetic.add(a, memory_of(part), total)
             a = total
         return seen(total)
@@ -213,11 +192,12 @@ class Wired(Row):
         found: list[list[int]] = [[] for _ in uses]  # by value: where it may lie; inputs nowhere
         for segment, way in zip(self._segments, self._ways(), strict=True):
             lies = [slot for source in segment.sources for slot in found[source]]
+            waits = isinstance(segment.joint, NormalizedAdd)  # the norm reads one input only
             for layer in segment.layers():
                 slot = slots.take()
                 layer.place = layer.bind_inside(self._place(slot, way))
-                if is_own(layer):  # it may give what it was given
-                    lies = [*lies, slot]
+                if is_own(layer) or waits:  # it may give what it was given
+                    lies, waits = [*lies, slot], False
                     continue
                 done = [slot] if layer.passes_through else lies
                 for each in done:
@@ -232,68 +212,60 @@ class Wired(Row):
 
     def _ways(self) -> list[int]:
         """For each segment, which memory its gradients take turns with."""
-        ways, slots = [], Slots()
-        pending: list[list[int]] = [[] for _ in range(self.wiring.count)]  # by value: its memory
-        uses = self.wiring.uses()
+        ways, slots, uses = [], Slots(), self.wiring.uses()
+        pending: list[list[tuple[list[int], bool]]] = [[] for _ in uses]
         for segment in reversed(self._segments):
-            comes = self._summed(segment.target, pending, slots, uses)
+            comes = self._summed(segment.target, uses, pending, slots)
             alone = len(comes) == 1 and slots.users[comes[0]] == 1
-            # The layers of a row find other memory for dx than that of dy, those that merge do not.
-            way = comes[0] if alone and segment.merge is None else slots.take()
-            lies = {way} | (set(comes) if _hands_on(segment) else set())
-            for source in segment.sources:
+            # The layers of a row find other memory for dx than that of dy, those that join do not.
+            if segment.joint is None and alone:
+                way, held = comes[0], comes
+            elif segment.uses_way():
+                way = slots.take()
+                held = [*comes, way]
+            else:
+                way, held = 0, comes
+            for number, source in enumerate(segment.sources):
+                in_way, may_be_dy, is_free = segment.origin(number)
+                lies = {way} if in_way else set()
+                lies |= set(comes) if may_be_dy else set()
+                pending[source].append((sorted(lies), is_free))
                 for each in lies:
                     slots.add(each, 1)
-                    pending[source].append(each)
-            for each in {way, *comes} if way not in comes else comes:
+            for each in held:
                 slots.add(each, -1)
             ways.append(way)
         for value in range(len(self.wiring.inputs)):
-            self._summed(value, pending, slots, uses)
+            self._summed(value, uses, pending, slots)
         return ways[::-1]
 
     def _summed(
-        self, value: int, pending: list[list[int]], slots: Slots, uses: list[int]
+        self,
+        value: int,
+        uses: list[int],
+        pending: list[list[tuple[list[int], bool]]],
+        slots: Slots,
     ) -> list[int]:
-        """Where the gradient of a value lies, once those of all who need it are added."""
+        """Where the gradient of a value lies, once those of all who need it are added.
+
+        pending : by value, for each gradient the memory where it may lie, and whether it is free
+        """
+        parts = pending[value]
         if uses[value] == 1:
-            return pending[value]
+            return parts[0][0] if parts else []
+        outside = self.wiring.outputs.count(value)  # gradients that the caller gives come first
+        into = next((i for i, (_, is_free) in enumerate(parts) if is_free), None)
+        for i, (lies, _) in enumerate(parts):
+            for each in lies if i != into else ():
+                slots.add(each, -1)
+        if into is not None:
+            self._sums[value] = (outside + into, "")
+            return parts[into][0]
         slot = slots.take()
-        self._sums[value] = f"gradient {slot} sum"
-        for each in pending[value]:
-            slots.add(each, -1)
+        self._sums[value] = (None, f"gradient {slot} sum")
         return [slot]
 
 
 def in_memory(shape: Shape) -> Shape:
     """How a sample that layers see with this shape lies."""
     return (*shape[1:], shape[0]) if len(shape) == 3 else shape
-
-
-def _hands_on(segment: Segment) -> bool:
-    """Whether dx may be dy itself."""
-    return any(type(layer) is Add or is_own(layer) for layer in segment.layers())
-
-
-def _segments(wiring: Wiring, runs: Sequence[Layer]) -> Iterator[Segment]:
-    """The graph as rows of layers, in an order in which each finds what it needs."""
-    inputs, uses = len(wiring.inputs), wiring.uses()
-    next_call = {source: i for i, (_, sources) in enumerate(wiring.calls) for source in sources}
-    last = runs[-1] if len(wiring.outputs) == 1 and is_contained(runs[-1]) else None
-    seen_calls: set[int] = set()
-    for first, (_, sources) in enumerate(wiring.calls):
-        if first in seen_calls:
-            continue
-        chain = [first]
-        while not runs[first].takes_several:
-            value = inputs + chain[-1]
-            following = next_call.get(value)
-            if following is None or uses[value] != 1 or runs[following].takes_several:
-                break
-            if runs[following] is last:  # without it where the loss contains it
-                break
-            chain.append(following)
-        seen_calls |= set(chain)
-        layers = [runs[call] for call in chain]
-        merge = layers[0] if layers[0].takes_several else None
-        yield Segment(sources, inputs + chain[-1], plan(layers), merge)

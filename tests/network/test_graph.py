@@ -12,16 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastcnn import Graph, Input, Sequential, load_model
+from fastcnn import Graph, Input, Sequential, load_model, models
 from fastcnn.layers import (
     Add,
     BatchNorm,
     Concat,
+    Concatenate,
     Conv2D,
     Dense,
     Dropout,
     Flatten,
     GlobalAveragePool2D,
+    GroupNorm,
     Layer,
     MaxPool2D,
     Multiply,
@@ -165,7 +167,7 @@ def random_graph(rng: np.random.Generator) -> tuple[list[Symbol], list[Symbol]]:
         elif kind < 6:
             made = [ReLU, Same][kind - 4]()(a)
         elif kind == 6:
-            made = ReLU()(BatchNorm(2)(a))
+            made = ReLU()(BatchNorm(2)(a)) if rng.random() < 0.5 else BatchNorm(2)(a)
         elif kind == 7:
             made = shared(a)
         elif kind == 8:
@@ -174,12 +176,16 @@ def random_graph(rng: np.random.Generator) -> tuple[list[Symbol], list[Symbol]]:
             made = Conv2D(6, 2, 1)(Concat()(a, b, c))
         elif kind == 10:
             made = Multiply()(a, b)
-        else:
+        elif rng.random() < 0.5:
             made = Add()(a, b, c)
+        else:
+            made = [a + BatchNorm(2)(b), ReLU()(GroupNorm(1, 2)(a) + b)][rng.integers(0, 2)]
         known.append(made)
-    used = {id(source) for symbol in known for source in symbol.sources}
-    for symbol in known:  # what is inside a line above
-        used |= {id(each) for source in symbol.sources for each in source.sources}
+    used, waiting = set(), list(known)
+    while waiting:
+        sources = waiting.pop().sources
+        used |= {id(source) for source in sources}
+        waiting += sources
     loose = [symbol for symbol in known if id(symbol) not in used and symbol.layer is not None]
     free = [symbol for symbol in inputs if id(symbol) not in used]
     ends = loose or [ReLU()(known[-1])]
@@ -265,6 +271,47 @@ def all_gradients_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("number", range(25))
 def test_random_graphs(number: int, all_gradients_are_large: None) -> None:
     check_random_graph(number)
+
+
+def opened(model: Sequential) -> Graph:
+    """The same layers, those inside blocks among them."""
+
+    def through(layers: Any, y: Symbol) -> Symbol:
+        for layer in layers:
+            if isinstance(layer, Residual):
+                y = through(layer.main, y) + through(layer.shortcut or (), y)
+                y = y if layer.activation is None else layer.activation(y)
+            elif isinstance(layer, Concatenate):
+                y = Concat()(y, through(layer.layers, y))
+            else:
+                y = layer(y)
+        return y
+
+    assert model.input_shape is not None
+    start = Input(model.input_shape)
+    return Graph(start, through(model.layers, start), seed=None)
+
+
+def memory_of(model: Graph | Sequential) -> int:
+    """Bytes that a step and a prediction keep."""
+    row = model._row
+    spaces = {
+        id(space): space for space in (row._scratch, *(each.workspace for each in row.family))
+    }
+    return sum(space.nbytes for space in spaces.values())
+
+
+@pytest.mark.parametrize("name", ["resnet20", "densenet"])
+def test_blocks_opened_give_the_same_bits_in_no_more_memory(name: str) -> None:
+    blocks, graph = models.build(name), opened(models.build(name))
+    images = RNG.normal(size=(32, 3, 32, 32)).astype(np.float32)
+    results = []
+    for model in (blocks, graph):
+        y = model.forward(images, training=True)
+        results.append((y, model.backward(np.ones_like(y)), model.forward(images)))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert memory_of(graph) <= memory_of(blocks)
 
 
 # --- shared layers --------------------------------------------------------------------------------
