@@ -10,6 +10,7 @@ COMMANDS = {
     "predict": "ask a trained network what pictures show",
     "evaluate": "measure how good a trained network is",
     "explain": "show what made one number of a network",
+    "demo": "look at a trained network in the browser",
     "report": "write a run down on one page to hand in",
     "plot": "draw pictures of training runs or saved models",
     "search": "search for settings that make a network better",

@@ -14,6 +14,7 @@ from fastcnn import datasets, load_model, models
 from fastcnn.commands import check as check_layers
 from fastcnn.commands import (
     compare,
+    demo,
     evaluate,
     explain,
     options,
@@ -30,8 +31,8 @@ from fastcnn.runs.saved import Saved
 
 COMMANDS = {
     "train": train, "predict": predict, "evaluate": evaluate, "explain": explain,
-    "report": report, "plot": plot, "search": search, "compare": compare, "check": check_layers,
-    "reproduce": reproduce,
+    "demo": demo, "report": report, "plot": plot, "search": search, "compare": compare,
+    "check": check_layers, "reproduce": reproduce,
 }  # fmt: skip
 
 

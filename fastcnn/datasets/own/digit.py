@@ -35,7 +35,26 @@ def mnist_like(grey: np.ndarray) -> np.ndarray:
     # Ink beside the chosen patches is dust; the soft edge of a stroke lies just outside of them.
     near = np.asarray(Image.fromarray(mask).convert("L").filter(ImageFilter.MaxFilter(5))) > 0
     glyph = Image.fromarray((np.where(near, ink, 0)[top:bottom, left:right] * 255).astype(np.uint8))
-    glyph = _thickened(glyph, mask[top:bottom, left:right])
+    return _scaled(_thickened(glyph, mask[top:bottom, left:right]))
+
+
+def from_drawing(drawing: np.ndarray) -> np.ndarray:
+    """A drawing, bright on black without any dust, uint8 (height, width), as uint8 (28, 28).
+
+    Raises
+    ------
+    UnreadableError
+        If nothing is drawn.
+    """
+    rows, columns = (np.flatnonzero(drawing.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        raise UnreadableError("nothing is drawn")
+    glyph = drawing[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return _scaled(Image.fromarray(glyph))
+
+
+def _scaled(glyph: Image.Image) -> np.ndarray:
+    """A glyph that fits 20 x 20 as it stands, in the middle of the image."""
     longer = max(glyph.size)
     small = glyph.resize(
         (

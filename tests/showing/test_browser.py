@@ -1,0 +1,214 @@
+"""The page in a real Chromium: tested where FASTCNN_TEST_BROWSER is set, which needs its driver.
+
+    python -m tests.showing.test_browser
+
+prints how long the answers to a drawing took, in milliseconds.
+"""
+
+import http.client
+import itertools
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fastcnn import load_model
+from fastcnn.datasets import load
+from fastcnn.gallery.analysis import layer_outputs
+
+if __name__ != "__main__" and not os.environ.get("FASTCNN_TEST_BROWSER"):
+    pytest.skip("FASTCNN_TEST_BROWSER is not set", allow_module_level=True)
+webdriver = pytest.importorskip("selenium.webdriver")
+axe = pytest.importorskip("axe_core_python")
+
+SEVEN = ((0.3, 0.25), (0.7, 0.25), (0.6, 0.45), (0.5, 0.65), (0.45, 0.8))
+
+
+def start(folder: Path):
+    """The command, and the address that it prints."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m"]
+    small = ["--dataset", "digits", "--epochs", "3", "--no-pictures", "--quiet"]
+    subprocess.run([*command, "fastcnn.train", *small, "--out", str(folder)], check=True)
+    process = subprocess.Popen(
+        [*command, "fastcnn.demo", str(folder)],
+        stdout=subprocess.PIPE, text=True, env=environment,
+    )  # fmt: skip
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert "(Ctrl-C closes the page)" in line
+    return process, line.split(": ", 1)[1].split()[0]
+
+
+def end(process) -> None:
+    process.terminate()
+    process.communicate(timeout=20)
+    assert process.returncode == 143
+
+
+def browser(width: int = 1200, height: int = 1500):
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    for word in ("headless=new", "no-sandbox", "disable-gpu", "no-first-run", "disable-quic",
+                 "disable-background-networking", "disable-component-update", "disable-sync",
+                 "lang=en", f"window-size={width},{height}"):  # fmt: skip
+        options.add_argument(f"--{word}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    service = webdriver.ChromeService(shutil.which("chromedriver"))
+    return webdriver.Chrome(options=options, service=service)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo") / "run"
+    process, address = start(folder)
+    driver = browser()
+    try:
+        driver.get(address)
+        until(lambda: "That is right" in text(driver, "verdict"))
+        yield driver, folder, address
+    finally:
+        driver.quit()
+        end(process)
+
+
+def until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def text(driver, name):
+    return driver.find_element("id", name).text
+
+
+def draw(driver):
+    """A seven, with the mouse."""
+    pad = driver.find_element("id", "pad")
+    size = pad.rect["width"]
+    steps = webdriver.ActionChains(driver, duration=60)
+    steps.move_to_element_with_offset(
+        pad, int((SEVEN[0][0] - 0.5) * size), int((SEVEN[0][1] - 0.5) * size)
+    ).click_and_hold()
+    for (x, y), (to_x, to_y) in itertools.pairwise(SEVEN):
+        steps.move_by_offset(int((to_x - x) * size), int((to_y - y) * size))
+    steps.release().perform()
+
+
+def waited(driver) -> list[float]:
+    """Milliseconds from each question to its answer, as the browser has them."""
+    script = "return performance.getEntriesByName(location.origin + '/answer').map(e => e.duration)"
+    return driver.execute_script(script)
+
+
+def test_drawing_with_the_mouse_and_with_keys(page):
+    driver, _, _ = page
+    driver.find_element("id", "clear").click()
+    until(lambda: text(driver, "verdict") == "Nothing is drawn yet.")
+    draw(driver)
+    until(lambda: text(driver, "verdict").startswith("It says"))
+    assert len(driver.find_elements("css selector", "#nearest li")) == 5
+    pad = driver.find_element("id", "pad")
+    pad.send_keys(webdriver.Keys.DELETE)
+    until(lambda: text(driver, "verdict") == "Nothing is drawn yet.")
+    for _ in range(8):
+        pad.send_keys(webdriver.Keys.ARROW_DOWN, " ")
+    until(lambda: text(driver, "verdict").startswith("It says"))
+
+
+def test_the_numbers_shown_are_those_of_the_layers(page):
+    driver, folder, _ = page
+    driver.find_element("id", "image").clear()
+    driver.find_element("id", "image").send_keys("7\n")
+    until(lambda: driver.execute_script("return state.answer && state.asked.image === 7"))
+    image = load("digits").x_test[7:8]
+    model = load_model(folder / "best.npz")
+    shown = driver.find_elements("css selector", "#chances td.right")
+    wanted = [f"{100 * each:.1f} %" for each in model.predict_proba(image)[0]]
+    assert [each.text for each in shown] == wanted
+    outputs = {place.path: y for place, y in layer_outputs(model, image)}
+    canvas = driver.find_element("css selector", "#layers figure[data-path='0'] canvas")
+    driver.execute_script("arguments[0].scrollIntoView()", canvas)
+    webdriver.ActionChains(driver).move_to_element_with_offset(canvas, 20, 0).click().perform()
+    until(lambda: text(driver, "explained") != "")
+    number = driver.execute_script("return state.number")
+    assert number["value"] == float(outputs["0"][(0, *number["at"])])
+    assert f"{number['value']:.9g}" in text(driver, "explained")
+    units = driver.find_element("css selector", "#layer option:last-child")
+    units.click()
+    driver.find_element("css selector", "#places input").send_keys(webdriver.Keys.ARROW_UP)
+    driver.find_element("css selector", "#which button").click()
+    until(lambda: driver.execute_script("return state.number.at.length") == 1)
+    number = driver.execute_script("return state.number")
+    assert number["value"] == float(list(outputs.values())[-1][0, number["at"][0]])
+
+
+def test_nobody_is_left_out(page):
+    driver, _, _ = page
+    driver.execute_script(Path(axe.__file__).with_name("axe.min.js").read_text("utf-8"))
+    found = "axe.run().then(result => arguments[0](result.violations.map(each => each.id)))"
+    for width in (1200, 400):
+        driver.set_window_size(width, 1500)
+        for _ in range(2):  # in both languages
+            driver.find_element("id", "language").click()
+            assert driver.execute_async_script(found) == []
+            wide = (
+                "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            )
+            assert driver.execute_script(wide) == 0
+    assert driver.execute_script("return document.documentElement.lang") == "en"
+
+
+def test_nothing_leaves_the_machine_and_nothing_is_wrong(page):
+    driver, _, address = page
+    assert driver.get_log("browser") == []
+    asked = set()
+    for entry in driver.get_log("performance"):
+        message = json.loads(entry["message"])["message"]
+        if message["method"] == "Network.requestWillBeSent":
+            asked.add(message["params"]["request"]["url"])
+    assert asked
+    assert {url for url in asked if not url.startswith((address, "data:"))} == set()
+
+
+def test_raw_paths_of_a_real_server(page):
+    host = page[2].removeprefix("http://")
+    for path in ("/../../etc/passwd", "//evil.example/", "/%2e%2e/%2e%2e/etc/passwd", "/.", "*"):
+        connection = http.client.HTTPConnection(host, timeout=10)
+        connection.putrequest("GET", path)
+        connection.endheaders()
+        response = connection.getresponse()
+        assert response.status in (400, 404), path
+        assert b"root:" not in response.read()
+        connection.close()
+
+
+def measure() -> None:
+    """Print how long answers took."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as place:
+        process, address = start(Path(place) / "run")
+        driver = browser()
+        driver.get(address)
+        time.sleep(1)
+        for _ in range(10):
+            draw(driver)
+        times = waited(driver)
+        print(
+            f"{len(times)} answers: median {statistics.median(times):.1f} ms, "
+            f"longest {max(times):.1f} ms"
+        )
+        driver.quit()
+        end(process)
+
+
+if __name__ == "__main__":
+    measure()
