@@ -69,4 +69,13 @@ def _called(command: str, argv: Sequence[str]) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return module.main(argv)
+    try:
+        return module.main(argv)
+    except MemoryError as error:
+        asked = f": {error}" if str(error) else ""
+        print(
+            f"error: there is not enough memory{asked}; a smaller network, batch or number of "
+            f"images needs less",
+            file=sys.stderr,
+        )
+        return 2

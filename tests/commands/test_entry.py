@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fastcnn import plots, train
-from fastcnn.commands import streams
+from fastcnn.commands import entry, streams
 from fastcnn.files import complete, passing, remove_unfinished, write_text
 from tests.full_disk import limit_files
 
@@ -95,6 +95,29 @@ class Broken(io.StringIO):
         if self.tell() > 10:
             raise OSError(self.number, os.strerror(self.number))
         return super().write(text)
+
+
+TOO_MUCH = "1000000000000000"  # numbers: more than any processor can address
+
+
+@pytest.mark.parametrize("options", [["--hidden", TOO_MUCH], ["--filters", TOO_MUCH]])
+def test_too_little_memory_is_answered(tmp_path, capsys, options):
+    folder = tmp_path / "run"
+    assert train.main([*RUN, *options, "--out", str(folder)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: there is not enough memory: Unable to allocate ")
+    assert line.endswith("; a smaller network, batch or number of images needs less")
+    assert not folder.exists()
+
+
+def test_memory_that_ends_anywhere_is_answered(monkeypatch, capsys):
+    def ends(*_):
+        raise MemoryError
+
+    for name in ("train", "predict", "evaluate", "explain", "plot", "check"):
+        monkeypatch.setattr(f"fastcnn.commands.{name}.main", ends)
+        assert entry.run(name, []) == 2
+        assert capsys.readouterr().err.startswith("error: there is not enough memory; ")
 
 
 @pytest.mark.parametrize("number", [errno.EPIPE, errno.EIO, errno.ENOSPC, errno.EFBIG])

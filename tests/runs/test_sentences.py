@@ -60,6 +60,8 @@ ELSEWHERE = {
     "the run in {} had monitor {} and cannot be continued with {}": "training/test_resuming.py",
     "the run in {} {} {} data and cannot be continued {}": "training/test_resuming.py",
     "standard output cannot be written: {}": "commands/test_entry.py",
+    "error: there is not enough memory{}; a smaller network, batch or number of images needs "
+    "less": "commands/test_entry.py",
 }
 
 
