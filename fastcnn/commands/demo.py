@@ -8,13 +8,17 @@ import importlib.util
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from ..config import replace
 from ..runs.saved import Saved
 from ..terminal import say
 from . import interrupt, options
+
+if TYPE_CHECKING:
+    from ..showing.shown import Shown
 
 _PROGRAM = "python -m fastcnn.demo"
 _USUAL = Path("runs")
@@ -35,6 +39,12 @@ class Arguments:
     """Where the page is: http://127.0.0.1:N. None: any port that is free."""
     open: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Open the page in the usual browser."""
+    live: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Train a network and watch: one with RUN's settings, else --model with its author's."""
+    model: Annotated[str | None, tyro.conf.arg(metavar="NAME|None")] = None
+    """The network of --live. None: the dataset's usual one."""
+    limit_train: Annotated[int | None, tyro.conf.arg(metavar="N|None")] = None
+    """With --live: train on the first N images only."""
     dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME|None")] = None
     """Other images than the run's: a dataset's name or a path."""
     data_dir: Annotated[str | None, tyro.conf.arg(metavar="DIR|None")] = None
@@ -62,20 +72,44 @@ def main(argv: Sequence[str]) -> int:
 
 def _show(arguments: Arguments) -> None:
     from ..showing import server
-    from ..showing.shown import Shown
 
-    saved = Saved(arguments.run or _newest())
     with server.listening(arguments.port) as place:
-        data = saved.dataset(arguments.dataset, arguments.data_dir, arguments.offline)
-        shown = Shown(saved, data)
+        shown = _live(arguments) if arguments.live else _trained(arguments)
         address = f"http://{server.HOST}:{place.getsockname()[1]}"
 
         def ready() -> None:
-            say(f"{saved.name}: {address} (Ctrl-C closes the page)")
+            say(f"{shown.name}: {address} (Ctrl-C closes the page)")
             if arguments.open:
                 webbrowser.open(address)
 
         server.serve(shown, place, ready)
+
+
+def _trained(arguments: Arguments) -> "Shown":
+    from ..showing.shown import Shown
+
+    for name in ("model", "limit_train"):
+        if getattr(arguments, name) is not None:
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} is for a network in training: give --live too")
+    saved = Saved(arguments.run or _newest())
+    data = saved.dataset(arguments.dataset, arguments.data_dir, arguments.offline)
+    rate = saved.config.optimizer.lr if saved.is_run else None
+    return Shown(saved.model, data, saved.name, rate)
+
+
+def _live(arguments: Arguments) -> "Shown":
+    from ..config import presets
+    from ..config.recipe import load_data
+    from ..showing.live import Live
+
+    names = ("model", "dataset", "data_dir", "offline", "limit_train")
+    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name)}
+    if arguments.run is None:
+        config = presets.configure(given)
+    else:
+        config = replace(Saved(arguments.run).config, given)
+    return Live(config, load_data(config).limit(config.data.limit_train, config.data.limit_test))
 
 
 def _newest() -> Path:

@@ -4,8 +4,11 @@
     GET  /about       classes, layers, sizes
     POST /answer      what the network makes of an image: probabilities, maps, nearest images
     POST /number      one number explained
+    GET  /live        of a network in training: where it is, its curves
+    POST /control     go on, pause, step; another rate, order or start
 
-An image is `{"image": 3}`, a test image, or `{"drawing": base64, "side": 140, "centred": true}`.
+An image is `{"image": 3}`, a test image, or `{"drawing": base64, "side": 140, "centred": true}`;
+with `"moment": 120` a network in training answers as after that step, if it is kept.
 A question with something wrong in it gets status 400 and `{"error": sentence}`.
 """
 
@@ -25,6 +28,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from .guard import App, Guard
+from .live import Live
 from .shown import Shown
 
 HOST = "127.0.0.1"
@@ -40,6 +44,11 @@ def application(shown: Shown, port: int) -> App:
         Route("/answer", _asked(shown.answer), methods=["POST"]),
         Route("/number", _asked(shown.number), methods=["POST"]),
     ]
+    if isinstance(shown, Live):
+        routes += [
+            Route("/live", _told(lambda _: shown.state()), methods=["GET"]),
+            Route("/control", _asked(shown.control), methods=["POST"]),
+        ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
     app.router.redirect_slashes = False
     return Guard(app, port)

@@ -13,9 +13,8 @@ from ..datasets.own import digit
 from ..explaining import explain
 from ..gallery.analysis import layer_outputs, places
 from ..losses import CLASSIFICATION
-from ..runs.saved import Saved
+from ..trainable import Trainable
 
-_REMEMBERED = 2000  # training images among which the nearest are looked for
 _NEAREST = 5
 _MAPS = 32  # of a layer, at most
 _UNITS = 512
@@ -29,10 +28,16 @@ class Shown:
 
     Parameters
     ----------
-    saved : Saved
-        The run, or a model's file.
+    model : Sequential or Graph
+        The network.
     data : Dataset
         Its images.
+    name : str
+        What it is called.
+    rate : float, optional
+        The learning rate that it was trained with.
+    remembered : int
+        About so many training images are those among which the nearest are looked for.
 
     Raises
     ------
@@ -40,37 +45,42 @@ class Shown:
         If the network does not tell classes.
     """
 
-    def __init__(self, saved: Saved, data: Dataset) -> None:
-        self._model, self._data = saved.model, data
-        if self._model.task != CLASSIFICATION:
-            raise ValueError(f"the page shows networks that tell classes; {saved.name} does not")
-        self._name = saved.name
-        self._rate = saved.config.optimizer.lr if saved.is_run else None
-        self._turn = threading.Lock()  # layers remember their last call
-        step = max(1, len(data.x_train) // _REMEMBERED)
+    def __init__(
+        self,
+        model: Trainable,
+        data: Dataset,
+        name: str,
+        rate: float | None = None,
+        remembered: int = 2000,
+    ) -> None:
+        if model.task != CLASSIFICATION:
+            raise ValueError(f"the page shows networks that tell classes; {name} does not")
+        self.model, self.data, self.name, self.rate = model, data, name, rate
+        self.turn = threading.RLock()  # layers remember their last call
+        step = max(1, len(data.x_train) // remembered)
         self._images, self._labels = data.x_train[::step], data.y_train[::step]
         self._features = self._before_the_last(self._images)
 
     def about(self) -> dict[str, Any]:
         """What does not change: classes, layers, sizes."""
-        channels, height, width = self._data.x_test.shape[1:]
-        x = self._taken(self._data.x_test[:1])
-        with self._turn:
-            outputs = layer_outputs(self._model, x)
+        channels, height, width = self.data.x_test.shape[1:]
+        x = self._taken(self.data.x_test[:1])
+        with self.turn:
+            outputs = layer_outputs(self.model, x)
         shapes = {place.path: y.shape[1:] for place, y in outputs}
         return {
-            "name": self._name,
-            "classes": self._data.class_names,
+            "name": self.name,
+            "classes": self.data.class_names,
             "channels": channels, "height": height, "width": width,
-            "tests": len(self._data.x_test),
-            "rate": self._rate,
-            "centred": self._data.name in _CENTRED,
+            "tests": len(self.data.x_test),
+            "rate": self.rate,
+            "centred": self.data.name in _CENTRED,
             "layers": [
                 {
                     "path": place.path, "label": place.label, "kind": repr(place.layer),
                     "shape": shapes[place.path],
                 }
-                for place in places(self._model)
+                for place in places(self.model)
             ],
         }  # fmt: skip
 
@@ -83,11 +93,11 @@ class Shown:
             If there is no such test image, or the drawing is none.
         """
         if "image" in request:
-            count = len(self._data.x_test)
+            count = len(self.data.x_test)
             index = _whole(request["image"], "image", count)
-            return self._data.x_test[index : index + 1]
+            return self.data.x_test[index : index + 1]
         drawing = _drawing(request)
-        channels, height, width = self._data.x_test.shape[1:]
+        channels, height, width = self.data.x_test.shape[1:]
         if request.get("centred") is True and (height, width) == (28, 28):
             pixels = digit.from_drawing(drawing)
         else:
@@ -105,18 +115,20 @@ class Shown:
         """
         pixels = self.image(request)
         x = self._taken(pixels)
-        with self._turn:
-            outputs = layer_outputs(self._model, x)
-            chances = self._model.predict_proba(x)[0]
+        with self.turn:
+            outputs = layer_outputs(self.model, x)
+            chances = self.model.predict_proba(x)[0]
             features = self._before_the_last(pixels)[0]
+        if not all(np.isfinite(each).all() for each in (chances, *(y for _, y in outputs))):
+            raise ValueError("the network's numbers are no longer finite")
         told = {
-            "seen": _coded(pixels[0]),
+            "seen": coded(pixels[0]),
             "probabilities": [float(each) for each in chances],
-            "layers": {place.path: _maps(y[0]) for place, y in outputs},
+            "layers": {place.path: shades(y[0], _MAPS, _UNITS) for place, y in outputs},
             "nearest": self._nearest(features),
         }
         if "image" in request:
-            told["label"] = int(self._data.y_test[request["image"]])
+            told["label"] = int(self.data.y_test[request["image"]])
         return told
 
     def number(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,9 +146,9 @@ class Shown:
         if not isinstance(at, list) or not all(_is_whole(i) for i in at):
             raise ValueError(f"at must be a list of whole numbers, got {at!r}")
         if label is not None:
-            label = _whole(label, "label", len(self._data.class_names))
-        with self._turn:
-            number = explain(self._model, self._taken(pixels), layer, tuple(at), label)
+            label = _whole(label, "label", len(self.data.class_names))
+        with self.turn:
+            number = explain(self.model, self._taken(pixels), layer, tuple(at), label)
         largest = sorted(number.terms, key=lambda term: -abs(term.product))
         has_weights = "weight" in number.place.layer.params
         return {
@@ -145,7 +157,7 @@ class Shown:
             "value": number.value, "constant": number.constant, "total": number.total,
             "is_sum": number.is_sum, "gradient": number.gradient,
             "formula": number.formula, "sources": number.sources,
-            "count": len(number.terms), "has_weights": has_weights, "rate": self._rate,
+            "count": len(number.terms), "has_weights": has_weights, "rate": self.rate,
             "terms": [
                 {"at": term.at, "input": term.x, "slope": term.slope, "product": term.product}
                 for term in largest[:_TERMS]
@@ -154,21 +166,19 @@ class Shown:
 
     def _taken(self, images: np.ndarray) -> np.ndarray:
         """Images of a dataset as the model takes them."""
-        last = self._model.data_format == "channels_last"
+        last = self.model.data_format == "channels_last"
         return images.transpose(0, 2, 3, 1) if last else images
 
     def _before_the_last(self, images: np.ndarray) -> np.ndarray:
         """What the last layer with weights is given, (N, F) float32: images alike lie close."""
-        layers = self._model.layers
-        last = max(
-            (k for k, layer in enumerate(layers) if "weight" in layer.params), default=len(layers)
-        )
         rows = []
         for start in range(0, len(images), 250):
-            y = self._model.prepared(self._taken(images[start : start + 250]))
-            for layer in layers[:last]:
-                y = layer.forward(y)
-            rows.append(y.reshape(len(y), -1).copy())
+            y = given = self.model.prepared(self._taken(images[start : start + 250]))
+            for layer, output in self.model.one_by_one(y):
+                if "weight" in layer.params:
+                    given = y.reshape(len(y), -1).copy()
+                y = output
+            rows.append(given.reshape(len(given), -1))
         return np.concatenate(rows)
 
     def _nearest(self, features: np.ndarray) -> list[dict[str, Any]]:
@@ -177,7 +187,7 @@ class Shown:
             {
                 "label": int(self._labels[i]),
                 "distance": float(np.sqrt(away[i])),
-                "seen": _coded(self._images[i]),
+                "seen": coded(self._images[i]),
             }
             for i in np.argsort(away, kind="stable")[:_NEAREST]
         ]
@@ -207,18 +217,19 @@ def _drawing(request: Mapping[str, Any]) -> np.ndarray:
     return np.frombuffer(pixels, np.uint8).reshape(side, side)
 
 
-def _maps(y: np.ndarray) -> dict[str, Any]:
-    """A layer's output, (C, H, W) or (F,), in 256 steps from its least to its largest."""
+def shades(y: np.ndarray, maps: int, units: int) -> dict[str, Any]:
+    """The first of (C, H, W) or (F,) values, in 256 steps from the least of all to the largest."""
     low, high = float(y.min()), float(y.max())
-    y = y[:_MAPS] if y.ndim == 3 else y.reshape(-1)[:_UNITS]
+    y = y[:maps] if y.ndim == 3 else y.reshape(-1)[:units]
     scale = 255 / (high - low) if high > low else 0.0
     return {
         "shape": y.shape,
         "low": low,
         "high": high,
-        "values": _coded(np.round((y - low) * scale).astype(np.uint8)),
+        "values": coded(np.round((y - low) * scale).astype(np.uint8)),
     }
 
 
-def _coded(values: np.ndarray) -> str:
+def coded(values: np.ndarray) -> str:
+    """Whole numbers of a byte each, in base64."""
     return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")

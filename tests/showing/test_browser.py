@@ -30,14 +30,17 @@ axe = pytest.importorskip("axe_core_python")
 SEVEN = ((0.3, 0.25), (0.7, 0.25), (0.6, 0.45), (0.5, 0.65), (0.45, 0.8))
 
 
-def start(folder: Path):
+def train(folder: Path) -> None:
+    small = ["--dataset", "digits", "--epochs", "3", "--no-pictures", "--quiet"]
+    command = [sys.executable, "-m", "fastcnn.train", *small, "--out", str(folder)]
+    subprocess.run(command, check=True)
+
+
+def start(*words):
     """The command, and the address that it prints."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m"]
-    small = ["--dataset", "digits", "--epochs", "3", "--no-pictures", "--quiet"]
-    subprocess.run([*command, "fastcnn.train", *small, "--out", str(folder)], check=True)
     process = subprocess.Popen(
-        [*command, "fastcnn.demo", str(folder)],
+        [sys.executable, "-m", "fastcnn.demo", *map(str, words)],
         stdout=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
     assert process.stdout is not None
@@ -67,6 +70,7 @@ def browser(width: int = 1200, height: int = 1500):
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "run"
+    train(folder)
     process, address = start(folder)
     driver = browser()
     try:
@@ -190,11 +194,46 @@ def test_raw_paths_of_a_real_server(page):
         connection.close()
 
 
+def test_a_training_is_watched():
+    process, address = start("--live", "--dataset", "digits", "--model", "mnist-baseline")
+    driver = browser()
+    try:
+        driver.get(address)
+        until(lambda: text(driver, "where").startswith("Step 0"))
+        driver.find_element("id", "step").click()
+        until(lambda: text(driver, "where").startswith("Step 1,"))
+        driver.find_element("id", "going").click()
+        until(lambda: driver.execute_script("return state.live.step > 60"))
+        assert text(driver, "going") == "Pause"
+        driver.find_element("id", "going").click()
+        until(lambda: text(driver, "going") == "Go on")
+        moment = driver.find_element("id", "moment")
+        moment.send_keys(webdriver.Keys.HOME)
+        until(lambda: text(driver, "moment-is") == "0")
+        moment.send_keys(webdriver.Keys.END)
+        until(lambda: text(driver, "moment-is") == "now")
+        rate = driver.find_element("id", "rate")
+        rate.send_keys(webdriver.Keys.CONTROL, "a")
+        rate.send_keys("1000000\n")
+        driver.find_element("id", "going").click()
+        until(lambda: "the steps were too large" in text(driver, "failed"))
+        driver.find_element("id", "again").click()
+        until(lambda: text(driver, "failed") == "")
+        driver.execute_script(Path(axe.__file__).with_name("axe.min.js").read_text("utf-8"))
+        found = "axe.run().then(result => arguments[0](result.violations.map(each => each.id)))"
+        assert driver.execute_async_script(found) == []
+        assert driver.get_log("browser") == []
+    finally:
+        driver.quit()
+        end(process)
+
+
 def measure() -> None:
     """Print how long answers took."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as place:
+        train(Path(place) / "run")
         process, address = start(Path(place) / "run")
         driver = browser()
         driver.get(address)

@@ -48,7 +48,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def application(saved, data):
-    return server.application(Shown(saved, data), PORT)
+    return server.application(Shown(saved.model, data, saved.name), PORT)
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_a_number_is_the_layers_to_the_bit(client, saved, data):
 
 
 def test_the_nearest_is_the_image_itself(saved, data):
-    shown = Shown(saved, data)
+    shown = Shown(saved.model, data, saved.name)
     shown._features[5] = shown._before_the_last(data.x_test[:1])[0]
     first = shown.answer({"image": 0})["nearest"][0]
     assert (first["distance"], first["label"]) == (0.0, int(data.y_train[5]))
@@ -130,7 +130,7 @@ def test_the_page_is_all_here(client):
     texts = {
         name: client.get(name).text for name in re.findall(r'(?:src|href)="(/[^"]+)"', page.text)
     }
-    assert set(texts) == {"/page.css", "/page.js", "/words.js"}
+    assert set(texts) == {"/page.css", "/page.js", "/live.js", "/words.js"}
     assert not re.search(r"https?://|//\w+\.\w", "".join([page.text, *texts.values()]))
     words = texts["/words.js"]
     english, chinese = (
@@ -139,7 +139,7 @@ def test_the_page_is_all_here(client):
     )
     assert english == chinese
     used = set(re.findall(r'data-(?:word|label)="(\w+)"', page.text))
-    used |= set(re.findall(r'word\("(\w+)"', texts["/page.js"]))
+    used |= set(re.findall(r'word\("(\w+)"', texts["/page.js"] + texts["/live.js"]))
     assert used <= english
     assert {"sum", "curve", "padHow"} <= used
 
@@ -245,7 +245,9 @@ def test_hostile_requests_do_nothing(client):
 
 def test_too_many_requests_wait(saved, data):
     now = [0.0]
-    limited = guard.Guard(server.application(Shown(saved, data), PORT)._app, PORT, lambda: now[0])
+    limited = guard.Guard(
+        server.application(Shown(saved.model, data, saved.name), PORT)._app, PORT, lambda: now[0]
+    )
     client = TestClient(limited, base_url=f"http://localhost:{PORT}")
     answers = [client.get("/words.js").status_code for _ in range(205)]
     assert answers == [200] * 200 + [429] * 5

@@ -32,6 +32,7 @@ function speak() {
   fillLayers();
   if (state.answer) showAnswer(); else at("verdict").textContent = word("nothing");
   if (state.number) showNumber();
+  if (state.live) showLive();
 }
 
 // --- asking --------------------------------------------------------------------------------------
@@ -59,7 +60,9 @@ async function refresh() {
     do {
       state.waiting = false;
       state.asked = question();
-      if (state.asked) {
+      if (state.live && state.live.failed !== null && !("moment" in (state.asked || {}))) {
+        at("verdict").textContent = word("failed", state.live.failed);
+      } else if (state.asked) {
         state.answer = await ask("/answer", state.asked);
         showAnswer();
       } else {
@@ -74,9 +77,10 @@ async function refresh() {
 }
 
 function question() {
-  if (state.image !== undefined) return { image: state.image };
+  const when = state.run.live ? chosenMoment() : {};
+  if (state.image !== undefined) return { image: state.image, ...when };
   if (!ink.some((value) => value)) return null;
-  return { drawing: base64(ink), side: SIDE, centred: at("centred").checked && state.run.centred };
+  return { drawing: base64(ink), side: SIDE, centred: at("centred").checked && state.run.centred, ...when };
 }
 
 function forget() {
@@ -440,6 +444,7 @@ async function begin() {
   at("image").max = state.run.tests - 1;
   at("drawing").hidden = state.run.channels !== 1;
   at("centred-line").hidden = !state.run.centred;
+  if (state.run.live) watch();
   speak();
   choose(0);
 }

@@ -1,0 +1,258 @@
+"""A network in training, watched: it waits, goes on, steps, and may be broken on purpose."""
+
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..config import Config
+from ..config.recipe import make_method, make_model, make_normalization
+from ..datasets import Dataset
+from ..gallery import analysis
+from ..random import generator
+from .shown import Shown, shades
+
+_FILTERS = 64  # shown, at most
+_PAUSE = 0.002  # seconds between two steps, in which others may ask
+_TESTED = 500  # test images that are measured
+_MOMENTS = 40  # of the training, whose weights are kept; then every other one
+_POINTS = 300  # of a curve
+_RATES = (0.0, 1e6)
+_LARGEST = 1e30  # of a gradient that is told
+_DEAD = -20.0  # the bias that keeps a ReLU shut
+STARTS = ("own", "small", "dead")
+"""How weights begin: as the network's settings say; a hundred times smaller, in every layer; with
+biases that no ReLU opens to."""
+
+
+class Live(Shown):
+    """A network that one thread trains while others ask.
+
+    Parameters
+    ----------
+    config : Config
+        Settings of the network and of its training: optimizer, rate, loss, batch, clipping. The
+        rate stays what it is set to.
+    data : Dataset
+        Images.
+    """
+
+    def __init__(self, config: Config, data: Dataset) -> None:
+        self._config = config
+        name = f"{config.model.model} on {data.name}"
+        super().__init__(self._new(data), data, name, remembered=200)
+        self._go = threading.Condition()
+        self._is_going, self._steps_wanted, self._is_over = False, 0, False
+        self._shuffles = True
+        self._every = max(1, len(data.x_train) // config.training.batch_size // 10)
+        self._begin("own")
+        self._thread = threading.Thread(target=self._train, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """End the training, after its step."""
+        with self._go:
+            self._is_over = True
+            self._go.notify()
+        self._thread.join()
+
+    # --- what the page asks ----------------------------------------------------------------------
+
+    def about(self) -> dict[str, Any]:
+        """As a network's that is trained, and what can be changed."""
+        return {**super().about(), "live": True, "starts": STARTS}
+
+    def state(self) -> dict[str, Any]:
+        """Where the training is, its curves, its gradients, its first filters."""
+        with self.turn:
+            filters = self._filters()
+            thin = max(1, math.ceil(len(self._losses) / _POINTS))
+            return {
+                "going": self._is_going, "failed": self._failed,
+                "step": self._step, "epoch": self._step / self._of,
+                "rate": self._method.optimizer.lr, "shuffles": self._shuffles,
+                "losses": [
+                    [k * thin + 1, float(np.mean(self._losses[k * thin : (k + 1) * thin]))]
+                    for k in range(len(self._losses) // thin)
+                ],
+                "accuracies": self._accuracies[:: max(1, len(self._accuracies) // _POINTS)],
+                "gradients": self._norms,
+                "filters": filters,
+                "moments": [step for step, _ in self._moments],
+            }  # fmt: skip
+
+    def control(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Go, pause, step, or change the rate, the order or the start; then the state.
+
+        Raises
+        ------
+        ValueError
+            If there is no such thing to do.
+        """
+        known = {"going", "step", "rate", "shuffles", "start"}
+        if not request or not known.issuperset(request):
+            raise ValueError(f"what can be done is {', '.join(sorted(known))}")
+        for name in ("going", "step", "shuffles"):
+            if name in request and not isinstance(request[name], bool):
+                raise ValueError(f"{name} must be true or false, got {request[name]!r}"[:200])
+        rate, start = request.get("rate"), request.get("start")
+        if rate is not None:
+            is_number = isinstance(rate, (int, float)) and not isinstance(rate, bool)
+            if not is_number or not _RATES[0] <= rate <= _RATES[1]:
+                raise ValueError(f"rate must be {_RATES[0]:g} to {_RATES[1]:g}, got {rate!r}"[:200])
+        if start is not None and start not in STARTS:
+            raise ValueError(f"start must be one of {', '.join(STARTS)}, got {start!r}"[:200])
+        with self.turn:
+            if start is not None:
+                self._begin(start)
+            if rate is not None:
+                self._method.optimizer.lr = float(rate)
+            if "shuffles" in request:
+                self._shuffles, self._order = request["shuffles"], np.arange(0)
+        with self._go:
+            self._is_going = request.get("going", self._is_going) and self._failed is None
+            self._steps_wanted += bool(request.get("step")) and self._failed is None
+            self._go.notify()
+        return self.state()
+
+    def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """As a network's that is trained: of now, or of a `moment` of the training.
+
+        Raises
+        ------
+        ValueError
+            As `image` does, and if there is no such moment.
+        """
+        with self._at(request):
+            return super().answer(request)
+
+    def number(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """As a network's that is trained: of now, or of a `moment` of the training.
+
+        Raises
+        ------
+        ValueError
+            As `answer` does.
+        """
+        with self._at(request):
+            return super().number(request)
+
+    # --- the training ----------------------------------------------------------------------------
+
+    def _begin(self, start: str) -> None:
+        """A new network, of no step."""
+        self.model = self._new(self.data)
+        self._method = make_method(self._config)
+        self.rate = self._method.optimizer.lr
+        weighted = [layer for layer in self.model.layers if "weight" in layer.params]
+        for place in analysis.with_weights(self.model):
+            params = place.layer.params
+            if start == "small":
+                params["weight"] *= 0.01
+            elif start == "dead" and "bias" in params and place.layer is not weighted[-1]:
+                params["bias"][...] = _DEAD
+        self._step, self._order = 0, np.arange(0)
+        self._failed: str | None = None
+        self._of = math.ceil(len(self.data.x_train) / self._config.training.batch_size)
+        self._losses: list[float] = []
+        self._accuracies: list[tuple[int, float]] = []
+        self._norms: list[tuple[str, float]] = []
+        self._moments: list[tuple[int, dict[str, np.ndarray]]] = []
+        self._look()
+
+    def _new(self, data: Dataset) -> Any:
+        model = make_model(self._config, data.x_train.shape[1:], len(data.class_names))
+        model.normalization = make_normalization(self._config, data.x_train, 0.0)
+        return model
+
+    def _train(self) -> None:
+        """Steps, as long as they are wanted."""
+        while True:
+            with self._go:
+                while not (self._is_over or self._is_going or self._steps_wanted):
+                    self._go.wait()
+                if self._is_over:
+                    return
+                self._steps_wanted = max(0, self._steps_wanted - 1)
+            with self.turn:
+                try:
+                    with np.errstate(all="ignore"):  # it may be broken on purpose
+                        self._make_step()
+                except Exception as error:
+                    self._failed, self._is_going = str(error), False
+                    raise
+            time.sleep(_PAUSE)
+
+    def _make_step(self) -> None:
+        """One batch forward, backward and into the weights."""
+        epoch, place = divmod(self._step, self._of)
+        size, data = self._config.training.batch_size, self.data
+        if place == 0 or not len(self._order):
+            self._order = self._rows(epoch)
+        rows = self._order[place * size : (place + 1) * size]
+        self.model.set_clock(epoch, place)
+        loss = self._method.loss
+        value = loss.forward(
+            self.model.forward(data.x_train[rows], training=True), data.y_train[rows]
+        )
+        if not math.isfinite(value):
+            self._failed, self._is_going = f"{value:g}", False
+            return
+        self.model.backward(loss.backward(), input_gradient=False)
+        self._norms = [
+            (where.label, min(float(np.linalg.norm(where.layer.grads["weight"])), _LARGEST))
+            for where in analysis.with_weights(self.model)
+        ]
+        self._method.clipping.shorten(self.model)
+        self._method.optimizer.step(self.model)
+        self._step += 1
+        is_sum = self._config.training.loss_reduction == "sum"
+        self._losses.append(value / len(rows) if is_sum else value)
+        if self._step % self._every == 0 or self._step == 1:
+            self._look()
+
+    def _rows(self, epoch: int) -> np.ndarray:
+        """The order of the training images in an epoch; unshuffled, all of a class in a row."""
+        if not self._shuffles:
+            return np.argsort(self.data.y_train, kind="stable")
+        count = len(self.data.x_train)
+        return generator(self.model.seed, "live", epoch).permutation(count)
+
+    def _look(self) -> None:
+        """Measure the network, and keep its weights."""
+        x, y = self.data.x_test[:_TESTED], self.data.y_test[:_TESTED]
+        guesses = self.model.predict(self._taken(x))
+        self._accuracies.append((self._step, float(np.mean(guesses == y))))
+        if len(self._moments) == _MOMENTS:
+            del self._moments[1::2]
+        self._moments.append((self._step, self.model.copy_arrays()))
+
+    @contextlib.contextmanager
+    def _at(self, request: Mapping[str, Any]) -> Iterator[None]:
+        """The network as it was at a moment of the training, or is now."""
+        with self.turn:
+            moment = request.get("moment")
+            if moment is None:
+                self._features = self._before_the_last(self._images)
+                yield
+                return
+            kept = dict(self._moments)
+            if not isinstance(moment, int) or moment not in kept:
+                raise ValueError(f"moment must be a step that is kept, got {moment!r}"[:200])
+            now = self.model.copy_arrays()
+            try:
+                self.model.load_arrays(kept[moment])
+                self._features = self._before_the_last(self._images)
+                yield
+            finally:
+                self.model.load_arrays(now)
+
+    def _filters(self) -> dict[str, Any] | None:
+        """The first convolution's weights, the mean over its inputs, (filters, height, width)."""
+        found = analysis.with_weights(self.model, 4)
+        weight = found[0].layer.params["weight"] if found else np.full((1, 1), np.nan)
+        return shades(weight.mean(axis=1), _FILTERS, 0) if np.isfinite(weight).all() else None
