@@ -144,7 +144,8 @@ figure
 # Two things that surprise. Layers to the left may stand *above* the slope: the roof is that of the
 # memory, and arrays that fit into a cache need none. And the 3 x 3 convolution may come near the
 # flat roof or above it, with its operations counted by the formula: Winograd's method needs 16
-# products where the formula has 36.
+# products where the formula has 36. If others stand above it, another program was busy while the
+# roof was measured: run it again.
 
 # %%
 assert gflops > 0 and gigabytes > 0 and len(points) == len(LAYERS)

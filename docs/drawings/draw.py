@@ -160,7 +160,7 @@ def dense():
             words(axes, at + width / 2, height / 2 + 0.35, across, 7.5, color="0.35")
             words(axes, at + width + 0.75, 0, sign, 13)
             at += width + 2.0
-        limits(axes, -0.8, 15.5, -2.5, 2.9)
+        limits(axes, -0.8, 16.2, -2.5, 2.9)
     return figure
 
 
