@@ -15,7 +15,8 @@ import pytest
 
 from tests.test_house import ROOT
 
-PAGES = sorted((ROOT / "docs" / "guide").glob("*.md"))
+GUIDE = ROOT / "docs" / "guide"
+PAGES = sorted(page for page in GUIDE.glob("*.md") if ".zh-CN" not in page.name)
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _ERROR = re.compile(r"(\w+Error): (.*)")
 
@@ -77,6 +78,18 @@ def test_a_page_runs_and_says_what_it_shows(page, tmp_path, monkeypatch):
             else:
                 execute(code, page, names)
         assert said_in(wanted, said.getvalue()), f"{code}\n{said.getvalue()}"
+
+
+def test_every_page_has_a_chinese_twin_that_runs_the_same():
+    assert len(list(GUIDE.glob("*.zh-CN.md"))) == len(PAGES)
+    for page in PAGES:
+        twin = page.with_suffix(".zh-CN.md")
+        assert fences(twin) == fences(page), twin
+        text, other = (each.read_text("utf-8") for each in (page, twin))
+        for found in (r"^#+ ", r"^\|.*\|$", r"\]\((?!new|settings|questions)[^)]*\)"):
+            pattern = re.compile(found, re.MULTILINE)
+            assert len(pattern.findall(text)) == len(pattern.findall(other)), (twin, found)
+        assert len(re.findall("[\u4e00-\u9fff]", other)) > 300, twin
 
 
 def test_what_is_shown_is_looked_for():
