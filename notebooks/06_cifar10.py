@@ -42,7 +42,7 @@ plots.given(data.x_train[:10], [data.class_names[label] for label in data.y_trai
 # ## One setting
 #
 # A setting goes in, a trained network and its validation accuracy come out. The network is S3's
-# with fewer filters; few images need a momentum, which he does without.
+# with fewer filters, and with momentum, which he does without.
 
 
 # %%

@@ -125,3 +125,25 @@ def test_it_is_a_notebook_in_the_percent_format(notebook):
     for cell in re.split(r"^# %%", text, flags=re.MULTILINE)[1:]:
         if cell.startswith(" [markdown]"):
             assert all(line.startswith("#") for line in cell.splitlines()[1:] if line), cell
+
+
+def cells(notebook: Path) -> list[tuple[str, str]]:
+    """(the marker, what is under it) of each cell."""
+    found = re.split(r"^(# %%.*)\n", notebook.read_text("utf-8"), flags=re.MULTILINE)[1:]
+    return list(zip(found[::2], found[1::2], strict=True))
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_chinese_notebook_has_the_same_code(notebook):
+    twin = cells(FOLDER / f"zh-CN_{notebook.name}")
+    for (kind, text), (other_kind, other) in zip(cells(notebook), twin, strict=True):
+        assert kind == other_kind
+        if kind == "# %%":
+            assert other == text
+            continue
+        assert other.count("# **") == text.count("# **")  # exercises, and where it ends
+        assert other.count("\n# #") == text.count("\n# #")
+        assert re.search("[\u4e00-\u9fff]", other) and all(
+            line.startswith("#") for line in other.splitlines() if line
+        )
+    assert len(list(FOLDER.glob("zh-CN_*.py"))) == len(NOTEBOOKS)
