@@ -27,8 +27,8 @@ from kernels.simd import (
 
 # Operations of one or two arrays that share a compiled loop: another loop for threads would cost
 # every first start half a second per operation.
-_RELU, _RELU_BACKWARD, _LEAKY_RELU, _LEAKY_RELU_BACKWARD, _ADD, _MULTIPLY = range(6)
-_SIGMOID, _SIGMOID_BACKWARD, _TANH, _TANH_BACKWARD = range(6, 10)
+_RELU, _RELU_BACKWARD, _LEAKY_RELU, _LEAKY_RELU_BACKWARD, _ADD = range(5)
+_SIGMOID, _SIGMOID_BACKWARD, _TANH, _TANH_BACKWARD, _MULTIPLY = range(5, 10)
 
 
 # --- rectifiers and sums ------------------------------------------------------------------------
@@ -57,11 +57,6 @@ def leaky_relu_backward(dy: np.ndarray, x: np.ndarray, alpha: float, dx: np.ndar
 def add(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
     """y = a + b."""
     _rectify(_ADD, a, b, 0.0, y)
-
-
-def multiply(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
-    """y = a * b."""
-    _rectify(_MULTIPLY, a, b, 0.0, y)
 
 
 def _rectify(kind: int, a: np.ndarray, b: np.ndarray, alpha: float, y: np.ndarray) -> None:
@@ -94,14 +89,12 @@ def _rectify_share(kind, a, b, alpha, y, start, stop):
                 u = mathematics.through_relu(u, v)
             elif kind == _LEAKY_RELU_BACKWARD:
                 u = where(zero >= v, u * slope, u)
-            elif kind == _MULTIPLY:
-                u = u * v
             else:
                 u = u + v
         store_part(y, i, u, stop - i)
 
 
-# --- sigmoid and tanh ---------------------------------------------------------------------------
+# --- sigmoid, tanh, products --------------------------------------------------------------------
 
 
 def sigmoid(x: np.ndarray, y: np.ndarray) -> None:
@@ -122,6 +115,11 @@ def tanh(x: np.ndarray, y: np.ndarray) -> None:
 def tanh_backward(dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
     """dx = dy * (1 - y**2); y is the result of `tanh`."""
     _squash(_TANH_BACKWARD, dy, y, dx)
+
+
+def multiply(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
+    """y = a * b."""
+    _squash(_MULTIPLY, a, b, y)
 
 
 def _squash(kind: int, a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
@@ -150,7 +148,10 @@ def _squash_share(kind, a, b, y, start, stop):
             u = mathematics.tanh(u)
         else:
             v = load_part(b, i, stop - i)
-            u = u * (one - v * v) if kind == _TANH_BACKWARD else u * v * (one - v)
+            if kind == _MULTIPLY:
+                u = u * v
+            else:
+                u = u * (one - v * v) if kind == _TANH_BACKWARD else u * v * (one - v)
         store_part(y, i, u, stop - i)
 
 
