@@ -58,11 +58,12 @@ def _anchor(file: str, name: str) -> str:
 
 
 def linked(text: str) -> str:
-    """A page with links, and lines, in the place of names."""
+    """A page with links in the place of names, in short; the code's page has the whole path."""
 
     def link(match: re.Match[str]) -> str:
         file, name = match.groups()
-        return f"[`{file}:{line(file, name)} {name}`](#{_anchor(file, name)})"
+        short = file.rpartition("/")[2]
+        return f"[`{short}:{line(file, name)} {name}`](#{_anchor(file, name)})"
 
     return NAME.sub(link, text)
 

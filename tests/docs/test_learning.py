@@ -84,7 +84,7 @@ def test_names_become_links_to_the_code_with_its_line():
     line = links.line("kernels/loop.py", "conv_forward")
     text = links.linked("see `kernels/loop.py:conv_forward`.")
     anchor = "kernels-loop-conv_forward"
-    assert text == f"see [`kernels/loop.py:{line} conv_forward`](#{anchor})."
+    assert text == f"see [`loop.py:{line} conv_forward`](#{anchor})."
     (page,) = links.code_pages(["`kernels/loop.py:conv_forward` `kernels/loop.py:dense_forward`"])
     code = links.code_pages(["`kernels/loop.py:dense_forward` `kernels/loop.py:conv_forward`"])[
         page
