@@ -125,7 +125,7 @@ def measure(options: Options) -> dict[str, Any]:
     bandwidths: list[float] = []
     results = np.empty(options.threads, np.float32)
     arrays = np.ones((3, options.megabytes * 2**20 // 4), np.float32)
-    loops = 10_000
+    loops = 50_000
     operations = multiply_add_operations(loops, results)
 
     def peak() -> float:
