@@ -1,18 +1,19 @@
-"""How training would scale to many cores: a model of a cluster, from what one machine can measure.
+"""How training would scale to many cores: a model of a cluster, from what is measured here.
 
-    python -m bench.cluster                            the table of docs/scale.md, a minute a model
-    mpiexec -n 2 python -m bench.cluster --exchange    latency and bandwidth between two processes
+    mpiexec -n 2 python -m bench.cluster    fits it, and tests it
+    python -m bench.cluster --fitted 3 9    the table of docs/scale.md, with what was fitted
 
 One process computes the share that the first of many would have (`Share`), on one thread, and its
 messages are counted instead of sent. A message of b bytes takes latency + b / bandwidth, a sum over
-R processes log2(R) of them: a butterfly, as `fastcnn.training.parallel` has it.
+R processes log2(R) of them: a butterfly, as `fastcnn.training.parallel` has it. Two processes give
+latency and bandwidth between them, and the step that the model has to foretell.
 """
 
 import argparse
 import dataclasses
-import importlib
 import math
 import time
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -20,21 +21,22 @@ from fastcnn import losses, models, optim
 from fastcnn.models import preset
 from fastcnn.network.network import Network
 from fastcnn.training import blas
+from fastcnn.training.parallel import Alone, found
 from kernels import jit
-from kernels.portion import Portion, add_tree, cut
+from kernels.portion import add_tree, cut
 
-NETWORKS = {  # seconds, bytes per second: usual ones; --exchange measures those at hand
-    "one machine": (3e-6, 4e9),
+NETWORKS = {  # seconds, bytes per second: usual ones
     "10 Gbit Ethernet": (30e-6, 1.1e9),
     "100 Gbit InfiniBand": (2e-6, 11e9),
 }
 CORES = (16, 64, 256)
 SHARES = (1, 2, 4, 8, 16, 32)  # images of a batch that a core has
 ENOUGH = 0.8
+BATCH = 128  # images of the step that is foretold
 
 
 @dataclasses.dataclass
-class Share(Portion):
+class Share(Alone):
     """The first of many processes: the others are not there, and get what it has itself.
 
     The tree is taken to have a leaf for each process, where today's has 16 in all.
@@ -43,6 +45,9 @@ class Share(Portion):
     processes: int
     sums: int = 0  # messages that run through the butterfly, and their bytes
     bytes: int = 0
+
+    def share(self, images: int) -> slice:
+        return slice(0, images // self.processes)
 
     def images(self, here: int) -> int:
         return here * self.processes
@@ -70,6 +75,10 @@ class Share(Portion):
     def blocks(self, count: int) -> tuple[int, int]:
         return 0, -(-count // self.processes)
 
+    def add(self, gradients: Iterable[np.ndarray]) -> None:
+        for each in gradients:
+            self._count(each)
+
 
 @dataclasses.dataclass(frozen=True)
 class Step:
@@ -85,29 +94,39 @@ class Step:
         return self.seconds + math.log2(processes) * (self.sums * latency + self.bytes / bandwidth)
 
 
-def measured(name: str, images: int, processes: int, seconds: float) -> Step:
-    """A step with so many images here, the shortest of those that fit in so many seconds."""
+def timed(name: str, images: int, portion: Alone, least: int, seconds: float = 0.0) -> float:
+    """The shortest of some steps on batches of so many images, of which there is a portion here."""
     model: Network = models.build(name)
     shape = (3, 32, 32) if preset(name)["dataset"] == "cifar10" else (1, 28, 28)
-    numbers = np.random.default_rng(1)
-    x = numbers.random((images, *shape), np.float32)
-    y = numbers.integers(0, 10, images * processes)
+    numbers, here = np.random.default_rng(1), portion.share(images)
+    x = numbers.random((here.stop - here.start, *shape), np.float32)
+    y = numbers.integers(0, 10, images)
     loss, optimizer, times = losses.CrossEntropyLoss(), optim.SGD(0.01), []
-    share, until = Share(processes), time.process_time() + seconds
-    with model.computing(share):
-        while len(times) < 3 or time.process_time() < until:
-            share.sums = share.bytes = 0
-            started = time.process_time()
-            outputs = np.concatenate([model.forward_training(x)] * processes)
+    # What waits for nobody is timed so that other work on the machine does not count.
+    clock = time.process_time if isinstance(portion, Share) else time.perf_counter
+    until = clock() + seconds
+    with model.computing(portion):
+        while len(times) < least or clock() < until:
+            if isinstance(portion, Share):
+                portion.sums = portion.bytes = 0
+            started = clock()
+            (outputs,) = portion.whole(model.forward_training(x))
             loss.forward(outputs, y)
-            model.backward_training(loss.backward()[:images])
+            model.backward_training(loss.backward()[here])
+            portion.add([model.parameters.gradients])
             optimizer.step(model)
-            times.append(time.process_time() - started)
-    gradients = model.parameters.gradients.nbytes
-    return Step(min(times[1:]), share.sums + 2, share.bytes + gradients + outputs.nbytes)
+            times.append(clock() - started)
+    return min(times[1:])
 
 
-def table(names: list[str], seconds: float) -> None:
+def measured(name: str, images: int, processes: int, seconds: float) -> Step:
+    """A step with so many images here, the shortest of those that fit in so many seconds."""
+    share = Share(processes)
+    shortest = timed(name, images * processes, share, 3, seconds)
+    return Step(shortest, share.sums, share.bytes)
+
+
+def table(names: list[str], seconds: float, networks: dict[str, tuple[float, float]]) -> None:
     """For each network and number of cores the smallest batch at which enough of them work."""
     print(f"smallest batch at which at least {ENOUGH:.0%} of the cores' time is training")
     print(f"{'':18}{'':22}" + "".join(f"{cores:>14} cores" for cores in CORES))
@@ -119,7 +138,7 @@ def table(names: list[str], seconds: float) -> None:
             for cores in CORES
             for share in SHARES
         }
-        for network, costs in NETWORKS.items():
+        for network, costs in networks.items():
             cells = []
             for cores in CORES:
                 shares = {
@@ -132,27 +151,42 @@ def table(names: list[str], seconds: float) -> None:
             print(f"{name:18}{network:22}" + "".join(f"{cell:>20}" for cell in cells), flush=True)
 
 
-def exchange() -> None:
-    """Print what a message between two processes takes, and latency and bandwidth fitted to it."""
-    world = importlib.import_module("mpi4py.MPI").COMM_WORLD
-    partner, sizes, times = world.Get_rank() ^ 1, [2**power for power in range(3, 23)], []
+def exchange(everybody: Alone) -> tuple[float, float]:
+    """Latency and bandwidth of sums over two processes, fitted to those of many sizes."""
+    sizes, times = [2**power for power in range(3, 23)], []
+    everybody.share(BATCH)
     for size in sizes:
-        mine, other = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
-        shortest = math.inf
-        for _ in range(30):
-            world.Barrier()
+        array, shortest = np.zeros(size // 4, np.float32), math.inf
+        for _ in range(40):
+            everybody.any(True)  # both are here
             started = time.perf_counter()
-            world.Sendrecv(mine, partner, recvbuf=other, source=partner)
+            everybody.add([array])
             shortest = min(shortest, time.perf_counter() - started)
         times.append(shortest)
     # Relative errors count: a line through all sizes, the smallest as much as the largest.
     weights = 1 / np.array(times)
     columns = np.stack([np.ones(len(sizes)), np.array(sizes)], axis=1) * weights[:, None]
     (latency, per_byte), *_ = np.linalg.lstsq(columns, np.ones(len(sizes)), rcond=None)
-    if world.Get_rank() == 0:
-        for size, seconds in zip(sizes, times, strict=True):
-            print(f"{size:10} bytes {1e6 * seconds:10.1f} us")
-        print(f"latency {1e6 * latency:.1f} us, bandwidth {1e-9 / per_byte:.1f} GB/s")
+    if everybody.is_first:
+        print(
+            "a sum over two processes, microseconds: measured, and as latency + bytes / bandwidth"
+        )
+        for size, seconds in zip(sizes[::3], times[::3], strict=True):
+            fitted = latency + size * per_byte
+            print(f"{size:10} bytes {1e6 * seconds:10.1f} {1e6 * fitted:10.1f}")
+        print(f"latency {1e6 * latency:.1f} us, bandwidth {1e-9 / per_byte:.1f} GB/s\n")
+    return latency, 1 / per_byte
+
+
+def foretold(names: list[str], everybody: Alone, costs: tuple[float, float]) -> None:
+    """Print for each network what two processes take, and what the model says."""
+    for name in names:
+        together = timed(name, BATCH, everybody, 30)
+        if everybody.is_first:
+            told = measured(name, BATCH // 2, 2, 1.0).on(costs, 2)
+            words = f"a step of {BATCH} images in two processes"
+            print(f"{name:18}{words}: {1e3 * together:.2f} ms, foretold {1e3 * told:.2f} ms")
+        everybody.any(True)
 
 
 def main() -> None:
@@ -160,14 +194,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A model of a cluster.")
     parser.add_argument("models", nargs="*", default=["cifar-cnn", "resnet20"])
     parser.add_argument("--seconds", type=float, default=1.0, help="for each measurement")
-    parser.add_argument("--exchange", action="store_true", help="measure messages instead")
-    options = parser.parse_args()
-    if options.exchange:
-        exchange()
-        return
+    parser.add_argument(
+        "--fitted", nargs=2, type=float, default=(3.0, 9.0), metavar=("US", "GB/S"),
+        help="latency and bandwidth within one machine",
+    )  # fmt: skip
+    options, everybody = parser.parse_args(), found()
     jit.set_threads(1)
     with blas.one_thread():
-        table(options.models, options.seconds)
+        if everybody.processes == 2:
+            foretold(options.models, everybody, exchange(everybody))
+            return
+        latency, bandwidth = options.fitted
+        networks = {"one machine": (1e-6 * latency, 1e9 * bandwidth), **NETWORKS}
+        table(options.models, options.seconds, networks)
 
 
 if __name__ == "__main__":

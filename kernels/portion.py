@@ -7,6 +7,7 @@ has the `Portion` for that). So the bits are the same.
 """
 
 import functools
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -83,6 +84,9 @@ class Portion:
     def blocks(self, count: int) -> tuple[int, int]:
         """First block, and the one after the last, of those that this process computes."""
         return 0, count
+
+    def computed(self, gradients: Iterable[np.ndarray]) -> None:
+        """Told gradients that this process has computed, while others are still to be."""
 
     def settle(self, *totals: np.ndarray) -> None:
         """Told gradients that are those of the whole batch, and are not to be added once more."""

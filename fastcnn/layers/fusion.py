@@ -76,6 +76,9 @@ def run_backward(
             dy = layers[i].backward(dy)
         finally:
             layers[i].needs_input_gradient = True
+        for layer in layers_of(layers[i : i + 1]):
+            if layer.params and layer.trainable:
+                layer.scratch.portion.computed(layer.grads.values())
     return dy if needs_input_gradient else NO_GRADIENT
 
 

@@ -8,19 +8,23 @@ Whoever ends as it should says so before.
 import atexit
 import contextlib
 import os
+import re
 import secrets
 import selectors
 import socket
+import stat
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 _SECONDS_TO_JOIN = 30.0
 _SECONDS_TO_CONNECT = 5.0
 _DONE, _OVER, _END = b"d", b"o", b"e"  # this one is done; all is told; end now
 _TOKEN = "FASTCNN_WATCHER_TOKEN"
+_LAUNCHERS = ("mpiexec", "mpirun", "prterun", "orterun")
 _LONGEST = 400  # bytes of what a process says of itself
 
 
@@ -75,12 +79,39 @@ def _start(count: int, is_one_host: bool) -> tuple[int, str]:
     token = secrets.token_hex(16)
     with socket.create_server(("127.0.0.1" if is_one_host else "", 0), backlog=count) as listener:
         command = [sys.executable, "-I", "-S", __file__, str(listener.fileno()), str(count)]
-        watcher = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
-            pass_fds=[listener.fileno()], env={**os.environ, _TOKEN: token},
-        )  # fmt: skip
+        where = _launchers_stderr()
+        try:
+            watcher = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=where,
+                start_new_session=True, pass_fds=[listener.fileno()],
+                env={**os.environ, _TOKEN: token},
+            )  # fmt: skip
+        finally:
+            if where is not None:
+                os.close(where)
         watcher.returncode = 0  # nobody waits for it
         return listener.getsockname()[1], token
+
+
+def _launchers_stderr() -> int | None:
+    """Where ``mpiexec`` itself writes errors, if more can be added there.
+
+    What goes there through mpiexec may be lost: it does not wait for it once a process is dead. A
+    file that it does not append to is left alone, for both would write to the same place.
+    """
+    process = str(os.getppid())
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for _ in range(3):  # it may have a helper on each host
+            folder = Path("/proc", process)
+            if (folder / "comm").read_text().startswith(_LAUNCHERS):
+                kind = os.stat(folder / "fd" / "2").st_mode
+                (octal,) = re.findall(r"flags:\s*(\d+)", (folder / "fdinfo" / "2").read_text())
+                if stat.S_ISFIFO(kind) or stat.S_ISCHR(kind) or int(octal, 8) & os.O_APPEND:
+                    flags = os.O_WRONLY | os.O_APPEND | os.O_NOCTTY
+                    return os.open(folder / "fd" / "2", flags)
+                break
+            process = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+    return None
 
 
 # --- the watcher ----------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from kernels.workspace import Workspace
 from .. import backends
 from .lifeline import Lifeline
 from .sharing import once_per_host
+from .travelling import Travelling
 
 _Value = TypeVar("_Value")
 
@@ -125,6 +126,7 @@ class MPI(Alone):
         self.is_first = self.rank == 0
         self._total, self._divides = 0, False
         self._room = Workspace()
+        self._travelling = Travelling(self._comm)
 
     # --- a batch --------------------------------------------------------------------------------
 
@@ -191,10 +193,17 @@ class MPI(Alone):
         self._add(add_tree(sums.reshape(chunks, -1)))
         return 1
 
-    def add(self, gradients: Iterable[NDArray[Any]]) -> None:
+    def computed(self, gradients: Iterable[NDArray[Any]]) -> None:
         if self._divides:
             for each in gradients:
-                self._add(each)
+                self._travelling.begin(each)
+
+    def add(self, gradients: Iterable[NDArray[Any]]) -> None:
+        if self._divides:
+            for flat in gradients:
+                for rest in self._travelling.rest(flat):
+                    self._add(rest)
+            self._travelling.end()
 
     def _add(self, array: NDArray[Any]) -> None:
         """The upper part of the tree: pairs of processes, then pairs of pairs.
@@ -205,7 +214,7 @@ class MPI(Alone):
         distance = 1
         while distance < self.processes:
             partner = self.rank ^ distance
-            self._comm.Sendrecv(array, partner, recvbuf=other, source=partner)
+            self._comm.Sendrecv(array, partner, recvbuf=other, source=partner, recvtag=0)
             array += other
             distance *= 2
 

@@ -13,6 +13,27 @@ class _Meeting:
     def __init__(self, count: int) -> None:
         self.barrier = threading.Barrier(count, timeout=120)
         self.left: list[Any] = [None] * count
+        self.came = threading.Condition(threading.RLock())
+        self.letters: dict[tuple[int, int, int], list[np.ndarray]] = {}  # from, to, tag
+
+
+class _Request:
+    """A message that was begun, into an array; None: one that is sent."""
+
+    def __init__(self, meeting: _Meeting, key: tuple[int, int, int], into: np.ndarray | None):
+        self._meeting, self._key, self._into = meeting, key, into
+
+    def Test(self) -> bool:
+        with self._meeting.came:
+            letters = self._meeting.letters.get(self._key)
+            if self._into is not None and letters:
+                self._into[...] = letters.pop(0)
+                self._into = None
+            return self._into is None
+
+    def Wait(self) -> None:
+        with self._meeting.came:
+            assert self._meeting.came.wait_for(self.Test, timeout=120)
 
 
 class Comm:
@@ -50,8 +71,20 @@ class Comm:
         assert [part.size for part in parts] == whole[1]
         whole[0][...] = np.concatenate(parts)
 
-    def Sendrecv(self, mine: np.ndarray, to: int, recvbuf: np.ndarray, source: int) -> None:
+    def Sendrecv(
+        self, mine: np.ndarray, to: int, recvbuf: np.ndarray, source: int, recvtag: int
+    ) -> None:
         recvbuf[...] = self.allgather(mine)[source]
+
+    def Isend(self, mine: np.ndarray, to: int, tag: int) -> _Request:
+        key = self._rank, to, tag
+        with self._meeting.came:
+            self._meeting.letters.setdefault(key, []).append(mine.copy())
+            self._meeting.came.notify_all()
+        return _Request(self._meeting, key, None)
+
+    def Irecv(self, into: np.ndarray, source: int, tag: int) -> _Request:
+        return _Request(self._meeting, (source, self._rank, tag), into)
 
 
 def together(count: int, work: Callable[[Comm], Any]) -> list[Any]:

@@ -85,7 +85,10 @@ def train(names: Iterable[str]) -> None:
 
 
 def shape(name: str) -> tuple[int, int, int]:
-    return (3, 32, 32) if name in COLOURED else (1, 28, 28)
+    """Of the images that a network is made for."""
+    from fastcnn.models import preset
+
+    return (3, 32, 32) if preset(name)["dataset"] == "cifar10" else (1, 28, 28)
 
 
 # --- the same bits --------------------------------------------------------------------------------
@@ -162,23 +165,8 @@ def killed(name: str, folder: Path, dice: random.Random, processes: list[int]) -
     return f"{first}, then {second}: {'failed' if problems else 'same'}, {ended:.1f} s"
 
 
-def main(argv: list[str]) -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*")
-    parser.add_argument("--ranks", default="1,2,4")
-    parser.add_argument("--threads", default="1,2,3")
-    parser.add_argument("--kills", type=int, default=1, help="of each network")
-    parser.add_argument("--seed", type=int, default=0, help="of what is random in the kills")
-    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
-    wanted = parser.parse_args(argv)
-    if wanted.one:
-        train(wanted.models)
-        return 0
-    from fastcnn import models
-
-    names = wanted.models or list(models.names())
-    counts, threads = ([int(n) for n in text.split(",")] for text in (wanted.ranks, wanted.threads))
+def compared(names: list[str], counts: list[int], threads: list[int]) -> int:
+    """Print a table of the same bits and others; gives how many are others."""
     print(f"{STEPS} steps: is each number the same as without mpiexec?")
     print(f"{'processes x threads':21}" + "".join(f"{name:>17}" for name in names), flush=True)
     alone, wrong = found_in(None, 1, names), 0
@@ -192,6 +180,30 @@ def main(argv: list[str]) -> int:
             cells = (f"{'same' if same[name] else found[name]:>17}" for name in names)
             seconds = time.monotonic() - began
             print(f"{f'{count} x {each}':21}{''.join(cells)}  {seconds:4.0f} s", flush=True)
+    return wrong
+
+
+def main(argv: list[str]) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*")
+    parser.add_argument("--ranks", default="1,2,4")
+    parser.add_argument("--threads", default="1,2,3", help="'' for kills only")
+    parser.add_argument("--kills", type=int, default=1, help="of each network")
+    parser.add_argument("--seed", type=int, default=0, help="of what is random in the kills")
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    wanted = parser.parse_args(argv)
+    if wanted.one:
+        train(wanted.models)
+        return 0
+    from fastcnn import models
+
+    names = wanted.models or list(models.names())
+    counts, threads = (
+        [int(number) for number in text.split(",") if number]
+        for text in (wanted.ranks, wanted.threads)
+    )
+    wrong = compared(names, counts, threads) if threads else 0
     print("kill -9 of a process, then resumed in another number of them; seconds until all ended")
     dice = random.Random(wanted.seed)
     with tempfile.TemporaryDirectory() as folder:

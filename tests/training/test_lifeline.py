@@ -1,7 +1,11 @@
 """The watcher that says which process has died: with connections for processes."""
 
 import contextlib
+import os
+import shutil
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -56,3 +60,25 @@ def test_strangers_are_not_heard(capfd):
         line.sendall(b"d")
         assert line.recv(1) == b""
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(("mode", "is_found"), [("pipe", True), ("a", True), ("w", False)])
+def test_the_launchers_stderr_is_written_to_where_it_takes_more(
+    mode, is_found, tmp_path, monkeypatch
+):
+    program, file = tmp_path / "mpiexec", tmp_path / "log"
+    shutil.copy(shutil.which("sleep"), program)
+    with contextlib.ExitStack() as stack:
+        said = subprocess.PIPE if mode == "pipe" else stack.enter_context(open(file, mode))
+        launcher = stack.enter_context(subprocess.Popen([program, "60"], stderr=said))
+        stack.callback(launcher.kill)
+        monkeypatch.setattr(os, "getppid", lambda: launcher.pid)
+        found = lifeline._launchers_stderr()
+        assert (found is not None) == is_found
+        if found is not None:
+            os.write(found, b"said")
+            os.close(found)
+            launcher.kill()
+            text = launcher.stderr.read() if mode == "pipe" else file.read_bytes()
+            assert text == b"said"

@@ -24,7 +24,7 @@ from fastcnn.layers import (
     Residual,
     SpatialDropout,
 )
-from fastcnn.training import TrainingDiverged
+from fastcnn.training import TrainingDiverged, travelling
 from fastcnn.training.parallel import MPI, Alone, found, started
 from kernels import portion
 
@@ -76,6 +76,37 @@ def test_the_bits_do_not_depend_on_the_number_of_processes(options):
     for count in (2, 4):
         for result in together(count, lambda comm: trained(MPI(comm), **options)):
             assert result == alone
+
+
+def test_large_gradients_travel_by_themselves(monkeypatch):
+    alone, begun = trained(Alone()), []
+    monkeypatch.setattr(travelling, "_LEAST", 500)
+    send = travelling.Travelling._send
+    monkeypatch.setattr(
+        travelling.Travelling, "_send",
+        lambda self, each: (begun.append((each.distance, each.array.nbytes)), send(self, each)),
+    )  # fmt: skip
+    for result in together(4, lambda comm: trained(MPI(comm))):
+        assert result == alone
+    assert {distance for distance, _ in begun} == {1, 2}
+    assert len({size for _, size in begun}) > 5
+    assert min(size for _, size in begun) >= 500
+
+
+def test_what_lies_between_those_that_travel_is_the_rest():
+    flat = np.arange(20.0)
+
+    def rests(comm):
+        sums = travelling.Travelling(comm)
+        for array in (flat[12:15], flat[3:7], flat[7:10]):
+            sums._under_way.append(travelling._Traveller(array, array, 1))
+        return [list(rest) for rest in sums.rest(flat)], [
+            list(rest) for rest in sums.rest(flat[:3])
+        ]
+
+    (rest, before), _ = together(2, rests)
+    assert rest == [[0, 1, 2], [10, 11], [15, 16, 17, 18, 19]]
+    assert before == [[0, 1, 2]]
 
 
 def test_sixteen_processes():
