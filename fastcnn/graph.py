@@ -132,7 +132,8 @@ class Graph(Trainable):
         wiring, starts = self._wiring, [shape]
         if len(wiring.inputs) > 1:
             if len(shape) != 2 or shape[1] != sum(self._sizes):
-                raise ValueError(f"a Graph with {len(wiring.inputs)} inputs takes as many arrays")
+                count = len(wiring.inputs)
+                raise ValueError(f"a Graph with {count} inputs takes a tuple of {count} arrays")
             starts = [(shape[0], *each) for each in wiring.inputs]
         shapes = wiring.shapes(self.layers, starts)
         found = tuple(shapes[value] for value in wiring.outputs)

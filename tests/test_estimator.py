@@ -17,9 +17,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fastcnn import Sequential, load_model
+from fastcnn import Graph, Input, Sequential, load_model
 from fastcnn.estimator import CNNClassifier, CNNRegressor
-from fastcnn.layers import Conv2D, Dense, Dropout, Flatten, ReLU
+from fastcnn.layers import Concat, Conv2D, Dense, Dropout, Flatten, ReLU
 from fastcnn.optim import SGD
 from kernels import jit
 from kernels.cores import available_cores
@@ -72,10 +72,16 @@ def test_rows_become_images():
     assert given.model_.learned_from == "pixels"
 
 
+def forked() -> Graph:
+    x = Input((1, 8, 8))
+    sides = Conv2D(1, 4, 3)(x), Conv2D(1, 4, 3)(x)
+    return Graph(x, Dense(288, 10)(Flatten()(ReLU()(Concat()(sides)))))
+
+
 @pytest.mark.parametrize(
     "network",
-    ["lab-cnn", small, functools.partial(small, seed=3), small((1, 8, 8), 10)],
-    ids=["name", "function", "partial", "network"],
+    ["lab-cnn", small, functools.partial(small, seed=3), small((1, 8, 8), 10), forked()],
+    ids=["name", "function", "partial", "network", "graph"],
 )
 def test_any_network(network):
     found = quick(network=network, input_shape=(1, 8, 8)).fit(ROWS[:300] / 16, DIGITS[:300])
@@ -322,8 +328,8 @@ def test_calibration():
     [
         ({"network": "lenet5"}, SCALED, KINDS, "lenet5 takes images, X has rows of 4 numbers"),
         ({"network": "lenet6"}, IMAGES, DIGITS, "did you mean 'lenet5'"),
-        ({"network": 3}, IMAGES, DIGITS, "network must be a name .*, a Sequential or a function"),
-        ({"network": lambda *_: None}, IMAGES, DIGITS, "must give a Sequential, gave a NoneType"),
+        ({"network": 3}, IMAGES, DIGITS, "a name .*, a Sequential, a Graph or a function"),
+        ({"network": lambda *_: None}, IMAGES, DIGITS, "a Sequential or a Graph, gave a NoneType"),
         ({"network": small((1, 8, 8), 3)}, IMAGES, DIGITS, r"gives \(3,\) .* there are 10 classes"),
         ({"input_shape": (1, 8, 9)}, IMAGES, DIGITS, r"samples of shape \(1, 8, 8\), but the"),
         ({"input_shape": (1, 8, 9)}, ROWS, DIGITS, r"samples of shape \(64,\), but the"),

@@ -19,9 +19,10 @@ from ..losses.chosen import checked as checked_loss
 from ..random import key
 from ..schedules import Schedule
 from ..sequential import Sequential
+from ..trainable import Trainable
 from ..training.history import History
 
-Network = str | Sequential | Callable[..., Sequential]
+Network = str | Trainable | Callable[..., Trainable]
 Shape = tuple[int, ...]
 
 _HIDDEN = 100  # units of the network for tables, as many as scikit-learn's own has
@@ -93,7 +94,7 @@ class Estimator(Answering, BaseEstimator):
         """Shape of one sample, for a network that is not there yet."""
         if self.input_shape is not None:
             return tuple(self.input_shape)
-        if isinstance(self.network, Sequential) and self.network.input_shape is not None:
+        if isinstance(self.network, Trainable) and self.network.input_shape is not None:
             return self.network.input_shape
         return x.shape[1:] if x.ndim != 3 else (1, *x.shape[1:])  # grey images
 
@@ -116,7 +117,7 @@ class Estimator(Answering, BaseEstimator):
 
     # --- what learns ----------------------------------------------------------------------------
 
-    def _new_model(self, x: np.ndarray, shape: Shape, outputs: int, seed: int) -> Sequential:
+    def _new_model(self, x: np.ndarray, shape: Shape, outputs: int, seed: int) -> Trainable:
         """The network that was asked for, which fits the data."""
         if self.network is None and len(shape) == 1:
             model = _dense(shape[0], outputs, seed).astype(_precision(x))
@@ -131,9 +132,9 @@ class Estimator(Answering, BaseEstimator):
             )
         return model
 
-    def _built(self, shape: Shape, outputs: int, seed: int) -> Sequential:
+    def _built(self, shape: Shape, outputs: int, seed: int) -> Trainable:
         network = self.network
-        if isinstance(network, Sequential):
+        if isinstance(network, Trainable):
             return copy.deepcopy(network)
         if network is None or isinstance(network, str):
             name = models.known(network or _IMAGES)
@@ -150,14 +151,15 @@ class Estimator(Answering, BaseEstimator):
             return models.build(name, input_shape=shape, classes=outputs, seed=seed)
         if not callable(network):
             raise TypeError(
-                f"{self._name}: network must be a name ({', '.join(models.names())}), a Sequential "
-                f"or a function that builds one, got {network!r}"
+                f"{self._name}: network must be a name ({', '.join(models.names())}), a "
+                f"Sequential, a Graph or a function that builds one, got {network!r}"
             )
         takes_seed = "seed" in inspect.signature(network).parameters
         model = network(shape, outputs, **({"seed": seed} if takes_seed else {}))
-        if not isinstance(model, Sequential):
+        if not isinstance(model, Trainable):
             raise TypeError(
-                f"{self._name}: network must give a Sequential, gave a {type(model).__name__}"
+                f"{self._name}: network must give a Sequential or a Graph, gave a "
+                f"{type(model).__name__}"
             )
         return model
 
@@ -243,7 +245,7 @@ class Estimator(Answering, BaseEstimator):
         return present, weights[present]
 
 
-def _dense(features: int, outputs: int, seed: int) -> Sequential:
+def _dense(features: int, outputs: int, seed: int) -> Trainable:
     """The network for tables."""
     layers = Dense(features, _HIDDEN), ReLU(), Dense(_HIDDEN, outputs)
     return Sequential(*layers, seed=seed, input_shape=(features,))

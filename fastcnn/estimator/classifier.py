@@ -19,7 +19,7 @@ class CNNClassifier(ClassifierMixin, Estimator):
 
     Parameters
     ----------
-    network : str, Sequential or function, optional
+    network : str, Sequential, Graph or function, optional
         A name of `models.names()`; a network, a copy of which goes on from the weights that it
         has; or a function of the shape of a sample and the number of classes that builds one, and
         of a ``seed`` if it has such an argument. Default: a dense network with one hidden layer of
@@ -61,7 +61,7 @@ class CNNClassifier(ClassifierMixin, Estimator):
     ----------
     classes_ : array (n_classes,)
         The labels, sorted.
-    model_ : Sequential
+    model_ : Sequential or Graph
         The network, which knows the classes' names: ``model_.save("model.npz")``.
     history_ : History
         What the last `fit` or `partial_fit` recorded, an entry for each epoch.

@@ -16,7 +16,7 @@ class CNNRegressor(RegressorMixin, Estimator):
 
     Parameters
     ----------
-    network : str, Sequential or function, optional
+    network : str, Sequential, Graph or function, optional
         A name of `models.names()`; a network, a copy of which goes on from the weights that it
         has; or a function of the shape of a sample and the number of outputs that builds one, and
         of a ``seed`` if it has such an argument. Default: a dense network with one hidden layer of
@@ -53,7 +53,7 @@ class CNNRegressor(RegressorMixin, Estimator):
 
     Attributes
     ----------
-    model_ : Sequential
+    model_ : Sequential or Graph
         The network: ``model_.save("model.npz")``.
     history_ : History
         What the last `fit` or `partial_fit` recorded, an entry for each epoch.

@@ -6,6 +6,7 @@ python -m tests.network.test_graph 1000    so many random graphs
 import copy
 import pickle
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,16 @@ def test_the_bits_do_not_depend_on_threads() -> None:
         finally:
             jit.set_threads(before)
     np.testing.assert_array_equal(*found)
+
+
+def test_any_number_of_threads_may_ask() -> None:
+    model, asked = small(), [(pairs(count), count) for count in (3, 12, 40, 5)]
+    expected = [model.forward(x) for x, _ in asked]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(10):
+            found = pool.map(lambda each: model.forward(each[0]), asked)
+            for one, other in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(one, other)
 
 
 def test_gradients_of_parameters_and_inputs() -> None:
