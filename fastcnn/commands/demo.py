@@ -5,6 +5,7 @@ Exit codes: 0 never, as it runs until it is ended; 2 cannot be shown, 130 Ctrl-C
 
 import dataclasses
 import importlib.util
+import threading
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,7 +81,8 @@ def _show(arguments: Arguments) -> None:
         def ready() -> None:
             say(f"{shown.name}: {address} (Ctrl-C closes the page)")
             if arguments.open:
-                webbrowser.open(address)
+                # A browser in the terminal is waited for, while the page has to answer it.
+                threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
         server.serve(shown, place, ready)
 

@@ -46,7 +46,10 @@ class Guard:
 
     def __init__(self, app: App, port: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._app, self._clock = app, clock
-        self._hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost")}
+        names = ("127.0.0.1", "localhost")
+        self._hosts = {f"{name}:{port}" for name in names}
+        if port == 80:  # which browsers leave out
+            self._hosts.update(names)
         self._left, self._looked = _AT_ONCE, clock()
 
     async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
@@ -64,7 +67,7 @@ class Guard:
                 message = {**message, "headers": [*message.get("headers", []), *ours]}
             await send(message)
 
-        status, why = self._refusal(headers, scope["method"])
+        status, why = self._refusal(headers, scope["method"], scope["path"])
         body = b""
         if not status and scope["method"] == "POST":
             whole = await _body(receive)
@@ -86,18 +89,20 @@ class Guard:
 
         await self._app(scope, once, guarded)
 
-    def _refusal(self, headers: dict[str, bytes], method: str) -> tuple[int, str]:
-        """Status and sentence; 0 if nothing is wrong."""
-        if not self._may_ask_now():
-            return 429, "too many requests: wait a second"
+    def _refusal(self, headers: dict[str, bytes], method: str, path: str) -> tuple[int, str]:
+        """Status and sentence; 0 if nothing is wrong. What others ask takes none of our turns."""
         host = headers.get("host", b"").decode("latin-1").lower()
         if host not in self._hosts:
             return 403, "this page is for the browser of the machine that it runs on"
         origin = headers.get("origin", b"").decode("latin-1").lower()
         if origin and origin.removeprefix("http://") not in self._hosts:
             return 403, "another page may not ask"
-        if headers.get("sec-fetch-site", b"same-origin") not in (b"same-origin", b"none"):
+        is_link = path == "/" and headers.get("sec-fetch-mode") == b"navigate"
+        site = headers.get("sec-fetch-site", b"same-origin")
+        if site not in (b"same-origin", b"none") and not is_link:
             return 403, "another page may not ask"
+        if not self._may_ask_now():
+            return 429, "too many requests: wait a second"
         if method == "POST":
             if headers.get("content-type", b"").split(b";")[0].strip() != b"application/json":
                 return 415, "a request is JSON"

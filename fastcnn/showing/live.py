@@ -47,11 +47,17 @@ class Live(Shown):
         super().__init__(self._new(data), data, name, remembered=200)
         self._go = threading.Condition()
         self._is_going, self._steps_wanted, self._is_over = False, 0, False
+        self._method = make_method(config)
         self._shuffles = True
         self._every = max(1, len(data.x_train) // config.training.batch_size // 10)
         self._begin("own")
         self._thread = threading.Thread(target=self._train, daemon=True)
         self._thread.start()
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        return self._method.optimizer.lr
 
     def end(self) -> None:
         """End the training, after its step."""
@@ -71,15 +77,17 @@ class Live(Shown):
         with self.turn:
             filters = self._filters()
             thin = max(1, math.ceil(len(self._losses) / _POINTS))
+            few = max(1, math.ceil(len(self._accuracies) / _POINTS))
             return {
                 "going": self._is_going, "failed": self._failed,
                 "step": self._step, "epoch": self._step / self._of,
-                "rate": self._method.optimizer.lr, "shuffles": self._shuffles,
+                "rate": self.rate, "shuffles": self._shuffles,
+                "loss": self._losses[-1] if self._losses else None,
                 "losses": [
-                    [k * thin + 1, float(np.mean(self._losses[k * thin : (k + 1) * thin]))]
-                    for k in range(len(self._losses) // thin)
+                    [k + 1, float(np.mean(self._losses[k : k + thin]))]
+                    for k in range(0, len(self._losses), thin)
                 ],
-                "accuracies": self._accuracies[:: max(1, len(self._accuracies) // _POINTS)],
+                "accuracies": [*self._accuracies[:-1:few], *self._accuracies[-1:]],
                 "gradients": self._norms,
                 "filters": filters,
                 "moments": [step for step, _ in self._moments],
@@ -144,10 +152,9 @@ class Live(Shown):
     # --- the training ----------------------------------------------------------------------------
 
     def _begin(self, start: str) -> None:
-        """A new network, of no step."""
-        self.model = self._new(self.data)
-        self._method = make_method(self._config)
-        self.rate = self._method.optimizer.lr
+        """A new network, of no step; the rate stays as it is."""
+        rate, self._method = self.rate, make_method(self._config)
+        self.model, self._method.optimizer.lr = self._new(self.data), rate
         weighted = [layer for layer in self.model.layers if "weight" in layer.params]
         for place in analysis.with_weights(self.model):
             params = place.layer.params
@@ -156,7 +163,7 @@ class Live(Shown):
             elif start == "dead" and "bias" in params and place.layer is not weighted[-1]:
                 params["bias"][...] = _DEAD
         self._step, self._order = 0, np.arange(0)
-        self._failed: str | None = None
+        self._failed: dict[str, str] | None = None
         self._of = math.ceil(len(self.data.x_train) / self._config.training.batch_size)
         self._losses: list[float] = []
         self._accuracies: list[tuple[int, float]] = []
@@ -182,9 +189,8 @@ class Live(Shown):
                 try:
                     with np.errstate(all="ignore"):  # it may be broken on purpose
                         self._make_step()
-                except Exception as error:
-                    self._failed, self._is_going = str(error), False
-                    raise
+                except Exception as error:  # too little memory, for example
+                    self._failed, self._is_going = {"error": str(error)}, False
             time.sleep(_PAUSE)
 
     def _make_step(self) -> None:
@@ -200,7 +206,7 @@ class Live(Shown):
             self.model.forward(data.x_train[rows], training=True), data.y_train[rows]
         )
         if not math.isfinite(value):
-            self._failed, self._is_going = f"{value:g}", False
+            self._failed, self._is_going = {"loss": f"{value:g}"}, False
             return
         self.model.backward(loss.backward(), input_gradient=False)
         self._norms = [

@@ -12,6 +12,7 @@ from ..datasets import Dataset
 from ..datasets.own import digit
 from ..explaining import explain
 from ..gallery.analysis import layer_outputs, places
+from ..layers import Layer
 from ..losses import CLASSIFICATION
 from ..trainable import Trainable
 
@@ -55,11 +56,16 @@ class Shown:
     ) -> None:
         if model.task != CLASSIFICATION:
             raise ValueError(f"the page shows networks that tell classes; {name} does not")
-        self.model, self.data, self.name, self.rate = model, data, name, rate
+        self.model, self.data, self.name, self._rate = model, data, name, rate
         self.turn = threading.RLock()  # layers remember their last call
         step = max(1, len(data.x_train) // remembered)
         self._images, self._labels = data.x_train[::step], data.y_train[::step]
         self._features = self._before_the_last(self._images)
+
+    @property
+    def rate(self) -> float | None:
+        """The learning rate."""
+        return self._rate
 
     def about(self) -> dict[str, Any]:
         """What does not change: classes, layers, sizes."""
@@ -75,6 +81,7 @@ class Shown:
             "tests": len(self.data.x_test),
             "rate": self.rate,
             "centred": self.data.name in _CENTRED,
+            "explains": self._row is not None,
             "layers": [
                 {
                     "path": place.path, "label": place.label, "kind": repr(place.layer),
@@ -170,16 +177,31 @@ class Shown:
         return images.transpose(0, 2, 3, 1) if last else images
 
     def _before_the_last(self, images: np.ndarray) -> np.ndarray:
-        """What the last layer with weights is given, (N, F) float32: images alike lie close."""
+        """What the last layer with weights is given, (N, F) float32: images alike lie close.
+
+        Where layers do not stand in a row, what comes out.
+        """
+        layers = self._row or self.model.layers
+        weighted = [k for k, layer in enumerate(layers) if "weight" in layer.params]
         rows = []
         for start in range(0, len(images), 250):
-            y = given = self.model.prepared(self._taken(images[start : start + 250]))
-            for layer, output in self.model.one_by_one(y):
-                if "weight" in layer.params:
-                    given = y.reshape(len(y), -1).copy()
-                y = output
-            rows.append(given.reshape(len(given), -1))
+            x = self._taken(images[start : start + 250])
+            if self._row is None:
+                y = self.model.predict_logits(x)
+            else:
+                y = self.model.prepared(x)
+                for layer in layers[: weighted[-1] if weighted else None]:
+                    y = layer.forward(y)
+            rows.append(y.reshape(len(y), -1).copy())
         return np.concatenate(rows)
+
+    @property
+    def _row(self) -> tuple[Layer, ...] | None:
+        """The layers, if each is given what the one before it gave."""
+        try:
+            return self.model.in_row("the page")
+        except ValueError:
+            return None
 
     def _nearest(self, features: np.ndarray) -> list[dict[str, Any]]:
         away = ((self._features - features) ** 2).sum(axis=1)

@@ -145,6 +145,17 @@ def test_the_numbers_shown_are_those_of_the_layers(page):
     number = driver.execute_script("return state.number")
     assert number["value"] == float(outputs["0"][(0, *number["at"])])
     assert f"{number['value']:.9g}" in text(driver, "explained")
+    driver.set_window_size(600, 1500)
+    at = webdriver.ActionChains(driver).move_to_element_with_offset(canvas, 20, 2)
+    before = driver.execute_script(
+        "let box = arguments[0].getBoundingClientRect(); "
+        "return layouts.get('0').number(arguments[0].width * (0.5 + 20 / box.width), "
+        "arguments[0].height * (0.5 + 2 / box.height))", canvas,
+    )  # fmt: skip
+    driver.execute_script("arguments[0].scrollIntoView(); state.number = null", canvas)
+    at.click().perform()
+    until(lambda: driver.execute_script("return state.number") is not None)
+    assert driver.execute_script("return state.number.at") == before
     units = driver.find_element("css selector", "#layer option:last-child")
     units.click()
     driver.find_element("css selector", "#places input").send_keys(webdriver.Keys.ARROW_UP)
@@ -212,6 +223,10 @@ def test_a_training_is_watched():
         until(lambda: text(driver, "moment-is") == "0")
         moment.send_keys(webdriver.Keys.END)
         until(lambda: text(driver, "moment-is") == "now")
+        driver.execute_script("arguments[0].value = 0.123", driver.find_element("id", "rate"))
+        time.sleep(2)  # and is not written over, though it has lost the focus
+        driver.find_element("css selector", "#control button[type=submit]").click()
+        until(lambda: "rate 0.123" in text(driver, "where"))
         rate = driver.find_element("id", "rate")
         rate.send_keys(webdriver.Keys.CONTROL, "a")
         rate.send_keys("1000000\n")

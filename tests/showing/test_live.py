@@ -130,14 +130,46 @@ def test_it_can_be_broken(live, client):
     np.testing.assert_array_equal(labels, np.sort(labels))
     live.control({"rate": 1e6, "going": True})
     state = after(live, 500)
-    assert state["failed"] in ("nan", "inf") and not state["going"]
+    assert state["failed"]["loss"] in ("nan", "inf") and not state["going"]
     response = client.post("/answer", json={"image": 1})
     assert (response.status_code, response.json()["error"]) == (
         400, "the network's numbers are no longer finite",
     )  # fmt: skip
+    live.control({"rate": 0.05})
     again = client.post("/control", json={"start": "own", "going": True}).json()
     assert again["failed"] is None
     assert len(base64.b64decode(again["filters"]["values"])) == 72
+
+
+def test_the_rate_is_the_one_that_is_set(live):
+    question = {"image": 1, "layer": "0", "at": [0, 9, 9]}
+    assert live.number(question)["rate"] == live.state()["rate"] == 0.05
+    live.control({"rate": 0.003})
+    live.control({"start": "small"})
+    assert live.number(question)["rate"] == live.about()["rate"] == live.state()["rate"] == 0.003
+
+
+def test_a_step_that_fails_is_told_and_does_not_end_it(live, monkeypatch):
+    def fails(*_, **__):
+        raise MemoryError("no room for 3 bytes")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(live._method.optimizer, "step", fails)
+        live.control({"going": True})
+        state = after(live, 10)
+    assert (state["failed"], state["going"]) == ({"error": "no room for 3 bytes"}, False)
+    live.control({"start": "own", "going": True})
+    assert after(live, 3)["failed"] is None
+
+
+def test_curves_end_with_the_last_step(live, monkeypatch):
+    monkeypatch.setattr("fastcnn.showing.live._POINTS", 7)
+    live._losses = [float(k) for k in range(17)]
+    live._accuracies = [(k, k / 17) for k in range(17)]
+    state = live.state()
+    assert state["losses"] == [[1, 1.0], [4, 4.0], [7, 7.0], [10, 10.0], [13, 13.0], [16, 15.5]]
+    assert state["loss"] == 16.0
+    assert [step for step, _ in state["accuracies"]] == [0, 3, 6, 9, 12, 15, 16]
 
 
 @pytest.mark.parametrize(

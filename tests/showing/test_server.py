@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastcnn import Sequential, datasets
+from fastcnn import Graph, Input, Sequential, datasets
 from fastcnn.demo import main
 from fastcnn.explaining import explain
 from fastcnn.gallery.analysis import layer_outputs
@@ -144,6 +144,26 @@ def test_the_page_is_all_here(client):
     assert {"sum", "curve", "padHow"} <= used
 
 
+def test_a_graph_is_shown_but_its_numbers_are_not_explained(data):
+    x = Input((1, 28, 28))
+    flat = Flatten()(x)
+    model = Graph(x, Dense(784, 10)(flat) + Dense(784, 10)(flat), seed=2)
+    shown = Shown(model, data, "branches")
+    assert shown.about()["explains"] is False
+    told = shown.answer({"image": 0})
+    assert told["probabilities"] == [float(p) for p in model.predict_proba(data.x_test[:1])[0]]
+    away = model.predict_logits(data.x_train) - model.predict_logits(data.x_test[:1])
+    nearest = np.sqrt((away**2).sum(axis=1)).min()
+    assert told["nearest"][0]["distance"] == pytest.approx(nearest, rel=1e-5)
+    with pytest.raises(ValueError, match="stand in no row"):
+        shown.number({"image": 0, "layer": "0", "at": [0]})
+
+
+def test_the_usual_port_is_not_named():
+    asked = guard.Guard(None, 80)._refusal({"host": b"127.0.0.1"}, "GET", "/")  # type: ignore[arg-type]
+    assert asked == (0, "")
+
+
 # --- what is refused ----------------------------------------------------------------------------
 
 WRONG = [
@@ -183,12 +203,16 @@ def test_other_places_are_refused(client):
         ({"sec-fetch-site": "same-site"}, 403),
         ({"origin": f"http://127.0.0.1:{PORT}", "sec-fetch-site": "same-origin"}, 200),
         ({"host": f"localhost:{PORT}"}, 200),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, 403),
         ({"content-type": "text/plain"}, 415),
         ({"content-length": "9" * 30}, 413),
     ]:
         response = client.post("/answer", content=b'{"image": 0}', headers={**JSON, **headers})
         assert response.status_code == status, headers
         assert response.headers["x-content-type-options"] == "nosniff"
+    link = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+    assert client.get("/", headers=link).status_code == 200
+    assert client.get("/about", headers=link).status_code == 403
     parts = (b" " * 10_000 for _ in range(20))  # of a length that is not told
     assert client.post("/answer", content=parts, headers=JSON).status_code == 413
 
@@ -244,11 +268,12 @@ def test_hostile_requests_do_nothing(client):
 
 
 def test_too_many_requests_wait(saved, data):
-    now = [0.0]
+    now, evil = [0.0], {"origin": "http://evil.example"}
     limited = guard.Guard(
         server.application(Shown(saved.model, data, saved.name), PORT)._app, PORT, lambda: now[0]
     )
     client = TestClient(limited, base_url=f"http://localhost:{PORT}")
+    assert {client.get("/words.js", headers=evil).status_code for _ in range(5)} == {403}
     answers = [client.get("/words.js").status_code for _ in range(205)]
     assert answers == [200] * 200 + [429] * 5
     now[0] += 0.03  # three more may be asked

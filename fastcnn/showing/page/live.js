@@ -9,9 +9,14 @@ function watch() {
   at("shuffles").addEventListener("change", () => control({ shuffles: at("shuffles").checked }));
   at("control").addEventListener("submit", (event) => {
     event.preventDefault();
-    control({ rate: Number(at("rate").value) });
+    control({ rate: at("rate").valueAsNumber });
   });
-  at("moment").addEventListener("input", () => { showMoment(); refresh(); });
+  at("moment").addEventListener("input", () => {
+    state.moment = state.live.moments[Number(at("moment").value)];
+    showMoment();
+    refresh();
+  });
+  at("verdict").removeAttribute("role"); // it changes with every step
   poll();
 }
 
@@ -33,20 +38,27 @@ async function control(wanted) {
 }
 
 function take(live) {
-  const isNew = !state.live || state.live.step !== live.step || state.live.rate !== live.rate;
-  const wasLast = !state.live || Number(at("moment").value) === state.live.moments.length;
-  if (!state.live || document.activeElement !== at("rate")) at("rate").value = short(live.rate);
+  const isNew = !state.live || state.live.step !== live.step || Boolean(state.live.failed) !== Boolean(live.failed);
+  if (!state.live || state.live.rate !== live.rate) at("rate").value = short(live.rate);
   state.live = live;
+  let isGone = false;
+  if (state.moment !== undefined && !live.moments.includes(state.moment)) {
+    state.moment = live.moments.filter((step) => step < state.moment).pop(); // every other one is kept
+    isGone = true;
+  }
   at("moment").max = live.moments.length;
-  if (wasLast || Number(at("moment").value) > live.moments.length) at("moment").value = live.moments.length;
+  at("moment").value = state.moment === undefined ? live.moments.length : live.moments.indexOf(state.moment);
   showLive();
-  if (isNew && wasLast && state.answer) refresh();
+  if (isGone || (isNew && state.moment === undefined && state.asked)) refresh();
 }
 
 // The slider's last place is now; the others are steps whose weights are kept.
 function chosenMoment() {
-  const k = Number(at("moment").value);
-  return state.live && k < state.live.moments.length ? { moment: state.live.moments[k] } : {};
+  return state.moment === undefined ? {} : { moment: state.moment };
+}
+
+function failure(failed) {
+  return "loss" in failed ? word("failed", failed.loss) : failed.error;
 }
 
 function showMoment() {
@@ -66,8 +78,8 @@ function showLive() {
     at("start").value = chosen || state.run.starts[0];
   }
   at("where").textContent = word("whereIs", live.step, live.epoch.toFixed(2), short(live.rate));
-  at("failed").textContent = live.failed === null ? "" : word("failed", live.failed);
-  const losses = live.losses.map(([, value]) => value), last = losses[losses.length - 1];
+  at("failed").textContent = live.failed ? failure(live.failed) : "";
+  const losses = live.losses.map(([, value]) => value), last = live.loss;
   curve(at("loss"), live.losses, 0, Math.max(...losses, 0.001), losses.length
     ? word("lossNow", short(last), short(Math.min(...losses)), short(Math.max(...losses))) : word("noSteps"));
   const right = live.accuracies;

@@ -60,8 +60,8 @@ async function refresh() {
     do {
       state.waiting = false;
       state.asked = question();
-      if (state.live && state.live.failed !== null && !("moment" in (state.asked || {}))) {
-        at("verdict").textContent = word("failed", state.live.failed);
+      if (state.live && state.live.failed && !("moment" in (state.asked || {}))) {
+        at("verdict").textContent = failure(state.live.failed);
       } else if (state.asked) {
         state.answer = await ask("/answer", state.asked);
         showAnswer();
@@ -265,6 +265,7 @@ function showMaps() {
     const [canvas, caption] = figure.children, isMap = map.shape.length === 3;
     const [channels, height, width] = isMap ? map.shape : [1, 1, map.shape[0]];
     const tiles = tiled(map, canvas);
+    layouts.set(layer.path, tiles);
     const context = canvas.getContext("2d"), picture = context.createImageData(canvas.width, canvas.height);
     picture.data.fill(0);
     for (let c = 0; c < channels; c++) {
@@ -294,6 +295,8 @@ function showMaps() {
   if (at("layers").children.length !== figures.length) at("layers").replaceChildren(...figures);
 }
 
+const layouts = new Map(); // path -> where its numbers were painted
+
 // Where each number of a layer stands in its canvas: maps in rows of tiles, units in rows.
 function tiled(map, canvas) {
   const isMap = map.shape.length === 3;
@@ -302,11 +305,9 @@ function tiled(map, canvas) {
   const gap = isMap ? 4 : 2, wide = width * zoom + gap, high = height * zoom + gap;
   const most = Math.max(1, Math.floor((Math.min(1100, at("maps").clientWidth - 40) + gap) / wide));
   const columns = Math.min(channels, most), rows = Math.ceil(channels / columns);
-  if (canvas) {
-    canvas.width = columns * wide - gap;
-    canvas.height = rows * high - gap;
-    canvas.style.background = "transparent";
-  }
+  canvas.width = columns * wide - gap;
+  canvas.height = rows * high - gap;
+  canvas.style.background = "transparent";
   return {
     zoom,
     corner(c, i, k) {
@@ -326,9 +327,8 @@ function tiled(map, canvas) {
 function clicked(event, layer) {
   const canvas = event.currentTarget, box = canvas.getBoundingClientRect();
   const scale = canvas.width / box.width;
-  const map = state.answer.layers[layer.path];
-  const place = tiled(map, null).number((event.clientX - box.left) * scale, (event.clientY - box.top) * scale);
-  if (place) explain(layer.path, place).then(() => at("number").scrollIntoView({ block: "nearest" }));
+  const place = layouts.get(layer.path).number((event.clientX - box.left) * scale, (event.clientY - box.top) * scale);
+  if (place && state.run.explains) explain(layer.path, place).then(() => at("number").scrollIntoView({ block: "nearest" }));
 }
 
 // --- one number ----------------------------------------------------------------------------------
@@ -444,6 +444,7 @@ async function begin() {
   at("image").max = state.run.tests - 1;
   at("drawing").hidden = state.run.channels !== 1;
   at("centred-line").hidden = !state.run.centred;
+  at("number").hidden = at("maps-how").hidden = !state.run.explains;
   if (state.run.live) watch();
   speak();
   choose(0);
