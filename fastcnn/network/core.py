@@ -154,7 +154,7 @@ class Core(Layered):
         if not training:
             return self._given_out(self._predict(x, logits=False))
         with intake.advising(self, x.shape):
-            y = self._row.forward(who, self._normalized(x), logits=False)
+            y = self._row.forward(who, self._normalized(x, training), logits=False)
         intake.learn_from(self, x)
         return self._given_out(y)
 
@@ -268,13 +268,14 @@ class Core(Layered):
         """x as the first layer takes it: (N, C, H, W), normalised if uint8, else as it is."""
         return self._normalized(intake.samples(self, type(self).__name__, x))
 
-    def _normalized(self, x: np.ndarray) -> np.ndarray:
+    def _normalized(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         if x.dtype != np.uint8:
             return self._as_layers_see(x)
         images = np.ascontiguousarray(self._as_layers_see(x))
         batch, channels, height, width = images.shape
         scale, offset = self.normalization_of(channels)
-        out = self.workspace.array("images", (batch, height, width, channels), np.float32)
+        name = "images in training" if training else "images"  # a prediction leaves those alone
+        out = self.workspace.array(name, (batch, height, width, channels), np.float32)
         batch_kernels.gather(images, np.arange(batch), scale, offset, _NO_AFFINE, out)
         return seen(out if self.dtype == np.float32 else out.astype(self.dtype))
 

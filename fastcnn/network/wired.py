@@ -89,9 +89,16 @@ class Wired(Row):
         return [inner for inner in run if id(inner) in same]
 
     def _share_arrays(self) -> None:
-        """Whatever became of the parameters of a layer, its copies have them."""
+        """Whatever became of the parameters and settings of a layer, its copies have them.
+
+        But for a momentum, which each call has its own of where statistics are measured anew.
+        """
         for leaf, twin in self._twins:
             twin.share_arrays(leaf)
+            for name in leaf.arguments().keys() - {"momentum"}:
+                now = getattr(leaf, name, None)
+                if getattr(twin, name, None) != now:
+                    setattr(twin, name, now)
             if twin.trainable != leaf.trainable:
                 twin.trainable = leaf.trainable
 
@@ -146,7 +153,12 @@ class Wired(Row):
         for row in rows:
             needed[row.target] = any(needed[each] for each in row.sources) or row.learns
         given: list[list[np.ndarray]] = [[] for _ in needed]
-        for value, each in zip(outputs, dy if isinstance(dy, tuple) else (dy,), strict=True):
+        dys = dy if isinstance(dy, tuple) else (dy,)
+        if len(dys) != len(outputs):
+            raise ValueError(
+                f"backward: there are {len(outputs)} outputs, got {len(dys)} gradients"
+            )
+        for value, each in zip(outputs, dys, strict=True):
             given[value].append(each)
         for row in reversed(rows):
             if not needed[row.target]:

@@ -520,6 +520,9 @@ LAST = Input((8, 8, 1), data_format="channels_last")
         (lambda: small().predict((pairs()[0], pairs(5)[1])), "the same N as the others"),
         (lambda: two_outputs().predict(pairs()[1]), "this Graph has 2 outputs"),
         (lambda: two_outputs().train(pairs()[1], Y), "this Graph has 2 outputs"),
+        (lambda: two_outputs().replace_head(5), "replace_head: this Graph has 2 outputs"),
+        (lambda: product().replace_head(5), r"must give the output.*Dense\(3, 2\) does not"),
+        (lambda: one_of_two(), "backward: there are 2 outputs, got 1 gradients"),
         (lambda: small().in_row("to_torch"), "to_torch: the layers of this Graph stand in no row"),
     ],
 )  # fmt: skip
@@ -531,6 +534,56 @@ def test_what_does_not_fit_is_told(make: Any, message: str) -> None:
 def two_outputs() -> Graph:
     x = Input((3,))
     return Graph(x, (Dense(3, 2)(x), Dense(3, 2)(x)))
+
+
+def product() -> Graph:
+    x = Input((3,))
+    return Graph(x, Dense(3, 2)(x) * Dense(3, 2)(x))
+
+
+def one_of_two() -> None:
+    model = two_outputs()
+    outputs = model.forward(np.ones((2, 3), np.float32), training=True)
+    model.backward(outputs[0])
+
+
+def test_a_head_where_branches_meet() -> None:
+    x = Input((4,))
+    body = Dense(4, 4)
+    model = Graph(x, Dense(4, 3)(body(x) + x))
+    kept = body.params["weight"].copy()
+    model.replace_head(5)
+    assert model.predict_logits(np.ones((2, 4), np.float32)).shape == (2, 5)
+    np.testing.assert_array_equal(model.layers[0].params["weight"], kept)
+
+
+def test_settings_of_a_shared_layer_hold_for_every_call() -> None:
+    x = Input((4,))
+    dropout, norm = Dropout(0.5), BatchNorm(4)
+    model = Graph(x, dropout(norm(x)) + dropout(norm(norm(x))))
+    dropout.rate, norm.eps = 0.0, 0.25
+    model.forward(np.ones((2, 4), np.float32), training=True)
+    assert [each.rate for each in model.copies(dropout)] == [0.0, 0.0]
+    assert [each.eps for each in model.copies(norm)] == [0.25] * 3
+
+
+@pytest.mark.parametrize("is_graph", [True, False])
+def test_a_prediction_of_pixels_leaves_a_pass_alone(is_graph: bool) -> None:
+    x = Input((1, 5, 5))
+    layers = [Conv2D(1, 2, 3), Flatten(), Dense(18, 2)]
+    model: Any = Sequential(*layers, seed=1)
+    if is_graph:
+        y = layers[1](layers[0](x))
+        model = Graph(x, layers[2](y) + Dense(18, 2)(y), seed=1)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 1, 5, 5), dtype=np.uint8)
+    found = []
+    for looks in (False, True):
+        model.forward(pixels[:4], training=True)
+        if looks:
+            model.predict(pixels[4:])
+        model.backward(np.ones((4, 2), np.float32))
+        found.append(model.parameters.gradients.copy())
+    np.testing.assert_array_equal(*found)
 
 
 def test_the_summary_names_what_a_layer_is_given() -> None:
