@@ -6,6 +6,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +75,9 @@ def test_the_launchers_stderr_is_written_to_where_it_takes_more(
         said = subprocess.PIPE if mode == "pipe" else stack.enter_context(open(file, mode))
         launcher = stack.enter_context(subprocess.Popen([program, "60"], stderr=said))
         stack.callback(launcher.kill)
+        name = Path("/proc", str(launcher.pid), "comm")
+        while name.read_text() != "mpiexec\n":  # a process is named a moment after it is begun
+            time.sleep(0.001)
         monkeypatch.setattr(os, "getppid", lambda: launcher.pid)
         found = lifeline._launchers_stderr()
         assert (found is not None) == is_found
