@@ -62,6 +62,8 @@ def main() -> None:
         return
     count = wanted.processes
     mpiexec = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if mpiexec is None:
+        sys.exit("there is no mpiexec: pip install '.[distributed]' mpich")
     ways = {
         f"{count} threads": ((), count),
         f"{count} processes": ((mpiexec, "-n", str(count)), 1),
