@@ -25,17 +25,36 @@ _current_name = "numba"
 
 
 def names() -> tuple[str, ...]:
-    """The backends there are, the default first."""
+    """The backends there are, the default first.
+
+    Examples
+    --------
+    >>> names()
+    ('numba', 'im2col', 'loop')
+    """
     return tuple(_MODULES)
 
 
 def current_name() -> str:
-    """Name of the backend in use."""
+    """Name of the backend in use.
+
+    Examples
+    --------
+    >>> current_name()
+    'numba'
+    """
     return _current_name
 
 
 def current() -> ModuleType:
-    """The backend in use: a module with the functions of `kernels.loop`."""
+    """The backend in use: a module with the functions of `kernels.loop`.
+
+    Examples
+    --------
+    >>> with backend("loop"):
+    ...     current().__name__
+    'kernels.loop'
+    """
     return _module(_current_name)
 
 
@@ -51,6 +70,13 @@ def set_backend(name: str) -> None:
     ------
     ValueError
         If there is no such backend.
+
+    Examples
+    --------
+    >>> set_backend("im2col")
+    >>> current_name()
+    'im2col'
+    >>> set_backend("numba")
     """
     global _current_name
     if name not in _MODULES:
@@ -66,6 +92,12 @@ def backend(name: str) -> Iterator[None]:
     ------
     ValueError
         If there is no such backend.
+
+    Examples
+    --------
+    >>> with backend("im2col"):
+    ...     current_name()
+    'im2col'
     """
     before = _current_name
     set_backend(name)

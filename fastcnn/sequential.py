@@ -40,6 +40,13 @@ def load_model(path: str | Path) -> Sequential | Graph:
     ------
     CheckpointError
         A ValueError, if the file is missing, damaged or something else.
+
+    Examples
+    --------
+    >>> from fastcnn.layers import Dense
+    >>> Sequential(Dense(4, 2), name="small").save("small.npz")
+    >>> load_model("small.npz").name
+    'small'
     """
     header, groups = checkpoint.read(path)
     try:

@@ -38,7 +38,17 @@ from .training.settings import (
 
 
 class Trainable(Network):
-    """What `Sequential` and `Graph` have in common besides what every `Network` has."""
+    """What `Sequential` and `Graph` have in common besides what every `Network` has.
+
+    Examples
+    --------
+    >>> from fastcnn import Sequential, optim
+    >>> from fastcnn.layers import Dense
+    >>> x, y, model = np.float32([[0], [1]] * 8), np.array([0, 1] * 8), Sequential(Dense(1, 2))
+    >>> history = model.train(x, y, optimizer=optim.SGD(5.0), epochs=10, progress=False)
+    >>> history["accuracy"][-1]
+    1.0
+    """
 
     def train(
         self,
@@ -222,8 +232,10 @@ class Trainable(Network):
         >>> from fastcnn import datasets, models
         >>> digits = datasets.load("digits")
         >>> history = models.build("mnist-baseline").train(
-        ...     digits.x_train, digits.y_train, epochs=2
-        ... )  # doctest: +SKIP
+        ...     digits.x_train[:100], digits.y_train[:100], epochs=2, progress=False
+        ... )
+        >>> history["epoch"]
+        [1, 2]
         """
         for option in misspelt:
             known = tuple(inspect.signature(self.train).parameters)[2:-1]

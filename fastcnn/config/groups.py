@@ -50,7 +50,16 @@ MACHINE = ("data_dir", "offline", "threads")
 
 
 class ConfigError(ValueError):
-    """A setting that does not exist or cannot have the value given."""
+    """A setting that does not exist or cannot have the value given.
+
+    Examples
+    --------
+    >>> from fastcnn.config import Config, replace
+    >>> replace(Config(), {"epochs": "ten"})
+    Traceback (most recent call last):
+        ...
+    fastcnn.config.groups.ConfigError: epochs must be a whole number, got 'ten'
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,7 +263,14 @@ class MachineOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Every setting that decides what a run computes."""
+    """Every setting that decides what a run computes.
+
+    Examples
+    --------
+    >>> config = Config()
+    >>> config.training.epochs, config.optimizer.optimizer
+    (20, 'sgd')
+    """
 
     data: DataOptions = dataclasses.field(default_factory=DataOptions)
     model: ModelOptions = dataclasses.field(default_factory=ModelOptions)

@@ -26,6 +26,13 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     ConfigError
         If it names an unknown setting, a setting in another's table or a value of the wrong
         type; says which file.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> size = Path("run.toml").write_text("training.epochs = 5")
+    >>> read_toml("run.toml")
+    {'epochs': 5}
     """
     tables = read_tables(path)
     try:
@@ -41,6 +48,13 @@ def read_tables(path: str | Path) -> dict[str, Any]:
     ------
     ConfigFileError
         If the file cannot be read or is not TOML; says which file.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> size = Path("run.toml").write_text("training.epochs = 5")
+    >>> read_tables("run.toml")
+    {'training': {'epochs': 5}}
     """
     try:
         with open(place(path), "rb") as file:
@@ -65,6 +79,11 @@ def from_tables(tables: Mapping[str, Any], others: Sequence[str] = ()) -> dict[s
     ------
     ConfigError
         As `read_toml`, but cannot say which file.
+
+    Examples
+    --------
+    >>> from_tables({"model": {"filters": [16, 32]}, "lr": 0.1})
+    {'filters': (16, 32), 'lr': 0.1}
     """
     settings: dict[str, Any] = {}
 
@@ -90,14 +109,27 @@ def from_tables(tables: Mapping[str, Any], others: Sequence[str] = ()) -> dict[s
 
 
 def to_toml(config: Config) -> str:
-    """All settings as TOML text that `read_toml` takes back."""
+    """All settings as TOML text that `read_toml` takes back.
+
+    Examples
+    --------
+    >>> from fastcnn.config import Config
+    >>> to_toml(Config()).splitlines()[:2]
+    ['[data]', 'dataset = "auto"']
+    """
     import tomli_w
 
     return tomli_w.dumps(to_tables(to_dict(config)))
 
 
 def to_tables(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Some settings in the tables of their groups, with values that TOML can write."""
+    """Some settings in the tables of their groups, with values that TOML can write.
+
+    Examples
+    --------
+    >>> to_tables({"lr": 0.1, "patience": None})
+    {'training': {'patience': 'none'}, 'optimizer': {'lr': 0.1}}
+    """
     tables: dict[str, dict[str, Any]] = {}
     for name, setting in settings_by_name().items():
         if name in settings:
@@ -106,7 +138,13 @@ def to_tables(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def toml_value(value: Any) -> Any:
-    """A setting's value as TOML can write it."""
+    """A setting's value as TOML can write it.
+
+    Examples
+    --------
+    >>> toml_value(None), toml_value((16, 32)), toml_value(0.1)
+    ('none', [16, 32], 0.1)
+    """
     if value is None:
         return NONE
     return list(value) if isinstance(value, tuple) else value

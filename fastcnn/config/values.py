@@ -68,12 +68,25 @@ def settings_by_name() -> dict[str, Setting]:
 
 
 def names() -> list[str]:
-    """Names of all settings."""
+    """Names of all settings.
+
+    Examples
+    --------
+    >>> from fastcnn import config
+    >>> config.names()[:3]
+    ['dataset', 'data_dir', 'offline']
+    """
     return list(settings_by_name())
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """All settings as one flat dict, name -> value."""
+    """All settings as one flat dict, name -> value.
+
+    Examples
+    --------
+    >>> to_dict(Config())["batch_size"]
+    32
+    """
     return {
         name: getattr(getattr(config, setting.group), name)
         for name, setting in settings_by_name().items()
@@ -87,6 +100,15 @@ def replace(config: Kind, settings: Mapping[str, Any]) -> Kind:
     ------
     ConfigError
         If there is no setting of that name, or its value has the wrong type.
+
+    Examples
+    --------
+    >>> replace(Config(), {"lr": 0.1, "filters": (16, 32)}).model.filters
+    (16, 32)
+    >>> replace(Config(), {"learning_rate": 0.1})
+    Traceback (most recent call last):
+        ...
+    fastcnn.config.groups.ConfigError: there is no setting 'learning_rate'; did you mean 'lr'?
     """
     changes: dict[str, dict[str, Any]] = {}
     for name, value in settings.items():
@@ -124,7 +146,14 @@ def unknown_name(name: str, known: Sequence[str], kind: str = "setting") -> str:
 
 
 def meant(name: str, known: Sequence[str]) -> str | None:
-    """The known name that somebody means who writes this one; None if there is none like it."""
+    """The known name that somebody means who writes this one; None if there is none like it.
+
+    Examples
+    --------
+    >>> from fastcnn import config
+    >>> [meant(name, config.names()) for name in ("learning_rate", "epohcs", "xyz")]
+    ['lr', 'epochs', None]
+    """
     ours = _ELSEWHERE.get(same(name, tuple(_ELSEWHERE)) or "")
     return ours if ours in known else nearest(name, known)
 
@@ -189,6 +218,13 @@ def check(config: Config) -> None:
     ------
     ConfigError
         Names the setting, says what it must be and what it is.
+
+    Examples
+    --------
+    >>> check(replace(Config(), {"batch_size": 0}))
+    Traceback (most recent call last):
+        ...
+    fastcnn.config.groups.ConfigError: batch_size must be at least 1, got 0
     """
     for name, value in to_dict(config).items():
         limits = find(name).limits

@@ -14,6 +14,17 @@ class DataError(ValueError):
 
     The message is meant for the person at the terminal: it names the file, says what is
     wrong with it and what can be done.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from fastcnn import datasets
+    >>> size = Path("pets.npz").write_bytes(b"no arrays")
+    >>> try:
+    ...     datasets.load("pets.npz")
+    ... except datasets.DataError as error:
+    ...     print(error)
+    pets.npz is damaged or no .npz file: File is not a zip file
     """
 
 
@@ -21,6 +32,15 @@ class MissingDataError(DataError):
     """Files are not in the data folder and could not be, or were not to be, downloaded.
 
     `reason` is the first half of the message, without the advice: what is missing and why.
+
+    Examples
+    --------
+    >>> from fastcnn import datasets
+    >>> try:
+    ...     datasets.load("cifar10", data_dir="nowhere", offline=True)
+    ... except datasets.MissingDataError as error:
+    ...     print(error.reason)
+    there is no nowhere/cifar-10-batches-bin, and downloading is switched off
     """
 
     def __init__(self, reason: str, advice: str):

@@ -31,7 +31,20 @@ def names() -> tuple[str, ...]:
 
 
 def about(name: str) -> str:
-    """What a dataset is, in a line."""
+    """What a dataset is, in a line.
+
+    Raises
+    ------
+    ValueError
+        If there is no such dataset.
+    TypeError
+        If the name is no string.
+
+    Examples
+    --------
+    >>> about("digits")
+    '1,797 handwritten digits, 8 x 8 enlarged; part of fastcnn'
+    """
     return _ABOUT[_known(name)]
 
 
@@ -163,6 +176,11 @@ def is_path(name: str) -> bool:
     """Whether a dataset's name is the path of people's own data.
 
     A file or folder that is called like a dataset is meant by `./NAME`.
+
+    Examples
+    --------
+    >>> is_path("mnist"), is_path("./pets")
+    (False, True)
     """
     return own.has_separator(name) or (same(name, names()) is None and place(name).exists())
 

@@ -68,6 +68,13 @@ class Matched:
         (the model's name, the other's name).
     unused : tuple of str
         The other's arrays that the model has no place for.
+
+    Examples
+    --------
+    >>> print(Matched("by name", (("0.weight", "fc.weight"),), unused=("fc.scale",)))
+    1 arrays by name:
+      0.weight  from fc.weight
+      not used: fc.scale
     """
 
     how: str
@@ -174,7 +181,7 @@ def load_state(model: Network, state: Mapping[str, Any]) -> Matched:
     Examples
     --------
     >>> from fastcnn import Sequential
-    >>> from fastcnn.layers import ReLU
+    >>> from fastcnn.layers import Dense, ReLU
     >>> model = Sequential(Dense(2, 1), ReLU())
     >>> state = {"fc.weight": np.ones((1, 2)), "fc.bias": np.zeros(1)}
     >>> print(load_state(model, state))

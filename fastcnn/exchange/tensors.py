@@ -36,6 +36,13 @@ def save_safetensors(model: Network, path: str | Path, layout: str = "fastcnn") 
         If there is no such layout.
     OSError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> from fastcnn import models
+    >>> save_safetensors(models.build("lenet5"), "lenet5.safetensors")
+    >>> load_safetensors("lenet5.safetensors").name
+    'lenet5'
     """
     package = _package()
     if layout not in LAYOUTS:
@@ -88,6 +95,16 @@ def load_safetensors(
     CheckpointError
         A ValueError, if the file is missing, damaged, something else, or does not fit the model,
         which is then as it was.
+
+    Examples
+    --------
+    >>> from fastcnn import Sequential
+    >>> from fastcnn.layers import Dense
+    >>> save_safetensors(Sequential(Dense(2, 1)), "small.safetensors")
+    >>> print(load_safetensors("small.safetensors", Sequential(Dense(2, 1))))
+    2 arrays by name:
+      0.weight  from 0.weight
+      0.bias    from 0.bias
     """
     package, path = _package(), place(path)
     if path.is_dir():

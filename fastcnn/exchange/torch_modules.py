@@ -149,8 +149,13 @@ def to_torch(model: Network) -> Any:
 
     Examples
     --------
-    >>> from fastcnn import models
-    >>> to_torch(models.build("lenet5"))  # doctest: +SKIP
+    >>> from fastcnn import Sequential
+    >>> from fastcnn.layers import Dense, ReLU
+    >>> to_torch(Sequential(Dense(4, 2), ReLU()))
+    Sequential(
+      (0): Linear(in_features=4, out_features=2, bias=True)
+      (1): ReLU()
+    )
     """
     torch = _torch()
     shape = None if model.input_shape is None else (1, *model.input_shape)
@@ -340,6 +345,12 @@ def from_torch(module: Any) -> Sequential:
         If PyTorch is not installed.
     ValueError
         If a module has no counterpart; names it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from_torch(torch.nn.Sequential(torch.nn.Linear(4, 2), torch.nn.ReLU())).layers
+    (Dense(4, 2), ReLU())
     """
     torch = _torch()
     modules = list(_flat(torch, module))

@@ -55,6 +55,11 @@ class Term(NamedTuple):
         The input.
     slope : float
         By how much the number grows for each unit of the input: a weight, of layers with weights.
+
+    Examples
+    --------
+    >>> Term((0,), x=4.0, slope=0.5).product
+    2.0
     """
 
     at: tuple[int, ...]
@@ -94,6 +99,16 @@ class Number:
         The layer's, from its docstring.
     sources : list of str
         Where it is computed, "file:line function": the specification first, then the layer.
+
+    Examples
+    --------
+    >>> from fastcnn import Sequential
+    >>> from fastcnn.layers import Dense
+    >>> model = Sequential(Dense(2, 1))
+    >>> model.layers[0].params["weight"] = [[0.5], [2.0]]
+    >>> number = explain(model, np.float32([[4, 1]]))
+    >>> number.value, number.total, number.is_sum
+    (4.0, 4.0, True)
     """
 
     place: Place
@@ -125,6 +140,12 @@ def find(model: Trainable, name: str | None) -> Place:
     ------
     ValueError
         If there is none; names those that there are.
+
+    Examples
+    --------
+    >>> from fastcnn import models
+    >>> find(models.build("lenet5"), "conv2").label
+    'Conv 2'
     """
     found = places(model)
     if name is None:
@@ -142,7 +163,13 @@ def _plain(name: str) -> str:
 
 
 def at_default(y: np.ndarray) -> tuple[int, ...]:
-    """The place of the largest number of a layer's output, by its size."""
+    """The place of the largest number of a layer's output, by its size.
+
+    Examples
+    --------
+    >>> at_default(np.array([[1.0, -3.0], [2.0, 0.0]]))
+    (0, 1)
+    """
     return tuple(int(i) for i in np.unravel_index(np.abs(y).argmax(), y.shape))
 
 

@@ -144,6 +144,12 @@ def from_spec(spec: Any) -> "Layer":
     ------
     ValueError
         If there is no such layer, or it cannot have such arguments.
+
+    Examples
+    --------
+    >>> from fastcnn.layers import Dense
+    >>> from_spec(Dense(4, 2).spec())
+    Dense(4, 2)
     """
     if not isinstance(spec, dict) or not isinstance(spec.get("type"), str):
         raise ValueError(f"a layer is described by a dict with a 'type', got {spec!r:.200}")

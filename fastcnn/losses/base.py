@@ -38,6 +38,20 @@ class Loss(foreign.Answering):
         What it is for: which targets it takes, what is measured, what the network predicts.
     from_logits : bool
         Whether a Softmax at the end of the network is left out, because the loss has its own.
+
+    Raises
+    ------
+    ValueError
+        If the reduction is another word.
+
+    Examples
+    --------
+    >>> class LogCosh(Loss):
+    ...     def _each(self, outputs, targets):
+    ...         d = outputs - targets
+    ...         return np.log(np.cosh(d)).mean(axis=1), np.tanh(d) / d.shape[1]
+    >>> round(LogCosh().forward(np.array([[1.0]]), np.array([[0.0]])), 4)
+    0.4338
     """
 
     task = REGRESSION

@@ -28,6 +28,11 @@ class BinaryCrossEntropyLoss(Loss):
         multiplied by it. One number for all labels or one for each; (samples without) / (samples
         with) makes both count alike.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range, or targets do not fit the logits or lie outside 0 and 1.
+
     Examples
     --------
     >>> round(BinaryCrossEntropyLoss().forward(np.zeros((1, 3)), np.array([[1, 0, 1]])), 4)

@@ -45,7 +45,13 @@ _TYPES = {kind.__name__: kind for kind in _NAMES.values()}
 
 
 def names() -> tuple[str, ...]:
-    """Short names, as the command line has them."""
+    """Short names, as the command line has them.
+
+    Examples
+    --------
+    >>> names()
+    ('cross-entropy', 'hinge', 'bce', 'mse', 'mae', 'huber')
+    """
     return tuple(_NAMES)
 
 
@@ -56,6 +62,11 @@ def from_name(name: str, **arguments: Any) -> Loss:
     ------
     ValueError
         If there is no such loss, or it refuses an argument's value.
+
+    Examples
+    --------
+    >>> from_name("huber", delta=2.0)
+    HuberLoss(delta=2.0)
     """
     known = same(name, names()) or same(name, tuple(_TYPES))
     if known is None:

@@ -31,6 +31,11 @@ class HingeLoss(Loss):
     correct : int
         How many rows of the last `forward` have their largest score at the right class.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range, or labels do not fit the scores.
+
     Examples
     --------
     >>> HingeLoss().forward(np.array([[2.0, 1.5, 0.0, 5.0]]), np.array([0]))

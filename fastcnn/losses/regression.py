@@ -27,6 +27,11 @@ class MSELoss(_Distance):
 
     `Loss` says what reduction and weights do.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If the reduction is another word, or targets do not fit the outputs.
+
     Examples
     --------
     >>> MSELoss().forward(np.array([[1.0, 2.0]]), np.array([[0.0, 4.0]]))
@@ -40,8 +45,15 @@ class MSELoss(_Distance):
 class MAELoss(_Distance):
     """Mean absolute error: the mean of `|output - target|` over samples and outputs.
 
+        outputs (N, K), float32 or float64; targets (N, K), or (N,) for K = 1
+
     Less moved by a few targets far off than `MSELoss`. Where output and target are equal, the slope
     is 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the reduction is another word, or targets do not fit the outputs.
 
     Examples
     --------
@@ -56,6 +68,8 @@ class MAELoss(_Distance):
 class HuberLoss(_Distance):
     """Squared near the target, absolute far from it.
 
+        outputs (N, K), float32 or float64; targets (N, K), or (N,) for K = 1
+
         d^2 / 2 for |d| <= delta, else delta * (|d| - delta / 2);  d = output - target
 
     Huber, "Robust Estimation of a Location Parameter" (1964); PyTorch's HuberLoss.
@@ -66,6 +80,11 @@ class HuberLoss(_Distance):
         As `Loss` says.
     delta : float
         Where one becomes the other, above 0, in units of the targets.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range, or targets do not fit the outputs.
 
     Examples
     --------

@@ -83,12 +83,29 @@ PRESETS = ("author", "tuned")
 
 
 def names() -> tuple[str, ...]:
-    """The networks there are."""
+    """The networks there are.
+
+    Examples
+    --------
+    >>> names()[:3]
+    ('mnist-baseline', 'mnist-optimized', 'lab-cnn')
+    """
     return tuple(_NETWORKS)
 
 
 def about(name: str) -> str:
-    """What a network is, in a line."""
+    """What a network is, in a line.
+
+    Raises
+    ------
+    ValueError
+        If there is no such network.
+
+    Examples
+    --------
+    >>> about("lenet5")
+    'LeNet-5 with sigmoids and average pooling'
+    """
     return _ABOUT[known(name)]
 
 
@@ -122,6 +139,11 @@ def build(
     ValueError
         If there is no such network, it does not let that be chosen, or the images are too small for
         it.
+
+    Examples
+    --------
+    >>> build("cifar-cnn", filters=(32, 64), classes=3).output_shape((8, 3, 32, 32))
+    (8, 3)
     """
     name = known(name)
     plan, usual_shape = _NETWORKS[name]
@@ -185,6 +207,11 @@ def preset(name: str, kind: str = "author") -> dict[str, Any]:
     ------
     ValueError
         If there is no such network or no such kind.
+
+    Examples
+    --------
+    >>> preset("lenet5")["batch_size"]
+    64
     """
     name, wanted = known(name), same(kind, PRESETS)
     if wanted is None:
@@ -199,6 +226,11 @@ def known(name: str) -> str:
     ------
     ValueError
         If there is no such network.
+
+    Examples
+    --------
+    >>> known("ResNet-20")
+    'resnet20'
     """
     found = same(name, names())
     if found is None:

@@ -63,6 +63,14 @@ class Network(Core):
         If an argument does not fit, or a layer stands in two places.
     TypeError
         If something else than layers is given.
+
+    Examples
+    --------
+    >>> from fastcnn import Sequential
+    >>> from fastcnn.layers import Dense
+    >>> model = Sequential(Dense(4, 2), class_names=["cat", "dog"])
+    >>> isinstance(model, Network), model.predict_proba(np.zeros((3, 4), np.float32)).shape
+    (True, (3, 2))
     """
 
     def outputs(

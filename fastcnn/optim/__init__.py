@@ -45,7 +45,13 @@ _BY_NAME: dict[str, type[Optimizer]] = {
 
 
 def names() -> tuple[str, ...]:
-    """The names that `from_name` takes; Lookahead needs another optimizer and has none."""
+    """The names that `from_name` takes; Lookahead needs another optimizer and has none.
+
+    Examples
+    --------
+    >>> names()
+    ('sgd', 'adam', 'adamw', 'radam', 'ranger', 'rmsprop', 'adagrad')
+    """
     return tuple(_BY_NAME)
 
 
@@ -56,6 +62,11 @@ def from_name(name: str, **arguments: Any) -> Optimizer:
     ------
     ValueError
         If there is no such optimizer, or it has no such argument.
+
+    Examples
+    --------
+    >>> from_name("sgd", lr=0.1, momentum=0.9)
+    SGD(lr=0.1, weight_decay=0.0, momentum=0.9, nesterov=False)
     """
     kind = _BY_NAME.get(str(name).lower())
     if kind is None:
@@ -68,6 +79,12 @@ def from_name(name: str, **arguments: Any) -> Optimizer:
 
 
 def kind_of(spec: Mapping[str, Any]) -> str:
-    """What an optimizer's `spec` speaks of: "Adam", or "Lookahead around Adam"."""
+    """What an optimizer's `spec` speaks of: "Adam", or "Lookahead around Adam".
+
+    Examples
+    --------
+    >>> kind_of(Lookahead(Adam()).spec())
+    'Lookahead around Adam'
+    """
     wrapped = spec.get("optimizer")
     return f"{spec['type']} around {kind_of(wrapped)}" if wrapped else str(spec["type"])

@@ -25,6 +25,23 @@ class Optimizer(foreign.Answering):
         The L2 penalty's factor.
     steps
         Steps made so far.
+
+    Raises
+    ------
+    ValueError
+        If the learning rate or the weight decay is negative or not a number.
+
+    Examples
+    --------
+    >>> from fastcnn.layers import Dense
+    >>> class SignSGD(Optimizer):
+    ...     def _update(self, flat, state):
+    ...         flat.values -= self.lr * np.sign(flat.gradients)
+    >>> layer = Dense(1, 1)
+    >>> dx = layer.backward(np.ones_like(layer.forward(np.float32([[2]]), training=True)))
+    >>> SignSGD(lr=0.1, weight_decay=0.0).step(layer)
+    >>> layer.params["bias"]
+    array([-0.1], dtype=float32)
     """
 
     def __init__(self, lr: float, weight_decay: float) -> None:

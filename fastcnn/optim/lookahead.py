@@ -111,6 +111,16 @@ class Ranger(Lookahead):
     ------
     ValueError
         If an argument is out of range.
+
+    Examples
+    --------
+    >>> from fastcnn.layers import Dense
+    >>> layer = Dense(1, 1)
+    >>> layer.params["weight"] = [[1.0]]
+    >>> dx = layer.backward(np.ones_like(layer.forward(np.float32([[2]]), training=True)))
+    >>> Ranger(lr=0.1).step(layer)  # the gradient is 2
+    >>> layer.params["weight"].round(4)
+    array([[0.8]], dtype=float32)
     """
 
     def __init__(

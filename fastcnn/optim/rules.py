@@ -24,6 +24,16 @@ class SGD(Optimizer):
     ------
     ValueError
         If an argument is out of range, or nesterov has no momentum to work with.
+
+    Examples
+    --------
+    >>> from fastcnn.layers import Dense
+    >>> layer = Dense(1, 1)
+    >>> layer.params["weight"] = [[1.0]]
+    >>> dx = layer.backward(np.ones_like(layer.forward(np.float32([[2]]), training=True)))
+    >>> SGD(lr=0.1).step(layer)  # the gradient is 2
+    >>> layer.params["weight"].round(4)
+    array([[0.8]], dtype=float32)
     """
 
     def __init__(
@@ -68,6 +78,16 @@ class Adam(Optimizer):
     ------
     ValueError
         If an argument is out of range.
+
+    Examples
+    --------
+    >>> from fastcnn.layers import Dense
+    >>> layer = Dense(1, 1)
+    >>> layer.params["weight"] = [[1.0]]
+    >>> dx = layer.backward(np.ones_like(layer.forward(np.float32([[2]]), training=True)))
+    >>> Adam(lr=0.1).step(layer)  # the gradient is 2
+    >>> layer.params["weight"].round(4)
+    array([[0.9]], dtype=float32)
     """
 
     decoupled = False
@@ -112,6 +132,16 @@ class AdamW(Adam):
     ------
     ValueError
         If an argument is out of range.
+
+    Examples
+    --------
+    >>> from fastcnn.layers import Dense
+    >>> layer = Dense(1, 1)
+    >>> layer.params["weight"] = [[1.0]]
+    >>> dx = layer.backward(np.ones_like(layer.forward(np.float32([[2]]), training=True)))
+    >>> AdamW(lr=0.1, weight_decay=0.5).step(layer)  # the gradient is 2
+    >>> layer.params["weight"].round(4)
+    array([[0.85]], dtype=float32)
     """
 
     decoupled = True
@@ -147,6 +177,16 @@ class RAdam(Adam):
     ------
     ValueError
         If an argument is out of range.
+
+    Examples
+    --------
+    >>> from fastcnn.layers import Dense
+    >>> layer = Dense(1, 1)
+    >>> layer.params["weight"] = [[1.0]]
+    >>> dx = layer.backward(np.ones_like(layer.forward(np.float32([[2]]), training=True)))
+    >>> RAdam(lr=0.1).step(layer)  # the gradient is 2
+    >>> layer.params["weight"].round(4)
+    array([[0.8]], dtype=float32)
     """
 
     _kernel = staticmethod(kernels.radam)
@@ -180,6 +220,16 @@ class RMSprop(Optimizer):
     ------
     ValueError
         If an argument is out of range.
+
+    Examples
+    --------
+    >>> from fastcnn.layers import Dense
+    >>> layer = Dense(1, 1)
+    >>> layer.params["weight"] = [[1.0]]
+    >>> dx = layer.backward(np.ones_like(layer.forward(np.float32([[2]]), training=True)))
+    >>> RMSprop(lr=0.01).step(layer)  # the gradient is 2
+    >>> layer.params["weight"].round(4)
+    array([[0.9]], dtype=float32)
     """
 
     def __init__(
@@ -223,6 +273,16 @@ class AdaGrad(Optimizer):
     ------
     ValueError
         If an argument is out of range.
+
+    Examples
+    --------
+    >>> from fastcnn.layers import Dense
+    >>> layer = Dense(1, 1)
+    >>> layer.params["weight"] = [[1.0]]
+    >>> dx = layer.backward(np.ones_like(layer.forward(np.float32([[2]]), training=True)))
+    >>> AdaGrad(lr=0.1).step(layer)  # the gradient is 2
+    >>> layer.params["weight"].round(4)
+    array([[0.9]], dtype=float32)
     """
 
     def __init__(self, lr: float = 1e-2, eps: float = 1e-10, weight_decay: float = 0.0) -> None:

@@ -8,7 +8,7 @@ Examples
 --------
 >>> from fastcnn.plots import curves, save
 >>> figure = curves({"epoch": [1, 2], "loss": [0.9, 0.4], "accuracy": [0.7, 0.9]})
->>> save(figure, "curves.png")  # doctest: +SKIP
+>>> save(figure, "curves.png")
 """
 
 import io
@@ -90,6 +90,13 @@ def save(figure: "Figure", path: str | Path, dpi: int = 120) -> None:
         If the name ends otherwise, or the picture would be too large for the memory.
     OSError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> save(confusion([0, 1], [0, 1]), "confusion.png")
+    >>> Path("confusion.png").exists()
+    True
     """
     path = place(path)
     kind = path.suffix.lower().removeprefix(".")

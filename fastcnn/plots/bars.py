@@ -42,6 +42,12 @@ def parameter_bars(
     ------
     ValueError
         If there is no array.
+
+    Examples
+    --------
+    >>> figure = parameter_bars({"gamma": np.array([1.1, 0.9])}, baselines={"gamma": 1.0})
+    >>> [f"{bar.get_height():+.1f}" for bar in figure.axes[0].patches]
+    ['+0.1', '-0.1']
     """
     if not arrays:
         raise ValueError("bars need at least one array")

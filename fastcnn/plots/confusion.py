@@ -44,6 +44,12 @@ def confusion(
     ------
     ValueError
         If the classes are not as many as the images, or not those that have names.
+
+    Examples
+    --------
+    >>> figure = confusion([0, 0, 1, 1], [0, 1, 1, 1], ["cat", "dog"])
+    >>> [label.get_text() for label in figure.axes[1].get_yticklabels()]
+    ['cat as dog']
     """
     if np.ndim(y) == 2 and predicted is not None:  # confusion(matrix, class_names, title)
         title = title or str(class_names or "")

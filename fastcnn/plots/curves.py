@@ -51,6 +51,12 @@ def curves(
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> figure = curves({"epoch": [1, 2], "loss": [0.9, 0.4], "accuracy": [0.7, 0.9]})
+    >>> [axes.get_ylabel() for axes in figure.axes]
+    ['loss (cross-entropy, nats per image)', 'accuracy (%)']
     """
     figure = style.new_figure(10, 4.4, title)
     left, right = figure.subplots(1, 2)
@@ -87,6 +93,13 @@ def side_by_side(runs: Mapping[str, Run], title: str = "", loss: str = NATS) -> 
     ------
     ValueError
         If there is no run.
+
+    Examples
+    --------
+    >>> run = {"epoch": [1, 2], "loss": [0.9, 0.4], "accuracy": [0.7, 0.9]}
+    >>> figure = side_by_side({"small": run, "large": run})
+    >>> [axes.get_title() for axes in figure.axes]
+    ['small', 'large', '', '']
     """
     _check(runs)
     names = list(runs)
@@ -144,6 +157,14 @@ def overlay(
     ------
     ValueError
         If there is no run, or a run has no such numbers; names it.
+
+    Examples
+    --------
+    >>> fast = {"epoch": [1, 2], "accuracy": [0.7, 0.9]}
+    >>> slow = {"epoch": [1, 2], "accuracy": [0.5, 0.6]}
+    >>> figure = overlay({"lr 0.1": fast, "lr 0.01": slow})
+    >>> [line.get_label() for line in figure.axes[0].lines]
+    ['lr 0.1', 'lr 0.01']
     """
     _check(runs)
     if quantity not in _QUANTITIES or part not in _NAMES:

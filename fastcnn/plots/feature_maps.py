@@ -61,6 +61,13 @@ def feature_maps(
     ------
     ValueError
         If there is no layer that gives images, or the image does not fit the model.
+
+    Examples
+    --------
+    >>> maps = {"Conv 1": np.zeros((8, 26, 26), np.float32)}
+    >>> figure = feature_maps(maps, np.zeros((1, 28, 28), np.uint8))
+    >>> [axes.get_title() for axes in figure.axes[:2]]
+    ['the image', 'Conv 1: 8 maps of 26 x 26']
     """
     if not isinstance(maps, Mapping):
         maps, image = maps_of(maps, np.asarray(image))

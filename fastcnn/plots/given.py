@@ -31,6 +31,12 @@ def given(
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> figure = given(np.zeros((2, 1, 28, 28), np.uint8), ["a cat", "a dog"])
+    >>> [axes.get_title() for axes in figure.axes]
+    ['a cat', 'a dog']
     """
     columns = min(columns, max(1, len(images)))
     rows = max(1, -(-len(images) // columns))

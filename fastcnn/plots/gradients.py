@@ -39,6 +39,12 @@ def gradient_flow(
     ------
     ValueError
         If there is no layer or no epoch.
+
+    Examples
+    --------
+    >>> figure = gradient_flow({"conv1": [0.5, 0.1], "dense1": [2.0, 1.0]}, epochs=[1, 2])
+    >>> [line.get_label() for line in figure.axes[0].lines], figure.axes[0].get_yscale()
+    (['conv1', 'dense1'], 'log')
     """
     if not norms or not len(epochs):
         raise ValueError("gradient flow needs at least one layer and one epoch")

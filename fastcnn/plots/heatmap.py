@@ -33,6 +33,12 @@ def weight_heatmap(
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> figure = weight_heatmap(np.ones((128, 2)), output_names=["cat", "dog"])
+    >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    ['cat', 'dog']
     """
     inputs, outputs = weight.shape
     figure = style.new_figure(10, min(8.0, 2.6 + 0.25 * outputs), title)

@@ -44,6 +44,13 @@ def important_features(
     -------
     matplotlib.figure.Figure
         A row of tiles, or a panel of bars, for each class.
+
+    Examples
+    --------
+    >>> weight = np.array([[2.0, -1.0], [0.1, 0.3], [-3.0, 0.0]])
+    >>> figure = important_features(weight, ["cat", "dog"], most=2)
+    >>> [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    ['#2', '#0']
     """
     order = strongest(weight, most)
     names = list(feature_names or (f"#{i}" for i in range(len(weight))))

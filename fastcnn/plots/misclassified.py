@@ -41,6 +41,13 @@ def misclassified(
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> images, labels = np.zeros((3, 1, 28, 28), np.uint8), np.array([0, 1, 1])
+    >>> probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]])
+    >>> misclassified(images, labels, probabilities, ["cat", "dog"]).get_suptitle()
+    '1 of 3 images wrong'
     """
     predicted = probabilities.argmax(axis=1)
     wrong = np.flatnonzero(predicted != labels)

@@ -47,6 +47,14 @@ def predictions(
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> images = np.zeros((2, 1, 28, 28), np.uint8)
+    >>> figure = predictions(images, np.array([0, 1]), np.array([0, 0]), ["cat", "dog"])
+    >>> print(figure.axes[1].get_title())
+    true: dog
+    predicted: cat ✗
     """
     rows = max(1, -(-len(images) // columns))
     figure = style.new_figure(1.9 * columns, 2.4 * rows + 0.5, title)

@@ -37,6 +37,14 @@ def class_probabilities(
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> image = np.zeros((1, 28, 28), np.uint8)
+    >>> figure = class_probabilities(image, np.array([0.2, 0.8]), ["cat", "dog"], label=0)
+    >>> print(figure.axes[0].get_xlabel())
+    true: cat
+    predicted: dog
     """
     figure = style.new_figure(9, max(3.4, 1.2 + 0.28 * len(class_names)), title)
     left, right = figure.subplots(1, 2, width_ratios=(1, 2))

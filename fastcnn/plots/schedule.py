@@ -31,6 +31,12 @@ def schedule_curves(
     ------
     ValueError
         If there is no schedule, or one without rates.
+
+    Examples
+    --------
+    >>> figure = schedule_curves({"step": [0.1, 0.1, 0.05], "constant": [0.1, 0.1, 0.1]})
+    >>> [line.get_label() for line in figure.axes[0].lines]
+    ['step', 'constant']
     """
     if not rates or not all(rates.values()):
         raise ValueError("schedule curves need at least one schedule, each with at least one rate")

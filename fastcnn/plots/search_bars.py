@@ -44,6 +44,18 @@ def search_bars(
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If the objective is not one of these.
+
+    Examples
+    --------
+    >>> figure = search_bars([({"lr": 0.1}, 0.9), ({"lr": 0.01}, 0.8), ({"lr": 1.0}, None)])
+    >>> axes = figure.axes[0]
+    >>> axes.get_xlabel(), [label.get_text() for label in axes.get_xticklabels()]
+    ('learning rate', ['0.01', '0.1'])
     """
     from .figure import Figure
 

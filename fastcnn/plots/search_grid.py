@@ -41,6 +41,13 @@ def search_grid(trials: Trials, objective: str = "val_accuracy", title: str = ""
     ------
     ValueError
         If fewer than two settings differ.
+
+    Examples
+    --------
+    >>> pairs = [(lr, hidden) for lr in (0.1, 0.2) for hidden in (32, 64)]
+    >>> figure = search_grid([({"lr": lr, "hidden": n}, 0.9 - lr / n) for lr, n in pairs])
+    >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
+    ('learning rate', 'hidden units')
     """
     from .figure import Figure
 

@@ -19,6 +19,17 @@ def search_history(trials: Trials, objective: str = "val_accuracy", title: str =
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If the objective is not known.
+
+    Examples
+    --------
+    >>> figure = search_history([({"lr": 0.1}, 0.9), ({"lr": 0.01}, 0.8), ({"lr": 1.0}, None)])
+    >>> [line.get_label() for line in figure.axes[0].lines]
+    ['best so far', 'trial', 'no result']
     """
     from matplotlib.ticker import MaxNLocator
 

@@ -28,6 +28,18 @@ def search_parallel(
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If the objective is not known.
+
+    Examples
+    --------
+    >>> trials = [({"lr": 0.1, "dropout": 0.5}, 0.9), ({"lr": 0.01, "dropout": 0.0}, 0.8)]
+    >>> figure = search_parallel(trials)
+    >>> [label.get_text() for label in figure.axes[0].get_xticklabels()[:2]]
+    ['learning rate', 'dropout']
     """
     from matplotlib import colormaps
 

@@ -50,6 +50,13 @@ def weight_tiles(
     ------
     ValueError
         If there is no such channel.
+
+    Examples
+    --------
+    >>> figure = weight_tiles(np.ones((8, 4, 3, 3), np.float32), "conv2", channel=1)
+    >>> print(figure.get_suptitle())
+    conv2
+    weights for input channel 1 of 4
     """
     count, channels, _, _ = weight.shape
     if channel is not None and not 0 <= channel < channels:
@@ -78,7 +85,13 @@ def weight_tiles(
 
 
 def unit_images(weight: NDArray[np.floating], shape: tuple[int, int, int]) -> NDArray[np.floating]:
-    """The weights (in, out) of a dense layer over an image of that shape, as (out, C, H, W)."""
+    """The weights (in, out) of a dense layer over an image of that shape, as (out, C, H, W).
+
+    Examples
+    --------
+    >>> unit_images(np.zeros((784, 128), np.float32), (1, 28, 28)).shape
+    (128, 1, 28, 28)
+    """
     return weight.T.reshape(-1, *shape)
 
 

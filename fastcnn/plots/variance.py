@@ -28,6 +28,13 @@ def activation_variance(variances: Mapping[str, Mapping[str, float]], title: str
     ------
     ValueError
         If there is no initialisation or no layer.
+
+    Examples
+    --------
+    >>> he, small = {"conv1": 1.0, "conv2": 0.9}, {"conv1": 0.1, "conv2": 0.001}
+    >>> figure = activation_variance({"he": he, "normal 0.01": small})
+    >>> [line.get_label() for line in figure.axes[0].lines]
+    ['he', 'normal 0.01']
     """
     if not variances or not all(variances.values()):
         raise ValueError("activation variances need an initialisation and a layer")

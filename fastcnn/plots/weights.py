@@ -33,6 +33,13 @@ def weight_histograms(weights: Mapping[str, NDArray[np.floating]], title: str = 
     ------
     ValueError
         If there is no layer.
+
+    Examples
+    --------
+    >>> figure = weight_histograms({"conv1": np.array([-1.0, 0.0, 1.0, 0.0])})
+    >>> print(figure.axes[0].get_title())
+    conv1
+    mean 0, deviation 0.71
     """
 
     def draw(axes: "Axes", name: str, weight: NDArray[np.floating]) -> None:
@@ -63,6 +70,12 @@ def neuron_norms(norms: Mapping[str, NDArray[np.floating]], title: str = "") -> 
     ------
     ValueError
         If there is no layer.
+
+    Examples
+    --------
+    >>> figure = neuron_norms({"conv1": np.array([1.0, 0.5, 0.2])})
+    >>> figure.axes[0].get_title()
+    'conv1: 3'
     """
 
     def draw(axes: "Axes", name: str, values: NDArray[np.floating]) -> None:

@@ -90,11 +90,20 @@ class Run:
     started : float, optional
         When the minutes of the settings began, by `time.monotonic`; default: now.
 
+    Raises
+    ------
+    ConfigError
+        If an argument is out of range, or ``replace`` has no folder to replace.
+
     Examples
     --------
-    >>> from fastcnn.config import Config, replace
-    >>> run = Run(replace(Config(), {"dataset": "digits", "epochs": 1}), "runs/digits")
-    >>> run.prepare(); result = run.train()  # doctest: +SKIP
+    >>> from fastcnn.config.presets import configure
+    >>> config = configure({"dataset": "digits", "limit_train": 100, "epochs": 1})
+    >>> run = Run(config, "runs/digits", quiet=True, pictures=False)
+    >>> run.prepare()
+    >>> result = run.train()
+    >>> run.history.epochs, run.out.name
+    (1, 'digits')
     """
 
     def __init__(

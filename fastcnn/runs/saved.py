@@ -39,6 +39,13 @@ class Saved:
     ValueError
         If there is neither; and by the parts below, if the file behind them is missing or damaged.
         One sentence, which names the file.
+
+    Examples
+    --------
+    >>> from fastcnn import models
+    >>> models.build("lenet5").save("lenet5.npz")
+    >>> Saved("lenet5.npz").model.input_shape
+    (1, 28, 28)
     """
 
     def __init__(self, path: str | Path) -> None:

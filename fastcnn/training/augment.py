@@ -32,6 +32,12 @@ class Augment(Answering):
     mixed with another one of its batch. Colours and noise are measured in pixels from 0 (black) to
     1 (white), whatever the normalisation; float images are taken so too, and must lie within 0 and
     1 for their colours to be changed. There is no change of hue.
+
+    Examples
+    --------
+    >>> augment = Augment(shift=2, flip=True)
+    >>> augment.moves, augment.changes_pixels
+    (True, False)
     """
 
     shift: int = 0

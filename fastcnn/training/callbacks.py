@@ -10,11 +10,35 @@ from .history import History
 
 
 class StopTraining(Exception):
-    """Raised by a callback that wants no further epoch; training ends as after its last."""
+    """Raised by a callback that wants no further epoch; training ends as after its last.
+
+    Examples
+    --------
+    >>> from fastcnn import Sequential
+    >>> from fastcnn.layers import Dense
+    >>> def stop(model, history):
+    ...     raise StopTraining
+    >>> x, y = np.float32([[0], [1]]), np.array([0, 1])
+    >>> Sequential(Dense(1, 2)).train(x, y, epochs=5, callbacks=stop, progress=False).epochs
+    1
+    """
 
 
 class Callback:
-    """Looks on during training; any object with such a method, or a function, will do."""
+    """Looks on during training; any object with such a method, or a function, will do.
+
+    Examples
+    --------
+    >>> from fastcnn import Sequential
+    >>> from fastcnn.layers import Dense
+    >>> class Enough(Callback):
+    ...     def on_epoch_end(self, model, history):
+    ...         return history["loss"][-1] < 10
+    >>> x, y = np.float32([[0], [1]]), np.array([0, 1])
+    >>> history = Sequential(Dense(1, 2)).train(x, y, epochs=5, callbacks=Enough(), progress=False)
+    >>> history.epochs, history.stopped_because
+    (1, 'a callback')
+    """
 
     def on_epoch_end(self, model: Network, history: History) -> bool | None:
         """An epoch is finished, measured and saved.

@@ -19,6 +19,18 @@ class TrainingDiverged(ArithmeticError):
         The finished epochs.
     steps : int
         How many the optimizer had made; without any, no learning rate is to blame.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import Sequential, optim
+    >>> from fastcnn.layers import Dense
+    >>> x, y, model = np.float32([[1e5], [2e5]]), np.array([0, 1]), Sequential(Dense(1, 2))
+    >>> try:
+    ...     model.train(x, y, optimizer=optim.SGD(1e38), progress=False)
+    ... except TrainingDiverged as error:
+    ...     error.what, error.epoch, error.batch
+    ('the parameters became infinite or NaN', 1, 1)
     """
 
     def __init__(

@@ -118,6 +118,21 @@ def fit(
         If a number becomes infinite or NaN; at the step where it shows.
     ValueError
         If an argument does not fit; the sentence says which.
+
+    Examples
+    --------
+    >>> from fastcnn import Sequential
+    >>> from fastcnn.layers import Dense
+    >>> from fastcnn.training.settings import (
+    ...     Keeping, Measuring, Method, Passes, Stopping, Watching,
+    ... )
+    >>> x, y = np.float32([[0], [1]]), np.array([0, 1])
+    >>> history = fit(
+    ...     Sequential(Dense(1, 2)), x, y, method=Method.of(), passes=Passes(epochs=3),
+    ...     measuring=Measuring(), stopping=Stopping(), watching=Watching(), keeping=Keeping(),
+    ... )
+    >>> history["epoch"]
+    [1, 2, 3]
     """
     if stopping.needs_validation and measuring.validation is None:
         raise ValueError("early stopping needs validation data: give validation=0.1, for example")

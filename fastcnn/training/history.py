@@ -145,6 +145,12 @@ class History(Table):
     gradients : Table
         For each parameter array ("0.weight") the Euclidean norm of its gradient; empty unless
         training was asked to track them.
+
+    Examples
+    --------
+    >>> history = History({"epoch": [1, 2], "loss": [0.5, 0.25]})
+    >>> history["loss"][-1], history.epochs
+    (0.25, 2)
     """
 
     def __init__(self, columns: Mapping[str, list[float]] | None = None) -> None:

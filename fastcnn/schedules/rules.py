@@ -1,71 +1,10 @@
-"""Learning rates that change with the epoch or with the step.
-
-A schedule is a rule without memory: ``schedule.rate(lr, epoch, epochs)`` is the learning rate of
-epoch number ``epoch`` (the first is 0) in a run of ``epochs``, where ``lr`` is the rate that the
-optimizer was made with. Having no memory, it gives a resumed run the rates of an uninterrupted
-one. `ReduceLROnPlateau` looks at the numbers of the epochs so far, which a resumed run has too.
-
-Training asks for ``schedule.step_rate(lr, epoch, epochs, step, steps)`` at every step, the first of
-``steps`` in the epoch being 0. It is the epoch's rate, but for `OneCycle`, `Warmup` and
-``CosineAnnealing(per_step=True)``, which change within the epoch.
-
-Examples
---------
->>> from fastcnn.schedules import StepDecay
->>> [StepDecay(factor=0.5, every=10).rate(0.1, epoch, 30) for epoch in (0, 9, 10, 20)]
-[0.1, 0.1, 0.05, 0.025]
-"""
+"""Schedules that know beforehand what the rates will be."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .checks import number, same, unknown, whole
-from .foreign import Answering
-
-
-class Schedule(Answering):
-    """What all schedules share. A new one needs `rate`; `step_rate`, if its rate is per step."""
-
-    def rate(self, lr: float, epoch: int, epochs: float) -> float:
-        """Learning rate of epoch ``epoch`` (0 to epochs - 1); ``lr`` is the optimizer's own."""
-        raise NotImplementedError
-
-    def step_rate(self, lr: float, epoch: int, epochs: float, step: int, steps: int) -> float:
-        """Learning rate of step ``step`` (0 to steps - 1) of that epoch."""
-        return self.rate(lr, epoch, epochs)
-
-    def after(self, history: Mapping[str, Sequence[float]], begun: int = 0) -> "Schedule":
-        """The schedule of the next epoch: this one, unless it depends on what was measured.
-
-        Parameters
-        ----------
-        history : mapping
-            Column -> number of each finished epoch.
-        begun : int
-            How many of them were finished before there was this schedule.
-        """
-        return self
-
-    def by_step(self) -> "Schedule":
-        """The same over the run, with a new rate in every step: for runs that may end anywhere."""
-        return self
-
-    def spec(self) -> dict[str, Any]:
-        """Type and arguments, as JSON can hold them."""
-        return {"type": type(self).__name__, **vars(self)}
-
-    def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
-        return f"{type(self).__name__}({arguments})"
-
-
-class Constant(Schedule):
-    """The same rate throughout."""
-
-    def rate(self, lr: float, epoch: int, epochs: float) -> float:
-        """``lr``."""
-        return lr
+from .base import Schedule
 
 
 class StepDecay(Schedule):
@@ -75,6 +14,11 @@ class StepDecay(Schedule):
     ------
     ValueError
         If the factor is not positive or ``every`` is not a whole number above 0.
+
+    Examples
+    --------
+    >>> [StepDecay(0.5, every=10).rate(0.1, epoch, 30) for epoch in (9, 10, 20)]
+    [0.1, 0.05, 0.025]
     """
 
     def __init__(self, factor: float = 0.5, every: int = 10) -> None:
@@ -96,6 +40,11 @@ class ExponentialDecay(Schedule):
     ------
     ValueError
         If the decay is not positive.
+
+    Examples
+    --------
+    >>> [ExponentialDecay(0.5).rate(0.8, epoch, 3) for epoch in range(3)]
+    [0.8, 0.4, 0.2]
     """
 
     def __init__(self, decay: float = 0.95) -> None:
@@ -119,6 +68,11 @@ class CosineAnnealing(Schedule):
     ------
     ValueError
         If ``lr_min`` is negative.
+
+    Examples
+    --------
+    >>> [round(CosineAnnealing().rate(0.1, epoch, 4), 4) for epoch in range(4)]
+    [0.1, 0.0854, 0.05, 0.0146]
     """
 
     def __init__(self, lr_min: float = 0.0, per_step: bool = False) -> None:
@@ -150,6 +104,11 @@ class DecayAndHalve(Schedule):
     ------
     ValueError
         If the decay is not positive.
+
+    Examples
+    --------
+    >>> [DecayAndHalve(1.0).rate(0.8, epoch, 30) for epoch in (9, 10, 20)]
+    [0.8, 0.4, 0.2]
     """
 
     def __init__(self, decay: float = 0.95) -> None:
@@ -258,132 +217,6 @@ class Warmup(Schedule):
     def spec(self) -> dict[str, Any]:
         """Type and arguments, as JSON can hold them."""
         return {**super().spec(), "schedule": self.schedule.spec()}
-
-
-class ReduceLROnPlateau(Schedule):
-    """Multiplied by ``factor`` whenever a number has not become better for too long.
-
-    The rule of PyTorch's scheduler of this name: an epoch is better if it gains more than
-    ``min_gain`` on the best so far; after more than ``patience`` epochs in a row that are not, the
-    rate falls, and the counting begins again ``cooldown`` epochs later.
-
-    Parameters
-    ----------
-    factor : float
-        Between 0 and 1.
-    patience : int
-        Epochs without a better one that are borne.
-    monitor : str, optional
-        Column of the history; a loss or an error should fall, all else rise (`gain`). Default:
-        "val_loss" where there is validation data, else "loss".
-    min_gain : float
-        In units of that column.
-    cooldown : int
-        Epochs after a fall that are not counted.
-    lr_min : float
-        The rate does not fall below it.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
-    Examples
-    --------
-    >>> schedule = ReduceLROnPlateau(factor=0.5, patience=1)
-    >>> schedule.after({"loss": [0.9, 0.8, 0.8, 0.9]}).rate(0.1, 4, 9)
-    0.05
-    """
-
-    def __init__(
-        self,
-        factor: float = 0.1,
-        patience: int = 10,
-        monitor: str | None = None,
-        min_gain: float = 0.0,
-        cooldown: int = 0,
-        lr_min: float = 0.0,
-    ) -> None:
-        who, least = "ReduceLROnPlateau", "a number of at least 0"
-        if number(who, "factor", factor, 0, 1, "a number between 0 and 1") in (0, 1):
-            raise ValueError(f"{who}: factor must be a number between 0 and 1, got {factor!r}")
-        self.factor = factor
-        self.patience = whole(who, "patience", patience, 0)
-        self.monitor = monitor
-        self.min_gain = number(who, "min_gain", min_gain, 0, math.inf, least)
-        self.cooldown = whole(who, "cooldown", cooldown, 0)
-        self.lr_min = number(who, "lr_min", lr_min, 0, math.inf, least)
-
-    def rate(self, lr: float, epoch: int, epochs: float) -> float:
-        """``lr``, as nothing was measured."""
-        return lr
-
-    def after(self, history: Mapping[str, Sequence[float]], begun: int = 0) -> Schedule:
-        """The rate after as many falls as there were."""
-        monitor = self.monitor or ("val_loss" if "val_loss" in history else "loss")
-        falls, bad, resting, best = 0, 0, 0, None
-        for value in history.get(monitor, ())[begun:]:
-            if best is None or gain(monitor, best, value) > self.min_gain:
-                best, bad = value, 0
-            else:
-                bad += 1
-            if resting:
-                resting, bad = resting - 1, 0
-            if bad > self.patience:
-                falls, resting, bad = falls + 1, self.cooldown, 0
-        return _Fallen(self.factor**falls, self.lr_min) if falls else self
-
-
-class _Fallen(Schedule):
-    """A part of ``lr``, but not less than ``lr_min``, unless ``lr`` is."""
-
-    def __init__(self, share: float, lr_min: float) -> None:
-        self.share, self.lr_min = share, lr_min
-
-    def rate(self, lr: float, epoch: int, epochs: float) -> float:
-        """The part."""
-        return max(lr * self.share, min(self.lr_min, lr))
-
-
-_FALLING = ("loss", "error", "mae", "mse", "rmse")
-
-
-def gain(name: str, before: float, after: float) -> float:
-    """How much better a column of the history has become.
-
-    One whose name ends with loss, error, mae, mse or rmse gains by falling, all others by rising.
-    """
-    return before - after if name.endswith(_FALLING) else after - before
-
-
-_NAMES: dict[str, type[Schedule]] = {
-    "constant": Constant,
-    "step": StepDecay,
-    "exponential": ExponentialDecay,
-    "cosine": CosineAnnealing,
-    "s5": DecayAndHalve,
-    "onecycle": OneCycle,
-    "plateau": ReduceLROnPlateau,
-}
-
-
-def names() -> tuple[str, ...]:
-    """Short names, as the command line has them; `Warmup` needs another schedule and has none."""
-    return tuple(_NAMES)
-
-
-def from_name(name: str, **arguments: Any) -> Schedule:
-    """The schedule of that short name; ``arguments`` go to its class.
-
-    Raises
-    ------
-    ValueError
-        If there is no such schedule, or it refuses an argument's value.
-    """
-    known = same(name, names())
-    if known is None:
-        raise ValueError(unknown("schedule", name, names()))
-    return _NAMES[known](**arguments)
 
 
 def _half_cosine(start: float, end: float, share: float) -> float:
