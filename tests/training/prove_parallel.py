@@ -126,7 +126,7 @@ def killed(name: str, folder: Path, dice: random.Random, processes: list[int]) -
     first = dice.choice([count for count in processes if count > 1])
     second = dice.choice([count for count in processes if count != first])
     longest = 8.0
-    while True:  # until it is killed before its end
+    while True:  # until it is killed before its results are written
         shutil.rmtree(out, ignore_errors=True)
         running = subprocess.Popen(
             command(first, *run, "--out", str(out)), stderr=subprocess.PIPE,
@@ -141,7 +141,7 @@ def killed(name: str, folder: Path, dice: random.Random, processes: list[int]) -
         ended = time.monotonic()
         said = running.communicate()[1]
         ended = time.monotonic() - ended
-        if running.returncode:
+        if running.returncode and not (out / "result.json").is_file():
             break
         longest /= 2
     problems = []
