@@ -92,8 +92,12 @@ class Graph(Trainable):
     def sample_shape(self) -> Shape | None:
         return (sum(self._sizes),) if len(self._sizes) > 1 else self.input_shape
 
+    @property
+    def is_row(self) -> bool:
+        return all(call == (i, (i,)) for i, call in enumerate(self._wiring.calls))
+
     def in_row(self, who: str) -> tuple[Layer, ...]:
-        if any(call != (i, (i,)) for i, call in enumerate(self._wiring.calls)):
+        if not self.is_row:
             raise ValueError(
                 f"{who}: the layers of this Graph stand in no row; it is for a Sequential, or a "
                 f"Graph without branches"

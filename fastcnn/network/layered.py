@@ -43,6 +43,11 @@ class Layered(foreign.Answering):
         """Of what goes into the layers for one sample, as people see it, where that is known."""
         return self.input_shape
 
+    @property
+    def is_row(self) -> bool:
+        """Whether each layer is given what the one before it gave."""
+        return True
+
     def in_row(self, who: str) -> tuple[Layer, ...]:
         """The layers, of which each is given what the one before it gave.
 

@@ -158,7 +158,7 @@ def with_new_head(model: Network, classes: int) -> tuple[Layer, ...]:
     old = model.layers[place]
     if type(old) is not Dense:
         raise ValueError(f"replace_head: the last layer must be a Dense, got {old.name}")
-    if not _is_in_row(model) and (model.ends != (old,) or len(model.copies(old)) > 1):
+    if not model.is_row and (model.ends != (old,) or len(model.copies(old)) > 1):
         raise ValueError(
             f"replace_head: in a Graph with branches the Dense that is replaced must give the "
             f"output, and be called once; {old.name} does not"
@@ -166,14 +166,6 @@ def with_new_head(model: Network, classes: int) -> tuple[Layer, ...]:
     head = from_spec({**old.spec(), "out_features": whole("replace_head", "classes", classes)})
     head.astype(model.dtype)
     return (*model.layers[:place], head, *model.layers[place + 1 :])
-
-
-def _is_in_row(model: Network) -> bool:
-    try:
-        model.in_row("replace_head")
-    except ValueError:
-        return False
-    return True
 
 
 def _head(model: Network) -> int:

@@ -12,7 +12,6 @@ from ..datasets import Dataset
 from ..datasets.own import digit
 from ..explaining import explain
 from ..gallery.analysis import layer_outputs, places
-from ..layers import Layer
 from ..losses import CLASSIFICATION
 from ..trainable import Trainable
 
@@ -81,7 +80,7 @@ class Shown:
             "tests": len(self.data.x_test),
             "rate": self.rate,
             "centred": self.data.name in _CENTRED,
-            "explains": self._row is not None,
+            "explains": self.model.is_row,
             "layers": [
                 {
                     "path": place.path, "label": place.label, "kind": repr(place.layer),
@@ -181,12 +180,12 @@ class Shown:
 
         Where layers do not stand in a row, what comes out.
         """
-        layers = self._row or self.model.layers
+        layers = self.model.layers
         weighted = [k for k, layer in enumerate(layers) if "weight" in layer.params]
         rows = []
         for start in range(0, len(images), 250):
             x = self._taken(images[start : start + 250])
-            if self._row is None:
+            if not self.model.is_row:
                 y = self.model.predict_logits(x)
             else:
                 y = self.model.prepared(x)
@@ -194,14 +193,6 @@ class Shown:
                     y = layer.forward(y)
             rows.append(y.reshape(len(y), -1).copy())
         return np.concatenate(rows)
-
-    @property
-    def _row(self) -> tuple[Layer, ...] | None:
-        """The layers, if each is given what the one before it gave."""
-        try:
-            return self.model.in_row("the page")
-        except ValueError:
-            return None
 
     def _nearest(self, features: np.ndarray) -> list[dict[str, Any]]:
         away = ((self._features - features) ** 2).sum(axis=1)
