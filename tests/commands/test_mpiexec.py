@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 RUN = (
-    "fastcnn.train", "--dataset", "digits", "--model", "mnist-baseline", "--epochs", "2",
+    "fastcnn.train", "--dataset", "digits", "--model", "mnist-baseline", "--epochs", "6",
     "--batch-size", "64", "--threads", "1", "--no-pictures", "--save-minutes", "0",
 )  # fmt: skip
 

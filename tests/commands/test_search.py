@@ -2,9 +2,11 @@
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from pathlib import Path
@@ -37,31 +39,50 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def study_in(folder: Path):
+def study_in(folder: Path, name: str = ""):
     import optuna
 
     from fastcnn.searching import database
 
     storage = database.connect(database.default_url(folder))
-    return optuna.load_study(study_name=folder.name, storage=storage)
+    return optuna.load_study(study_name=name or folder.name, storage=storage)
 
 
-def running(folder: Path, process: subprocess.Popen) -> dict[int, int]:
-    """Trial -> process, of the trials that have finished an epoch and go on; waits for one."""
+def send(number: int, *processes: subprocess.Popen) -> None:
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, number)
+
+
+def halted(folder: Path, process: subprocess.Popen, *others: subprocess.Popen) -> dict[int, int]:
+    """Trial -> process, of this search's trials within their epochs; the searches stand still.
+
+    Trials take a third of a second: what is only looked at may be over when it is acted upon. A
+    process that stands still may hold a lock, so a copy of its database is looked at.
+    """
     from fastcnn.searching.slots import attempts
 
     deadline = time.monotonic() + 100
-    while time.monotonic() < deadline and process.poll() is None:
-        if (folder / "search.toml").is_file():
-            found = attempts(study_in(folder).get_trials())
-            owners = {
-                slot: tries[-1].user_attrs["owner"]["pid"]
-                for slot, tries in found.items()
-                if tries[-1].state.name == "RUNNING" and tries[-1].intermediate_values
-            }
-            if owners:
-                return owners
-        time.sleep(0.1)
+    with tempfile.TemporaryDirectory() as copies:
+        while time.monotonic() < deadline and process.poll() is None:
+            send(signal.SIGSTOP, process, *others)
+            if (folder / "search.toml").is_file():
+                copy = Path(tempfile.mkdtemp(dir=copies))
+                for file in folder.glob("search.db*"):
+                    shutil.copy(file, copy)
+                found = attempts(study_in(copy, folder.name).get_trials())
+                owners = {
+                    slot: tries[-1].user_attrs["owner"]["pid"]
+                    for slot, tries in found.items()
+                    if tries[-1].state.name == "RUNNING" and tries[-1].intermediate_values
+                }
+                ours = {
+                    slot: pid for slot, pid in owners.items() if os.getpgid(pid) == process.pid
+                }
+                if ours:
+                    return ours
+            send(signal.SIGCONT, process, *others)
+            time.sleep(0.05)
     raise AssertionError(f"no trial ran: {process.communicate(timeout=10)}")
 
 
@@ -96,8 +117,9 @@ def undisturbed(tmp_path_factory):
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
 def test_a_killed_worker_is_replaced_by_the_other(tmp_path, undisturbed):
     process = start(*UNDRAWN, "--out", tmp_path, "--workers", "2", "--threads", "1")
-    slot, victim = next(iter(running(tmp_path, process).items()))
+    slot, victim = next(iter(halted(tmp_path, process).items()))
     os.kill(victim, signal.SIGKILL)
+    send(signal.SIGCONT, process)
     _, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
     assert f"process {victim}) was ended by SIGKILL" in errors
@@ -110,8 +132,9 @@ def test_a_killed_worker_is_replaced_by_the_other(tmp_path, undisturbed):
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
 def test_a_killed_search_goes_on(tmp_path, undisturbed):
     process = start(*UNDRAWN, "--out", tmp_path, "--workers", "2", "--threads", "1")
-    workers = running(tmp_path, process)
+    workers = halted(tmp_path, process)
     process.kill()
+    os.killpg(process.pid, signal.SIGCONT)  # the workers
     process.communicate(timeout=60)
     done = [trial for trial in study_in(tmp_path).get_trials() if trial.state.name == "COMPLETE"]
     again = start("--out", tmp_path, "--workers", "1", "--no-pictures")  # search.toml has the rest
@@ -128,10 +151,12 @@ def test_a_killed_search_goes_on(tmp_path, undisturbed):
 
 
 def test_two_searches_at_once_share_the_trials_and_ctrl_c_is_answered(tmp_path):
-    first = start(*UNDRAWN, "--out", tmp_path)
-    second = start(*UNDRAWN, "--out", tmp_path)
-    running(tmp_path, first)
-    os.killpg(first.pid, signal.SIGINT)
+    longer = (*UNDRAWN, "--epochs", "80")  # neither is done before the other has begun
+    first = start(*longer, "--out", tmp_path)
+    second = start(*longer, "--out", tmp_path)
+    halted(tmp_path, first, second)
+    send(signal.SIGINT, first)
+    send(signal.SIGCONT, first, second)
     _, errors = first.communicate(timeout=100)
     assert first.returncode == 130
     again = "interrupted; to continue: python -m fastcnn.search --out"
