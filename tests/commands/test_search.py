@@ -76,9 +76,7 @@ def halted(folder: Path, process: subprocess.Popen, *others: subprocess.Popen) -
                     for slot, tries in found.items()
                     if tries[-1].state.name == "RUNNING" and tries[-1].intermediate_values
                 }
-                ours = {
-                    slot: pid for slot, pid in owners.items() if os.getpgid(pid) == process.pid
-                }
+                ours = {slot: pid for slot, pid in owners.items() if os.getpgid(pid) == process.pid}
                 if ours:
                     return ours
             send(signal.SIGCONT, process, *others)
