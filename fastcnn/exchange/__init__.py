@@ -11,7 +11,7 @@ Examples
 
 from .matching import Matched, load_state
 from .tensors import load_safetensors, save_safetensors
-from .torch_modules import from_torch, to_torch
+from .torch import from_torch, to_torch
 
 __all__ = [
     "Matched",

@@ -13,7 +13,9 @@ from fastcnn.layers import (
     AveragePool1D,
     AveragePool2D,
     BatchNorm,
+    Conv1D,
     Conv2D,
+    ConvTranspose2D,
     Dense,
     Dropout,
     Flatten,
@@ -51,6 +53,12 @@ ROWS: list[list[Layer]] = [
     [Reshape((4, 72)), MaxPool1D(3, 2, 1), Mish(), AveragePool1D(2), Reshape((2, 2, -1))],
     [GlobalMaxPool2D(), Dense(4, 6), BatchNorm(6), ELU(0.5), Dropout(0.5), LogSoftmax(-1)],
     [SpatialDropout(0.5), LeakyReLU(0.2), Softplus(2.0), MaxPool2D(2, dilation=2)],
+    [ConvTranspose2D(4, 6, (2, 3), 2, (1, 0), (0, 1), groups=2), ConvTranspose2D(6, 2, 2)],
+    [
+        Reshape((4, -1)),
+        Conv1D(4, 6, 5, 2, 3),
+        Conv1D(6, 4, 3, padding="same", dilation=2, groups=2),
+    ],
 ]
 
 

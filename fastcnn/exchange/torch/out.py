@@ -1,22 +1,28 @@
-"""Layers as PyTorch's modules and back, with what they have learned."""
+"""Our layers as PyTorch's modules, with what they have learned."""
 
-from collections.abc import Callable, Iterator, Sequence
+import functools
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from .. import layers
-from ..layers import Layer
-from ..layers.window import padding_before, sides
-from ..network.network import Network
-from ..sequential import Sequential
-from .matching import Shape, fill, slots_of
+from ... import layers
+from ...layers import Layer
+from ...layers.window import padding_before, sides
+from ...network.network import Network
+from ...network.wiring import Wiring
+from ..matching import Shape, slots_of
+from .installed import SAME_NAME, pytorch
 
-# --- from ours ------------------------------------------------------------------------------------
+
+def _is_same(layer: Any) -> bool:
+    """Whether PyTorch has its padding="same"."""
+    return layer.stride == (1, 1) and isinstance(layer, (layers.Conv2D, layers.Conv1D))
 
 
 def _even(layer: Any) -> Any:
     """A padding that PyTorch's windows take: the same at both ends."""
     if isinstance(layer.padding, str):
-        if layer.stride == (1, 1) and isinstance(layer, layers.Conv2D):
+        if _is_same(layer):
             return "same"
         raise ValueError(
             f"{layer.name}: PyTorch has no padding='same' with a stride or of pools; give numbers, "
@@ -30,8 +36,7 @@ def _even(layer: Any) -> Any:
 
 def _in_numbers(layer: Any, shape: Shape) -> Any:
     """The layer, or one whose padding is the numbers that "same" is for images of a shape."""
-    even = isinstance(layer, layers.Conv2D) and layer.stride == (1, 1)
-    if getattr(layer, "padding", None) != "same" or even or len(shape) != 4:
+    if getattr(layer, "padding", None) != "same" or _is_same(layer) or len(shape) != 4:
         return layer
     spec, ends = layer.spec(), []
     window = layer.kernel_size if isinstance(layer, layers.Conv2D) else layer.pool_size
@@ -49,11 +54,13 @@ def _window(layer: Any, **more: Any) -> dict[str, Any]:
     return given | {"ceil_mode": layer.ceil_mode} | more
 
 
+def _along_series(given: dict[str, Any]) -> dict[str, Any]:
+    """Of pairs, height and width, the width."""
+    return {name: v[1] if isinstance(v, tuple) else v for name, v in given.items()}
+
+
 def _line(layer: Any, **more: Any) -> dict[str, Any]:
-    given = _window(layer)
-    return {
-        name: value[1] if isinstance(value, tuple) else value for name, value in given.items()
-    } | more
+    return _along_series(_window(layer)) | more
 
 
 def _average(layer: Any) -> dict[str, Any]:
@@ -91,6 +98,10 @@ def _statistics(layer: Any) -> dict[str, Any]:
 _MODULES: dict[str, Callable[[Any, Any], Any]] = {
     "Conv2D": lambda nn, a: nn.Conv2d(**_convolution(a)),
     "Dense": lambda nn, a: nn.Linear(a.in_features, a.out_features, bias=a.bias),
+    "Conv1D": lambda nn, a: nn.Conv1d(**_along_series(_convolution(a))),
+    "ConvTranspose2D": lambda nn, a: nn.ConvTranspose2d(
+        **_convolution(a), output_padding=a.output_padding
+    ),
     "GroupNorm": lambda nn, a: nn.GroupNorm(a.num_groups, a.num_channels, a.eps),
     "LayerNorm": lambda nn, a: nn.GroupNorm(1, a.num_channels, a.eps),
     "InstanceNorm": lambda nn, a: nn.InstanceNorm2d(a.num_channels, a.eps, affine=True),
@@ -120,25 +131,16 @@ _MODULES: dict[str, Callable[[Any, Any], Any]] = {
     "Softmax": lambda nn, a: nn.Softmax(a.axis),
     "LogSoftmax": lambda nn, a: nn.LogSoftmax(a.axis),
 }  # fmt: skip
-_SAME_NAME = (
-    "ReLU",
-    "ReLU6",
-    "SELU",
-    "SiLU",
-    "Mish",
-    "Hardswish",
-    "Hardsigmoid",
-    "Sigmoid",
-    "Tanh",
-)
-_MODULES |= {name: lambda nn, a, name=name: getattr(nn, name)() for name in _SAME_NAME}
+_MODULES |= {name: lambda nn, a, name=name: getattr(nn, name)() for name in SAME_NAME}
 
 
 def to_torch(model: Network) -> Any:
-    """A `torch.nn.Sequential` that computes what the model computes.
+    """A `torch.nn.Module` that computes what the model computes.
 
-    It has copies of all parameters and running statistics, in evaluation mode. Images go in as
-    (N, C, H, W), as floats normalised like those that the model's first layer sees.
+    A row of layers becomes a `torch.nn.Sequential`, a `Graph` a module with a `forward`. It has
+    copies of all parameters and running statistics under the names that `load_state` knows, in
+    evaluation mode. Images go in as (N, C, H, W), as floats normalised like those that the model's
+    first layer sees.
 
     Raises
     ------
@@ -157,11 +159,76 @@ def to_torch(model: Network) -> Any:
       (1): ReLU()
     )
     """
-    torch = _torch()
+    torch = pytorch()
+    if not model.is_row:
+        return _wired(torch, model).eval()
     shape = None if model.input_shape is None else (1, *model.input_shape)
     if shape is not None and model.data_format == "channels_last" and len(shape) == 4:
         shape = (shape[0], shape[3], shape[1], shape[2])
     return _row(torch, model.in_row("to_torch"), shape).eval()
+
+
+def _wired(torch: Any, model: Network) -> Any:
+    """The layers of a graph, called as its calls say."""
+    wiring = Wiring.from_spec(model.structure()["graph"], len(model.layers))
+    modules: dict[int, Any] = {}
+    for _, layer, shape, _ in model.walk(None):
+        made = _merge(torch, layer) if layer.takes_several else _module(torch, layer, shape)
+        known = modules.setdefault(id(layer), made)
+        if repr(known) != repr(made):
+            raise ValueError(
+                f"{layer.name}: to_torch needs one padding for all its calls, but padding='same' "
+                f"is another for images of another size; give numbers"
+            )
+
+    class Wired(torch.nn.Module):
+        """Layers by their numbers, and which is called on what."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            for place, layer in enumerate(model.layers):
+                self.add_module(f"{place}", modules[id(layer)])
+
+        def forward(self, *inputs: Any) -> Any:
+            """PyTorch's name."""
+            own = [getattr(self, f"{place}") for place in range(len(modules))]
+            values = list(inputs)
+            for place, sources in wiring.calls:
+                values.append(own[place](*(values[source] for source in sources)))
+            found = tuple(values[value] for value in wiring.outputs)
+            return found[0] if len(found) == 1 else found
+
+    return Wired()
+
+
+def _merge(torch: Any, layer: Layer) -> Any:
+    """What makes one tensor of several."""
+
+    class Add(torch.nn.Module):
+        """The sum."""
+
+        def forward(self, *x: Any) -> Any:
+            """PyTorch's name."""
+            return functools.reduce(operator.add, x)
+
+    class Multiply(torch.nn.Module):
+        """The product."""
+
+        def forward(self, *x: Any) -> Any:
+            """PyTorch's name."""
+            return functools.reduce(operator.mul, x)
+
+    class Concat(torch.nn.Module):
+        """Channels one behind the other."""
+
+        def forward(self, *x: Any) -> Any:
+            """PyTorch's name."""
+            return torch.cat(x, dim=1)
+
+    known = {layers.Add: Add, layers.Multiply: Multiply, layers.Concat: Concat}
+    if type(layer) not in known:
+        raise ValueError(f"{layer.name}: to_torch knows no module of PyTorch for it")
+    return known[type(layer)]()
 
 
 def _row(torch: Any, row: Sequence[Layer], shape: Shape | None) -> Any:
@@ -222,167 +289,3 @@ def _module(torch: Any, layer: Layer, shape: Shape | None) -> Any:
         values = torch.from_numpy((slot.array.T if slot.turned else slot.array).copy())
         getattr(module, slot.theirs).data.copy_(values)
     return module
-
-
-# --- from PyTorch's -------------------------------------------------------------------------------
-
-
-def _pads(value: Any) -> Any:
-    """(left, right, top, bottom) as ((top, bottom), (left, right))."""
-    left, right, top, bottom = value
-    return (top, bottom), (left, right)
-
-
-def _only(module: Any, **wanted: Any) -> None:
-    """Raise unless the module's attributes are these: what else there is, is not offered here."""
-    for name, value in wanted.items():
-        if getattr(module, name) != value:
-            raise ValueError(
-                f"{module}: {name}={getattr(module, name)!r} has no counterpart, only {value!r}"
-            )
-
-
-def _from_convolution(m: Any) -> Layer:
-    _only(m, padding_mode="zeros")
-    given = {"dilation": m.dilation, "groups": m.groups}
-    plain = {"dilation": (1, 1), "groups": 1}
-    more = {name: value for name, value in given.items() if value != plain[name]}
-    return layers.Conv2D(
-        m.in_channels,
-        m.out_channels,
-        m.kernel_size,
-        m.stride,
-        m.padding,
-        m.bias is not None,
-        **more,
-    )
-
-
-def _from_batch_norm(m: Any) -> Layer:
-    _only(m, affine=True, track_running_stats=True)
-    return layers.BatchNorm(m.num_features, 1 - (0.1 if m.momentum is None else m.momentum), m.eps)
-
-
-def _from_average(m: Any) -> Layer:
-    _only(m, divisor_override=None)
-    return layers.AveragePool2D(
-        m.kernel_size, m.stride, m.padding, m.count_include_pad, m.ceil_mode
-    )
-
-
-def _from_average_of_series(m: Any) -> Layer:
-    size, stride, padding = (each[0] for each in (m.kernel_size, m.stride, m.padding))
-    return layers.AveragePool1D(size, stride, padding, m.count_include_pad, m.ceil_mode)
-
-
-def _from_flatten(m: Any) -> Layer:
-    _only(m, start_dim=1, end_dim=-1)
-    return layers.Flatten()
-
-
-def _from_unflatten(m: Any) -> Layer:
-    _only(m, dim=1)
-    return layers.Reshape(tuple(m.unflattened_size))
-
-
-# Name of a module -> what makes our layer of it.
-_LAYERS: dict[str, Callable[[Any], Layer]] = {
-    "Conv2d": _from_convolution,
-    "Linear": lambda m: layers.Dense(m.in_features, m.out_features, m.bias is not None),
-    "BatchNorm1d": _from_batch_norm,
-    "BatchNorm2d": _from_batch_norm,
-    "GroupNorm": lambda m: layers.GroupNorm(m.num_groups, m.num_channels, m.eps),
-    "InstanceNorm2d": lambda m: layers.InstanceNorm(m.num_features, m.eps),
-    "MaxPool2d": lambda m: layers.MaxPool2D(
-        m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode
-    ),
-    "AvgPool2d": _from_average,
-    "MaxPool1d": lambda m: layers.MaxPool1D(
-        m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode
-    ),
-    "AvgPool1d": _from_average_of_series,
-    "AdaptiveAvgPool2d": lambda m: layers.AdaptiveAveragePool2D(m.output_size),
-    "AdaptiveMaxPool2d": lambda m: layers.AdaptiveMaxPool2D(m.output_size),
-    "Flatten": _from_flatten,
-    "Unflatten": _from_unflatten,
-    "PixelShuffle": lambda m: layers.PixelShuffle(m.upscale_factor),
-    "ZeroPad2d": lambda m: layers.Pad(_pads(m.padding)),
-    "ConstantPad2d": lambda m: layers.Pad(_pads(m.padding), "constant", m.value),
-    "ReflectionPad2d": lambda m: layers.Pad(_pads(m.padding), "reflect"),
-    "ReplicationPad2d": lambda m: layers.Pad(_pads(m.padding), "replicate"),
-    "Upsample": lambda m: layers.Upsample(
-        _whole(m.scale_factor), m.size, m.mode, bool(m.align_corners)
-    ),
-    "Dropout": lambda m: layers.Dropout(m.p),
-    "Dropout2d": lambda m: layers.SpatialDropout(m.p),
-    "PReLU": lambda m: layers.PReLU(m.num_parameters),
-    "LeakyReLU": lambda m: layers.LeakyReLU(m.negative_slope),
-    "ELU": lambda m: layers.ELU(m.alpha),
-    "GELU": lambda m: layers.GELU(m.approximate),
-    "Softplus": lambda m: layers.Softplus(m.beta),
-    "Softmax": lambda m: layers.Softmax(1 if m.dim is None else m.dim),
-    "LogSoftmax": lambda m: layers.LogSoftmax(1 if m.dim is None else m.dim),
-}
-_LAYERS |= {name: lambda m, name=name: getattr(layers, name)() for name in _SAME_NAME}
-
-
-def _whole(factor: Any) -> Any:
-    """Scale factors, which PyTorch keeps as floats, as whole numbers where they are."""
-    if isinstance(factor, (tuple, list)):
-        return tuple(map(_whole, factor))
-    return int(factor) if isinstance(factor, float) and factor.is_integer() else factor
-
-
-def from_torch(module: Any) -> Sequential:
-    """The model that computes what a `torch.nn.Sequential` computes; it can be trained on.
-
-    A Sequential inside it is taken apart, and Identity is left out. Parameters and running
-    statistics are copied. PyTorch divides a variance that it keeps by the count less one.
-
-    Raises
-    ------
-    ImportError
-        If PyTorch is not installed.
-    ValueError
-        If a module has no counterpart; names it.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from_torch(torch.nn.Sequential(torch.nn.Linear(4, 2), torch.nn.ReLU())).layers
-    (Dense(4, 2), ReLU())
-    """
-    torch = _torch()
-    modules = list(_flat(torch, module))
-    model = Sequential(*(_layer(each) for each in modules))
-    for layer, each in zip(model.layers, modules, strict=True):
-        for slot in slots_of(layer):
-            values = getattr(each, slot.theirs)
-            if values is not None:  # an InstanceNorm without a scale has ours at 1
-                fill(slot, values.detach().cpu().numpy())
-    return model
-
-
-def _flat(torch: Any, module: Any) -> Iterator[Any]:
-    if isinstance(module, torch.nn.Sequential):
-        for child in module:
-            yield from _flat(torch, child)
-    elif not isinstance(module, torch.nn.Identity):
-        yield module
-
-
-def _layer(module: Any) -> Layer:
-    kind = type(module).__name__
-    if kind not in _LAYERS or not type(module).__module__.startswith("torch.nn."):
-        raise ValueError(
-            f"from_torch knows no layer for {kind}; known are nn.Sequential of {', '.join(_LAYERS)}"
-        )
-    return _LAYERS[kind](module)
-
-
-def _torch() -> Any:
-    try:
-        import torch  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise ImportError("this needs PyTorch: pip install torch") from None
-    return torch

@@ -1,0 +1,12 @@
+"""PyTorch's modules: ours as theirs, theirs as ours.
+
+installed.py  PyTorch itself, which only people who have it need
+out.py        our layers as modules
+into.py       modules as our layers, one after the other
+traced.py     a module's `forward`, followed by torch.fx, as a graph of our layers
+"""
+
+from .into import from_torch
+from .out import to_torch
+
+__all__ = ["from_torch", "to_torch"]

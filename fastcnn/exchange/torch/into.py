@@ -1,0 +1,202 @@
+"""PyTorch's modules as our layers, with what they have learned."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from ... import layers
+from ...graph import Graph
+from ...layers import Layer
+from ...sequential import Sequential
+from ..matching import fill, slots_of
+from .installed import SAME_NAME, pytorch
+from .traced import symbols_of
+
+
+def _pads(value: Any) -> Any:
+    """(left, right, top, bottom) as ((top, bottom), (left, right))."""
+    left, right, top, bottom = value
+    return (top, bottom), (left, right)
+
+
+def _only(module: Any, **wanted: Any) -> None:
+    """Raise unless the module's attributes are these: what else there is, is not offered here."""
+    for name, value in wanted.items():
+        if getattr(module, name) != value:
+            raise ValueError(
+                f"{module}: {name}={getattr(module, name)!r} has no counterpart, only {value!r}"
+            )
+
+
+def _from_convolution(m: Any) -> Layer:
+    _only(m, padding_mode="zeros")
+    geometry: dict[str, Any] = {
+        "kernel_size": m.kernel_size, "stride": m.stride, "padding": m.padding,
+        "dilation": m.dilation,
+    }  # fmt: skip
+    kind = {"Conv2d": layers.Conv2D, "ConvTranspose2d": layers.ConvTranspose2D}.get(
+        type(m).__name__, layers.Conv1D
+    )
+    if kind is layers.Conv1D:
+        geometry = {name: v if isinstance(v, str) else v[0] for name, v in geometry.items()}
+    if kind is layers.ConvTranspose2D:
+        geometry["output_padding"] = m.output_padding
+    return kind(m.in_channels, m.out_channels, bias=m.bias is not None, groups=m.groups, **geometry)
+
+
+def _from_batch_norm(m: Any) -> Layer:
+    _only(m, affine=True, track_running_stats=True)
+    return layers.BatchNorm(m.num_features, 1 - (0.1 if m.momentum is None else m.momentum), m.eps)
+
+
+def _from_average(m: Any) -> Layer:
+    _only(m, divisor_override=None)
+    return layers.AveragePool2D(
+        m.kernel_size, m.stride, m.padding, m.count_include_pad, m.ceil_mode
+    )
+
+
+def _from_average_of_series(m: Any) -> Layer:
+    size, stride, padding = (each[0] for each in (m.kernel_size, m.stride, m.padding))
+    return layers.AveragePool1D(size, stride, padding, m.count_include_pad, m.ceil_mode)
+
+
+def _from_flatten(m: Any) -> Layer:
+    _only(m, start_dim=1, end_dim=-1)
+    return layers.Flatten()
+
+
+def _from_unflatten(m: Any) -> Layer:
+    _only(m, dim=1)
+    return layers.Reshape(tuple(m.unflattened_size))
+
+
+# Name of a module -> what makes our layer of it.
+_LAYERS: dict[str, Callable[[Any], Layer]] = {
+    "Conv1d": _from_convolution,
+    "Conv2d": _from_convolution,
+    "ConvTranspose2d": _from_convolution,
+    "Linear": lambda m: layers.Dense(m.in_features, m.out_features, m.bias is not None),
+    "BatchNorm1d": _from_batch_norm,
+    "BatchNorm2d": _from_batch_norm,
+    "GroupNorm": lambda m: layers.GroupNorm(m.num_groups, m.num_channels, m.eps),
+    "InstanceNorm2d": lambda m: layers.InstanceNorm(m.num_features, m.eps),
+    "MaxPool2d": lambda m: layers.MaxPool2D(
+        m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode
+    ),
+    "AvgPool2d": _from_average,
+    "MaxPool1d": lambda m: layers.MaxPool1D(
+        m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode
+    ),
+    "AvgPool1d": _from_average_of_series,
+    "AdaptiveAvgPool2d": lambda m: layers.AdaptiveAveragePool2D(m.output_size),
+    "AdaptiveMaxPool2d": lambda m: layers.AdaptiveMaxPool2D(m.output_size),
+    "Flatten": _from_flatten,
+    "Unflatten": _from_unflatten,
+    "PixelShuffle": lambda m: layers.PixelShuffle(m.upscale_factor),
+    "ZeroPad2d": lambda m: layers.Pad(_pads(m.padding)),
+    "ConstantPad2d": lambda m: layers.Pad(_pads(m.padding), "constant", m.value),
+    "ReflectionPad2d": lambda m: layers.Pad(_pads(m.padding), "reflect"),
+    "ReplicationPad2d": lambda m: layers.Pad(_pads(m.padding), "replicate"),
+    "Upsample": lambda m: layers.Upsample(
+        _whole(m.scale_factor), m.size, m.mode, bool(m.align_corners)
+    ),
+    "Dropout": lambda m: layers.Dropout(m.p),
+    "Dropout2d": lambda m: layers.SpatialDropout(m.p),
+    "PReLU": lambda m: layers.PReLU(m.num_parameters),
+    "LeakyReLU": lambda m: layers.LeakyReLU(m.negative_slope),
+    "ELU": lambda m: layers.ELU(m.alpha),
+    "GELU": lambda m: layers.GELU(m.approximate),
+    "Softplus": lambda m: layers.Softplus(m.beta),
+    "Softmax": lambda m: layers.Softmax(1 if m.dim is None else m.dim),
+    "LogSoftmax": lambda m: layers.LogSoftmax(1 if m.dim is None else m.dim),
+}
+_LAYERS |= {name: lambda m, name=name: getattr(layers, name)() for name in SAME_NAME}
+
+
+def _whole(factor: Any) -> Any:
+    """Scale factors, which PyTorch keeps as floats, as whole numbers where they are."""
+    if isinstance(factor, (tuple, list)):
+        return tuple(map(_whole, factor))
+    return int(factor) if isinstance(factor, float) and factor.is_integer() else factor
+
+
+def from_torch(module: Any, input_shape: Any = None) -> Sequential | Graph:
+    """The model that computes what a `torch.nn.Module` computes; it can be trained on.
+
+    A `torch.nn.Sequential` is taken apart, and Identity is left out. A module of one's own is
+    followed by torch.fx, which runs its `forward` with symbols: a `Graph`, or a `Sequential` if
+    nothing branches. A module that is called twice is shared. Parameters and running statistics
+    are copied. PyTorch divides a variance that it keeps by the count less one.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        What is taken over.
+    input_shape : sequence of int, or of shapes, optional
+        Shape of one sample, such as (3, 32, 32); a shape for each input, if there are several.
+        Needed for a module of one's own.
+
+    Raises
+    ------
+    ImportError
+        If PyTorch is not installed.
+    ValueError
+        If a module or function has no counterpart; names it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from_torch(torch.nn.Sequential(torch.nn.Linear(4, 2), torch.nn.ReLU())).layers
+    (Dense(4, 2), ReLU())
+    """
+    torch = pytorch()
+    modules = list(_flat(torch, module))
+    if any(not _of_pytorch(each) for each in modules):
+        if input_shape is None:
+            raise ValueError(
+                f"from_torch: {type(module).__name__} is or has a module of one's own, which is "
+                f"followed with symbols: give a sample's shape, such as input_shape=(3, 32, 32)"
+            )
+        return _followed(torch, module, input_shape)
+    made = [(_layer(each), each) for each in modules]
+    _fill(made)
+    return Sequential(*(layer for layer, _ in made), input_shape=input_shape)
+
+
+def _followed(torch: Any, module: Any, input_shape: Any) -> Sequential | Graph:
+    several = isinstance(input_shape[0], (tuple, list))
+    shapes = [tuple(shape) for shape in (input_shape if several else [input_shape])]
+    inputs, output, made = symbols_of(torch, module, shapes, _layer)
+    _fill(made.values())
+    graph = Graph(inputs, output)
+    return Sequential(*graph.layers, input_shape=shapes[0]) if graph.is_row else graph
+
+
+def _fill(made: Iterable[tuple[Layer, Any]]) -> None:
+    """Copy what modules have learned into the layers that were made of them."""
+    for layer, module in made:
+        for slot in slots_of(layer):
+            values = getattr(module, slot.theirs)
+            if values is not None:  # an InstanceNorm without a scale has ours at 1
+                fill(slot, values.detach().cpu().numpy())
+
+
+def _flat(torch: Any, module: Any) -> Iterator[Any]:
+    if isinstance(module, torch.nn.Sequential):
+        for child in module:
+            yield from _flat(torch, child)
+    elif not isinstance(module, torch.nn.Identity):
+        yield module
+
+
+def _of_pytorch(module: Any) -> bool:
+    return type(module).__module__.startswith("torch.nn.")
+
+
+def _layer(module: Any) -> Layer:
+    kind = type(module).__name__
+    if kind not in _LAYERS or not _of_pytorch(module):
+        raise ValueError(
+            f"from_torch knows no layer for {kind}; known are nn.Sequential of {', '.join(_LAYERS)}"
+        )
+    return _LAYERS[kind](module)

@@ -1,0 +1,268 @@
+"""Modules of one's own, followed by torch.fx, and graphs as modules; skipped without PyTorch."""
+
+import re
+
+import numpy as np
+import pytest
+
+from fastcnn import Graph, Sequential, exchange, models
+from fastcnn.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, Input, ReLU, Upsample
+from fastcnn.losses import CrossEntropyLoss
+
+torch = pytest.importorskip("torch")
+nn, F = torch.nn, torch.nn.functional
+SHAPE = (3, 8, 8)
+X = np.random.default_rng(0).normal(size=(4, *SHAPE)).astype(np.float32)
+
+
+class Tutorial(nn.Module):
+    """A first network, as tutorials write it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 8, 3)
+        self.fc1, self.fc2 = nn.Linear(16, 10), nn.Linear(10, 3)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
+        x = F.avg_pool2d(torch.tanh(self.conv2(x)), (2, 1), ceil_mode=True)
+        x = x.view(x.size(0), -1)
+        return self.fc2(F.leaky_relu(self.fc1(x), 0.1))
+
+
+class Block(nn.Module):
+    """Of a ResNet, with a convolution in the way around where the size changes."""
+
+    def __init__(self, channels, out, stride):
+        super().__init__()
+        self.way = nn.Sequential(
+            nn.Conv2d(channels, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out),
+            nn.ReLU(inplace=True), nn.Conv2d(out, out, 3, 1, 1, bias=False), nn.BatchNorm2d(out),
+        )  # fmt: skip
+        same = stride == 1 and channels == out
+        self.around = nn.Identity() if same else nn.Conv2d(channels, out, 1, stride)
+
+    def forward(self, x):
+        y = self.way(x)
+        y += self.around(x)
+        return F.relu(y)
+
+
+class Resnet(nn.Module):
+    """Its end averages with a method."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.Sequential(Block(3, 4, 1), Block(4, 4, 1), Block(4, 8, 2))
+        self.fc = nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.fc(self.blocks(x).mean([2, 3]))
+
+
+class Mobilenet(nn.Module):
+    """An inverted residual with a depthwise convolution, called twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.way = nn.Sequential(
+            nn.Conv2d(3, 6, 1, bias=False), nn.BatchNorm2d(6), nn.ReLU6(),
+            nn.Conv2d(6, 6, 3, 1, 1, groups=6, bias=False), nn.BatchNorm2d(6), nn.ReLU6(),
+            nn.Conv2d(6, 3, 1, bias=False),
+        )  # fmt: skip
+
+    def forward(self, x):
+        x = x + self.way(x)
+        x = x + self.way(x)
+        return torch.flatten(F.adaptive_avg_pool2d(x, (1, 1)), 1)
+
+
+class Unet(nn.Module):
+    """Down, up and across."""
+
+    def __init__(self):
+        super().__init__()
+        self.down, self.deep = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 12, 2, stride=2)
+        self.up, self.end = nn.ConvTranspose2d(12, 6, 2, stride=2), nn.Conv2d(24, 2, 1)
+
+    def forward(self, x):
+        wide = F.silu(self.down(x))
+        deep = torch.sigmoid(self.deep(wide))
+        other = F.interpolate(deep, scale_factor=2, mode="bilinear", align_corners=False)
+        joined = torch.cat([self.up(deep), wide, other], 1)
+        return self.end(F.pad(joined, (1, 0, 0, 2), mode="replicate")).reshape(x.shape[0], -1)
+
+
+KINDS = [Tutorial, Resnet, Mobilenet, Unet]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_outputs_and_gradients_of_a_step(kind) -> None:
+    torch.manual_seed(0)
+    module = kind()
+    model = exchange.from_torch(module, SHAPE)
+    assert isinstance(model, Sequential) == (kind is Tutorial)
+    theirs = module.eval()(torch.from_numpy(X)).detach().numpy()
+    np.testing.assert_allclose(model.forward(X), theirs, rtol=1e-4, atol=1e-5)
+
+    labels = np.arange(4) % theirs.shape[1]
+    module.train()
+    F.cross_entropy(module(torch.from_numpy(X)), torch.from_numpy(labels)).backward()
+    loss = CrossEntropyLoss()
+    loss.forward(model.forward(X, training=True), labels)
+    model.backward(loss.backward())
+    ours = {
+        id(parameter): slot
+        for layer, part in zip(model.layers, _parts(model, module), strict=True)
+        for slot, parameter in _gradients(layer, part)
+    }
+    assert len(ours) == len(list(module.parameters()))
+    for name, parameter in module.named_parameters():
+        wanted = parameter.grad.numpy()
+        got = ours[id(parameter)]
+        assert abs(got - wanted).max() < 1e-3 * max(abs(wanted).max(), 1e-3), name
+
+
+def _parts(model, module):
+    """The module that each layer was made of: in the order in which they are called first."""
+    kinds = {"Dense": "Linear", "BatchNorm": "BatchNorm2d"}
+    waiting = list(dict.fromkeys(_called(module)))
+    for layer in model.layers:
+        if not layer.params:
+            yield None
+            continue
+        kind = kinds.get(type(layer).__name__, type(layer).__name__.replace("2D", "2d"))
+        assert type(waiting[0]).__name__ == kind
+        yield waiting.pop(0)
+
+
+def _called(module):
+    found = []
+    hooks = [
+        part.register_forward_hook(lambda part, *_: found.append(part))
+        for part in module.modules() if next(part.parameters(recurse=False), None) is not None
+    ]  # fmt: skip
+    module(torch.from_numpy(X))
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def _gradients(layer, part):
+    theirs = {"gamma": "weight", "beta": "bias"}
+    for name, gradient in layer.grads.items():
+        turned = gradient.T if isinstance(layer, Dense) and name == "weight" else gradient
+        yield turned, getattr(part, theirs.get(name, name))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_graph_goes_out_again(kind) -> None:
+    model = exchange.from_torch(kind(), SHAPE)
+    module = exchange.to_torch(model)
+    theirs = module(torch.from_numpy(X)).detach().numpy()
+    np.testing.assert_allclose(model.forward(X), theirs, rtol=1e-4, atol=1e-5)
+    other = exchange.from_torch(kind(), SHAPE)
+    assert exchange.load_state(other, module.state_dict()).how == "by name"
+    np.testing.assert_array_equal(other.forward(X), model.forward(X))
+
+
+@pytest.mark.parametrize("name", ["resnet20", "densenet"])
+def test_blocks_come_back_as_graphs(name: str) -> None:
+    model = models.build(name)
+    assert model.input_shape is not None
+    x = np.random.default_rng(0).uniform(0, 1, (3, *model.input_shape)).astype(np.float32)
+    graph = exchange.from_torch(exchange.to_torch(model), model.input_shape)
+    assert isinstance(graph, Graph)
+    np.testing.assert_allclose(
+        graph.predict_logits(x), model.predict_logits(x), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_several_inputs_and_outputs() -> None:
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 2, 1)
+
+        def forward(self, x, z):
+            y = self.conv(x) * self.conv(z)
+            return y.contiguous().sigmoid(), y.flatten(1)
+
+    module = Two()
+    model = exchange.from_torch(module, (SHAPE, SHAPE))
+    z = X[::-1].copy()
+    for net in (module, exchange.to_torch(model)):
+        theirs = net(torch.from_numpy(X), torch.from_numpy(z))
+        for ours, wanted in zip(model.forward((X, z)), theirs, strict=True):
+            np.testing.assert_allclose(ours, wanted.detach().numpy(), rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match=r"takes 2 inputs .x, z., so input_shape must be as many"):
+        exchange.from_torch(module, SHAPE)
+
+
+def test_dropout_follows_the_mode_and_trains() -> None:
+    class Dropping(nn.Module):
+        def forward(self, x):
+            return F.dropout(F.dropout2d(x, 0.2, training=self.training), training=False).flatten(1)
+
+    model = exchange.from_torch(Dropping(), SHAPE)
+    assert [type(layer).__name__ for layer in model.layers] == ["SpatialDropout", "Flatten"]
+    model = exchange.from_torch(Dropping().eval(), SHAPE)
+    assert [type(layer).__name__ for layer in model.layers] == [
+        "SpatialDropout", "Dropout", "Flatten",
+    ]  # fmt: skip
+    assert isinstance(model.layers[1], Dropout)
+
+
+def _module(function):
+    class Mine(nn.Module):
+        def forward(self, x):
+            return function(x)
+
+    return Mine()
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (lambda x: x * 2, "mul (mul): with a number, 2, it has no counterpart"),
+        (lambda x: torch.fft.fft(x), "fft_fft (fft_fft): from_torch knows no layer for it"),
+        (lambda x: x[:, 0], "getitem (getitem): a part of a tensor has no counterpart"),
+        (lambda x: x.permute(0, 2, 3, 1), "permute (permute): from_torch knows no layer for it"),
+        (lambda x: x.view(12, -1), "view (view): the shape (12, -1) does not begin with"),
+        (lambda x: x.view(x.size(0) * 3, -1), "arithmetic with the batch's size has no"),
+        (lambda x: torch.cat([x, x], 2), "cat (cat): dim=2 has no counterpart, only 1"),
+        (lambda x: x.mean(1), "mean (mean): dim=1 has no counterpart, only (2, 3) of images"),
+        (lambda x: F.max_pool2d(x, 9), "max_pool2d (max_pool2d): MaxPool2D(9): "),
+        (lambda x: F.interpolate(x, 4, mode="bicubic"), "interpolate (interpolate): Upsample"),
+        (lambda x: x if x.sum() > 0 else -x, "torch.fx cannot follow Mine: "),
+        (lambda x: x + torch.zeros(1), "tensor _tensor_constant0: it belongs to no module"),
+        (lambda x: x + torch.ones(x.size(1)), "ones (ones): a tensor of nothing but sizes"),
+    ],
+)  # fmt: skip
+def test_what_has_no_counterpart_is_named(function, said) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        exchange.from_torch(_module(function), SHAPE)
+
+
+def test_what_is_needed_is_asked_for() -> None:
+    with pytest.raises(
+        ValueError, match=r"Sequential is or has a module of one's own.*give a sample's"
+    ):
+        exchange.from_torch(nn.Sequential(_module(torch.relu)))
+    assert exchange.from_torch(nn.Sequential(nn.ReLU()), SHAPE).input_shape == SHAPE
+
+
+def test_a_shared_layer_with_two_paddings_is_refused() -> None:
+    conv, x = Conv2D(1, 1, 3, 2, "same"), Input((1, 8, 8))
+    small = Upsample(size=(7, 7))(conv(x))
+    model = Graph(x, (conv(small), small))
+    with pytest.raises(ValueError, match=r"one padding for all its calls|no uneven padding here"):
+        exchange.to_torch(model)
+
+
+def test_a_graph_of_ours_with_a_norm_where_branches_meet() -> None:
+    x = Input(SHAPE)
+    y = ReLU()(BatchNorm(4)(Conv2D(3, 4, 3, padding="same")(x)) + Conv2D(3, 4, 1)(x))
+    model = Graph(x, Dense(256, 3)(Flatten()(y)))
+    theirs = exchange.to_torch(model)(torch.from_numpy(X)).detach().numpy()
+    np.testing.assert_allclose(model.forward(X), theirs, rtol=1e-4, atol=1e-5)
