@@ -1,4 +1,4 @@
-"""Networks to and from other libraries: safetensors files, and PyTorch's modules and states.
+"""Networks to and from other libraries: ONNX and safetensors files, PyTorch's modules and states.
 
 Examples
 --------
@@ -6,10 +6,12 @@ Examples
 >>> model = models.build("mnist-baseline")
 >>> exchange.save_safetensors(model, "model.safetensors")  # doctest: +SKIP
 >>> same = exchange.load_safetensors("model.safetensors")  # doctest: +SKIP
+>>> exchange.save_onnx(model, "model.onnx")  # doctest: +SKIP
 >>> module = exchange.to_torch(model)  # doctest: +SKIP
 """
 
 from .matching import Matched, load_state
+from .onnx import save_onnx
 from .tensors import load_safetensors, save_safetensors
 from .torch import from_torch, to_torch
 
@@ -18,6 +20,7 @@ __all__ = [
     "from_torch",
     "load_safetensors",
     "load_state",
+    "save_onnx",
     "save_safetensors",
     "to_torch",
 ]

@@ -25,6 +25,7 @@ NEEDS = {
     "fastcnn.estimator": "sklearn",
     "from_torch": "torch",
     "load_safetensors": "safetensors",
+    "save_onnx": "onnx",
     "save_safetensors": "safetensors",
     "to_torch": "torch",
 }

@@ -1,0 +1,30 @@
+"""The package onnx, which is optional, and what our files say besides the network."""
+
+from typing import Any
+
+OPSET = 17
+PRODUCER = "fastcnn"
+# Keys of a file's metadata, each with JSON.
+NORMALIZATION, CLASS_NAMES, TASK, LEARNED_FROM = (
+    "normalization", "class_names", "task", "learned_from"
+)  # fmt: skip
+PIXELS = "uint8 pixels from 0 to 255"
+
+
+def onnx() -> Any:
+    """The package.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed.
+    """
+    try:
+        import onnx
+        import onnx.helper
+        import onnx.numpy_helper
+    except ImportError:
+        raise ImportError(
+            "ONNX files need the package onnx: pip install 'fastcnn[interop]'"
+        ) from None
+    return onnx
