@@ -49,6 +49,7 @@ FLOORS = (
     (
         "fastcnn.conversion",
         "fastcnn.files",
+        "fastcnn.languages",
         "fastcnn.random",
         "fastcnn.schedules",
         "fastcnn.terminal",

@@ -29,7 +29,7 @@ _USUAL = Path("runs")
 class Arguments:
     """Look at a trained network in the browser: draw a digit, and see every number in it.
 
-    The page is for the browser of this machine, needs no network, and writes nothing.
+    The page is for the browser of this machine, needs no network, and writes only what you save.
 
     Exit codes: 2 cannot be shown, 130 Ctrl-C, 143 SIGTERM.
     """
@@ -88,7 +88,7 @@ def _show(arguments: Arguments) -> None:
 
 
 def _trained(arguments: Arguments) -> "Shown":
-    from ..showing.shown import Shown
+    from ..showing.trained import Trained
 
     for name in ("model", "limit_train"):
         if getattr(arguments, name) is not None:
@@ -96,8 +96,7 @@ def _trained(arguments: Arguments) -> "Shown":
             raise ValueError(f"--{option} is for a network in training: give --live too")
     saved = Saved(arguments.run or _newest())
     data = saved.dataset(arguments.dataset, arguments.data_dir, arguments.offline)
-    rate = saved.config.optimizer.lr if saved.is_run else None
-    return Shown(saved.model, data, saved.name, rate)
+    return Trained(saved, data)
 
 
 def _live(arguments: Arguments) -> "Shown":

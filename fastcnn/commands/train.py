@@ -48,7 +48,8 @@ class RunOptions:
     save_minutes: Annotated[float | None, tyro.conf.arg(metavar="X|None")] = 5.0
     """Save after X minutes too, within an epoch; None: after each epoch, and on a signal."""
     keep: int = 2
-    """How many checkpoints are kept; if the last is damaged, --resume takes the one before."""
+    """How many checkpoints are kept, up to 100: --resume goes back to one that is whole, and
+    python -m fastcnn.demo shows the network after each."""
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print nothing but errors."""
     no_pictures: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False

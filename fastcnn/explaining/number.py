@@ -22,6 +22,7 @@ from kernels import loop
 from .. import backends
 from ..checks import unknown
 from ..gallery.analysis import Place, places
+from ..languages import Refusal
 from ..layers import (
     AveragePool2D,
     BatchNorm,
@@ -154,7 +155,8 @@ def find(model: Trainable, name: str | None) -> Place:
     alike = [place for place in found if _plain(name) in (_plain(place.path), _plain(place.label))]
     if exact or alike:
         return (exact or alike)[0]
-    raise ValueError(unknown("layer", name, tuple(_plain(place.label) for place in found)))
+    known = tuple(_plain(place.label) for place in found)
+    raise Refusal(unknown("layer", name, known), f"没有名为 {name!r} 的层；有 {', '.join(known)}")
 
 
 def _plain(name: str) -> str:
@@ -215,7 +217,10 @@ def explain(
     place = find(model, layer)
     ready = model.prepared(x)
     if len(ready) != 1:
-        raise ValueError(f"one sample is explained at a time, got {len(ready)}")
+        raise Refusal(
+            f"one sample is explained at a time, got {len(ready)}",
+            f"一次解释一个样本，得到的是 {len(ready)} 个",
+        )
     with _seen(place.layer) as calls:
         y = ready
         for each in model.in_row("explain"):  # as written; `forward` may put them together
@@ -250,10 +255,13 @@ def _check(place: Place, shape: tuple[int, ...], at: tuple[int, ...]) -> None:
     if len(at) != len(shape) or any(not 0 <= i < size for i, size in zip(at, shape, strict=False)):
         last = ",".join(str(size - 1) for size in shape)
         first = ",".join("0" for _ in shape)
-        raise ValueError(
-            f"{place.label} gives numbers {first} to {last}"
-            f"{' (channel, row, column)' if len(shape) == 3 else ''}, got "
-            f"{','.join(map(str, at)) or 'none'}"
+        got = ",".join(map(str, at))
+        axes, axes_zh = (
+            (" (channel, row, column)", "（通道、行、列）") if len(shape) == 3 else ("", "")
+        )
+        raise Refusal(
+            f"{place.label} gives numbers {first} to {last}{axes}, got {got or 'none'}",
+            f"{place.label} 给出的数从 {first} 到 {last}{axes_zh}，得到的是 {got or '空'}",
         )
 
 

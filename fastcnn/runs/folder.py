@@ -20,7 +20,7 @@ from .schema import checked
 CHECKPOINT = "last.npz"
 """File of a run from which it is resumed."""
 
-EARLIER = tuple(f"last-{number}.npz" for number in range(1, 10))
+EARLIER = tuple(f"last-{number}.npz" for number in range(1, 100))
 """The checkpoints before it, as far as they are kept."""
 
 SETTINGS = "config.toml"
@@ -140,7 +140,7 @@ class RunFolder:
         self, path: Path, *, resume: bool = False, replace: bool = False, keep: int = 1
     ) -> None:
         self.path = path
-        if resume and not _checkpoints(path):
+        if resume and not checkpoints(path):
             raise ValueError(f"there is no run to resume in {path}: it has no {CHECKPOINT}")
         _refuse_search(path)
         self._made = make_folder(path)
@@ -296,7 +296,7 @@ def usable(folder: Path) -> tuple[Path, list[str]]:
         If there is none; that of the newest.
     """
     faults: list[ValueError] = []
-    for path in _checkpoints(folder) or [folder / CHECKPOINT]:
+    for path in checkpoints(folder) or [folder / CHECKPOINT]:
         try:
             epochs = record_of(SavedTraining(path)).history.epochs
         except ValueError as error:
@@ -307,14 +307,14 @@ def usable(folder: Path) -> tuple[Path, list[str]]:
     raise faults[0]
 
 
-def _checkpoints(folder: Path) -> list[Path]:
+def checkpoints(folder: Path) -> list[Path]:
     """Those that there are, the newest first."""
     return [folder / name for name in (CHECKPOINT, *EARLIER) if (folder / name).is_file()]
 
 
 def remove_checkpoints(folder: Path) -> None:
     """Of a run that is over and is not to go on."""
-    for path in _checkpoints(folder):
+    for path in checkpoints(folder):
         path.unlink(missing_ok=True)
 
 
@@ -331,7 +331,7 @@ def _left(path: Path) -> str:
     """What a run has left in a folder that would be lost, as a refusal; empty if nothing."""
     ways = "choose another folder, or replace it with --replace"
     epochs, batches, result = 0, 0, {}
-    if _checkpoints(path):
+    if checkpoints(path):
         try:
             history = record_of(SavedTraining(usable(path)[0])).history
             epochs, batches = history.epochs, history.batches
@@ -349,7 +349,7 @@ def _left(path: Path) -> str:
         return f"{path} holds what is left of a run: {ways}" if is_left else ""
     if not (path / RESULT).is_file():
         return f"{path} holds an unfinished run of {count}: continue it with --resume, {ways}"
-    if not _checkpoints(path):
+    if not checkpoints(path):
         return f"{path} holds a run of {count}: {ways}"
     if result.get("stopped_because") == "interrupted":
         return f"{path} holds an interrupted run: continue it with --resume, {ways}"

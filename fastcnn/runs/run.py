@@ -84,7 +84,8 @@ class Run:
         Write the checkpoint once it is so old, in the middle of an epoch too; None: only after
         each epoch, and at an interruption.
     keep : int
-        How many checkpoints are kept, 1 to 10; one that is damaged is answered with the one before.
+        How many checkpoints are kept, 1 to 100; one that is damaged is answered with the one
+        before.
     parallel : Alone, optional
         Who else computes a part of each batch; the first process alone prints and writes.
     started : float, optional

@@ -10,6 +10,8 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from ..languages import Said
+
 Message = MutableMapping[str, Any]
 App = Callable[
     [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
@@ -17,6 +19,8 @@ App = Callable[
 ]
 
 LARGEST = 150_000  # bytes of a body; the largest drawing has 104,536 in base64
+_OTHERS = Said("another page may not ask", "不回答其他页面的请求")
+_TOO_LARGE = Said(f"a request has at most {LARGEST:,} bytes", f"一个请求最多 {LARGEST:,} 字节")
 _PER_SECOND, _AT_ONCE = 100.0, 200.0
 _HEADERS = {
     "content-security-policy": (
@@ -67,16 +71,16 @@ class Guard:
                 message = {**message, "headers": [*message.get("headers", []), *ours]}
             await send(message)
 
-        status, why = self._refusal(headers, scope["method"], scope["path"])
+        refusal = self._refusal(headers, scope["method"], scope["path"])
         body = b""
-        if not status and scope["method"] == "POST":
+        if refusal is None and scope["method"] == "POST":
             whole = await _body(receive)
             if whole is None:
-                status, why = 413, f"a request has at most {LARGEST:,} bytes"
+                refusal = 413, _TOO_LARGE
             else:
                 body = whole
-        if status:
-            await _refuse(guarded, status, why)
+        if refusal is not None:
+            await _refuse(guarded, *refusal)
             return
         given = False
 
@@ -89,27 +93,32 @@ class Guard:
 
         await self._app(scope, once, guarded)
 
-    def _refusal(self, headers: dict[str, bytes], method: str, path: str) -> tuple[int, str]:
-        """Status and sentence; 0 if nothing is wrong. What others ask takes none of our turns."""
+    def _refusal(
+        self, headers: dict[str, bytes], method: str, path: str
+    ) -> tuple[int, Said] | None:
+        """Status and sentence; None if all is well. What others ask takes none of our turns."""
         host = headers.get("host", b"").decode("latin-1").lower()
         if host not in self._hosts:
-            return 403, "this page is for the browser of the machine that it runs on"
+            return 403, Said(
+                "this page is for the browser of the machine that it runs on",
+                "此页面只供它所在机器的浏览器使用",
+            )
         origin = headers.get("origin", b"").decode("latin-1").lower()
         if origin and origin.removeprefix("http://") not in self._hosts:
-            return 403, "another page may not ask"
+            return 403, _OTHERS
         is_link = path == "/" and headers.get("sec-fetch-mode") == b"navigate"
         site = headers.get("sec-fetch-site", b"same-origin")
         if site not in (b"same-origin", b"none") and not is_link:
-            return 403, "another page may not ask"
+            return 403, _OTHERS
         if not self._may_ask_now():
-            return 429, "too many requests: wait a second"
+            return 429, Said("too many requests: wait a second", "请求太多：请等一秒")
         if method == "POST":
             if headers.get("content-type", b"").split(b";")[0].strip() != b"application/json":
-                return 415, "a request is JSON"
+                return 415, Said("a request is JSON", "请求应为 JSON")
             length = headers.get("content-length", b"0")
             if not length.isdigit() or len(length) > 9 or int(length) > LARGEST:
-                return 413, f"a request has at most {LARGEST:,} bytes"
-        return 0, ""
+                return 413, _TOO_LARGE
+        return None
 
     def _may_ask_now(self) -> bool:
         """Whether less was asked than a page asks while one draws; counts this request."""
@@ -138,8 +147,13 @@ async def _body(receive: Callable[[], Awaitable[Message]]) -> bytes | None:
     return b"".join(parts)
 
 
-async def _refuse(send: Callable[[Message], Awaitable[None]], status: int, why: str) -> None:
-    body = json.dumps({"error": why}).encode()
+def told(why: Said) -> dict[str, str]:
+    """A refusal as the page takes it."""
+    return {"error": why.en, "zh": why.zh}
+
+
+async def _refuse(send: Callable[[Message], Awaitable[None]], status: int, why: Said) -> None:
+    body = json.dumps(told(why)).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

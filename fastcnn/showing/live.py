@@ -1,10 +1,9 @@
 """A network in training, watched: it waits, goes on, steps, and may be broken on purpose."""
 
-import contextlib
 import math
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,11 @@ from ..config import Config
 from ..config.recipe import make_method, make_model, make_normalization
 from ..datasets import Dataset
 from ..gallery import analysis
+from ..languages import Refusal, Said
 from ..random import generator
-from .shown import Shown, shades
+from .guard import told
+from .shown import Shown, wrong
 
-_FILTERS = 64  # shown, at most
 _PAUSE = 0.002  # seconds between two steps, in which others may ask
 _TESTED = 500  # test images that are measured
 _MOMENTS = 40  # of the training, whose weights are kept; then every other one
@@ -73,9 +73,8 @@ class Live(Shown):
         return {**super().about(), "live": True, "starts": STARTS}
 
     def state(self) -> dict[str, Any]:
-        """Where the training is, its curves, its gradients, its first filters."""
+        """Where the training is, its curves, its gradients."""
         with self.turn:
-            filters = self._filters()
             thin = max(1, math.ceil(len(self._losses) / _POINTS))
             few = max(1, math.ceil(len(self._accuracies) / _POINTS))
             return {
@@ -89,7 +88,6 @@ class Live(Shown):
                 ],
                 "accuracies": [*self._accuracies[:-1:few], *self._accuracies[-1:]],
                 "gradients": self._norms,
-                "filters": filters,
                 "moments": [step for step, _ in self._moments],
             }  # fmt: skip
 
@@ -103,17 +101,22 @@ class Live(Shown):
         """
         known = {"going", "step", "rate", "shuffles", "start"}
         if not request or not known.issuperset(request):
-            raise ValueError(f"what can be done is {', '.join(sorted(known))}")
+            names = ", ".join(sorted(known))
+            raise Refusal(f"what can be done is {names}", f"可以做的有 {names}")
         for name in ("going", "step", "shuffles"):
             if name in request and not isinstance(request[name], bool):
-                raise ValueError(f"{name} must be true or false, got {request[name]!r}"[:200])
+                raise wrong(
+                    f"{name} must be true or false", f"{name} 应为 true 或 false", request[name]
+                )
         rate, start = request.get("rate"), request.get("start")
         if rate is not None:
             is_number = isinstance(rate, (int, float)) and not isinstance(rate, bool)
             if not is_number or not _RATES[0] <= rate <= _RATES[1]:
-                raise ValueError(f"rate must be {_RATES[0]:g} to {_RATES[1]:g}, got {rate!r}"[:200])
+                low, high = (f"{limit:g}" for limit in _RATES)
+                raise wrong(f"rate must be {low} to {high}", f"学习率应为 {low} 到 {high}", rate)
         if start is not None and start not in STARTS:
-            raise ValueError(f"start must be one of {', '.join(STARTS)}, got {start!r}"[:200])
+            names = ", ".join(STARTS)
+            raise wrong(f"start must be one of {names}", f"start 应为 {names} 之一", start)
         with self.turn:
             if start is not None:
                 self._begin(start)
@@ -126,28 +129,6 @@ class Live(Shown):
             self._steps_wanted += bool(request.get("step")) and self._failed is None
             self._go.notify()
         return self.state()
-
-    def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """As a network's that is trained: of now, or of a `moment` of the training.
-
-        Raises
-        ------
-        ValueError
-            As `image` does, and if there is no such moment.
-        """
-        with self._at(request):
-            return super().answer(request)
-
-    def number(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """As a network's that is trained: of now, or of a `moment` of the training.
-
-        Raises
-        ------
-        ValueError
-            As `answer` does.
-        """
-        with self._at(request):
-            return super().number(request)
 
     # --- the training ----------------------------------------------------------------------------
 
@@ -168,7 +149,7 @@ class Live(Shown):
         self._losses: list[float] = []
         self._accuracies: list[tuple[int, float]] = []
         self._norms: list[tuple[str, float]] = []
-        self._moments: list[tuple[int, dict[str, np.ndarray]]] = []
+        self._moments = []
         self._look()
 
     def _new(self, data: Dataset) -> Any:
@@ -190,7 +171,9 @@ class Live(Shown):
                     with np.errstate(all="ignore"):  # it may be broken on purpose
                         self._make_step()
                 except Exception as error:  # too little memory, for example
-                    self._failed, self._is_going = {"error": str(error)}, False
+                    why = Said(f"the training has failed: {error}", f"训练中断：{error}")
+                    self._failed = told(why)
+                    self._is_going = False
             time.sleep(_PAUSE)
 
     def _make_step(self) -> None:
@@ -237,28 +220,6 @@ class Live(Shown):
             del self._moments[1::2]
         self._moments.append((self._step, self.model.copy_arrays()))
 
-    @contextlib.contextmanager
-    def _at(self, request: Mapping[str, Any]) -> Iterator[None]:
-        """The network as it was at a moment of the training, or is now."""
-        with self.turn:
-            moment = request.get("moment")
-            if moment is None:
-                self._features = self._before_the_last(self._images)
-                yield
-                return
-            kept = dict(self._moments)
-            if not isinstance(moment, int) or moment not in kept:
-                raise ValueError(f"moment must be a step that is kept, got {moment!r}"[:200])
-            now = self.model.copy_arrays()
-            try:
-                self.model.load_arrays(kept[moment])
-                self._features = self._before_the_last(self._images)
-                yield
-            finally:
-                self.model.load_arrays(now)
-
-    def _filters(self) -> dict[str, Any] | None:
-        """The first convolution's weights, the mean over its inputs, (filters, height, width)."""
-        found = analysis.with_weights(self.model, 4)
-        weight = found[0].layer.params["weight"] if found else np.full((1, 1), np.nan)
-        return shades(weight.mean(axis=1), _FILTERS, 0) if np.isfinite(weight).all() else None
+    def _features(self, moment: int | None) -> np.ndarray:
+        """Anew each time: now is another network after every step."""
+        return self._before_the_last(self._images)

@@ -4,12 +4,14 @@
     GET  /about       classes, layers, sizes
     POST /answer      what the network makes of an image: probabilities, maps, nearest images
     POST /number      one number explained
+    POST /filters     the first convolution's weights
     GET  /live        of a network in training: where it is, its curves
     POST /control     go on, pause, step; another rate, order or start
 
 An image is `{"image": 3}`, a test image, or `{"drawing": base64, "side": 140, "centred": true}`;
-with `"moment": 120` a network in training answers as after that step, if it is kept.
-A question with something wrong in it gets status 400 and `{"error": sentence}`.
+with `"moment": 3` the network answers as after that epoch of a finished run, or after that step of
+a training that is watched, if its weights are kept. A question with something wrong in it gets
+status 400 and `{"error": sentence, "zh": sentence in Chinese}`.
 """
 
 import contextlib
@@ -27,7 +29,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from .guard import App, Guard
+from ..languages import Refusal, Said
+from .guard import App, Guard, told
 from .live import Live
 from .shown import Shown
 
@@ -43,6 +46,7 @@ def application(shown: Shown, port: int) -> App:
         Route("/about", _told(lambda _: shown.about()), methods=["GET"]),
         Route("/answer", _asked(shown.answer), methods=["POST"]),
         Route("/number", _asked(shown.number), methods=["POST"]),
+        Route("/filters", _asked(shown.filters), methods=["POST"]),
     ]
     if isinstance(shown, Live):
         routes += [
@@ -129,16 +133,27 @@ def _told(ask: Callable[[dict[str, Any]], Any]) -> Callable[[Request], Any]:
 def _asked(ask: Callable[[dict[str, Any]], Any]) -> Callable[[Request], Any]:
     async def endpoint(request: Request) -> Response:
         try:
-            question = json.loads(await request.body())
-            if not isinstance(question, dict):
-                raise ValueError("a request is a JSON object")
+            question = _question(await request.body())
             return JSONResponse(await run_in_threadpool(ask, question))
-        except (ValueError, RecursionError) as error:
-            return JSONResponse({"error": str(error)}, 400)
+        except Refusal as error:
+            return JSONResponse(told(error.said), 400)
+        except ValueError as error:  # which nobody foresaw here
+            return JSONResponse(told(Said(str(error), f"不能回答：{error}")), 400)
 
     return endpoint
 
 
+def _question(body: bytes) -> dict[str, Any]:
+    try:
+        question = json.loads(body)
+    except (ValueError, RecursionError):
+        question = None
+    if not isinstance(question, dict):
+        raise Refusal("a request is a JSON object", "请求应为一个 JSON 对象")
+    return question
+
+
 def _refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
+    there = Said(f"nothing is here for this request: {error.detail}", "这里没有这个请求所要的东西")
+    return JSONResponse(told(there), error.status_code, headers=error.headers)

@@ -654,7 +654,7 @@ def a_batch_system_that_warns(stage: Stage) -> None:
 
 @says("the run goes on from", "keep must", "save_minutes must")
 def a_checkpoint_that_is_damaged(stage: Stage) -> None:
-    stage.train("--keep", "11", code=2)
+    stage.train("--keep", "101", code=2)
     stage.train("--save-minutes", "-1", code=2)
     stage.train("--epochs", "2")
     (stage.run / "last.npz").write_bytes(b"damaged")

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from fastcnn import load_model
 from fastcnn.datasets import load
@@ -31,7 +32,7 @@ SEVEN = ((0.3, 0.25), (0.7, 0.25), (0.6, 0.45), (0.5, 0.65), (0.45, 0.8))
 
 
 def train(folder: Path) -> None:
-    small = ["--dataset", "digits", "--epochs", "3", "--no-pictures", "--quiet"]
+    small = ["--dataset", "digits", "--epochs", "3", "--keep", "9", "--no-pictures", "--quiet"]
     command = [sys.executable, "-m", "fastcnn.train", *small, "--out", str(folder)]
     subprocess.run(command, check=True)
 
@@ -106,6 +107,13 @@ def draw(driver):
     steps.release().perform()
 
 
+def choose(driver, image):
+    """A test image."""
+    driver.find_element("id", "image").clear()
+    driver.find_element("id", "image").send_keys(f"{image}\n")
+    until(lambda: driver.execute_script(f"return state.answer && state.asked.image === {image}"))
+
+
 def waited(driver) -> list[float]:
     """Milliseconds from each question to its answer, as the browser has them."""
     script = "return performance.getEntriesByName(location.origin + '/answer').map(e => e.duration)"
@@ -129,9 +137,7 @@ def test_drawing_with_the_mouse_and_with_keys(page):
 
 def test_the_numbers_shown_are_those_of_the_layers(page):
     driver, folder, _ = page
-    driver.find_element("id", "image").clear()
-    driver.find_element("id", "image").send_keys("7\n")
-    until(lambda: driver.execute_script("return state.answer && state.asked.image === 7"))
+    choose(driver, 7)
     image = load("digits").x_test[7:8]
     model = load_model(folder / "best.npz")
     shown = driver.find_elements("css selector", "#chances td.right")
@@ -163,6 +169,49 @@ def test_the_numbers_shown_are_those_of_the_layers(page):
     until(lambda: driver.execute_script("return state.number.at.length") == 1)
     number = driver.execute_script("return state.number")
     assert number["value"] == float(list(outputs.values())[-1][0, number["at"][0]])
+
+
+def test_the_slider_goes_back_through_the_training_and_keeps_the_drawing(page):
+    driver, _, _ = page
+    driver.find_element("id", "clear").click()
+    draw(driver)
+    until(lambda: text(driver, "verdict").startswith("It says"))
+    inked = driver.execute_script("return ink.reduce((a, b) => a + b)")
+    driver.execute_script("return explain('0', [1, 9, 9])")
+    seen = "return [state.answer, state.filters, state.number].map(each => JSON.stringify(each))"
+    now = driver.execute_script(seen)
+    slider = driver.find_element("id", "moment")
+    slider.send_keys(webdriver.Keys.HOME)
+    until(lambda: text(driver, "moment-is") == "before the training")
+    until(lambda: all(a != b for a, b in zip(driver.execute_script(seen), now, strict=True)))
+    slider.send_keys(webdriver.Keys.ARROW_RIGHT)
+    until(lambda: slider.get_attribute("aria-valuetext") == "after epoch 1")
+    slider.send_keys(webdriver.Keys.END)
+    until(lambda: text(driver, "moment-is") == "as it is used, of epoch 3")
+    until(lambda: driver.execute_script(seen) == now)
+    assert driver.execute_script("return ink.reduce((a, b) => a + b)") == inked > 0
+    assert "python -m fastcnn.train --keep 20" in text(driver, "keep")
+
+
+def test_what_one_sees_is_saved_by_the_browser(page, tmp_path):
+    driver, folder, _ = page
+    where = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    driver.execute_cdp_cmd("Browser.setDownloadBehavior", where)
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    choose(driver, 7)
+    driver.execute_script("return explain('0', [1, 9, 9])")
+    driver.find_element("id", "save-number").click()
+    driver.find_element("id", "save-maps").click()
+    names = {"conv1-1-9-9.txt", "maps.png"}
+    until(lambda: names == {path.name for path in tmp_path.iterdir()})
+    saved = (tmp_path / "conv1-1-9-9.txt").read_text("utf-8").splitlines()
+    value = driver.execute_script("return digits(state.number.value)")
+    assert "Test image 7" in saved and f"is {value}: the sum of" in "".join(saved)
+    assert any(line.startswith("Channel\tRow\tColumn\tinput\tweight\tpro") for line in saved)
+    with Image.open(tmp_path / "maps.png") as picture:
+        assert picture.width > 400 and picture.height > 1000
+        assert len(picture.convert("L").getcolors(256) or ()) > 50
+    assert before == {path: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
 def test_nobody_is_left_out(page):
@@ -220,20 +269,26 @@ def test_a_training_is_watched():
         until(lambda: text(driver, "going") == "Go on")
         moment = driver.find_element("id", "moment")
         moment.send_keys(webdriver.Keys.HOME)
-        until(lambda: text(driver, "moment-is") == "0")
+        until(lambda: text(driver, "moment-is") == "before the training")
         moment.send_keys(webdriver.Keys.END)
         until(lambda: text(driver, "moment-is") == "now")
         driver.execute_script("arguments[0].value = 0.123", driver.find_element("id", "rate"))
-        time.sleep(2)  # and is not written over, though it has lost the focus
+        polls = "return performance.getEntriesByName(location.origin + '/live').length"
+        seen = driver.execute_script(polls)  # it is not written over, though it has lost the focus
+        until(lambda: driver.execute_script(polls) > seen + 1)
         driver.find_element("css selector", "#control button[type=submit]").click()
         until(lambda: "rate 0.123" in text(driver, "where"))
         rate = driver.find_element("id", "rate")
-        rate.send_keys(webdriver.Keys.CONTROL, "a")
-        rate.send_keys("1000000\n")
-        driver.find_element("id", "going").click()
-        until(lambda: "the steps were too large" in text(driver, "failed"))
-        driver.find_element("id", "again").click()
-        until(lambda: text(driver, "failed") == "")
+        for value, ends in (
+            ("1000000", lambda: "the steps were too large" in text(driver, "failed")),
+            ("0.01", lambda: text(driver, "failed") == "" and driver.execute_script(
+                "return state.live.step > 5")),
+        ):  # fmt: skip
+            rate.send_keys(webdriver.Keys.CONTROL, "a")
+            rate.send_keys(f"{value}\n")
+            until(lambda value=value: f"rate {value}" in text(driver, "where"))
+            driver.find_element("id", "again").click()
+            until(ends)
         driver.execute_script(Path(axe.__file__).with_name("axe.min.js").read_text("utf-8"))
         found = "axe.run().then(result => arguments[0](result.violations.map(each => each.id)))"
         assert driver.execute_async_script(found) == []

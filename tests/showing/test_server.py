@@ -63,6 +63,10 @@ def drawn(pixels: np.ndarray, **more) -> dict:
     return {"drawing": text, "side": len(pixels), **more}
 
 
+def is_chinese(sentence: str) -> bool:
+    return bool(re.search("[\u4e00-\u9fff]", sentence))
+
+
 def decoded(text: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), np.uint8)
 
@@ -103,7 +107,7 @@ def test_a_number_is_the_layers_to_the_bit(client, saved, data):
 
 def test_the_nearest_is_the_image_itself(saved, data):
     shown = Shown(saved.model, data, saved.name)
-    shown._features[5] = shown._before_the_last(data.x_test[:1])[0]
+    shown._features(None)[5] = shown._before_the_last(data.x_test[:1])[0]
     first = shown.answer({"image": 0})["nearest"][0]
     assert (first["distance"], first["label"]) == (0.0, int(data.y_train[5]))
 
@@ -130,7 +134,9 @@ def test_the_page_is_all_here(client):
     texts = {
         name: client.get(name).text for name in re.findall(r'(?:src|href)="(/[^"]+)"', page.text)
     }
-    assert set(texts) == {"/page.css", "/page.js", "/live.js", "/words.js"}
+    assert set(texts) == {
+        "/page.css", "/page.js", "/live.js", "/moments.js", "/save.js", "/words.js",
+    }  # fmt: skip
     assert not re.search(r"https?://|//\w+\.\w", "".join([page.text, *texts.values()]))
     words = texts["/words.js"]
     english, chinese = (
@@ -139,7 +145,8 @@ def test_the_page_is_all_here(client):
     )
     assert english == chinese
     used = set(re.findall(r'data-(?:word|label)="(\w+)"', page.text))
-    used |= set(re.findall(r'word\("(\w+)"', texts["/page.js"] + texts["/live.js"]))
+    scripts = "".join(text for name, text in texts.items() if name.endswith(".js"))
+    used |= set(re.findall(r'(?:word|told)\("(\w+)"', scripts))
     assert used <= english
     assert {"sum", "curve", "padHow"} <= used
 
@@ -155,13 +162,13 @@ def test_a_graph_is_shown_but_its_numbers_are_not_explained(data):
     away = model.predict_logits(data.x_train) - model.predict_logits(data.x_test[:1])
     nearest = np.sqrt((away**2).sum(axis=1)).min()
     assert told["nearest"][0]["distance"] == pytest.approx(nearest, rel=1e-5)
-    with pytest.raises(ValueError, match="stand in no row"):
+    with pytest.raises(ValueError, match="where layers stand in a row"):
         shown.number({"image": 0, "layer": "0", "at": [0]})
 
 
 def test_the_usual_port_is_not_named():
     asked = guard.Guard(None, 80)._refusal({"host": b"127.0.0.1"}, "GET", "/")  # type: ignore[arg-type]
-    assert asked == (0, "")
+    assert asked is None
 
 
 # --- what is refused ----------------------------------------------------------------------------
@@ -176,6 +183,8 @@ WRONG = [
     ("/answer", {"side": 9, "drawing": None}, "drawing must be the pixels in base64"),
     ("/answer", drawn(np.zeros((9, 9)), centred=True), "nothing is drawn"),
     ("/answer", [], "a request is a JSON object"),
+    ("/answer", {"image": 0, "moment": 3}, "moment must be one that is kept, got 3"),
+    ("/filters", {"moment": "0"}, "moment must be one that is kept, got '0'"),
     ("/number", {"image": 0}, "layer must be a layer's name, got None"),
     ("/number", {"image": 0, "layer": "9", "at": [0]}, "no layer '9'"),
     ("/number", {"image": 0, "layer": "0", "at": [0, 0]}, "gives numbers 0,0,0 to 3,27,27"),
@@ -189,6 +198,7 @@ def test_a_wrong_question_is_answered_in_a_sentence(client, path, question, sent
     response = client.post(path, json=question)
     assert response.status_code == 400
     assert sentence in response.json()["error"]
+    assert is_chinese(response.json()["zh"])
 
 
 def test_other_places_are_refused(client):
@@ -210,6 +220,7 @@ def test_other_places_are_refused(client):
         response = client.post("/answer", content=b'{"image": 0}', headers={**JSON, **headers})
         assert response.status_code == status, headers
         assert response.headers["x-content-type-options"] == "nosniff"
+        assert status == 200 or is_chinese(response.json()["zh"])
     link = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
     assert client.get("/", headers=link).status_code == 200
     assert client.get("/about", headers=link).status_code == 403
@@ -263,6 +274,7 @@ def test_hostile_requests_do_nothing(client):
         assert len(response.content) < 400
         if method != "HEAD":
             assert response.json()["error"], (method, path, more)
+            assert is_chinese(response.json()["zh"]), response.json()
     assert {400, 403, 404, 405} <= seen
     assert client.post("/answer", json={"image": 1}).content == before
 

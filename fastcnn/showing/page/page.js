@@ -32,8 +32,11 @@ function speak() {
   fillLayers();
   if (state.answer) showAnswer(); else at("verdict").textContent = word("nothing");
   if (state.number) showNumber();
-  if (state.live) showLive();
+  if (state.moments) { showTraining(); showFilters(); }
 }
+
+// A sentence of the program behind the page.
+const said = (told) => (language === "zh" ? told.zh : told.error);
 
 // --- asking --------------------------------------------------------------------------------------
 
@@ -48,7 +51,7 @@ async function ask(path, question) {
     throw new Error(word("lost"));
   }
   const told = await response.json();
-  if (!response.ok) throw new Error(told.error);
+  if (!response.ok) throw new Error(said(told));
   return told;
 }
 
@@ -77,7 +80,7 @@ async function refresh() {
 }
 
 function question() {
-  const when = state.run.live ? chosenMoment() : {};
+  const when = chosenMoment();
   if (state.image !== undefined) return { image: state.image, ...when };
   if (!ink.some((value) => value)) return null;
   return { drawing: base64(ink), side: SIDE, centred: at("centred").checked && state.run.centred, ...when };
@@ -85,6 +88,7 @@ function question() {
 
 function forget() {
   state.answer = state.number = null;
+  at("save-maps").disabled = at("save-number").disabled = true;
   at("verdict").textContent = word("nothing");
   for (const id of ["nearest", "layers", "explained"]) at(id).replaceChildren();
   at("chances").tBodies[0].replaceChildren();
@@ -136,6 +140,7 @@ function stroke(x, y) {
   state.image = undefined;
   redraw();
   refresh();
+  explainSoon();
 }
 
 function redraw() {
@@ -193,7 +198,7 @@ function prepare() {
     event.preventDefault();
   });
   at("clear").addEventListener("click", clearPad);
-  at("centred").addEventListener("change", refresh);
+  at("centred").addEventListener("change", () => { refresh(); explainSoon(); });
 }
 
 // --- test images ---------------------------------------------------------------------------------
@@ -205,6 +210,7 @@ function choose(index) {
   ink.fill(0);
   redraw();
   refresh();
+  explainSoon();
 }
 
 // --- answers -------------------------------------------------------------------------------------
@@ -241,6 +247,8 @@ function showAnswer() {
     return item;
   }));
   showMaps();
+  at("save-maps").disabled = false;
+  at("maps-saved").textContent = "";
 }
 
 function cell(kind, text, name) {
@@ -354,6 +362,15 @@ function fillPlaces(values = []) {
   }));
 }
 
+// The number that is explained again, of another image or moment, once that has come to rest.
+function explainSoon() {
+  clearTimeout(state.soon);
+  state.soon = setTimeout(() => {
+    if (state.busy) explainSoon();
+    else if (state.number && state.asked) explain(state.number.path, state.number.at);
+  }, 150);
+}
+
 async function explain(path, place) {
   at("layer").value = path;
   fillPlaces(place);
@@ -387,6 +404,8 @@ function showNumber() {
   const list = document.createElement("ul");
   for (const source of n.sources) { const item = document.createElement("li"); item.append(cell("code", source)); list.append(item); }
   at("explained").replaceChildren(...lines, list);
+  at("save-number").disabled = false;
+  at("number-saved").textContent = "";
 }
 
 function table(n) {
@@ -429,6 +448,8 @@ async function begin() {
     explain(at("layer").value, [...at("places").querySelectorAll("input")].map((each) => Number(each.value)));
   });
   at("tests").addEventListener("submit", (event) => { event.preventDefault(); choose(at("image").value); });
+  at("save-maps").addEventListener("click", saveMaps);
+  at("save-number").addEventListener("click", saveNumber);
   at("before").addEventListener("click", () => choose((state.image ?? 0) - 1));
   at("after").addEventListener("click", () => choose((state.image ?? -1) + 1));
   speak();
@@ -445,7 +466,7 @@ async function begin() {
   at("drawing").hidden = state.run.channels !== 1;
   at("centred-line").hidden = !state.run.centred;
   at("number").hidden = at("maps-how").hidden = !state.run.explains;
-  if (state.run.live) watch();
+  if (state.run.live || state.run.training) lookBack();
   speak();
   choose(0);
 }
