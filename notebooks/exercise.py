@@ -17,6 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastcnn.languages import Language, Said
+
+language: Language = "en"  # `exercise_zh` makes it Chinese
 _TRIES = 5
 
 
@@ -25,8 +28,8 @@ class Exercise(NamedTuple):
 
     right: Callable[..., Any]
     given: Callable[[np.random.Generator], tuple[Any, ...]]
-    hint: str
-    mistakes: Mapping[str, Callable[..., Any]]
+    hint: Said
+    mistakes: Mapping[Said, Callable[..., Any]]
 
     def arguments(self) -> list[tuple[Any, ...]]:
         """What it is tried with, the same every time."""
@@ -39,8 +42,8 @@ EXERCISES: dict[str, Exercise] = {}
 
 def exercise(
     given: Callable[[np.random.Generator], tuple[Any, ...]],
-    hint: str,
-    mistakes: Mapping[str, Callable[..., Any]],
+    hint: Said,
+    mistakes: Mapping[Said, Callable[..., Any]],
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make an exercise of the function below, which is its answer."""
 
@@ -55,41 +58,57 @@ def _found(name: str) -> Exercise:
     import answers  # noqa: F401  (they register themselves, and are not there before one asks)
 
     if name not in EXERCISES:
-        raise ValueError(f"there is no exercise {name!r}; there are {', '.join(EXERCISES)}")
+        names = ", ".join(EXERCISES)
+        said = Said(
+            f"there is no exercise {name!r}; there are {names}", f"没有练习 {name!r}；有 {names}"
+        )
+        raise ValueError(said.of(language))
     return EXERCISES[name]
 
 
 def check(attempt: Callable[..., Any]) -> None:
     """Say whether a function gives what the answer gives."""
     name = attempt.__name__
-    print(f"{name}: {verdict(_found(name), attempt)}")
+    print(f"{name}: {verdict(_found(name), attempt).of(language)}")
 
 
-def verdict(asked: Exercise, attempt: Callable[..., Any]) -> str:
-    """The sentence that `check` prints."""
+def verdict(asked: Exercise, attempt: Callable[..., Any]) -> Said:
+    """What `check` prints."""
     name = asked.right.__name__
     for arguments in asked.arguments():
         wanted = asked.right(*_copies(arguments))
         got = attempt(*_copies(arguments))
         if got is None:
-            return f'not written yet; hint("{name}") helps, answer("{name}") shows one way'
+            return Said(
+                f'not written yet; hint("{name}") helps, answer("{name}") shows one way',
+                f'还没有写；hint("{name}") 给提示，answer("{name}") 给出一种写法',
+            )
         if _same(got, wanted):
             continue
-        for sentence, wrong in asked.mistakes.items():
+        for mistake, wrong in asked.mistakes.items():
             tries = asked.arguments()
             if all(_same(attempt(*_copies(a)), wrong(*_copies(a))) for a in tries):
-                return f"not yet: {sentence}"
+                return _not_yet(*mistake)
         if np.shape(got) != np.shape(wanted):
-            return f"not yet: its shape is {np.shape(got)}, not {np.shape(wanted)}"
+            is_, should = np.shape(got), np.shape(wanted)
+            return _not_yet(f"its shape is {is_}, not {should}", f"形状是 {is_}，应为 {should}")
         names = inspect.signature(asked.right).parameters
-        shown = "\n".join(f"  {n} = {_text(a)}" for n, a in zip(names, arguments, strict=True))
-        return f"not yet: for\n{shown}\nit gives {_text(got)}\nand not   {_text(wanted)}"
-    return "right"
+        given = "\n".join(f"  {n} = {_text(a)}" for n, a in zip(names, arguments, strict=True))
+        is_, should = _text(got), _text(wanted)
+        return _not_yet(
+            f"for\n{given}\nit gives {is_}\nand not   {should}",
+            f"对于\n{given}\n给出的是 {is_}\n应为     {should}",
+        )
+    return Said("right", "正确")
+
+
+def _not_yet(en: str, zh: str) -> Said:
+    return Said(f"not yet: {en}", f"还不对：{zh}")
 
 
 def hint(name: str) -> None:
     """Print a push in the right direction."""
-    print(_found(name).hint)
+    print(_found(name).hint.of(language))
 
 
 def answer(name: str) -> None:

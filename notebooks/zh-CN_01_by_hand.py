@@ -18,12 +18,11 @@
 #
 # **最后**，两者每一步的损失在四位数字上一致，最后一格会说出来。
 #
-# 屏幕上的话是英文，本系列里会遇到的几句：`not written yet` 是“还没有写”，`not yet` 是“还不对”，
-# 后面说大概错在哪里，`right` 是“对了”。
+# 每个练习下面的 `check` 检查你写的函数：对了就说“正确”，不对就说大概错在哪里。图上的字是英文。
 
 # %%
 import numpy as np
-from exercise import check
+from exercise_zh import check
 
 from fastcnn import Sequential, datasets, plots
 from fastcnn.layers import Conv2D, Dense, Flatten, MaxPool2D, ReLU
@@ -58,15 +57,15 @@ def forward(x):
 
 
 def step(x, labels, rate):
-    """One step downhill; returns the loss before it."""
+    """走一步梯度下降，返回走之前的损失。"""
     rows = np.arange(len(x))
     hidden, p = forward(x)
     loss = -np.log(p[rows, labels]).mean()
 
-    dscores = p.copy()  # dLoss/dscores = (probabilities - truth) / batch
+    dscores = p.copy()  # 损失对得分的梯度 =（概率 - 真实）/ 批的大小
     dscores[rows, labels] -= 1
     dscores /= len(x)
-    dhidden = (dscores @ W2.T) * (hidden > 0)  # back through W2, then through ReLU
+    dhidden = (dscores @ W2.T) * (hidden > 0)  # 经 W2 传回，再经 ReLU
 
     for array, gradient in (
         (W2, hidden.T @ dscores), (b2, dscores.sum(axis=0)),
@@ -81,7 +80,7 @@ EPOCHS, BATCH, RATE = 5, 32, 0.1
 
 
 def batches():
-    """The same batches whenever it is called."""
+    """每次调用都给出同样的批。"""
     random = np.random.default_rng(1)
     for _ in range(EPOCHS):
         order = random.permutation(len(x_train))
@@ -90,19 +89,19 @@ def batches():
 
 by_hand = [step(x_train[rows], data.y_train[rows], RATE) for rows in batches()]
 accuracy_by_hand = (forward(x_test)[1].argmax(axis=1) == data.y_test).mean()
-print(f"loss {by_hand[0]:.3f} at first, {np.mean(by_hand[-20:]):.3f} at last; ", end="")
-print(f"{accuracy_by_hand:.1%} of the test images are right")
+print(f"损失开始时 {by_hand[0]:.3f}，最后 {np.mean(by_hand[-20:]):.3f}；", end="")
+print(f"测试正确率 {accuracy_by_hand:.1%}")
 
 # %% [markdown]
 # **练习。** 一切都从损失对得分的梯度开始。给定概率 `p`（N, 类别数）和标签 `labels`（N,），
-# 写出这个梯度。（先运行 `from exercise import hint, answer`，
+# 写出这个梯度。（先运行 `from exercise_zh import hint, answer`，
 # 然后 `hint("cross_entropy_gradient")` 给提示，
 # `answer("cross_entropy_gradient")` 给出一种写法。）
 
 
 # %%
 def cross_entropy_gradient(p, labels):
-    return None  # your turn
+    return None  # 轮到你了
 
 
 check(cross_entropy_gradient)
@@ -113,7 +112,7 @@ check(cross_entropy_gradient)
 
 # %%
 def count_parameters(sizes):
-    return None  # your turn
+    return None  # 轮到你了
 
 
 check(count_parameters)
@@ -142,7 +141,7 @@ print(model.summary((784,)))
 
 # %%
 apart = np.abs(np.array(by_hand) - through_layers).max()
-print(f"{len(by_hand)} steps; the two losses are never further apart than {apart:.0e}")
+print(f"{len(by_hand)} 步，两种损失相差最多 {apart:.0e}")
 
 # %% [markdown]
 # ## 加上卷积
@@ -163,7 +162,7 @@ plots.curves(history, "two convolutions, each with ReLU and pooling, and a dense
 
 # %%
 with_convolution = network.evaluate(data.x_test, data.y_test)[1]
-print(f"by hand {accuracy_by_hand:.1%}, with convolutions {with_convolution:.1%}")
+print(f"手写的网络 {accuracy_by_hand:.1%}，有卷积的网络 {with_convolution:.1%}")
 assert apart < 1e-4, "fastcnn and the network by hand are not the same"
 assert min(accuracy_by_hand, with_convolution) > 0.7
-print(f"The network by hand and fastcnn made the same {len(by_hand)} losses.")
+print(f"手写的网络与 fastcnn 的 {len(by_hand)} 个损失相同。")

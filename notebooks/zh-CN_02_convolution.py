@@ -22,7 +22,7 @@
 import time
 
 import numpy as np
-from exercise import check, solution
+from exercise_zh import check, solution
 
 import fastcnn
 from fastcnn.layers import Conv2D
@@ -56,7 +56,7 @@ def by_loops(x, w):
 
 
 y = by_loops(x, w)
-print(f"{x.shape} -> {y.shape}: {y.size * w[0].size:,} multiplications")
+print(f"{x.shape} -> {y.shape}：{y.size * w[0].size:,} 次乘法")
 
 # %% [markdown]
 # **练习。** 上面的输出比输入小。一般说来，沿一个方向有 `size` 个像素时，输出有多大？
@@ -64,7 +64,7 @@ print(f"{x.shape} -> {y.shape}: {y.size * w[0].size:,} multiplications")
 
 # %%
 def output_size(size, kernel, stride, padding):
-    return None  # your turn
+    return None  # 轮到你了
 
 
 check(output_size)
@@ -84,7 +84,7 @@ def by_product(x, w):
     return y.reshape(len(x), *windows.shape[2:4], len(w)).transpose(0, 3, 1, 2)
 
 
-print("the largest difference:", np.abs(by_product(x, w) - y).max())
+print("最大的差：", np.abs(by_product(x, w) - y).max())
 
 # %% [markdown]
 # ## 三个后端
@@ -97,7 +97,7 @@ layer = Conv2D(3, 8, 3)
 layer.params["weight"] = w
 for name in fastcnn.backends.names():
     with fastcnn.backend(name):
-        print(f"{name:7}", "the largest difference:", np.abs(layer.forward(x) - y).max())
+        print(f"{name:7}", "最大的差：", np.abs(layer.forward(x) - y).max())
 
 # %% [markdown]
 # ## 计时
@@ -110,7 +110,7 @@ images = images.astype(np.float32)
 
 
 def images_per_second(batch, seconds=0.2):
-    layer.forward(images[:batch])  # it may have to compile
+    layer.forward(images[:batch])  # 可能要先编译
     done, started = 0, time.perf_counter()
     while (passed := time.perf_counter() - started) < seconds:
         layer.forward(images[:batch])
@@ -122,7 +122,7 @@ speeds = {}
 for name, batch in (("loop", 1), ("im2col", 64), ("numba", 64)):
     with fastcnn.backend(name):
         speeds[name] = images_per_second(batch)
-        print(f"{name:7}{speeds[name]:12,.0f} images a second")
+        print(f"{name:7}{speeds[name]:12,.0f} 张图像/秒")
 
 figure = Figure(figsize=(6, 2.2), layout="constrained")
 axes = figure.subplots()
@@ -144,7 +144,7 @@ figure
 
 # %%
 def products_per_load(rows, vectors):
-    return None  # your turn
+    return None  # 轮到你了
 
 
 check(products_per_load)
@@ -152,7 +152,7 @@ check(products_per_load)
 # %%
 for rows, vectors in ((1, 1), (2, 2), (4, 2), (14, 2)):
     share = solution("products_per_load")(rows, vectors)
-    print(f"{rows:2} x {vectors} sums in registers: {share:.2f} products for each load")
+    print(f"寄存器里 {rows:2} x {vectors} 个和：每装入一次做 {share:.2f} 个乘积")
 
 # %% [markdown]
 # 处理器一个周期能装入的向量与能相乘的差不多，所以每次装入不到一个乘积时它就在等。
@@ -162,8 +162,8 @@ for rows, vectors in ((1, 1), (2, 2), (4, 2), (14, 2)):
 # %%
 target = jit.target()
 numbers = target.register_bytes // 4
-print(f"here: {TILE_ROWS} rows x {TILE_VECTORS} vectors of {numbers} numbers")
+print(f"这台机器：{TILE_ROWS} 行 x {TILE_VECTORS} 个向量，每个向量 {numbers} 个数")
 
 # %%
 assert speeds["numba"] > 20 * speeds["loop"]
-print(f"The same numbers, {speeds['numba'] / speeds['loop']:,.0f} times as fast as the loops.")
+print(f"数完全相同，速度是循环的 {speeds['numba'] / speeds['loop']:,.0f} 倍。")

@@ -20,7 +20,7 @@
 
 # %%
 import numpy as np
-from exercise import check
+from exercise_zh import check
 
 from fastcnn import Sequential
 from fastcnn.explaining import explain
@@ -43,7 +43,7 @@ model = Sequential(
 
 # %%
 def relu_gradient(x, dy):
-    return None  # your turn
+    return None  # 轮到你了
 
 
 check(relu_gradient)
@@ -54,7 +54,7 @@ check(relu_gradient)
 
 # %%
 def dense_gradients(x, weight, dy):
-    return None  # your turn
+    return None  # 轮到你了
 
 
 check(dense_gradients)
@@ -65,7 +65,7 @@ check(dense_gradients)
 
 # %%
 def conv_input_gradient(dy, w):
-    return None  # your turn
+    return None  # 轮到你了
 
 
 check(conv_input_gradient)
@@ -85,7 +85,7 @@ def loss():
 
 
 def measured(array, h=1e-5):
-    """The gradient of the loss by every number of an array, by differences."""
+    """用差商量出损失对数组里每个数的梯度。"""
     slopes = np.zeros(array.shape)
     for place in np.ndindex(*array.shape):
         before, losses = array[place], []
@@ -108,7 +108,7 @@ pairs = {}
 for name, (array, gradient) in claimed.items():
     pairs[name] = gradient, measured(array)
     worst = np.abs(gradient - pairs[name][1]).max()
-    print(f"{name:14} {gradient.size:4} numbers, the worst is off by {worst:.0e}")
+    print(f"{name:14} {gradient.size:4} 个数，最大的误差 {worst:.0e}")
 
 # %%
 figure = Figure(figsize=(4.5, 4.2), layout="constrained")
@@ -146,7 +146,7 @@ figure
 
 # %%
 class Turned(Conv2D):
-    """A convolution whose weight gradient has its filters turned round."""
+    """权重梯度里卷积核转了 180 度的卷积。"""
 
     def backward(self, dy):
         dx = super().backward(dy)
@@ -159,7 +159,7 @@ model = Sequential(*layers, seed=1).astype(np.float64)
 loss()
 model.backward(criterion.backward())
 wrong = np.abs(model.layers[0].grads["weight"] - measured(model.layers[0].params["weight"])).max()
-print(f"off by {wrong:.2f}: found. `python -m fastcnn.check FILE` does this for layers of yours.")
+print(f"误差 {wrong:.2f}，找到了。`python -m fastcnn.check FILE` 这样检查你自己的层。")
 
 # %% [markdown]
 # ## 拆开一个数
@@ -175,15 +175,15 @@ image = x[:1].astype(np.float32)
 maps = model.layers[0].forward(image)[0]
 number = explain(model, image, "conv1", at=np.unravel_index(maps.argmax(), maps.shape), label=0)
 for term in number.terms:
-    print(f"  {term.x:8.4f} * {term.slope:8.4f} = {term.product:8.4f}   from {term.at}")
-print(f"  and the bias {number.constant:.4f} give {number.value:.4f}")
-print(f"the loss of this image changes by {number.gradient:.4f} for each unit of it")
+    print(f"  {term.x:8.4f} * {term.slope:8.4f} = {term.product:8.4f}   来自 {term.at}")
+print(f"  加上偏置 {number.constant:.4f} 得到 {number.value:.4f}")
+print(f"这个数每增加 1，这张图像的损失变化 {number.gradient:.4f}")
 for source in number.sources:
-    print("computed in", source)
+    print("代码位置", source)
 
 # %%
 most = max(np.abs(claim - found).max() for claim, found in pairs.values())
 assert most < 1e-7 < 1e-3 < wrong
 assert abs(number.total - number.value) < 1e-5
 count = sum(claim.size for claim, _ in pairs.values())
-print(f"All {count} gradients agree with differences, and the planted mistake did not.")
+print(f"{count} 个梯度都与差商一致，故意放进去的错误则不然。")

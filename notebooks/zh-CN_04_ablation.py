@@ -23,7 +23,7 @@
 from pathlib import Path
 
 import numpy as np
-from exercise import check, solution
+from exercise_zh import check, solution
 
 from fastcnn import datasets, models, plots
 from fastcnn.config import replace
@@ -81,7 +81,7 @@ plots.overlay(histories, "loss", title="what each technique does to the training
 
 # %%
 def paired_difference(before, after):
-    return None  # your turn
+    return None  # 轮到你了
 
 
 check(paired_difference)
@@ -102,7 +102,7 @@ for name, experiment in ABLATION:
     kept[name] = np.array([100 * run.result["test_accuracy"] for run in found if run])
 
 seeds = min(map(len, kept.values()))
-print(f"{seeds} seeds a row\n{'':32}  accuracy     step, in points")
+print(f"每行 {seeds} 个种子\n{'':32}  正确率       这一步，百分点（real：差别是真的）")
 names = list(kept)
 for before, name in zip([None, *names], names, strict=False):
     line = f"{name:32}  {kept[name].mean():6.2f} %"
@@ -133,7 +133,7 @@ figure
 
 # %%
 def step_with_l2(w, lr, weight_decay, gradient):
-    return None  # your turn
+    return None  # 轮到你了
 
 
 check(step_with_l2)
@@ -141,4 +141,4 @@ check(step_with_l2)
 # %%
 assert list(accuracies) == list(ROWS) and min(map(min, accuracies.values())) > 0.2
 assert seeds > 1 and kept["+ Adam"].mean() > kept["baseline"].mean()
-print(f"Six rows on few images, and six with {seeds} seeds each on all of them.")
+print(f"少量图像上的六行；全部图像上的六行，每行 {seeds} 个种子。")

@@ -22,7 +22,7 @@
 import time
 
 import numpy as np
-from exercise import check
+from exercise_zh import check
 
 from fastcnn import datasets, plots
 from fastcnn.plain import AvgPool2d, Conv2d, CrossEntropyLoss, Linear, Sigmoid
@@ -39,7 +39,7 @@ x_train, x_test = (np.float32(images) / 256 for images in (data.x_train, data.x_
 # 填充 2 使第一个卷积保持这个大小。权重和偏置都从 N(0, 1) 开始，与作者的代码一样。
 
 # %%
-np.random.seed(0)  # scripts of this kind seed the global generator
+np.random.seed(0)  # 这类脚本用全局的随机数种子
 layers = [
     Conv2d(1, 6, 5, padding=2), Sigmoid(), AvgPool2d(2),
     Conv2d(6, 16, 5), Sigmoid(), AvgPool2d(2),
@@ -59,7 +59,7 @@ def forward(x):
 
 
 def backward(dy, lr):
-    """Back through all layers, each of which takes its step."""
+    """经各层传回去，每层走自己的一步。"""
     for layer in reversed(layers):
         if isinstance(layer, AvgPool2d) and dy.ndim == 2:
             dy = dy.reshape(len(dy), 16, 5, 5)
@@ -77,7 +77,7 @@ for layer in layers:
 
 # %%
 def average_pool(x):
-    return None  # your turn
+    return None  # 轮到你了
 
 
 check(average_pool)
@@ -88,7 +88,7 @@ check(average_pool)
 
 # %%
 def sigmoid_gradient(y, dy):
-    return None  # your turn
+    return None  # 轮到你了
 
 
 check(sigmoid_gradient)
@@ -111,7 +111,7 @@ def accuracy(x, labels):
 
 
 def train(lr, epochs):
-    """Accuracy on the training batches of each epoch, as they were trained on."""
+    """每一轮训练批上的正确率，随训练随算。"""
     curve = []
     for _ in range(epochs):
         order, right = random.permutation(len(x_train)), 0
@@ -129,8 +129,8 @@ started = time.perf_counter()
 curve = train(LR, EPOCHS)
 speed = EPOCHS * len(x_train) / (time.perf_counter() - started)
 for epoch, share in enumerate(curve, 1):
-    print(f"epoch {epoch:2}: {share:6.1%}")
-print(f"{speed:,.0f} images a second")
+    print(f"第 {epoch:2} 轮：{share:6.1%}")
+print(f"每秒 {speed:,.0f} 张图像")
 
 # %% [markdown]
 # 头几轮收获很小：输入很大时 sigmoid 是平的，而 N(0, 1) 使输入很大：
@@ -153,6 +153,6 @@ plots.predictions(data.x_test[:10], data.y_test[:10], scores.argmax(axis=1), dat
 
 # %%
 share = accuracy(x_test, data.y_test)
-print(f"{len(x_test)} test images, {round(share * len(x_test))} correct: {share:.2%}")
+print(f"{len(x_test)} 张测试图像，答对 {round(share * len(x_test))} 张：{share:.2%}")
 assert share > 0.6 and curve[-1] > curve[0]
-print(f"LeNet-5 has learned, at {speed:,.0f} images a second.")
+print(f"LeNet-5 学会了，每秒 {speed:,.0f} 张图像。")

@@ -20,7 +20,7 @@
 
 # %%
 import numpy as np
-from exercise import check, solution
+from exercise_zh import check, solution
 
 from fastcnn import datasets, models, plots
 from fastcnn.optim import SGD
@@ -30,11 +30,11 @@ try:
     data = datasets.load("cifar10", offline=True)
 except datasets.MissingDataError:
     data = datasets.load("digits")
-    print("CIFAR-10 is not here (`python -m fastcnn.train --dataset cifar10` fetches it).")
+    print("这里没有 CIFAR-10（`python -m fastcnn.train --dataset cifar10` 会下载）。")
 data = data.limit(800, 500)
 x_train, y_train = data.x_train[:600], data.y_train[:600]
 x_val, y_val = data.x_train[600:], data.y_train[600:]
-print(f"{data.source} {len(x_train)} to train on, {len(x_val)} to choose by.")
+print(f"{data.source} 训练用 {len(x_train)} 张，选择用 {len(x_val)} 张。")
 plots.given(data.x_train[:10], [data.class_names[label] for label in data.y_train[:10]])
 
 # %% [markdown]
@@ -65,7 +65,7 @@ def tried(lr, weight_decay, dropout=0.5, epochs=2):
 
 # %%
 def grid(rates, penalties):
-    return None  # your turn
+    return None  # 轮到你了
 
 
 check(grid)
@@ -77,7 +77,7 @@ for lr, weight_decay in solution("grid")([0.003, 0.01, 0.03], [0.001, 0.01]):
     trials.append(({"lr": lr, "weight_decay": weight_decay}, accuracy))
     print(f"lr {lr:<6} L2 {weight_decay:<6} {accuracy:6.1%}")
 best = max(trials, key=lambda trial: trial[1])[0]
-print("best:", best)
+print("最好的：", best)
 
 # %%
 plots.search_grid(trials)
@@ -104,14 +104,14 @@ plots.search_bars(dropouts)
 
 # %%
 def chance_of_a_good_trial(share, trials):
-    return None  # your turn
+    return None  # 轮到你了
 
 
 check(chance_of_a_good_trial)
 
 # %%
 chance = solution("chance_of_a_good_trial")
-print(f"one of the best 5 % among 60 random trials: {chance(0.05, 60):.0%}")
+print(f"随机试 60 次，至少一次落在最好的 5% 里：{chance(0.05, 60):.0%}")
 
 # %% [markdown]
 # 这条命令在几个进程上做上面的一切，崩溃之后能接着做，并根据已有的结果提出下一个设置：
@@ -126,11 +126,11 @@ print(f"one of the best 5 % among 60 random trials: {chance(0.05, 60):.0%}")
 dropout = max(dropouts, key=lambda trial: trial[1])[0]["dropout"]
 model, validation = tried(**best, dropout=dropout, epochs=6)
 loss, test = model.evaluate(data.x_test, data.y_test)
-print(f"validation {validation:.1%}, test {test:.1%}")
+print(f"验证 {validation:.1%}，测试 {test:.1%}")
 plots.confusion(data.y_test, model.predict(data.x_test), data.class_names)
 
 # %%
 guessing = np.bincount(data.y_test).max() / len(data.y_test)
 assert len(trials) == 6 and len(dropouts) == 3
 assert test > 1.5 * guessing
-print(f"The best of nine settings: {test:.1%} right, where guessing has {guessing:.1%}.")
+print(f"九种设置里最好的：正确率 {test:.1%}，乱猜是 {guessing:.1%}。")

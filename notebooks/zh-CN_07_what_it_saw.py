@@ -20,7 +20,7 @@
 
 # %%
 import numpy as np
-from exercise import check, solution
+from exercise_zh import check, solution
 
 from fastcnn import Sequential, datasets, plots
 from fastcnn.layers import Conv2D, Dense, GlobalAveragePool2D, MaxPool2D, ReLU
@@ -36,7 +36,7 @@ model = Sequential(
 )  # fmt: skip
 model.train(data.x_train, data.y_train, epochs=6, optimizer=Adam(1e-2), progress=False)
 accuracy = model.evaluate(data.x_test, data.y_test)[1]
-print(f"{accuracy:.1%} of the test images are right")
+print(f"测试正确率 {accuracy:.1%}")
 
 # %% [markdown]
 # ## 卷积核
@@ -67,7 +67,7 @@ plots.feature_maps(model, image, f"a {data.class_names[label]}", most=8)
 
 # %%
 def run(images, classes):
-    """Scores, the last convolution's maps and the gradients by them and by the pixels."""
+    """得分、最后一个卷积的特征图、对它们和对像素的梯度。"""
     x = model.prepared(images)
     passed = [x]
     for layer in model.layers:
@@ -88,7 +88,7 @@ def run(images, classes):
 
 # %%
 def saliency(dx):
-    return None  # your turn
+    return None  # 轮到你了
 
 
 check(saliency)
@@ -104,7 +104,7 @@ check(saliency)
 
 # %%
 def grad_cam(maps, gradients):
-    return None  # your turn
+    return None  # 轮到你了
 
 
 check(grad_cam)
@@ -145,7 +145,7 @@ def covered(image, corner):
 
 
 def sums(picture):
-    """The sum of every square of SIDE x SIDE."""
+    """每个 SIDE x SIDE 方块的和。"""
     return np.lib.stride_tricks.sliding_window_view(picture, (SIDE, SIDE)).sum(axis=(2, 3))
 
 
@@ -166,9 +166,9 @@ before, after_hot, after_cold = (
     model.predict_proba(shown)[rows, labels].mean()
     for shown in (images, np.array(hot), np.array(cold))
 )
-print(f"probability of the true class: {before:.1%}")
-print(f"  covered where Grad-CAM is hottest: {after_hot:.1%}")
-print(f"  covered where it is coldest:       {after_cold:.1%}")
+print(f"真实类别的概率：{before:.1%}")
+print(f"  盖住 Grad-CAM 最热的地方：{after_hot:.1%}")
+print(f"  盖住最冷的地方：          {after_cold:.1%}")
 
 # %% [markdown]
 # 这个网络最后对每张特征图取平均，所以得分是各处之和，Grad-CAM 说的正是每一处加了多少。
@@ -178,4 +178,4 @@ print(f"  covered where it is coldest:       {after_cold:.1%}")
 # %%
 assert accuracy > 0.6
 assert after_hot < after_cold < before
-print("Covering where Grad-CAM points hurts more than covering elsewhere.")
+print("盖住 Grad-CAM 指的地方，比盖住别处伤害更大。")

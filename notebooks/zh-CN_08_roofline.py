@@ -22,14 +22,14 @@
 import time
 
 import numpy as np
-from exercise import check, solution
+from exercise_zh import check, solution
 
 from fastcnn.layers import Conv2D, Dense
 from fastcnn.plots.figure import Figure
 from kernels import jit, peak
 
 threads = jit.get_threads()
-jit.set_threads(1)  # one core, one roof
+jit.set_threads(1)  # 一个核心，一个屋顶
 
 # %% [markdown]
 # ## 处理器的屋顶
@@ -39,7 +39,7 @@ jit.set_threads(1)  # one core, one roof
 # %%
 target = jit.target()
 gflops = max(peak.gflops(seconds=0.03) for _ in range(5))
-print(f"{target.register_bytes // 4} numbers in a vector; {gflops:.0f} GFLOP/s on one core")
+print(f"一个向量 {target.register_bytes // 4} 个数；一个核心 {gflops:.0f} GFLOP/s")
 
 # %% [markdown]
 # ## 内存的屋顶
@@ -58,7 +58,7 @@ def bandwidth():
 
 bandwidth()
 gigabytes = max(bandwidth() for _ in range(4))
-print(f"{gigabytes:.1f} GB/s; the ridge is at {gflops / gigabytes:.1f} operations a byte")
+print(f"{gigabytes:.1f} GB/s；两个屋顶相交于每字节 {gflops / gigabytes:.1f} 次运算")
 
 # %% [markdown]
 # **练习。** 一个全连接层由 (batch, m) 算出 (batch, n)，用 float32。如果 x、权重、
@@ -67,7 +67,7 @@ print(f"{gigabytes:.1f} GB/s; the ridge is at {gflops / gigabytes:.1f} operation
 
 # %%
 def dense_intensity(batch, m, n):
-    return None  # your turn
+    return None  # 轮到你了
 
 
 check(dense_intensity)
@@ -78,7 +78,7 @@ check(dense_intensity)
 
 # %%
 def roof(peak, bandwidth, intensity):
-    return None  # your turn
+    return None  # 轮到你了
 
 
 check(roof)
@@ -102,10 +102,10 @@ random = np.random.default_rng(0)
 
 
 def measured(layer, shape, seconds=0.05):
-    """(operations a byte, GFLOP/s) of a layer forwards."""
+    """一个层前向的（每字节运算次数，GFLOP/s）。"""
     x = random.normal(size=(BATCH, *shape)).astype(np.float32)
     y = layer.forward(x)
-    if x.ndim == 4:  # as layers pass it on: the channels of a pixel side by side
+    if x.ndim == 4:  # 层与层之间就这样传：一个像素的各通道相邻
         x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
     weight = layer.params["weight"]
     operations = 2 * y.size // weight.shape[0 if x.ndim == 4 else 1] * weight.size
@@ -119,10 +119,10 @@ def measured(layer, shape, seconds=0.05):
 
 
 points = {name: measured(*layer) for name, layer in LAYERS.items()}
-gflops = max(gflops, *(peak.gflops(seconds=0.03) for _ in range(5)))  # was it busy before?
+gflops = max(gflops, *(peak.gflops(seconds=0.03) for _ in range(5)))  # 刚才是不是有别的程序在忙？
 for name, (intensity, speed) in points.items():
     share = speed / solution("roof")(gflops, gigabytes, intensity)
-    print(f"{name:24} {intensity:6.1f} a byte {speed:7.1f} GFLOP/s, {share:4.0%} of its roof")
+    print(f"{name:24} 每字节 {intensity:6.1f} 次 {speed:7.1f} GFLOP/s，达到屋顶的 {share:4.0%}")
 
 # %%
 figure = Figure(figsize=(7.5, 4), layout="constrained")
@@ -145,4 +145,4 @@ figure
 assert gflops > 0 and gigabytes > 0 and len(points) == len(LAYERS)
 assert all(speed > 0 for _, speed in points.values())
 jit.set_threads(threads)
-print(f"Two roofs ({gflops:.0f} GFLOP/s, {gigabytes:.0f} GB/s), {len(points)} layers under them.")
+print(f"两个屋顶（{gflops:.0f} GFLOP/s、{gigabytes:.0f} GB/s），屋顶下有 {len(points)} 个层。")

@@ -4,6 +4,7 @@ They are run as plain scripts, in this process, where FASTCNN_TEST_NOTEBOOKS is 
 so, and runs them as notebooks, too.
 """
 
+import ast
 import os
 import re
 import runpy
@@ -16,6 +17,7 @@ from tests.test_house import ROOT
 
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9]*.py"))
+CHINESE = re.compile("[\u4e00-\u9fff]")
 EMPTY = "    return None  # your turn\n\n\n"
 
 
@@ -25,7 +27,7 @@ def folder(monkeypatch):
     monkeypatch.chdir(FOLDER)
     monkeypatch.syspath_prepend(FOLDER)
     yield FOLDER
-    for name in ("exercise", "answers"):
+    for name in ("exercise", "exercise_zh", "answers"):
         sys.modules.pop(name, None)
 
 
@@ -76,12 +78,13 @@ def test_answers_are_right_and_mistakes_are_known(exercises, capsys):
     for name, asked in exercises.EXERCISES.items():
         exercises.check(asked.right)
         assert capsys.readouterr().out == f"{name}: right\n"
-        for sentence, wrong in asked.mistakes.items():
-            assert exercises.verdict(asked, wrong) == f"not yet: {sentence}"
+        for mistake, wrong in asked.mistakes.items():
+            told = exercises.verdict(asked, wrong)
+            assert told == (f"not yet: {mistake.en}", f"还不对：{mistake.zh}")
         exercises.answer(name)
         shown = {}
         exec(f"import numpy as np\n{capsys.readouterr().out}", shown)
-        assert exercises.verdict(asked, shown[name]) == "right"
+        assert exercises.verdict(asked, shown[name]).en == "right"
         exercises.hint(name)
         assert len(capsys.readouterr().out) > 20
 
@@ -98,7 +101,8 @@ def test_answers_are_right_and_mistakes_are_known(exercises, capsys):
 )
 def test_other_attempts_are_answered(attempt, says, exercises):
     said = exercises.verdict(exercises._found("relu_gradient"), attempt)
-    assert said.startswith(says)
+    assert said.en.startswith(says)
+    assert CHINESE.search(said.zh)
 
 
 def test_an_attempt_cannot_change_what_it_is_compared_with(exercises):
@@ -107,7 +111,7 @@ def test_an_attempt_cannot_change_what_it_is_compared_with(exercises):
         x[:] = 0
         return dy
 
-    assert exercises.verdict(exercises._found("relu_gradient"), spoils) == "right"
+    assert exercises.verdict(exercises._found("relu_gradient"), spoils).en == "right"
 
 
 def test_an_unknown_exercise_is_answered(exercises):
@@ -133,17 +137,53 @@ def cells(notebook: Path) -> list[tuple[str, str]]:
     return list(zip(found[::2], found[1::2], strict=True))
 
 
+def taken_apart(cell: str) -> tuple[str, list[str]]:
+    """The code of a cell without what is for people; and that: comments, docstrings, prints."""
+    tree, words = ast.parse(cell), re.findall("  # (?!fmt)(.*)", cell)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and (doc := ast.get_docstring(node)):
+            words.append(doc)
+            del node.body[0]
+        if isinstance(node, ast.ImportFrom) and node.module == "exercise_zh":
+            node.module = "exercise"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "print":
+            parts: list[ast.expr] = []
+            for each in node.args:
+                parts += each.values if isinstance(each, ast.JoinedStr) else [each]
+            is_text = [isinstance(part, ast.Constant) for part in parts]
+            words.append("".join(str(p.value) for p in parts if isinstance(p, ast.Constant)))
+            values = [part for part, text in zip(parts, is_text, strict=True) if not text]
+            node.args = sorted(values, key=ast.dump)  # in whatever order a language has them
+    return ast.dump(tree), words
+
+
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_chinese_notebook_has_the_same_code(notebook):
     twin = cells(FOLDER / f"zh-CN_{notebook.name}")
     for (kind, text), (other_kind, other) in zip(cells(notebook), twin, strict=True):
         assert kind == other_kind
         if kind == "# %%":
-            assert other == text
+            (own, _), (its, words) = taken_apart(text), taken_apart(other)
+            assert its == own
+            english = [each for each in words if re.search("[a-z]{3}", each)]
+            assert [each for each in english if not CHINESE.search(each)] == []
             continue
         assert other.count("# **") == text.count("# **")  # exercises, and where it ends
         assert other.count("\n# #") == text.count("\n# #")
-        assert re.search("[\u4e00-\u9fff]", other) and all(
+        assert CHINESE.search(other) and all(
             line.startswith("#") for line in other.splitlines() if line
         )
     assert len(list(FOLDER.glob("zh-CN_*.py"))) == len(NOTEBOOKS)
+
+
+def test_the_chinese_notebooks_are_answered_in_chinese(exercises, capsys):
+    import exercise_zh  # type: ignore[import-not-found]
+
+    for name, asked in exercises.EXERCISES.items():
+        exercise_zh.check(asked.right)
+        assert capsys.readouterr().out == f"{name}: 正确\n"
+        exercise_zh.hint(name)
+        said = [capsys.readouterr().out, *(mistake.zh for mistake in asked.mistakes)]
+        assert all(CHINESE.search(each) for each in said), name
+    with pytest.raises(ValueError, match="没有练习 'relu'；有"):
+        exercise_zh.hint("relu")
