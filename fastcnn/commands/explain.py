@@ -5,21 +5,20 @@ Exit codes: 0 explained, 1 cannot be written, 2 cannot be explained.
 
 import dataclasses
 import json
-import textwrap
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
 from .. import files
-from ..explaining import Number, explain
+from ..explaining import Number, as_text, explain
 from ..gallery.views import Options, View
+from ..languages import Language, Refusal, Said
 from ..runs.saved import Saved
 from ..terminal import one_line
 from . import interrupt, options
 
 _PROGRAM = "python -m fastcnn.explain"
-_COLUMNS = 80  # of a terminal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +40,8 @@ class Arguments:
     by its size."""
     terms: int = 30
     """At most so many products are listed, the largest."""
+    language: Language = "en"
+    """Of the text: en, or zh for Chinese."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Write JSON with all products, not text for people."""
     out: Annotated[str | None, tyro.conf.arg(metavar="FILE|None")] = None
@@ -55,14 +56,18 @@ class Arguments:
 
 def main(argv: Sequence[str]) -> int:
     """The command line; returns the exit code."""
+    language: Language = "en"
     try:
         arguments = options.parse(Arguments(), options.spelled(Arguments, argv), _PROGRAM)
+        language = arguments.language
         if not arguments.run:
             raise ValueError(f"of which run? name its folder: {_PROGRAM} runs/MODEL-DATASET")
         if arguments.terms < 1:
             raise ValueError(f"terms must be at least 1, got {arguments.terms}")
         with interrupt.answered("interrupted; nothing was written"):
             return _explain(arguments)
+    except Refusal as error:
+        return options.refuse(ValueError(error.said.of(language)), 2)
     except ValueError as error:
         return options.refuse(error, 2)
     except OSError as error:
@@ -84,11 +89,16 @@ def _explain(arguments: Arguments) -> int:
     number = explain(saved.model, x, arguments.layer, at, label)
     guess = saved.model.predict_proba(x)[0]
     best = int(guess.argmax())
-    heading = (
-        f"{saved.model_name}, {view.image_name}, taken for {view.data.class_names[best]} "
-        f"({guess[best]:.1%})"
-    )
-    text = _as_json(number, heading) if arguments.json else _as_text(number, heading, arguments)
+    names, sure = view.data.class_names, f"{guess[best]:.1%}"
+    heading = Said(
+        f"{saved.model_name}, {view.image_name}, taken for {names[best]} ({sure})",
+        f"{saved.model_name}，{view.data.name} 的第 {arguments.image} 张测试图像，"
+        f"类别 {names[label]}，网络认为是 {names[best]}（{sure}）",
+    ).of(arguments.language)
+    if arguments.json:
+        text = _as_json(number, heading)
+    else:
+        text = as_text(number, heading, arguments.terms, arguments.language)
     if path is None:
         print(text, end="")
     else:
@@ -104,72 +114,6 @@ def _numbers(text: str | None) -> tuple[int, ...] | None:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise ValueError(f"at must be whole numbers such as 5,4,7, got {text!r}") from None
-
-
-def _spoken(at: Sequence[int]) -> str:
-    names = ("channel", "row", "column") if len(at) == 3 else ("unit",) if len(at) == 1 else ()
-    return ", ".join(f"{name} {i}" for name, i in zip(names, at, strict=True)) or str(tuple(at))
-
-
-def _as_text(number: Number, heading: str, arguments: Arguments) -> str:
-    """For people: the number, its terms from the largest on, what came back, where the code is."""
-    place, shape = number.place, " x ".join(map(str, number.shape))
-    lines = [
-        heading,
-        f"{place.label} (layer {place.path}) is {place.layer!r}; its output is {shape}",
-    ]
-    if number.formula:
-        lines += textwrap.wrap(
-            number.formula, _COLUMNS, initial_indent=4 * " ", subsequent_indent=8 * " "
-        )
-    lines += ["", f"{_spoken(number.at)}:  {number.value:.9g}"]
-    shown = sorted(number.terms, key=lambda term: -abs(term.product))[: arguments.terms]
-    weights = "weight" in place.layer.params
-    if number.is_sum:
-        lines.append(f"  = {_parts(number)}; in double precision {number.total:.9g}")
-    else:
-        lines.append(f"  a curve of {_counted(len(number.terms), 'input')}; the slope in each:")
-    if shown:
-        lines += ["", *_table(number, shown, weights)]
-    left = len(number.terms) - len(shown)
-    if left:
-        lines.append(f"  and {left:,} smaller ones (--terms {len(number.terms)}, --json)")
-    if number.gradient is not None:
-        lines += ["", *_came_back(number, weights)]
-    lines += ["", "computed in " + "\n         by ".join(number.sources)]
-    return "\n".join(lines) + "\n"
-
-
-def _parts(number: Number) -> str:
-    products = _counted(len(number.terms), "product")
-    return f"{number.constant:.9g} + {products}" if number.constant else products
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
-def _table(number: Number, shown: Sequence[Any], weights: bool) -> list[str]:
-    axes = ("channel", "row", "column") if len(shown[0].at) == 3 else ("input",)
-    head = [*axes, "input" if len(axes) == 3 else "value", "weight" if weights else "slope"]
-    rows = [[*map(str, term.at), f"{term.x:.9g}", f"{term.slope:.9g}"] for term in shown]
-    if number.is_sum:
-        head.append("product")
-        rows = [[*row, f"{term.product:.9g}"] for row, term in zip(rows, shown, strict=True)]
-    wide = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return [
-        "  " + "  ".join(f"{cell:>{width}}" for cell, width in zip(row, wide, strict=True))
-        for row in (head, *rows)
-    ]
-
-
-def _came_back(number: Number, weights: bool) -> list[str]:
-    lines = [f"the loss of this image grows by {number.gradient:.9g} for each unit of it"]
-    if number.gradient == 0:
-        lines[0] = "nothing came back: a layer behind it gives the same whatever it is"
-    elif weights:
-        lines.append("a weight's gradient gets this times the weight's input from here")
-    return lines
 
 
 def _as_json(number: Number, heading: str) -> str:

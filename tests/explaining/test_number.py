@@ -1,6 +1,7 @@
 """A number is explained by what the layers compute, for every kind of layer."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -162,6 +163,27 @@ def test_the_command(run, tmp_path, capsys):
     assert main([run, "--layer", "relu1", "--json", "--out", str(tmp_path / "a.json")]) == 0
     told = json.loads((tmp_path / "a.json").read_text())
     assert told["is_sum"] and told["terms"][0]["slope"] == 1 and told["value"] > 0
+
+
+def test_the_command_speaks_chinese(run, capsys):
+    """The same numbers and code, and no English word but names and the formula."""
+    for layer in ("conv1", "relu1", "maxpool1", "dense1"):
+        said = []
+        for language in ("en", "zh"):
+            words = [run, "--image", "3", "--layer", layer, "--terms", "4", "--language", language]
+            assert main(words) == 0
+            said.append(capsys.readouterr().out)
+        english, chinese = said
+        plain = (english, chinese.replace("每增加 1，", ""))
+        numbers = [sorted(re.findall(r"-?\d[\d.e+-]*", text)) for text in plain]
+        assert numbers[0] == numbers[1]
+        sources = [re.findall(r"\S+:\d+ \S+$", text, re.MULTILINE) for text in said]
+        assert sources[0] == sources[1] != []
+        formula = {line for line in english.splitlines() if line.startswith("    ")}
+        for line in set(chinese.splitlines()) - formula - {""}:
+            assert re.search("[\u4e00-\u9fff]", line) or not re.search("[a-z]{4} [a-z]", line)
+    assert main([run, "--layer", "conv7", "--language", "zh"]) == 2
+    assert "没有名为 'conv7' 的层；有 conv1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -88,8 +88,8 @@ const WORDS = {
       Conv: "卷积", Dense: "全连接", MaxPool: "最大池化", AveragePool: "平均池化", Flatten: "展平",
       BatchNorm: "批归一化", GroupNorm: "组归一化", LayerNorm: "层归一化", Residual: "残差块",
       Concatenate: "拼接", Concat: "拼接", Add: "相加", Multiply: "相乘", Upsample: "上采样",
-      InstanceNorm: "实例归一化", SpatialDropout: "空间随机失活", Pad: "填充", Reshape: "变形",
-      GlobalAveragePool: "全局平均池化", Dropout: "随机失活",
+      InstanceNorm: "实例归一化", Pad: "填充", Reshape: "变形",
+      GlobalAveragePool: "全局平均池化",
     },
   },
 };
