@@ -10,6 +10,7 @@ Examples
 >>> module = exchange.to_torch(model)  # doctest: +SKIP
 """
 
+from .keras import from_keras
 from .matching import Matched, load_state
 from .onnx import save_onnx
 from .tensors import load_safetensors, save_safetensors
@@ -17,6 +18,7 @@ from .torch import from_torch, to_torch
 
 __all__ = [
     "Matched",
+    "from_keras",
     "from_torch",
     "load_safetensors",
     "load_state",

@@ -23,6 +23,7 @@ SHAPE = re.compile(r"\((?:[\w.+* ]+,)+[\w.+* ]*\)|any shape|same shape")
 # Modules, and names of fastcnn.exchange, that need a package which a check-out may lack.
 NEEDS = {
     "fastcnn.estimator": "sklearn",
+    "from_keras": "keras",
     "from_torch": "torch",
     "load_safetensors": "safetensors",
     "save_onnx": "onnx",

@@ -1,0 +1,9 @@
+"""Keras models as ours.
+
+kinds.py  which layers a Keras layer becomes, and where its weights go
+into.py   a model's layers, called as its graph says
+"""
+
+from .into import from_keras
+
+__all__ = ["from_keras"]

@@ -1,0 +1,152 @@
+"""Keras models and ours compute the same; skipped where Keras or a backend of it is absent."""
+
+import importlib.util
+import os
+import re
+
+import numpy as np
+import pytest
+
+from fastcnn import Graph, Sequential, exchange
+
+if importlib.util.find_spec("tensorflow") is None:
+    pytest.importorskip("torch", reason="Keras needs a library below it")
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+keras = pytest.importorskip("keras", reason="needs Keras 3: pip install keras")
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")  # Keras's own
+L = keras.layers
+SHAPE = (9, 8, 4)
+X = np.random.default_rng(0).normal(size=(3, *SHAPE)).astype(np.float32)
+
+ROWS = {
+    "tutorial": lambda: [
+        L.Conv2D(6, 3, activation="relu"), L.MaxPooling2D(), L.Conv2D(8, 2, padding="same"),
+        L.Flatten(), L.Dropout(0.5), L.BatchNormalization(), L.Dense(5, activation="softmax"),
+    ],
+    "strided": lambda: [
+        L.Conv2D(6, 3, strides=2, padding="same", use_bias=False),
+        L.BatchNormalization(scale=False), L.ReLU(6.0),
+        # Not by a stride: over PyTorch, Keras counts the zeros of an uneven padding.
+        L.AveragePooling2D(3, 1, padding="same"), L.GlobalAveragePooling2D(),
+        L.Dense(3, activation="gelu"), L.ReLU(negative_slope=0.1),
+    ],
+    "depthwise": lambda: [
+        L.ZeroPadding2D(((1, 0), (0, 2))),
+        L.DepthwiseConv2D(3, depth_multiplier=2, activation="silu"),
+        L.SeparableConv2D(6, 3, depth_multiplier=2, padding="same"), L.GroupNormalization(3),
+        L.PReLU(shared_axes=(1, 2)), L.GlobalMaxPooling2D(keepdims=True), L.Flatten(),
+    ],
+    "dilated": lambda: [
+        L.Conv2D(8, 3, dilation_rate=2, padding="same", groups=2, activation="leaky_relu"),
+        L.SpatialDropout2D(0.3), L.UpSampling2D(2, interpolation="bilinear"), L.ELU(0.5),
+        L.Activation("hard_sigmoid"), L.MaxPooling2D((2, 3), strides=1, padding="same"),
+    ],
+    "transposed": lambda: [
+        L.Conv2DTranspose(6, 4, strides=2, padding="same"), L.Activation("tanh"),
+        L.Conv2DTranspose(3, 2, strides=3, padding="valid"), L.Activation("mish"),
+        L.Conv2DTranspose(2, (3, 1), strides=(2, 2), padding="same"), L.LeakyReLU(0.2),
+    ],
+    "series": lambda: [
+        L.Reshape((288,)), L.Dense(24, activation="selu"), L.Reshape((24, 1)),
+        L.Conv1D(6, 5, strides=2, padding="same", activation="relu"), L.MaxPooling1D(3, 2),
+        L.AveragePooling1D(2, 1, padding="same"), L.Softmax(),
+    ],
+}  # fmt: skip
+
+
+def spread(model) -> None:
+    """Other numbers than those that it starts with."""
+    rng = np.random.default_rng(1)
+    for variable in model.weights:
+        variable.assign(rng.uniform(0.2, 0.6, variable.shape) * rng.choice([1, 1, -1]))
+        if "variance" in variable.path:
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+
+
+def same(model, x=X) -> Sequential | Graph:
+    spread(model)
+    ours = exchange.from_keras(model)
+    wanted, got = model.predict(x, verbose=0), ours.forward(x)
+    wanted, got = (each if isinstance(each, (list, tuple)) else [each] for each in (wanted, got))
+    for theirs, own in zip(wanted, got, strict=True):
+        own = own.swapaxes(1, 2) if own.ndim == 3 else own  # series
+        assert own.shape == theirs.shape
+        assert abs(own - theirs).max() < 1e-4 * max(1, abs(theirs).max())
+    return ours
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows(name: str) -> None:
+    ours = same(keras.Sequential([keras.Input(SHAPE), *ROWS[name]()]))
+    assert isinstance(ours, Sequential) and ours.data_format == "channels_last"
+
+
+def test_a_graph_with_shared_layers_a_model_inside_and_two_outputs() -> None:
+    x = keras.Input(SHAPE)
+    inside = keras.Sequential([keras.Input(SHAPE), L.Conv2D(4, 3, padding="same"), L.ReLU()])
+    part = keras.Input(SHAPE)
+    block = keras.Model(part, L.Add()([inside(part), part]))
+    y = L.Concatenate()([block(block(x)), x * L.Activation("sigmoid")(x)])
+    flat = L.Concatenate()([L.Flatten()(y), L.GlobalAveragePooling2D()(y)])
+    model = keras.Model(x, [L.Dense(3)(L.Dropout(0.2)(flat)), y])
+    ours = same(model)
+    assert isinstance(ours, Graph)
+    assert sum(layer.name.startswith("Conv2D") for layer in ours.layers) == 1  # shared
+
+
+def test_it_trains_on_and_what_is_frozen_stays_so() -> None:
+    first = L.Conv2D(4, 3, trainable=False)
+    ours = same(keras.Sequential([keras.Input(SHAPE), first, L.Flatten(), L.Dense(2)]))
+    assert isinstance(ours, Sequential)
+    before = ours.copy_arrays()
+    ours.train(X, np.array([0, 1, 1]), epochs=1, batch_size=3, seed=0)
+    after = ours.copy_arrays()
+    assert (before["0.weight"] == after["0.weight"]).all()
+    assert (before["2.weight"] != after["2.weight"]).any()
+
+
+def test_rescaling_becomes_the_normalization() -> None:
+    model = keras.Sequential([keras.Input((4, 4, 1)), L.Rescaling(1 / 127.5, -1.0), L.Flatten()])
+    model.add(L.Dense(3))
+    ours = exchange.from_keras(model)
+    pixels = np.arange(32, dtype=np.uint8).reshape(2, 4, 4, 1) * 8
+    theirs = model.predict(pixels, verbose=0)
+    np.testing.assert_allclose(ours.predict_logits(pixels), theirs, rtol=1e-4, atol=1e-5)
+    with pytest.warns(UserWarning, match="knows uint8 pixels"):
+        ours.predict_logits(pixels.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ([L.LSTM(3)], "layer 'lstm"),
+        ([L.Conv2D(2, 3, data_format="channels_first")], "data_format='channels_first' has no"),
+        ([L.Conv2D(2, 3, activation="celu")], "activation 'celu' has no counterpart; known are"),
+        ([L.ReLU(3.0)], "max_value=3.0 has no counterpart, only 6.0"),
+        ([L.PReLU()], "a slope for each pixel has no counterpart; give shared_axes=(1, 2)"),
+        ([L.BatchNormalization(axis=1)], "axis=1 has no counterpart, only the last one"),
+        ([L.Flatten()], "an output is a flattened image, whose numbers would stand in another"),
+        ([L.Reshape((8, 9, 4))], "to (8, 9, 4) it has no counterpart: the numbers stand"),
+        ([L.ReLU(), L.Rescaling(2.0)], "right behind the only input, and nowhere else"),
+        (
+            [L.UpSampling2D(2, interpolation="lanczos3")],
+            "there is no mode 'lanczos3'; known are nearest",
+        ),
+    ],
+)
+def test_what_has_no_counterpart_is_named(row, said: str) -> None:
+    shape = (8, 4) if isinstance(row[0], L.LSTM) else SHAPE
+    model = keras.Sequential([keras.Input(shape), *row])
+    with pytest.raises(ValueError, match=re.escape(said)):
+        exchange.from_keras(model)
+
+
+def test_arithmetic_with_numbers_and_unbuilt_models_are_refused() -> None:
+    x = keras.Input(SHAPE)
+    with pytest.raises(ValueError, match="arithmetic with the number 2"):
+        exchange.from_keras(keras.Model(x, x * 2))
+    for model in (keras.Sequential([L.Dense(2)]), object()):
+        with pytest.raises(ValueError, match="from_keras: the model must be built"):
+            exchange.from_keras(model)
+    with pytest.raises(ValueError, match=r"an input's shape must be known, got \(None, 3\)"):
+        exchange.from_keras(keras.Sequential([keras.Input((None, 3)), L.ReLU()]))
