@@ -53,7 +53,7 @@ def gradients(layer: Any, x: Any = None, targets: Any = None, *, reference: Any 
     ...         return dy
     >>> report = gradients(Twice(), np.ones((2, 3)))
     >>> bool(report), report.findings[0].cause
-    (False, 'it is half of what it should be: a factor 2 is missing')
+    (False, 'dy is passed on as it is')
     """
     if x is None:
         result = source.given(layer) if not inspect.isclass(layer) else _made(layer)

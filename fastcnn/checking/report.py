@@ -25,6 +25,12 @@ class Finding:
         The probable cause; None if no known mistake fits.
     pattern : str
         Where it is wrong, where that says something.
+
+    Examples
+    --------
+    >>> finding = Finding("dx", "x (2, 3)", "expected 2, got 1", "a factor 2 is missing")
+    >>> finding.lines()
+    ['wrong: dx, x (2, 3)', '  expected 2, got 1', '  probable cause: a factor 2 is missing']
     """
 
     what: str
@@ -65,6 +71,13 @@ class Report:
         What is no mistake, but worth knowing.
     cases : list of str
         The inputs it was checked with.
+
+    Examples
+    --------
+    >>> report = Report("Twice")
+    >>> report.add(Finding("dx", "x (2, 3)", "expected 2, got 1", "a factor 2 is missing"))
+    >>> bool(report), report.causes
+    (False, ['a factor 2 is missing'])
     """
 
     name: str

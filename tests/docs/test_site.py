@@ -1,11 +1,12 @@
 """The site shows every public name; its pages are there without Sphinx too."""
 
+import ast
 import importlib
 import re
 
 import pytest
 
-from tests.test_house import ROOT
+from tests.test_house import ROOT, modules
 
 API = {page.stem: page.read_text("utf-8") for page in (ROOT / "docs" / "api").glob("*.md")}
 SHOWN = {
@@ -26,11 +27,24 @@ def test_every_public_name_is_shown(module):
     assert {name.strip() for name in SHOWN[f"fastcnn.{module}"].split(",")} == names
 
 
+def test_no_public_name_is_left_out():
+    shown = {name.strip() for names in SHOWN.values() for name in names.split(",")}
+    left = set()
+    rooms = {name: file for name, file in modules().items() if name.startswith("fastcnn.")}
+    del rooms["fastcnn.datasets.own"]  # inside fastcnn.datasets
+    for module, file in rooms.items():
+        for node in ast.parse(file.read_text("utf-8")).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                names = {name for name in ast.literal_eval(node.value) if not name.isupper()}
+                left |= {f"{module}.{name}" for name in names - shown - {"main"}}
+    assert left == set()
+
+
 def test_what_fastcnn_gives_is_shown():
     import fastcnn
 
     names = set(re.findall(r"\w+", " ".join(SHOWN.values())))
-    for name in set(fastcnn.__all__) - {"__version__", "check"}:
+    for name in set(fastcnn.__all__) - {"__version__"}:
         shown = name in names or any(f"fastcnn.{part}" in SHOWN for part in (name, f"{name}s"))
         assert shown or (name == "set_backend" and "fastcnn.backends" in SHOWN), name
 
