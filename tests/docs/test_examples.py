@@ -25,6 +25,7 @@ NEEDS = {
     "fastcnn.estimator": "sklearn",
     "from_keras": "keras",
     "from_torch": "torch",
+    "load_onnx": "onnx",  # for its example, which writes a file
     "load_safetensors": "safetensors",
     "save_onnx": "onnx",
     "save_safetensors": "safetensors",

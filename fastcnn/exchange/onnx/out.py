@@ -9,6 +9,7 @@ import numpy as np
 
 from ... import __version__
 from ...files import complete, place
+from ...losses import chosen as losses
 from ...network.network import Network
 from . import package
 from .drawing import Drawing, Node, size_of
@@ -233,6 +234,7 @@ class _Content:
         told: dict[str, Any] = {
             package.NORMALIZATION: [part.tolist() for part in model.normalization],
             package.TASK: model.task,
+            package.LOSS: losses.spec_of(model.loss),
             package.LEARNED_FROM: model.learned_from,
         }
         if model.class_names is not None:

@@ -5,9 +5,8 @@ from typing import Any
 OPSET = 17
 PRODUCER = "fastcnn"
 # Keys of a file's metadata, each with JSON.
-NORMALIZATION, CLASS_NAMES, TASK, LEARNED_FROM = (
-    "normalization", "class_names", "task", "learned_from"
-)  # fmt: skip
+NORMALIZATION, CLASS_NAMES, LEARNED_FROM = "normalization", "class_names", "learned_from"
+TASK, LOSS = "task", "loss"
 PIXELS = "uint8 pixels from 0 to 255"
 
 

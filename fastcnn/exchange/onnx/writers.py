@@ -28,11 +28,13 @@ def _window(pen: Pen, a: Any, size: tuple[int, int], pads: list[int]) -> dict[st
 
 
 def _around(pen: Pen, a: Any, size: tuple[int, int]) -> tuple[list[int], list[int]]:
-    """Padding before and behind, in numbers; behind what the outputs need and no more."""
+    """Padding before and behind, in numbers: where none are given, what the outputs need."""
     rank = len(pen.shape) - 2
     shape = pen.shape if rank == 2 else (*pen.shape[:2], 1, pen.shape[2])
     start = padding_before(shape, size, a.stride, a.padding, a.dilation)
     before = list(start[-rank:])
+    if not isinstance(a.padding, str) and not getattr(a, "ceil_mode", False):
+        return before, [end for _, end in sides(a.padding)][-rank:]
     return before, ends_behind(a, pen.shape, pen.shape_out, tuple(before))
 
 

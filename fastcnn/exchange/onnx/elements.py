@@ -1,0 +1,368 @@
+"""The layer that each operator of ONNX becomes: elementwise ones, and those that only arrange."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ... import layers
+from ...layers import Layer
+from ...layers.symbols import Symbol
+from . import operators
+from .at import LARGEST_ATTRIBUTE, At
+from .constants import BATCH
+from .wire import shortest
+
+Operator = Callable[[At], Symbol]
+_MOST_CHANNELS = 2**16  # of what gets one number for all
+
+
+# --- activations ----------------------------------------------------------------------------------
+
+
+def _plain(kind: Callable[[], Layer]) -> Operator:
+    return lambda at: at.become(kind())
+
+
+def _alpha(kind: Callable[[float], Layer], default: float) -> Operator:
+    return lambda at: at.become(kind(at.attribute("alpha", default)))
+
+
+def _selu(at: At) -> Symbol:
+    why = "SELU has the numbers of its paper; ELU takes others"
+    at.only("alpha", 1.6732632423543772, 1.6732632423543772, why)
+    at.only("gamma", 1.0507009873554805, 1.0507009873554805, why)
+    return at.become(layers.SELU())
+
+
+def _hard_sigmoid(at: At) -> Symbol:
+    why = "Hardsigmoid has alpha=1/6 and beta=0.5, as PyTorch and Keras 3 have it"
+    at.only("alpha", 0.2, 1 / 6, why)
+    at.only("beta", 0.5, 0.5, why)
+    return at.become(layers.Hardsigmoid())
+
+
+def _gelu(at: At) -> Symbol:
+    return at.become(operators.made(at, layers.GELU, at.attribute("approximate", "none")))
+
+
+def _clip(at: At) -> Symbol:
+    ends = []
+    for number, name in ((1, "min"), (2, "max")):
+        array = at.optional(number, name)
+        value = at.node.attributes.get(name) if array is None else array.ravel()[0]
+        ends.append(None if value is None or abs(value) > 3e38 else float(value))
+    if ends == [0.0, 6.0]:
+        return at.become(layers.ReLU6())
+    if ends == [0.0, None]:
+        return at.become(layers.ReLU())
+    if ends == [None, None]:
+        return at.x
+    raise at.refuse(f"it is from {ends[0]} to {ends[1]}; ReLU6 is from 0 to 6, ReLU from 0 on")
+
+
+def _prelu(at: At) -> Symbol:
+    slope = at.array(1, "slope")
+    values = _by_channel(at, at.x.seen, slope)
+    layer = layers.PReLU(values.size)
+    return at.become(layer, arrays={"alpha": values})
+
+
+def _softmax(kind: type[layers.Softmax]) -> Operator:
+    def make(at: At) -> Symbol:
+        axes = len(at.x.seen) + 1
+        axis = at.attribute("axis", -1 if at.opset >= 13 else 1)
+        if at.opset < 13 and at.axis(axis) != axes - 1:
+            raise at.refuse("before opset 13 it is over all axes from one on; export with opset 17")
+        # (N, K) has one such axis, which a layer calls 1.
+        return at.become(kind(1 if axes == 2 and axis in (1, -1) else axis))
+
+    return make
+
+
+# --- numbers for each channel ---------------------------------------------------------------------
+
+
+def _by_channel(at: At, shape: tuple[int, ...], array: np.ndarray) -> np.ndarray:
+    """An array that is one number for all, or one for each channel, as (1,) or (channels,)."""
+    padded = (1,) * (len(shape) + 1 - array.ndim) + array.shape
+    fits = len(padded) == len(shape) + 1 and padded[1] in (1, shape[0])
+    if not fits or math.prod(padded) != padded[1]:
+        raise at.refuse(
+            f"its array has shape {array.shape}, its input {('N', *shape)}; what fits is one "
+            f"number, or one for each channel"
+        )
+    return array.reshape(-1)
+
+
+def affine(at: At) -> Symbol:
+    """Add, Sub, Mul, Div of an array: a BatchNorm that is frozen, so that it stays as it is."""
+    op = at.node.op
+    number = 1 if at.node.inputs[1] in at.values.arrays else 0
+    if number == 0 and op in ("Sub", "Div"):
+        raise at.refuse("it is of an array and the network's values; the other way round would do")
+    symbol = at.symbol(1 - number)
+    values = _by_channel(at, symbol.seen, at.array(number, "array")).astype(np.float32)
+    channels = symbol.seen[0]
+    if len(symbol.seen) not in (1, 3) or channels > _MOST_CHANNELS:
+        raise at.refuse(f"its input is {('N', *symbol.seen)}, no images or vectors")
+    values = np.resize(values, channels)
+    ones, zeros = np.ones(channels, np.float32), np.zeros(channels, np.float32)
+    if op == "Div" and not values.all():
+        raise at.refuse("it divides by 0")
+    gamma = values if op == "Mul" else 1 / values if op == "Div" else ones
+    beta = {"Add": values, "Sub": -values}.get(op, zeros)
+    layer = layers.BatchNorm(channels, eps=1e-30)  # 1 + eps is 1
+    layer.trainable = False
+    arrays = {"gamma": gamma, "beta": beta, "running_mean": zeros, "running_var": ones}
+    return at.become(layer, symbol, arrays=arrays)
+
+
+# --- where branches meet --------------------------------------------------------------------------
+
+
+def merge(at: At) -> Symbol:
+    """Add, Mul and Sum of what follows from the input; one number a channel is spread out."""
+    given = [at.symbol(i) for i in range(len(at.node.inputs))]
+    kind = layers.Multiply if at.node.op == "Mul" else layers.Add
+    if len(given) == 1:
+        return given[0]
+    largest = max(given, key=lambda each: math.prod(each.seen)).seen
+    spread = []
+    for each in given:
+        if each.seen != largest and len(largest) == 3 and each.seen == (largest[0], 1, 1):
+            each = at.become(layers.Upsample(size=largest[1:]), each)
+        spread.append(each)
+    return at.become(kind(), *spread)
+
+
+def _concat(at: At) -> Symbol:
+    given = [at.symbol(i) for i in range(len(at.node.inputs))]
+    if at.axis(at.attribute("axis", 1)) != 1:
+        raise at.refuse("it is along another axis than the channels, 1")
+    return given[0] if len(given) == 1 else at.become(layers.Concat(), *given)
+
+
+# --- arranging ------------------------------------------------------------------------------------
+
+
+def _shaped(at: At, sizes: list[int]) -> Symbol:
+    """What gives samples another shape, if that is another one."""
+    if tuple(sizes) == at.x.seen:
+        return at.x
+    if len(sizes) == 1 and sizes[0] in (-1, math.prod(at.x.seen)):
+        return at.become(layers.Flatten())
+    return at.become(operators.made(at, layers.Reshape, sizes))
+
+
+def _flatten(at: At) -> Symbol:
+    if at.axis(at.attribute("axis", 1)) != 1:
+        raise at.refuse("it joins samples with each other; axis=1 does not")
+    return at.become(layers.Flatten())
+
+
+def _reshape(at: At) -> Symbol:
+    sizes, seen = at.numbers(1, "shape") or [], at.x.seen
+    keeps = not at.attribute("allowzero", 0)
+    shape = [
+        ((BATCH, *seen)[i] if keeps and size == 0 and i <= len(seen) else size)
+        for i, size in enumerate(sizes)
+    ]
+    first, rest = (shape[0], shape[1:]) if shape else (0, [])
+    known = math.prod(rest) if -1 not in rest else None
+    is_batch = first in (BATCH, at.values.batch) or (first == -1 and known == math.prod(seen))
+    if not is_batch or not rest or any(size in (0, BATCH) for size in rest):
+        raise at.refuse(
+            f"it makes {sizes} of {('N', *seen)}, where the first axis must stay the samples"
+        )
+    return _shaped(at, rest)
+
+
+def _squeeze(at: At) -> Symbol:
+    shape: list[int] = [BATCH, *at.x.seen]
+    axes = at.numbers(1, "axes")
+    chosen = [i for i, s in enumerate(shape) if s == 1] if axes is None else map(at.axis, axes)
+    gone = set(chosen)
+    if 0 in gone or any(not 0 < axis < len(shape) or shape[axis] != 1 for axis in gone):
+        raise at.refuse(f"it takes axes {axes} from {('N', *at.x.seen)}")
+    return _shaped(at, [size for i, size in enumerate(shape) if i and i not in gone])
+
+
+def _unsqueeze(at: At) -> Symbol:
+    axes = at.numbers(1, "axes") or []
+    count = len(at.x.seen) + 1 + len(axes)
+    new = sorted(axis + count if axis < 0 else axis for axis in axes)
+    shape = list(at.x.seen)
+    for axis in new:
+        if not 0 < axis <= len(shape) + 1:
+            raise at.refuse(f"it puts axes {axes} into {('N', *shape)}")
+        shape.insert(axis - 1, 1)
+    return _shaped(at, shape)
+
+
+def _pad(at: At) -> Symbol:
+    pads, axes = at.numbers(1, "pads") or [], at.numbers(3, "axes")
+    rank, mode = len(at.x.seen) + 1, at.attribute("mode", "constant")
+    value = at.optional(2, "value")
+    constant = at.attribute("value", 0.0) if value is None else shortest(value.ravel()[0])
+    if axes is not None and len(pads) == 2 * len(axes):
+        spread = [0] * 2 * rank
+        for i, axis in enumerate(map(at.axis, axes)):
+            spread[axis], spread[rank + axis] = pads[i], pads[i + len(axes)]
+        pads = spread
+    if rank != 4 or len(pads) != 8 or any(pads[i] for i in (0, 1, 4, 5)):
+        raise at.refuse(f"it pads {('N', *at.x.seen)} by {pads}; Pad is for images, (N, C, H, W)")
+    if not any(pads):
+        return at.x
+    if min(pads) < 0 or max(pads) > LARGEST_ATTRIBUTE:
+        raise at.refuse(f"it pads by {pads}")
+    names = {"constant": "constant" if constant else "zeros", "edge": "replicate"}
+    around = ((pads[2], pads[6]), (pads[3], pads[7]))
+    given = names.get(mode, mode), constant if mode == "constant" else 0.0
+    return at.become(operators.made(at, layers.Pad, around, *given))
+
+
+def _depth_to_space(at: At) -> Symbol:
+    at.only("mode", "DCR", "CRD", "PixelShuffle is mode CRD")
+    return at.become(operators.made(at, layers.PixelShuffle, at.attribute("blocksize", 1)))
+
+
+def _resize(at: At) -> Symbol:
+    last = at.node.op == "Resize" and at.opset >= 11
+    mode = at.attribute("mode", "nearest")
+    way = at.attribute("coordinate_transformation_mode", "half_pixel" if last else "asymmetric")
+    rounding = at.attribute("nearest_mode", "round_prefer_floor" if last else "floor")
+    factors, seen = _factors(at, 2 if last else 1), at.x.seen
+    sizes = at.numbers(3, "sizes") if last and at.has(3) else None
+    if len(seen) != 3:
+        raise at.refuse(f"its input is {('N', *seen)}, no images")
+    if sizes is not None:
+        out = sizes[-2:]
+        keeps = len(sizes) == 4 and sizes[0] in (BATCH, at.values.batch) and sizes[1] == seen[0]
+    else:
+        out = [
+            math.floor(size * factor) for size, factor in zip(seen[1:], factors[2:], strict=True)
+        ]
+        keeps = factors[:2] == [1.0, 1.0]
+        exact = [size * factor for size, factor in zip(seen[1:], factors[2:], strict=True)]
+        if not np.allclose(exact, out, rtol=1e-6):
+            raise at.refuse(f"it makes {out} rows and columns of {exact}; give it whole sizes")
+    if not keeps or min(out) < 1:
+        raise at.refuse("it changes more than the rows and columns of images")
+    whole = all(new % old == 0 for old, new in zip(seen[1:], out, strict=True))
+    several = min(out) > 1  # pytorch_half_pixel is another way for one pixel
+    at.only("antialias", 0, 0, "Upsample has none")
+    ways = {
+        ("linear", "half_pixel"): (False, True), ("linear", "pytorch_half_pixel"): (False, several),
+        ("linear", "align_corners"): (True, True),
+        ("nearest", "asymmetric"): (False, rounding == "floor"),
+        ("nearest", "half_pixel"): (False, whole and rounding.startswith("round_prefer")),
+    }  # fmt: skip
+    corners, fits = ways.get((mode, way), (False, False))
+    if not fits:
+        raise at.refuse(
+            f"mode={mode!r} with {way!r} and {rounding!r} is not known; Upsample is 'linear' with "
+            f"'half_pixel' or 'align_corners', and 'nearest' with 'asymmetric' and 'floor'"
+        )
+    given: dict[str, Any] = {"mode": "bilinear" if mode == "linear" else "nearest"}
+    given["align_corners"] = corners
+    if whole:
+        given["scale_factor"] = tuple(new // old for old, new in zip(seen[1:], out, strict=True))
+    else:
+        given["size"] = tuple(out)
+    return at.become(operators.made(at, layers.Upsample, **given))
+
+
+def _factors(at: At, number: int) -> list[float]:
+    array = at.optional(number, "scales") if at.has(number) else None
+    found = at.node.attributes.get("scales", [1.0] * 4) if array is None else array.ravel().tolist()
+    if array is not None and array.size == 0:
+        return [1.0] * 4
+    if len(found) != 4 or not all(0 < each < 2**16 for each in found):
+        raise at.refuse(f"its scales are {found[:8]}")
+    return [float(each) for each in found]
+
+
+def _dropout(at: At) -> Symbol:
+    ratio = at.optional(1, "ratio")
+    rate = at.attribute("ratio", 0.5) if ratio is None else shortest(ratio.ravel()[0])
+    return at.become(operators.made(at, layers.Dropout, rate))
+
+
+def _cast(at: At) -> Symbol:
+    at.only("to", 1, 1, "networks compute with floats here")
+    return at.x
+
+
+# Operator -> the layer it becomes.
+OPERATORS: dict[str, Operator] = {
+    "Conv": operators.conv,
+    "ConvTranspose": operators.conv_transpose,
+    "Gemm": operators.gemm,
+    "MatMul": operators.matmul,
+    "MaxPool": operators.pool,
+    "AveragePool": operators.pool,
+    "GlobalAveragePool": operators.global_pool,
+    "GlobalMaxPool": operators.global_pool,
+    "ReduceMean": operators.reduce,
+    "ReduceMax": operators.reduce,
+    "BatchNormalization": operators.batch_norm,
+    "InstanceNormalization": operators.instance_norm,
+    "GroupNormalization": operators.group_norm,
+    "Relu": _plain(layers.ReLU),
+    "Sigmoid": _plain(layers.Sigmoid),
+    "Tanh": _plain(layers.Tanh),
+    "Softplus": _plain(layers.Softplus),
+    "Mish": _plain(layers.Mish),
+    "HardSwish": _plain(layers.Hardswish),
+    "LeakyRelu": _alpha(layers.LeakyReLU, 0.01),
+    "Elu": _alpha(layers.ELU, 1.0),
+    "Selu": _selu,
+    "HardSigmoid": _hard_sigmoid,
+    "Gelu": _gelu,
+    "Clip": _clip,
+    "PRelu": _prelu,
+    "Softmax": _softmax(layers.Softmax),
+    "LogSoftmax": _softmax(layers.LogSoftmax),
+    "Add": merge,
+    "Sum": merge,
+    "Mul": merge,
+    "Concat": _concat,
+    "Flatten": _flatten,
+    "Reshape": _reshape,
+    "Squeeze": _squeeze,
+    "Unsqueeze": _unsqueeze,
+    "Pad": _pad,
+    "Resize": _resize,
+    "Upsample": _resize,
+    "DepthToSpace": _depth_to_space,
+    "Dropout": _dropout,
+    "Identity": lambda at: at.x,
+    "Cast": _cast,
+}
+
+# What is unknown -> what could stand there instead.
+INSTEAD = {
+    "LRN": "a BatchNormalization",
+    "LpPool": "an AveragePool or a MaxPool",
+    "LayerNormalization": "a GroupNormalization, or what save_onnx writes for a LayerNorm",
+    "Celu": "an Elu",
+    "Softsign": "a Tanh",
+    "ThresholdedRelu": "a Relu",
+    "Swish": "a Sigmoid and a Mul",
+    "Sub": "an Add",
+    "Transpose": "a network whose images are (N, C, H, W) from its input to its output",
+    "Split": "two convolutions with half the channels each",
+    "Slice": "a Conv with a stride, or a pool",
+    "Gather": "a Conv of 1 x 1",
+    "Einsum": "a Gemm",
+    "QLinearConv": "a file with floats, from before the quantization",
+    "DequantizeLinear": "a file with floats, from before the quantization",
+    "ConvInteger": "a file with floats, from before the quantization",
+    "MatMulInteger": "a file with floats, from before the quantization",
+    "Shape": "an export for images of a fixed size",
+    "LSTM": "convolutions: there are no recurrent layers here",
+    "GRU": "convolutions: there are no recurrent layers here",
+    "RNN": "convolutions: there are no recurrent layers here",
+}

@@ -1,0 +1,270 @@
+"""Networks from ONNX files, ours and others', compute what ONNX Runtime computes, and train on."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastcnn import Graph, Sequential, exchange, models
+from fastcnn import layers as L
+from fastcnn.layers import BatchNorm, Conv2D, Dense, Flatten, Layer, ReLU
+from fastcnn.network.checkpoint import CheckpointError
+
+from .test_onnx_out import (
+    CASES,
+    IMAGES,
+    SERIES,
+    assert_same,
+    branches,
+    disturbed,
+    onnx,
+    run,
+    samples,
+)
+
+# What goes out as several nodes that are no layer of their own.
+ONE_WAY = (L.AdaptiveAveragePool2D((3, 4)), L.AdaptiveMaxPool2D((5, 4)), L.Upsample(size=(9, 4)),
+           L.AveragePool1D(3, 2, 1, ceil_mode=True, dilation=2),
+           L.AveragePool2D(3, 2, 1, ceil_mode=True),
+           L.AveragePool2D(2, 2, 1, dilation=2, count_include_pad=False))  # fmt: skip
+THERE_AND_BACK = [case for case in CASES if repr(case[1][0]) not in map(repr, ONE_WAY)]
+
+
+@pytest.mark.parametrize(
+    "case", THERE_AND_BACK, ids=lambda case: "-".join(a.name[:12] for a in case[1])
+)
+def test_there_and_back(tmp_path: Path, case: tuple[tuple[int, ...], list[Layer]]) -> None:
+    shape, row = case
+    model = disturbed(Sequential(*row, input_shape=shape))
+    exchange.save_onnx(model, tmp_path / "model.onnx")
+    again = exchange.load_onnx(tmp_path / "model.onnx")
+    assert_same(again.forward(samples(shape)), model.forward(samples(shape)))
+
+
+@pytest.mark.parametrize(
+    ("name", "fold"), [*((name, False) for name in models.names()), ("resnet20", True)]
+)
+def test_the_named_networks(tmp_path: Path, name: str, fold: bool) -> None:
+    model = disturbed(models.build(name))
+    assert model.input_shape is not None
+    exchange.save_onnx(model, tmp_path / "model.onnx", fold=fold)
+    again = exchange.load_onnx(tmp_path / "model.onnx")
+    x = samples(model.input_shape, 2)
+    assert_same(again.forward(x), model.forward(x))
+    assert again.name == name and again.input_shape == model.input_shape
+    assert isinstance(again, Graph) == (name in ("resnet20", "densenet"))
+
+
+def test_what_a_model_carries_comes_back_and_it_trains_on(tmp_path: Path) -> None:
+    row = [
+        Conv2D(3, 2, 3, padding=1, bias=False), BatchNorm(2), ReLU(), L.MaxPool2D(2),
+        L.Dropout(0.2), Flatten(), Dense(12, 2),
+    ]  # fmt: skip
+    model = Sequential(*row, input_shape=(6, 5, 3), data_format="channels_last")
+    model.normalization = ([0.1, 0.2, 0.3], [-1, 0, 1])
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 6, 5, 3)).astype(np.uint8)
+    model.train(pixels, np.array(["cat", "dog"] * 4), epochs=1)
+    exchange.save_onnx(model, tmp_path / "model.onnx")
+    again = exchange.load_onnx(tmp_path / "model.onnx")
+    assert repr(again) == repr(model) and again.learned_from == "pixels"
+    assert again.class_names == ("cat", "dog") and again.data_format == "channels_last"
+    assert repr(again.loss) == repr(model.loss) and again.task == model.task
+    np.testing.assert_array_equal(again.normalization, model.normalization)
+    np.testing.assert_array_equal(again.forward(pixels), model.forward(pixels))
+    before = again.copy_arrays()
+    again.train(pixels, np.array(["cat", "dog"] * 4), epochs=1)
+    assert all((array != before[name]).any() for name, array in again.named_arrays())
+
+
+def test_a_graph(tmp_path: Path) -> None:
+    graph = branches()
+    exchange.save_onnx(graph, tmp_path / "graph.onnx")
+    again = exchange.load_onnx(tmp_path / "graph.onnx")
+    given = samples((2, 5, 4)), samples((3,))
+    for found, expected in zip(again.forward(given), graph.forward(given), strict=True):
+        assert_same(found, expected)
+    # The convolution that is called twice is one layer still.
+    assert sum(isinstance(layer, Conv2D) for layer in again.layers) == 1
+
+
+# --- what others write ----------------------------------------------------------------------------
+
+SHAPE_OF_FLATTEN = """
+    s = Shape(x)
+    i = Constant<value_int = 0>()
+    b = Gather<axis = 0>(s, i)
+    zero = Constant<value_ints = [0]>()
+    u = Unsqueeze(b, zero)
+    rest = Constant<value_ints = [-1]>()
+    shape = Concat<axis = 0>(u, rest)
+    y = Reshape(x, shape)"""
+PICTURE, TEXT = (4, 6, 5), "float[n,4,6,5] x"
+W3 = {"w": (6, 4, 3, 3)}
+AROUND = "kernel_shape = [3, 3], strides = [2, 2]"
+# (its nodes, arrays, the layers that are wanted); numbers of pads and shapes are int64 arrays.
+FOREIGN: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("y = Conv<auto_pad = 'SAME_UPPER', strides = [2, 2]>(x, w)", W3, ["Conv2D"]),
+    ("y = Conv<auto_pad = 'SAME_LOWER', strides = [2, 2]>(x, w)", W3, ["Conv2D"]),
+    ("y = Conv<auto_pad = 'VALID', dilations = [2, 1]>(x, w)", W3, ["Conv2D"]),
+    ("a = Conv<pads = [0, 1, 2, 0]>(x, w) y = Add(b, a)", W3 | {"b": (1, 6, 1, 1)}, ["Conv2D"]),
+    ("a = Conv(x, w) y = Add(a, b) ", W3 | {"b": (1,)}, ["Conv2D", "BatchNorm"]),
+    ("y = ConvTranspose<strides = [2, 2], group = 2, pads = [0, 1, 1, 0]>(x, w, b)",
+     {"w": (4, 3, 3, 2), "b": (6,)}, ["ConvTranspose2D"]),
+    ("f = Flatten(x) y = Gemm<alpha = 0.5, beta = 2.0, transB = 1>(f, w, b)",
+     {"w": (3, 120), "b": (1, 3)}, ["Flatten", "Dense"]),
+    ("f = Flatten<axis = -3>(x) m = MatMul(f, w) y = Add(m, b)",
+     {"w": (120, 3), "b": (3,)}, ["Flatten", "Dense"]),
+    ("f = Flatten(x) y = MatMul(f, w)", {"w": (120, 3)}, ["Flatten", "Dense"]),
+    (f"y = MaxPool<{AROUND}, pads = [0, 0, 2, 2]>(x)", {}, ["MaxPool2D"]),
+    (f"y = MaxPool<{AROUND}, ceil_mode = 1, dilations = [1, 2]>(x)", {}, ["MaxPool2D"]),
+    (f"y = AveragePool<{AROUND}, pads = [1, 0, 1, 1], count_include_pad = 1>(x)", {},
+     ["AveragePool2D"]),
+    (f"y = AveragePool<{AROUND}, pads = [0, 1, 2, 1]>(x)", {}, ["AveragePool2D"]),
+    ("y = ReduceMean<axes = [2, 3], keepdims = 0>(x)", {}, ["GlobalAveragePool2D"]),
+    ("y = ReduceMean<axes = [-1, -2]>(x)", {}, ["AdaptiveAveragePool2D"]),
+    ("y = ReduceMax<axes = [2, 3], keepdims = 0>(x)", {}, ["GlobalMaxPool2D"]),
+    ("g = GlobalMaxPool(x) s = Constant<value_ints = [2, 3]>() y = Squeeze(g, s)", {},
+     ["AdaptiveMaxPool2D", "Flatten"]),
+    ("g = GlobalAveragePool(x) y = Flatten(g)", {}, ["GlobalAveragePool2D"]),
+    ("g = GlobalAveragePool(x) s = Sigmoid(g) y = Mul(x, s)", {},
+     ["AdaptiveAveragePool2D", "Sigmoid", "Upsample", "Multiply"]),
+    ("y = Div(x, b)", {"b": (1, 4, 1, 1)}, ["BatchNorm"]),
+    ("a = Sub(x, b) y = Mul(c, a)", {"b": (4, 1, 1), "c": ()}, ["BatchNorm", "BatchNorm"]),
+    ("a = Sigmoid(x) y = Mul(a, x)", {}, ["SiLU"]),
+    ("a = Softplus(x) b = Tanh(a) y = Mul(x, b)", {}, ["Mish"]),
+    ("a = HardSigmoid<alpha = 0.16666667>(x) y = Mul(a, x)", {}, ["Hardswish"]),
+    ("a = Add(x, three) b = Clip(a, zero, six) c = Mul(x, b) y = Div(c, six)",
+     {"three": 3.0, "zero": 0.0, "six": 6.0}, ["Hardswish"]),
+    ("a = Add(x, three) b = Clip(a, zero, six) y = Div(b, six)",
+     {"three": 3.0, "zero": 0.0, "six": 6.0}, ["Hardsigmoid"]),
+    ("a = Mul(x, half) b = Mul(x, root) c = Erf(b) d = Add(one, c) y = Mul(a, d)",
+     {"half": 0.5, "root": 0.70710678, "one": 1.0}, ["GELU"]),
+    ("y = Clip(x, zero)", {"zero": 0.0}, ["ReLU"]),
+    ("y = PRelu(x, b)", {"b": (4, 1, 1)}, ["PReLU"]),
+    ("y = Sum(x, x, x)", {}, ["Add"]),
+    ("a = Relu(x) y = Concat<axis = -3>(a, x)", {}, ["ReLU", "Concat"]),
+    (SHAPE_OF_FLATTEN, {}, ["Flatten"]),
+    ("s = Constant<value_ints = [-1, 120]>() y = Reshape(x, s)", {}, ["Flatten"]),
+    ("s = Constant<value_ints = [0, 2, -1, 5]>() y = Reshape(x, s)", {}, ["Reshape"]),
+    ("s = Constant<value_ints = [1, 3]>() f = Flatten(x) a = Unsqueeze(f, s) "
+     "t = Constant<value_ints = [-1]>() b = Squeeze(a, t) y = Relu(b)", {},
+     ["Flatten", "Reshape", "Reshape", "ReLU"]),
+    ("y = Pad<mode = 'edge'>(x, p)", {"p": [0, 0, 1, 2, 0, 0, 0, 1]}, ["Pad"]),
+    ("y = Pad(x, p, v)", {"p": [0, 0, 1, 2, 0, 0, 0, 1], "v": -1.5}, ["Pad"]),
+    ("y = Resize<mode = 'nearest', coordinate_transformation_mode = 'asymmetric', "
+     "nearest_mode = 'floor'>(x, '', s)", {"s": [1.0, 1.0, 2.0, 3.0]}, ["Upsample"]),
+    ("y = DepthToSpace<blocksize = 2, mode = 'CRD'>(x)", {}, ["PixelShuffle"]),
+    ("a = Identity(x) c = Cast<to = 1>(a) d = Dropout(c) y = Relu(d)", {}, ["Dropout", "ReLU"]),
+    ("y = InstanceNormalization(x, b, c)", {"b": (4,), "c": (4,)}, ["InstanceNorm"]),
+]  # fmt: skip
+
+
+def file_of(
+    path: Path,
+    nodes: str,
+    arrays: dict[str, Any],
+    value: str = TEXT,
+    opset: int = 17,
+) -> Path:
+    """A file of nodes, in the text that onnx.parser reads, with arrays of random numbers."""
+    text = re.sub(r"'([^']*)'", r'"\1"', nodes.replace("(x, '', s)", "(x, , s)"))
+    text = re.sub(r"(?<=[)\s])(?=\w+ = [A-Z])", "\n", text)
+    graph = onnx.parser.parse_graph(f"g ({value}) => (float y) {{ {text} }}")
+    del graph.output[0].type.tensor_type.shape.dim[:]
+    rng = np.random.default_rng(3)
+    for name, given in arrays.items():
+        if isinstance(given, tuple):
+            given = np.float32(rng.uniform(0.5, 1.5, given))
+        kind = np.int64 if isinstance(given, list) and isinstance(given[0], int) else np.float32
+        graph.initializer.append(onnx.numpy_helper.from_array(np.array(given, kind), name))
+    graph.output[0].type.tensor_type.ClearField("shape")
+    opsets = [onnx.helper.make_opsetid("", opset)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    return path
+
+
+@pytest.mark.parametrize("case", FOREIGN, ids=lambda case: re.sub(r"\s+", "", case[0])[:50])
+def test_files_of_others(tmp_path: Path, case: tuple[str, dict[str, Any], list[str]]) -> None:
+    nodes, arrays, wanted = case
+    path = file_of(tmp_path / "model.onnx", nodes, arrays)
+    x = samples(PICTURE)
+    model = exchange.load_onnx(path)
+    assert_same(model.forward(x), run(path, x)[0])
+    assert [type(layer).__name__ for layer in model.layers] == wanted
+    assert model.backward(model.forward(x, training=True)).shape == x.shape
+
+
+# (nodes, arrays, what the sentence says)
+UNKNOWN: list[tuple[str, dict[str, Any], str]] = [
+    ("y = LRN<size = 3>(x)", {}, "(LRN) cannot be taken: no layer does this; a BatchNormal"),
+    ("y = Softsign(x)", {}, "(Softsign) cannot be taken: no layer does this; a Tanh could st"),
+    ("y = Round(x)", {}, "(Round) cannot be taken: no layer does this; known are Add, Average"),
+    ("y = Transpose<perm = [0, 1, 3, 2]>(x)", {}, "a network whose images are (N, C, H, W) fro"),
+    (f"y = MaxPool<{AROUND}, pads = [2, 2, 2, 2]>(x)", {}, "padding may be at most half of po"),
+    ("y = Resize<mode = 'linear'>(x, '', s)", {"s": [1.0, 1.0, 2.0, 1.5]}, "give it whole size"),
+    ("y = Resize<mode = 'cubic'>(x, '', s)", {"s": [1.0, 1.0, 2.0, 2.0]}, "is not known; Upsamp"),
+    ("s = Constant<value_ints = [-1, 60]>() y = Reshape(x, s)", {}, "the first axis must stay t"),
+    ("y = Clip(x, a)", {"a": -1.0}, "it is from -1.0 to None; ReLU6 is from 0 to 6, ReLU from"),
+    ("y = Conv(x, w)", {"w": (6, 3, 3, 3)}, "expected input with 3 channels"),
+    ("y = Conv(x, w, b)", W3 | {"b": (5,)}, "its bias has shape (5,) where (6,) should be"),
+    ("y = Gemm(x, w)", {"w": (5, 3)}, "a Conv of 1 x 1 does it for each pixel"),
+    ("w = Relu(x) y = Conv(x, w)", {}, "its weight follows from the network's input, where it"),
+    ("y = Mul(x, b)", {"b": (4, 6, 5)}, "what fits is one number, or one for each channel"),
+    ("y = Selu<alpha = 1.0>(x)", {}, "its alpha is 1.0; SELU has the numbers of its paper"),
+    ("y = Softmax<axis = 9>(x)", {}, "has no axis 9"),
+    ("a, m = MaxPool<kernel_shape = [2, 2]>(x) z = Cast<to = 1>(m) y = Add(a, z)", {},
+     "(MaxPool): only its first output is known, not 'm'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UNKNOWN, ids=lambda case: case[0][:40])
+def test_what_cannot_be_taken_is_named(
+    tmp_path: Path, case: tuple[str, dict[str, Any], str]
+) -> None:
+    nodes, arrays, message = case
+    path = file_of(tmp_path / "model.onnx", nodes, arrays)
+    with pytest.raises(CheckpointError, match=re.escape(message)) as caught:
+        exchange.load_onnx(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_sizes_that_a_file_leaves_open(tmp_path: Path) -> None:
+    path = file_of(tmp_path / "model.onnx", "y = Relu(x)", {}, "float[n, 3, h, w] x")
+    with pytest.raises(CheckpointError, match=r"leaves sizes of its input 'x' open, \('N', 3, Non"):
+        exchange.load_onnx(path)
+    with pytest.raises(CheckpointError, match=r"input_shape is \(1, 5, 5\), the file says \(3, No"):
+        exchange.load_onnx(path, input_shape=(1, 5, 5))
+    assert exchange.load_onnx(path, input_shape=(3, 5, 5)).input_shape == (3, 5, 5)
+
+
+def test_arrays_that_several_nodes_have(tmp_path: Path) -> None:
+    """A weight twice is one layer called twice, but equal numbers are written once by exporters."""
+    nodes = (
+        "a = Conv<pads = [1, 1, 1, 1]>(x, w) b = BatchNormalization(a, c, d, d, c) "
+        "e = Conv<pads = [1, 1, 1, 1]>(b, w) y = BatchNormalization(e, c, d, d, c)"
+    )
+    arrays = {"w": (4, 4, 3, 3), "c": [1.0] * 4, "d": [0.0] * 4}
+    path = file_of(tmp_path / "model.onnx", nodes, arrays)
+    model = exchange.load_onnx(path)
+    assert [type(layer) for layer in model.layers] == [Conv2D, BatchNorm, BatchNorm]
+    assert_same(model.forward(samples(PICTURE)), run(path, samples(PICTURE))[0])
+
+
+@pytest.mark.parametrize("shape", [SERIES, IMAGES])
+def test_pytorch(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    """A small sample of `python -m tests.exchange.prove_onnx`."""
+    pytest.importorskip("torch")
+    from . import prove_onnx as prove
+
+    if shape == IMAGES:
+        module, size = prove.made("U-Net")
+        model, off = prove.outputs(module, size, tmp_path / "model.onnx", "unfolded")
+        assert off <= prove.OUTPUTS and prove.gradients(module, size, model) <= prove.GRADIENTS
+    else:
+        row = prove.nn.Sequential(
+            prove.nn.Conv1d(4, 6, 3, padding=1), prove.nn.MaxPool1d(2), prove.nn.AvgPool1d(2, 1),
+            prove.nn.Flatten(), prove.nn.Linear(18, 4), prove.nn.LogSoftmax(1),
+        )  # fmt: skip
+        assert prove.outputs(row.eval(), shape, tmp_path / "a.onnx", "plain")[1] <= prove.OUTPUTS
