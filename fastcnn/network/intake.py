@@ -24,12 +24,15 @@ Shape = tuple[int, ...]
 
 # Rows whose range is looked at: enough to tell 0 to 255 from 0 to 1.
 _LOOKED_AT = 256
+# Whole numbers no larger than this may be counts or levels.
+_DARK = 50
 
 
 def samples(model: "Core", who: str, x: Any, training: bool = False) -> np.ndarray:
     """Samples as uint8 images or floats of the model's dtype, of at least one row.
 
-    Warns, once for each model, of floats that do not look like the pixels that it was trained on.
+    Warns, once for each model, of floats that do not look like the pixels that it was trained on,
+    and of pixels given as floats to one that is not trained yet.
 
     Parameters
     ----------
@@ -53,6 +56,8 @@ def samples(model: "Core", who: str, x: Any, training: bool = False) -> np.ndarr
         return x
     if model.learned_from == "pixels" if training else model.expects_pixels:
         model.told_of_floats = _warn_of_floats(model, who, x[:_LOOKED_AT])
+    elif training and model.learned_from is None and x.ndim == 4:
+        model.told_of_floats = _warn_of_pixels(who, x[:_LOOKED_AT])
     return x
 
 
@@ -288,6 +293,21 @@ def _warn_of_floats(model: "Core", who: str, x: np.ndarray) -> bool:
         f"{who}: this model knows uint8 pixels, which it brings to {lowest:.3g} ... {highest:.3g} "
         f"(model.normalization), but was given {x.dtype} numbers from {low:.3g} to {high:.3g}, "
         f"which it takes as they are; give pixels as whole numbers from 0 to 255",
+        UserWarning,
+        stacklevel=_outside(),
+    )
+    return True
+
+
+def _warn_of_pixels(who: str, x: np.ndarray) -> bool:
+    """Warn if floats are whole numbers up to 255, which are too large to train on."""
+    high = x.max()
+    if not (_DARK < high <= 255 and x.min() >= 0 and (x == np.rint(x)).all()):
+        return False
+    warnings.warn(
+        f"{who}: these are {x.dtype} numbers from {x.min():.3g} to {high:.3g}, all of them whole, "
+        f"as pixels are, and floats are taken as they are; give pixels as uint8, which become 0 to "
+        f"1, or divide them by 255",
         UserWarning,
         stacklevel=_outside(),
     )

@@ -249,6 +249,20 @@ def test_nothing_is_said_where_nothing_is_wrong(x: np.ndarray, recwarn: Any) -> 
     assert not recwarn.list
 
 
+def test_pixels_as_floats_are_told_of_before_a_model_learns_from_them(recwarn: Any) -> None:
+    pixels = IMAGES.astype(np.float64)
+    assert pixels.max() > 50
+    model = build()
+    with pytest.warns(UserWarning, match="float32 numbers from .* all of them whole") as caught:
+        model.train(pixels, LABELS, epochs=1, seed=0)
+    assert caught[0].filename == __file__
+    model.train(pixels, LABELS, epochs=1, seed=0)  # once is enough
+    recwarn.clear()
+    for floats in (pixels / 255, pixels / 8, pixels + 0.5, pixels - 1, pixels % 17):
+        build().train(floats, LABELS, epochs=1, seed=0)
+    assert not recwarn.list
+
+
 def test_an_array_that_fits_is_not_copied() -> None:
     for x, dtype in ((IMAGES, np.float32), (FLOATS, np.float32)):
         assert conversion.samples("x", x, np.dtype(dtype)) is x
