@@ -16,7 +16,7 @@ from .wire import MOST, DamagedError, fields, floats, numbers, part, real, signe
 
 LARGEST = 2**31  # bytes of a file: protocol buffers end there
 OPSETS = range(7, 26)
-_MOST_PARTS = 100_000  # nodes, arrays, values
+_MOST_PARTS = 20_000  # nodes, arrays, values
 _MOST_AXES = 8
 _MOST_TEXT = 2**20
 _LONGEST_AXIS = 2**31
