@@ -296,7 +296,7 @@ function showMaps() {
       : word("units", label(layer.label), layer.shape.reduce((a, b) => a * b, 1), ...range);
     canvas.setAttribute("aria-label", told);
     const all = layer.shape[0], shown = map.shape[0];
-    if (shown < all) told += `; ${word("left", shown, all)}`;
+    if (shown < all) told += word("left", shown, all);
     caption.textContent = told;
     return figure;
   });

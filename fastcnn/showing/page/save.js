@@ -16,7 +16,7 @@ function offer(blob, name, place) {
 function heading() {
   const { image } = state.asked;
   const lines = [state.run.name, image === undefined ? word("drawn") : `${word("test")} ${image}`, at("verdict").textContent];
-  if (state.moments) lines.splice(1, 0, `${word("moment")}: ${momentName()}`);
+  if (state.moments) lines.splice(1, 0, `${word("moment")} ${momentName()}`);
   return lines;
 }
 
