@@ -10,6 +10,7 @@ COMMANDS = {
     "predict": "ask a trained network what pictures show",
     "evaluate": "measure how good a trained network is",
     "explain": "show what made one number of a network",
+    "convert": "bring a network to and from other formats",
     "demo": "look at a trained network in the browser",
     "report": "write a run down on one page to hand in",
     "plot": "draw pictures of training runs or saved models",

@@ -22,6 +22,7 @@ FLOORS = (
         "fastcnn.predict",
         "fastcnn.evaluate",
         "fastcnn.explain",
+        "fastcnn.convert",
         "fastcnn.demo",
         "fastcnn.report",
         "fastcnn.plot",

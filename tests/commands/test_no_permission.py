@@ -12,6 +12,7 @@ import pytest
 
 from fastcnn import (
     compare,
+    convert,
     datasets,
     evaluate,
     explain,
@@ -86,6 +87,7 @@ COMMANDS: dict[str, tuple[Callable[..., int], list[str]]] = {
     "report": (report.main, ["@/run"]),
     "evaluate": (evaluate.main, ["@/run", "--out", "@/new.txt"]),
     "explain": (explain.main, ["@/run", "--out", "@/new.txt"]),
+    "convert": (convert.main, ["@/run", "@/new.npz"]),
     "predict": (predict.main, ["@/run", "@/picture.png", "--show", "@/new.png"]),
     "search": (
         search.main,

@@ -14,6 +14,7 @@ from fastcnn import datasets, load_model, models
 from fastcnn.commands import check as check_layers
 from fastcnn.commands import (
     compare,
+    convert,
     demo,
     evaluate,
     explain,
@@ -31,6 +32,7 @@ from fastcnn.runs.saved import Saved
 
 COMMANDS = {
     "train": train, "predict": predict, "evaluate": evaluate, "explain": explain,
+    "convert": convert,
     "demo": demo, "report": report, "plot": plot, "search": search, "compare": compare,
     "check": check_layers, "reproduce": reproduce,
 }  # fmt: skip
