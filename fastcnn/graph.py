@@ -8,6 +8,7 @@ import numpy as np
 from .layers import Layer
 from .layers.memory import Clock, Shape, memory_of
 from .layers.symbols import Symbol, input_of
+from .network.layered import Connections
 from .network.network import EVALUATED_AT_ONCE
 from .network.wired import Wired, in_memory
 from .network.wiring import Wiring, traced
@@ -154,6 +155,12 @@ class Graph(Trainable):
         assert isinstance(row, Wired)
         self._wiring.walk(self.layers, list(row.apart(x)), run)
         yield from found
+
+    def connections(self) -> Connections:
+        wiring = self._wiring
+        calls = tuple((self.layers[place], sources) for place, sources in wiring.calls)
+        inputs = wiring.inputs if len(wiring.inputs) > 1 else (None,)
+        return Connections(inputs, calls, wiring.outputs)
 
     def __call__(self, *inputs: Symbol) -> Any:
         given = _symbols("a call", inputs[0] if len(inputs) == 1 else inputs)

@@ -42,7 +42,7 @@ FLOORS = (
     ("fastcnn.graph",),
     ("fastcnn.trainable",),
     ("fastcnn.training",),
-    ("fastcnn.optim",),
+    ("fastcnn.optim", "fastcnn.inference"),
     ("fastcnn.network",),
     ("fastcnn.layers",),
     ("fastcnn.losses", "fastcnn.backends", "fastcnn.plots", "fastcnn.datasets"),
@@ -58,7 +58,7 @@ FLOORS = (
     ("fastcnn.foreign",),
     ("fastcnn.checks", "fastcnn"),  # the face of `fastcnn` imports when asked: by name only
     ("fastcnn.signals",),
-    ("kernels.compiled",),
+    ("kernels.compiled", "kernels.inference"),
     ("kernels.conv", "kernels.dense", "kernels.prelu"),
     ("kernels.norm",),
     ("kernels.pool", "kernels.loss", "kernels.im2col"),

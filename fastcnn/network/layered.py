@@ -1,7 +1,7 @@
 """What of a network follows from how its layers are connected; here they stand in a row."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -10,6 +10,24 @@ from ..layers import Layer
 from ..layers.memory import Clock, Shape
 from ..layers.symbols import Symbol
 from .row import Row
+
+
+class Connections(NamedTuple):
+    """Calls of layers: the inputs are the first values, and each call gives the next one.
+
+    Attributes
+    ----------
+    inputs : tuple of tuple of int, or of None
+        Shapes of a sample, as layers see it, where they are known.
+    calls : tuple of (Layer, tuple of int)
+        The layer, and the values that it is given.
+    outputs : tuple of int
+        The values that come out.
+    """
+
+    inputs: tuple[Shape | None, ...]
+    calls: tuple[tuple[Layer, tuple[int, ...]], ...]
+    outputs: tuple[int, ...]
 
 
 class Layered(foreign.Answering):
@@ -102,6 +120,11 @@ class Layered(foreign.Answering):
         for layer in self.layers:
             given = (layer(*given),)
         return given[0]
+
+    def connections(self) -> Connections:
+        """Which layer is called on what."""
+        calls = tuple((layer, (i,)) for i, layer in enumerate(self.layers))
+        return Connections((None,), calls, (len(calls),))
 
     # --- written down ---------------------------------------------------------------------------
 

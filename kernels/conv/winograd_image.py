@@ -230,7 +230,7 @@ def transform_products(products, plane, grid, out_up, first, last, bias, y, y0, 
 def pool_products(products, plane, grid, out_up, first, last, bias, relu, y, index, y0, size):
     """The same, 2 x 2 max pooled: a window's four outputs are the window of the pool.
 
-    size : (height, width, channels) of a pooled image; index is like y
+    size : (height, width, channels) of a pooled image; index is like y, or empty
     """
     height, width, channels = size
     for row in range(first, last):
@@ -248,7 +248,8 @@ def pool_products(products, plane, grid, out_up, first, last, bias, relu, y, ind
                     best = rectified(best)
                 y_at = corner + column * channels + c
                 store_part(y, y_at, best, rest)
-                store_index(index, y_at, which, rest)
+                if index.size:
+                    store_index(index, y_at, which, rest)
 
 
 # --- the gradient by the filters ----------------------------------------------------------------

@@ -63,7 +63,7 @@ def gather_share(images, shape, indices, scale, offset, affine, out, first, last
         if not moved:  # in place, all rows are one
             result = out[target : target + size]
             # `moved`, where False would have the function compiled once more for a constant.
-            _copy_pixels(images, source, height * width, moved, scale, offset, result)
+            copy_pixels(images, source, height * width, moved, scale, offset, result)
             continue
         a, b, tx = affine[6 * n], affine[6 * n + 1], affine[6 * n + 2]
         c, d, ty = affine[6 * n + 3], affine[6 * n + 4], affine[6 * n + 5]
@@ -103,11 +103,11 @@ def _copy(images, source, shape, placement, scale, offset, out, target):
         if inside:
             begin = source + source_row * width + first
             result = out[line + start * channels : line + stop * channels]
-            _copy_pixels(images, begin, height * width, mirrored, scale, offset, result)
+            copy_pixels(images, begin, height * width, mirrored, scale, offset, result)
 
 
 @jit.serial
-def _copy_pixels(images, begin, plane, mirrored, scale, offset, result):
+def copy_pixels(images, begin, plane, mirrored, scale, offset, result):
     """A stretch of one row, with special loops for grey and for red, green and blue."""
     channels = scale.size
     count = result.size // channels

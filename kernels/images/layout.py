@@ -26,12 +26,17 @@ def _transpose(x, rows, columns, y, first, last):
 
 @jit.serial
 def _transpose_share(x, rows, columns, y, first, last):
-    step = lanes(x)
     for n in range(first, last):
-        start = n * rows * columns
-        for j in range(0, columns, step):
-            for i in range(0, rows, step):
-                transpose_block(
-                    x, start + i * columns + j, columns, min(step, rows - i),
-                    min(step, columns - j), y, start + j * rows + i, rows,
-                )  # fmt: skip
+        transpose_image(x, n * rows * columns, rows, columns, y, n * rows * columns)
+
+
+@jit.serial
+def transpose_image(x, x0, rows, columns, y, y0):
+    """y[y0 + j * rows + i] = x[x0 + i * columns + j]"""
+    step = lanes(x)
+    for j in range(0, columns, step):
+        for i in range(0, rows, step):
+            transpose_block(
+                x, x0 + i * columns + j, columns, min(step, rows - i), min(step, columns - j),
+                y, y0 + j * rows + i, rows,
+            )  # fmt: skip

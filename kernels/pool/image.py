@@ -40,7 +40,7 @@ def _span(position, step, before, window, size):
 
 @jit.serial
 def max_pool_image(x, x0, sizes, geometry, y, y0, index, index0):
-    """Max pooling of the image at x[x0], to y[y0] and index[index0]."""
+    """Max pooling of the image at x[x0], to y[y0] and index[index0], which may be empty."""
     height, width, out_height, out_width, channels = sizes
     window_h, window_w, stride_h, stride_w, top, left = geometry
     for row in range(out_height):
@@ -63,7 +63,8 @@ def max_pool_image(x, x0, sizes, geometry, y, y0, index, index0):
                         best = where(larger, v, best)
                         which = where(larger, splat(x, i * window_w + j), which)
                 store_part(y, y0 + y_at + c, best, left_over)
-                store_index(index, index0 + y_at + c, which, left_over)
+                if index.size:
+                    store_index(index, index0 + y_at + c, which, left_over)
 
 
 @jit.serial
@@ -105,7 +106,10 @@ def max_of_four(a, b, c, d):
 
 @jit.serial
 def pool_fours_image(x, x0, sizes, maximum, y, y0, index, index0):
-    """2 x 2 pooling of one image: the largest of each four and its number, or their mean."""
+    """2 x 2 pooling of one image: the largest of each four and its number, or their mean.
+
+    An empty index takes no numbers.
+    """
     _, width, out_height, out_width, channels = sizes
     quarter = splat(x, 0.25)
     for row in range(out_height):
@@ -122,7 +126,8 @@ def pool_fours_image(x, x0, sizes, maximum, y, y0, index, index0):
                 if maximum:
                     best, which = max_of_four(v00, v01, v10, v11)
                     store_part(y, y0 + y_at, best, rest)
-                    store_index(index, index0 + y_at, which, rest)
+                    if index.size:
+                        store_index(index, index0 + y_at, which, rest)
                 else:
                     store_part(y, y0 + y_at, (v00 + v01 + v10 + v11) * quarter, rest)
 

@@ -1,0 +1,206 @@
+"""What a network computes for an answer, and no more: operations instead of layers.
+
+Blocks are taken apart, dropout is left out, BatchNorm becomes a part of the weights before it, and
+what follows a convolution or a dense layer at once, ReLU, 2 x 2 max pooling, the sum of a residual
+block, is done while its result is in the cache. No image's shape is known here yet.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..layers import (
+    Add,
+    BatchNorm,
+    Concat,
+    Concatenate,
+    Conv2D,
+    Dense,
+    Dropout,
+    Layer,
+    MaxPool2D,
+    ReLU,
+    Residual,
+    SpatialDropout,
+)
+from ..network.layered import Connections
+from ..network.row import is_contained
+
+
+@dataclass
+class Operation:
+    """One step of a network.
+
+    Attributes
+    ----------
+    layer : Layer
+        What it does.
+    sources : tuple of int
+        The values that it is given.
+    target : int
+        The value that it gives.
+    weight, bias : array, optional
+        Those of a convolution or a dense layer, with what was folded into them.
+    extra : int, optional
+        A value that is added.
+    pooled : bool
+        Whether 2 x 2 max pooling follows.
+    relu : bool
+        Whether max(y, 0) follows.
+    """
+
+    layer: Layer
+    sources: tuple[int, ...]
+    target: int
+    weight: np.ndarray | None = None
+    bias: np.ndarray | None = None
+    extra: int | None = None
+    pooled: bool = False
+    relu: bool = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether something follows already that ends it."""
+        return self.extra is not None or self.pooled or self.relu
+
+
+Call = tuple[Layer, tuple[int, ...], int]
+
+
+def apart(network: Connections) -> tuple[list[Call], tuple[int, ...], int]:
+    """(calls of layers that are no blocks, the values that come out, how many values there are).
+
+    A call is (layer, the values that it is given, the value that it gives).
+    """
+    calls: list[Call] = []
+    count = len(network.inputs)
+
+    def call(layer: Layer, given: tuple[int, ...]) -> int:
+        nonlocal count
+        if type(layer) is Residual:
+            main = row(layer.main, given)
+            y = call(Add(), (main, row(layer.shortcut or (), given)))
+            return row((layer.activation,), (y,)) if layer.activation else y
+        if type(layer) is Concatenate:
+            return call(Concat(), (*given, row(layer.layers, given)))
+        if type(layer) in (Dropout, SpatialDropout):
+            return given[0]
+        calls.append((layer, given, count))
+        count += 1
+        return count - 1
+
+    def row(layers: Any, given: tuple[int, ...]) -> int:
+        for layer in layers:
+            given = (call(layer, given),)
+        return given[0]
+
+    values = list(range(len(network.inputs)))
+    for layer, sources in network.calls:
+        values.append(call(layer, tuple(values[source] for source in sources)))
+    return calls, tuple(values[value] for value in network.outputs), count
+
+
+def operations(calls: Sequence[Call], outputs: tuple[int, ...], count: int) -> list[Operation]:
+    """What is computed, in order, from what `apart` gave."""
+    uses = [0] * count
+    for value in (*(v for _, given, _ in calls for v in given), *outputs):
+        uses[value] += 1
+    # A softmax that logits go without is an operation of its own, and the last one.
+    if len(outputs) == 1 and calls and is_contained(calls[-1][0]):
+        uses[calls[-1][1][0]] += 1
+    made: list[Operation] = []
+    by_target: dict[int, Operation] = {}
+    for layer, given, target in calls:
+        last = _joined(layer, given, by_target, made, uses)
+        if last is None:
+            last = _new(layer, given, target)
+            made.append(last)
+        else:
+            del by_target[last.target]
+            last.target = target
+        by_target[target] = last
+    return made
+
+
+def _new(layer: Layer, given: tuple[int, ...], target: int) -> Operation:
+    weight = bias = None
+    if type(layer) in (Conv2D, Dense):
+        weight = layer.params["weight"].copy()
+        bias = layer.params["bias"].copy() if "bias" in layer.params else None
+    return Operation(layer, given, target, weight, bias)
+
+
+def _joined(
+    layer: Layer,
+    given: tuple[int, ...],
+    by_target: dict[int, Operation],
+    made: list[Operation],
+    uses: list[int],
+) -> Operation | None:
+    """The operation of which a layer becomes a part, if there is one."""
+    before = [by_target[v] for v in given if v in by_target and uses[v] == 1]
+    if type(layer) is Add and len(given) == 2:
+        # The later of both ways: what the other one gives is there by then.
+        sums = [each for each in before if each.weight is not None and not each.is_closed]
+        for each in sorted(sums, key=made.index, reverse=True):
+            (other,) = (v for v in given if v != each.target)
+            if other not in by_target or made.index(by_target[other]) < made.index(each):
+                if type(each.layer) is Conv2D:
+                    each.extra = other
+                    return each
+        return None
+    if len(given) != 1 or not before:
+        return None
+    (last,) = before
+    if type(layer) is BatchNorm and last.weight is not None and not last.is_closed:
+        _fold(layer, last)
+        return last
+    if type(layer) is ReLU and not last.relu and takes_relu(last.layer):
+        last.relu = True
+        return last
+    if _halves(layer) and type(last.layer) is Conv2D and last.extra is None and not last.pooled:
+        if not _is_depthwise(last.layer):
+            last.pooled = True
+            return last
+    return None
+
+
+def takes_relu(layer: Layer) -> bool:
+    """Whether an operation has room for ReLU behind it."""
+    return type(layer) in (Conv2D, Dense, BatchNorm, Add) or _is_pool(layer)
+
+
+def _is_pool(layer: Layer) -> bool:
+    return type(layer) is MaxPool2D
+
+
+def _is_depthwise(conv: Conv2D) -> bool:
+    return conv.groups == conv.in_channels > 1
+
+
+def _halves(layer: Layer) -> bool:
+    return type(layer) is MaxPool2D and layer.arguments() == MaxPool2D(2).arguments()
+
+
+def scale_and_shift(norm: BatchNorm) -> tuple[np.ndarray, np.ndarray]:
+    """(gamma / sqrt(variance + eps), beta - mean * that), in double precision."""
+    gamma, beta = (norm.params[name].astype(np.float64) for name in ("gamma", "beta"))
+    mean, variance = (
+        norm.state[name].astype(np.float64) for name in ("running_mean", "running_var")
+    )
+    scale = gamma / np.sqrt(variance + norm.eps)
+    return scale, beta - mean * scale
+
+
+def _fold(norm: BatchNorm, last: Operation) -> None:
+    """Weights and biases with which no normalisation is needed."""
+    assert last.weight is not None
+    dtype = last.weight.dtype
+    scale, shift = scale_and_shift(norm)
+    axes = (1, -1) if type(last.layer) is Dense else (-1, 1, 1, 1)
+    bias = 0.0 if last.bias is None else last.bias.astype(np.float64)
+    last.weight = (last.weight.astype(np.float64) * scale.reshape(axes)).astype(dtype)
+    last.bias = (bias * scale + shift).astype(dtype)
+

@@ -1,0 +1,198 @@
+"""Steps of a table that convolve: on the register tile, by Winograd's way, and depthwise.
+
+Weights lie packed among the constants. Rows of the output are what is shared out. `nobody` is an
+empty index: nobody asks which pixel of a pooling window was the largest.
+"""
+
+from kernels import jit
+from kernels.conv.arrangement import Arrangement, arrange
+from kernels.conv.depthwise_image import repeat, slide
+from kernels.conv.image import convolve_image, pool_and_rectify
+from kernels.conv.winograd import plane_step
+from kernels.conv.winograd_image import (
+    PLANES,
+    multiply_planes,
+    pad_images,
+    pool_products,
+    transform_products,
+    transform_windows,
+)
+from kernels.inference.arranging import finish, share_of
+from kernels.inference.table import EXTRA, NONE, OWN, RELU, X, Y, address
+from kernels.tile import full_panel, full_vectors, packed_mode, padded_channels
+
+
+@jit.serial
+def _end_rows(step, values, memory, y0, frame, n, rows, row_length):
+    """What follows the convolution, for the rows first to last that one sample's y now has."""
+    extra0 = NONE
+    if step[EXTRA] != NONE:
+        extra0 = address(values, step[EXTRA], frame, n) + rows[0] * row_length
+    finish(memory, y0 + rows[0] * row_length, (rows[1] - rows[0]) * row_length, extra0, step[RELU])
+
+
+@jit.serial
+def convolve(step, values, constants, memory, scratch, nobody, frame, span):
+    """On the register tile; own, in order:
+
+    height, width, channels of x; filters, channels per group, rows and columns of one; rows and
+    columns of y before pooling; stride, zeros above, dilation, all by rows; the eight numbers of an
+    `Arrangement`; where weights and biases begin; columns of y after pooling, 0 for none; where in
+    scratch an image before pooling lies.
+    """
+    height, width, channels, filters = step[OWN], step[OWN + 1], step[OWN + 2], step[OWN + 3]
+    depth, kernel_h, kernel_w = step[OWN + 4], step[OWN + 5], step[OWN + 6]
+    out_h, out_w = step[OWN + 7], step[OWN + 8]
+    stride, top, dilation = step[OWN + 9], step[OWN + 10], step[OWN + 11]
+    arrangement = Arrangement(
+        step[OWN + 12], step[OWN + 13], step[OWN + 14], step[OWN + 15], step[OWN + 16],
+        step[OWN + 17], step[OWN + 18], step[OWN + 19],
+    )  # fmt: skip
+    packed0, bias0, pooled_w, unpooled0 = (
+        step[OWN + 20], step[OWN + 21], step[OWN + 22], step[OWN + 23]
+    )  # fmt: skip
+    groups = channels // depth
+    own = filters // groups
+    own_up = padded_channels(constants, own)
+    mode = packed_mode(constants, own, depth)
+    steps = (stride, arrangement.column_step, arrangement.row_length, dilation)
+    fold = 2 if pooled_w else 1
+    first, last = share_of(out_h // fold, span[2], span[3], 1)
+    if first == last:
+        return
+    rows = (last - first) * fold
+    first_row = first * fold * stride - top
+    row0 = min(height, max(0, first_row))
+    row1 = min(height, first_row + (rows - 1) * stride + (kernel_h - 1) * dilation + 1)
+    here = max(0, row1 - row0)
+    y_row = out_w * filters
+    for n in range(span[0], span[1]):
+        x0 = address(values, step[X], frame, n) + row0 * width * channels
+        y0 = address(values, step[Y], frame, n)
+        target, target0 = memory, y0 + first * y_row
+        if pooled_w:
+            target, target0 = scratch, unpooled0
+        for g in range(groups):
+            image, image0 = arrange(
+                memory, x0, (here, width, channels), arrangement, (g * depth, depth), scratch
+            )
+            convolve_image(
+                image, image0, (here, first_row - row0), steps,
+                constants, packed0 + g * own_up * depth * kernel_h * kernel_w,
+                (kernel_h, kernel_w * depth), mode, constants, bias0 + g * own_up,
+                target, target0 + g * own, (rows, out_w), (y_row, filters), own,
+            )  # fmt: skip
+        if pooled_w:
+            pool_and_rectify(
+                scratch[unpooled0:], (rows, out_w, last - first, pooled_w, filters), step[RELU] != 0,
+                memory, y0 + first * pooled_w * filters, nobody,
+            )  # fmt: skip
+        else:
+            _end_rows(step, values, memory, y0, frame, n, (first, last), y_row)
+
+
+@jit.serial
+def convolve_by_windows(step, values, constants, memory, scratch, nobody, frame, span):
+    """By `conv.winograd_image`; own, in order:
+
+    height, width, channels of x; filters; rows and columns of y before pooling; zeros above and
+    left; where the filters, the biases and zeros begin; rows of windows in a block; rows and
+    columns of y after pooling, 0 for none.
+    """
+    height, width, channels, filters = step[OWN], step[OWN + 1], step[OWN + 2], step[OWN + 3]
+    out_h, out_w, top, left = step[OWN + 4], step[OWN + 5], step[OWN + 6], step[OWN + 7]
+    filters0, bias0, zeros0 = step[OWN + 8], step[OWN + 9], step[OWN + 10]
+    block, pooled_h, pooled_w = step[OWN + 11], step[OWN + 12], step[OWN + 13]
+    grid_h, grid_w = (out_h + 1) // 2, (out_w + 1) // 2
+    in_up, out_up = full_vectors(memory, channels), full_vectors(memory, filters)
+    panel = full_panel(memory, filters)
+    panels = (filters + panel - 1) // panel * panel
+    packed = constants[filters0 : filters0 + PLANES * channels * panels]
+    bias, zeros = constants[bias0 : bias0 + panels], constants[zeros0 : zeros0 + panels]
+    planes = (
+        plane_step(block * grid_w, in_up, memory),
+        plane_step(block * grid_w, out_up, memory),
+    )
+    windows = scratch[: PLANES * planes[0]]
+    products = scratch[PLANES * planes[0] : PLANES * (planes[0] + planes[1])]
+    padded = scratch[PLANES * (planes[0] + planes[1]) :]
+    first, last = share_of(grid_h, span[2], span[3], 1)
+    at_once = max(1, block // grid_h) if first == 0 and last == grid_h else 1
+    y_row = out_w * filters
+    for n in range(span[0], span[1], at_once):
+        count = min(at_once, span[1] - n)
+        x0, y0 = address(values, step[X], frame, n), address(values, step[Y], frame, n)
+        for row in range(first, last, block):
+            rows = min(block, last - row)
+            if count > 1:
+                rows = grid_h
+            grid = (rows, grid_w)
+            pad_images(
+                memory, x0, count, (height, width, channels), (top - 2 * row, left), grid, in_up,
+                padded,
+            )  # fmt: skip
+            transform_windows(padded, grid, in_up, 0, count * rows, windows, planes[0])
+            multiply_planes(
+                windows, packed, zeros, products, count * rows * grid_w, planes,
+                (channels, in_up, filters, out_up),
+            )  # fmt: skip
+            if pooled_w:
+                pool_products(
+                    products, planes[1], grid, out_up, 0, count * rows, bias, step[RELU] != 0,
+                    memory, nobody, y0 + row * pooled_w * filters,
+                    (pooled_h - row if count == 1 else pooled_h, pooled_w, filters),
+                )  # fmt: skip
+            else:
+                transform_products(
+                    products, planes[1], grid, out_up, 0, count * rows, bias,
+                    memory, y0 + 2 * row * y_row,
+                    (out_h - 2 * row if count == 1 else out_h, out_w, filters),
+                )  # fmt: skip
+                for k in range(count):
+                    _end_rows(
+                        step, values, memory, y0 + k * out_h * y_row, frame, n + k,
+                        (2 * row, min(out_h, 2 * (row + rows))), y_row,
+                    )  # fmt: skip
+
+
+@jit.serial
+def convolve_channels(step, values, constants, memory, scratch, frame, span):
+    """Depthwise; own, in order:
+
+    height, width, channels of x; filters, rows and columns of one; rows and columns of y; strides,
+    zeros above and left, dilations, rows before columns; columns with padding; where the packed
+    taps and what the sums begin with lie.
+    """
+    height, width, channels, filters = step[OWN], step[OWN + 1], step[OWN + 2], step[OWN + 3]
+    kernel_h, kernel_w, out_h, out_w = step[OWN + 4], step[OWN + 5], step[OWN + 6], step[OWN + 7]
+    stride_h, stride_w, top, left = step[OWN + 8], step[OWN + 9], step[OWN + 10], step[OWN + 11]
+    dilation_h, dilation_w, columns = step[OWN + 12], step[OWN + 13], step[OWN + 14]
+    packed0, start0 = step[OWN + 15], step[OWN + 16]
+    filters_up = full_vectors(memory, filters)
+    first, last = share_of(out_h, span[2], span[3], 1)
+    if first == last:
+        return
+    first_row = first * stride_h - top
+    row0 = min(height, max(0, first_row))
+    row1 = min(height, first_row + (last - first - 1) * stride_h + (kernel_h - 1) * dilation_h + 1)
+    here = max(0, row1 - row0)
+    y_row = out_w * filters
+    for n in range(span[0], span[1]):
+        x0 = address(values, step[X], frame, n) + row0 * width * channels
+        y0 = address(values, step[Y], frame, n)
+        repeat(
+            memory, x0, (here, width, channels), left, scratch, (here, columns, filters_up),
+            filters // channels,
+        )  # fmt: skip
+        slide(
+            scratch, 0, (here, first_row - row0),
+            (
+                stride_h, stride_w * filters_up, columns * filters_up, dilation_h,
+                dilation_w * filters_up,
+            ),
+            constants, packed0, (kernel_w * filters_up, filters_up), (kernel_h, kernel_w),
+            constants[start0 : start0 + filters_up], memory, y0 + first * y_row,
+            (last - first, out_w), (y_row, filters), filters,
+        )  # fmt: skip
+        _end_rows(step, values, memory, y0, frame, n, (first, last), y_row)
+
