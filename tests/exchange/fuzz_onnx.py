@@ -19,7 +19,8 @@ from typing import Any
 
 import onnx
 
-from fastcnn import exchange
+from fastcnn import Sequential, exchange
+from fastcnn.layers import BatchNorm, Conv2D, Dense, Flatten, ReLU
 from fastcnn.network.checkpoint import CheckpointError
 
 from .test_onnx_in import FOREIGN, file_of
@@ -31,7 +32,14 @@ SIZES = (0, -1, 1, 2, 7, 2**16, 2**20, 2**31 - 1, 2**31, 2**40, 2**40 + 15, 2**6
 def bases(folder: Path) -> list[bytes]:
     """Files that are read, of a few hundred bytes to a few thousand."""
     path = folder / "base.onnx"
-    return [file_of(path, nodes, arrays).read_bytes() for nodes, arrays, _ in FOREIGN]
+    found = [file_of(path, nodes, arrays).read_bytes() for nodes, arrays, _ in FOREIGN]
+    row = [Conv2D(3, 2, 3), BatchNorm(2), ReLU(), Flatten(), Dense(24, 2)]
+    model = Sequential(*row, input_shape=(5, 6, 3), data_format="channels_last")
+    model.class_names = ("cat", "dog")
+    for pixels in (True, False):
+        exchange.save_onnx(model, path, pixels=pixels)
+        found += 8 * [path.read_bytes()]
+    return found
 
 
 def bytes_changed(data: bytes, rng: random.Random) -> bytes:
@@ -85,6 +93,9 @@ def fields_changed(data: bytes, rng: random.Random) -> bytes:
                 node.op_type = rng.choice(OPERATORS)
             elif kind == 6:
                 graph.node.append(node)
+            elif kind == 7 and model.metadata_props:
+                entry = rng.choice(model.metadata_props)
+                entry.value = rng.choice(NOTES)
             elif kind == 7:
                 rng.choice(graph.initializer).data_type = rng.randrange(25)
             elif kind == 8:
@@ -96,6 +107,11 @@ def fields_changed(data: bytes, rng: random.Random) -> bytes:
     return model.SerializeToString()
 
 
+NOTES = (
+    "{}", "[]", "0", "null", "[[1], [NaN]]", "[[1, 2, 3], [0]]", "[" * 900 + "]" * 900, '"floats"',
+    '{"type": "HuberLoss"}', '{"type": 3, "a": []}', "1e999", "9" * 5000, '["a", 3]',
+    '"regression"',
+)  # fmt: skip
 OPERATORS = (
     "Add", "BatchNormalization", "Concat", "ConstantOfShape", "Conv", "Expand", "Flatten", "Gather",
     "Gemm", "If", "Loop", "MatMul", "MaxPool", "Mul", "Pad", "Range", "Reshape", "Resize", "Scan",

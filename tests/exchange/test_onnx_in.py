@@ -157,6 +157,8 @@ FOREIGN: list[tuple[str, dict[str, Any], list[str]]] = [
      "nearest_mode = 'floor'>(x, '', s)", {"s": [1.0, 1.0, 2.0, 3.0]}, ["Upsample"]),
     ("y = DepthToSpace<blocksize = 2, mode = 'CRD'>(x)", {}, ["PixelShuffle"]),
     ("a = Identity(x) c = Cast<to = 1>(a) d = Dropout(c) y = Relu(d)", {}, ["Dropout", "ReLU"]),
+    ("f = Flatten(x) y = LayerNormalization(f, b, c)", {"b": (120,), "c": (120,)},
+     ["Flatten", "LayerNorm"]),
     ("y = InstanceNormalization(x, b, c)", {"b": (4,), "c": (4,)}, ["InstanceNorm"]),
 ]  # fmt: skip
 

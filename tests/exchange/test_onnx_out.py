@@ -205,4 +205,6 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
             exchange.save_onnx(model, tmp_path / "model.onnx", **options)
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         exchange.save_onnx(models.build("lenet5"), tmp_path / "none" / "model.onnx")
+    with pytest.raises(ValueError, match="input_shape is for one input; this Graph says"):
+        exchange.save_onnx(branches(), tmp_path / "model.onnx", input_shape=(2, 5, 4))
     assert not list(tmp_path.iterdir())

@@ -310,6 +310,7 @@ OPERATORS: dict[str, Operator] = {
     "BatchNormalization": operators.batch_norm,
     "InstanceNormalization": operators.instance_norm,
     "GroupNormalization": operators.group_norm,
+    "LayerNormalization": operators.layer_norm,
     "Relu": _plain(layers.ReLU),
     "Sigmoid": _plain(layers.Sigmoid),
     "Tanh": _plain(layers.Tanh),
@@ -346,7 +347,6 @@ OPERATORS: dict[str, Operator] = {
 INSTEAD = {
     "LRN": "a BatchNormalization",
     "LpPool": "an AveragePool or a MaxPool",
-    "LayerNormalization": "a GroupNormalization, or what save_onnx writes for a LayerNorm",
     "Celu": "an Elu",
     "Softsign": "a Tanh",
     "ThresholdedRelu": "a Relu",

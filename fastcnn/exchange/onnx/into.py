@@ -21,6 +21,7 @@ from .inputs import Prepared, Uses, prepare, sizes, turned_out
 from .patterns import Matcher
 from .wire import DamagedError
 
+_WRONG = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, MemoryError)
 _BY_ARRAY = ("Add", "Sub", "Mul", "Div")
 _WITH_BIAS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 
@@ -67,7 +68,7 @@ def load_onnx(path: str | Path, input_shape: Sequence[int] | None = None) -> Seq
         return _Building(content(data), len(data), input_shape).network()
     except DamagedError as error:
         raise CheckpointError(f"{path} is damaged, or no ONNX file: {error}") from None
-    except (ValueError, TypeError, LookupError, ArithmeticError, MemoryError) as error:
+    except _WRONG as error:
         raise CheckpointError(f"{path}: {error}") from None
 
 

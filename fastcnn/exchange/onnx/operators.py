@@ -252,6 +252,22 @@ def instance_norm(at: At) -> Symbol:
     return at.become(layer, arrays=arrays)
 
 
+def layer_norm(at: At) -> Symbol:
+    """LayerNormalization of vectors: over images it has a scale for each pixel, not channel."""
+    if len(at.x.seen) != 1 or at.axis(at.attribute("axis", -1)) != 1:
+        raise at.refuse(
+            f"it is over {('N', *at.x.seen)}; LayerNorm is over (N, K), and for images what "
+            f"save_onnx writes for it, or a GroupNormalization of one group"
+        )
+    size = at.x.seen[0]
+    gamma, beta = at.array(1, "gamma"), at.optional(2, "beta")
+    if gamma.shape != (size,):
+        raise at.refuse(f"its gamma has shape {gamma.shape} where {(size,)} should be")
+    beta = np.zeros_like(gamma) if beta is None else beta
+    layer = made(at, layers.LayerNorm, size, at.attribute("epsilon", 1e-5))
+    return at.become(layer, arrays={"gamma": gamma, "beta": beta})
+
+
 def group_norm(at: At) -> Symbol:
     """GroupNormalization, which has a scale for each channel from opset 21 on."""
     if at.opset < 21:

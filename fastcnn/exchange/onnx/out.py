@@ -13,7 +13,7 @@ from ...losses import chosen as losses
 from ...network.network import Network
 from . import package
 from .drawing import Drawing, Node, size_of
-from .drawing import fold as fold_norms
+from .folding import fold as fold_norms
 from .writers import write
 
 _LARGEST = 2**31 - 2**20  # bytes of a file; the rest is for what is not arrays
@@ -93,9 +93,12 @@ class _Content:
         self.model, self.drawing = model, drawing
         self.last = model.data_format == "channels_last"
         graph = model.structure().get("graph")
+        several = graph is not None and len(graph["inputs"]) > 1
+        if several and input_shape is not None:
+            raise ValueError("input_shape is for one input; this Graph says what its inputs are")
+        sample = None if several else self._sample(input_shape)
         if graph is None:
             count = len(model.layers)
-            sample = self._sample(input_shape)
             graph = {
                 "inputs": [sample],
                 "calls": [(i, (i,)) for i in range(count)],
