@@ -267,7 +267,7 @@ class Trainable(Network):
         )
 
     def compile_for_inference(self) -> Compiled:
-        """This network as it is now, for answers only: `predict` without Python between kernels.
+        """The network as it is now, for answers only: `predict` without Python between kernels.
 
         Of one image it takes a fraction of the time. `fastcnn.inference.Compiled` says what it
         can do; training this network afterwards does not change it.

@@ -64,7 +64,7 @@ class Compiled:
         self._model.answerer = self._answer
         sample = self._model.sample_shape
         if sample is not None:
-            self._plan(self._model._as_layers_see(np.empty((1, *sample), np.uint8)).shape[1:])
+            self._plan(self._model._as_layers_see(np.empty((1, *sample), np.uint8)).shape)
 
     # --- what it says -----------------------------------------------------------------------------
 
@@ -121,11 +121,11 @@ class Compiled:
     # --- how --------------------------------------------------------------------------------------
 
     def _answer(self, x: np.ndarray, logits: bool) -> Any:
-        plan = self._plans.get(x.shape[1:]) or self._plan(x.shape[1:])
+        plan = self._plans.get(x.shape[1:]) or self._plan(x.shape)
         return plan.run(x, logits, self._workspace)
 
-    def _plan(self, sample: Shape) -> Plan:
-        """What is done for samples of a shape, as layers see it.
+    def _plan(self, batch: Shape) -> Plan:
+        """What is done for samples such as those of a batch, whose shape is as layers see it.
 
         Raises
         ------
@@ -133,7 +133,8 @@ class Compiled:
             If they do not fit a layer.
         """
         model, inputs = self._model, self._network.inputs
-        model.shapes_out((1, *sample))
+        model.shapes_out(batch)
+        sample = batch[1:]
         shapes: list[Shape] = [sample if shape is None else shape for shape in inputs]
         shapes += [()] * (self._count - len(inputs))
         for layer, given, target in self._calls:

@@ -146,10 +146,10 @@ def _joined(
         sums = [each for each in before if each.weight is not None and not each.is_closed]
         for each in sorted(sums, key=made.index, reverse=True):
             (other,) = (v for v in given if v != each.target)
-            if other not in by_target or made.index(by_target[other]) < made.index(each):
-                if type(each.layer) is Conv2D:
-                    each.extra = other
-                    return each
+            is_there = other not in by_target or made.index(by_target[other]) < made.index(each)
+            if is_there and type(each.layer) is Conv2D:
+                each.extra = other
+                return each
         return None
     if len(given) != 1 or not before:
         return None
@@ -160,10 +160,11 @@ def _joined(
     if type(layer) is ReLU and not last.relu and takes_relu(last.layer):
         last.relu = True
         return last
-    if _halves(layer) and type(last.layer) is Conv2D and last.extra is None and not last.pooled:
-        if not _is_depthwise(last.layer):
-            last.pooled = True
-            return last
+    if _halves(layer) and type(last.layer) is Conv2D and last.extra is None:
+        if last.pooled or _is_depthwise(last.layer):
+            return None
+        last.pooled = True
+        return last
     return None
 
 
@@ -203,4 +204,3 @@ def _fold(norm: BatchNorm, last: Operation) -> None:
     bias = 0.0 if last.bias is None else last.bias.astype(np.float64)
     last.weight = (last.weight.astype(np.float64) * scale.reshape(axes)).astype(dtype)
     last.bias = (bias * scale + shift).astype(dtype)
-

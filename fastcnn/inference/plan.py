@@ -13,10 +13,11 @@ import numpy as np
 from kernels import inference as kernels
 from kernels import jit
 from kernels.inference import table as t
+from kernels.inference.multiplication import AT_ONCE
 from kernels.workspace import Workspace
 
-from ..layers import Softmax
 from ..layers.memory import Shape, memory_of, seen
+from ..network.row import is_contained
 from ..network.wired import in_memory
 from .operations import Operation
 from .steps import SLACK, Call, Step, Steps
@@ -91,9 +92,8 @@ class Plan:
             steps.operation(each)
         last = operations[-1] if operations else None
         self.logits = outputs
-        if last is not None and type(last.layer) is Softmax and last.layer.is_over_classes:
-            if outputs == (last.target,):
-                self.logits = last.sources
+        if last is not None and is_contained(last.layer) and outputs == (last.target,):
+            self.logits = last.sources
         self._done, self._shapes = steps.done, steps.shapes
         self._numbers = [steps.numbers(value) for value in range(len(steps.shapes))]
         self._apart = [
@@ -102,7 +102,7 @@ class Plan:
         self._constants = steps.all_constants()
         self._stretches = list(self._in_stretches())
         self._values, self._shared = self._places()
-        self._steps = self._rows(steps.place_of_scale if inputs == 1 else 0)
+        self._steps = self._rows(steps.place_of_scale)
         self._cuts: dict[Any, _Cut] = {}
 
     # --- made once --------------------------------------------------------------------------------
@@ -127,10 +127,10 @@ class Plan:
         """(first step, last step, whether it is one that is always cut), or calls, in order."""
         first = weights = 0
         for i, step in enumerate(self._done):
-            is_large = isinstance(step, Step) and step.row[t.KIND] == t.DENSE
-            is_large = is_large and step.weights > _LARGE
-            alone = isinstance(step, Call) or is_large
-            more = 0 if isinstance(step, Call) else step.weights
+            if isinstance(step, Call):
+                alone, more = True, 0
+            else:
+                alone, more = step.row[t.KIND] == t.DENSE and step.weights > _LARGE, step.weights
             if first < i and (alone or weights + more > _WEIGHTS):
                 yield _Stretch(first, i, 0, False)
                 first, weights = i, 0
@@ -237,7 +237,7 @@ class Plan:
             group = 1
             if step.row[t.KIND] == t.DENSE:  # rows together, columns apart
                 group = count
-                parts = min(step.parts, 2 * _MOST_PARTS)
+                parts = max(1, min(step.parts // AT_ONCE, 2 * _MOST_PARTS))
             yield [i, i + 1, group, parts, -(-count // group) * parts, 0]
 
     # --- run --------------------------------------------------------------------------------------

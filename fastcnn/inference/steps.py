@@ -86,8 +86,14 @@ class Steps:
     ----------
     shapes : list of tuple
         By value, of a sample as layers see it.
+    done : list of Step or Call
+        What there is so far.
     apart : dict
         By value, numbers from one sample to the next where that is not their number.
+    constants : list of array
+        What the rows name by its place among them.
+    place_of_scale : int
+        Where the scale and offset of pixels lie.
     """
 
     dtype: np.dtype
@@ -95,6 +101,7 @@ class Steps:
     done: list[Step | Call] = field(default_factory=list)
     apart: dict[int, int] = field(default_factory=dict)
     constants: list[np.ndarray] = field(default_factory=list)
+    place_of_scale: int = 0
     _size: int = 0
 
     def constant(self, array: np.ndarray) -> int:
@@ -125,7 +132,7 @@ class Steps:
             own = [first, 1, numbers, total, 0]
             self.add(t.FLOATS, None, value, own, cost=numbers)
             first += numbers
-        if count == 1 and len(self.shapes[0]) == 3:
+        if count == 1:
             self.place_of_scale = self.constant(np.concatenate([scale, offset]))
 
     def add(
@@ -146,6 +153,7 @@ class Steps:
             self.done.append(Call(each.layer, each.sources, each.target))
 
     def convolution(self, each: Operation) -> bool:
+        """One of three ways to convolve."""
         conv, (x,) = each.layer, each.sources
         assert isinstance(conv, Conv2D) and each.weight is not None
         channels, height, width = self.shapes[x]
@@ -158,11 +166,11 @@ class Steps:
         cost = conv.multiply_adds((1, *self.shapes[x]))
         filters, depth, kernel_h, kernel_w = weight.shape
         pooled_h, pooled_w = (out_h // 2, out_w // 2) if each.pooled else (0, 0)
-        if depth == channels and dilation == (1, 1):
-            if winograd.suits(weight.shape, stride, (out_h, out_w), like):
-                return self._windows(
-                    each, shapes, (top, left), (pooled_h, pooled_w), cost * PLANES // 36
-                )
+        is_plain = depth == channels and dilation == (1, 1)
+        if is_plain and winograd.suits(weight.shape, stride, (out_h, out_w), like):
+            return self._windows(
+                each, shapes, (top, left), (pooled_h, pooled_w), cost * PLANES // 36
+            )
         if depthwise.suits(shapes[0], weight.shape):
             columns = (out_w - 1) * stride[1] + (kernel_w - 1) * dilation[1] + 1
             up = int(full_vectors(like, filters))
@@ -214,6 +222,7 @@ class Steps:
         return True
 
     def dense(self, each: Operation) -> bool:
+        """A matrix in panels."""
         dense, (x,) = each.layer, each.sources
         assert isinstance(dense, Dense) and each.weight is not None
         inner, out = each.weight.shape
@@ -239,6 +248,7 @@ class Steps:
         return x
 
     def pool(self, each: Operation) -> bool:
+        """Windows that move, or one that is all of an image."""
         layer, (x,) = each.layer, each.sources
         assert isinstance(layer, _Pool)
         channels, height, width = self.shapes[x]
@@ -253,6 +263,7 @@ class Steps:
         return True
 
     def flatten(self, each: Operation) -> bool:
+        """An image turned, or the same numbers."""
         (x,) = each.sources
         if len(self.shapes[x]) == 3:
             channels, height, width = self.shapes[x]
@@ -270,6 +281,7 @@ class Steps:
         self, what: int, x: int, y: int, each: Operation | None = None, number: float = 0.0,
         extra: int | None = None,
     ) -> None:  # fmt: skip
+        """A function of each number, or of two."""
         numbers = self.numbers(y)
         constant = self.constant(np.full(1, number, self.dtype))
         work = 16 if what in (t.SIGMOID, t.TANH) else 4
@@ -279,12 +291,14 @@ class Steps:
         )  # fmt: skip
 
     def elementwise(self, each: Operation) -> bool:
+        """An activation by itself."""
         what = {ReLU: t.RECTIFY, LeakyReLU: t.LEAKY, Sigmoid: t.SIGMOID, Tanh: t.TANH}
         alpha = getattr(each.layer, "alpha", 0.0)
         self.elementwise_row(what[type(each.layer)], each.sources[0], each.target, None, alpha)
         return True
 
     def merge(self, each: Operation) -> bool:
+        """A sum or a product of several values."""
         what = t.ADD if type(each.layer) is Add else t.MULTIPLY
         first, *others = each.sources
         for number, other in enumerate(others):
@@ -295,6 +309,7 @@ class Steps:
         return True
 
     def concat(self, each: Operation) -> bool:
+        """The channels of each value where they belong."""
         if any(len(self.shapes[x]) == 2 for x in each.sources):
             return False
         at, joined = 0, self.shapes[each.target][0]
@@ -306,6 +321,7 @@ class Steps:
         return True
 
     def normalization(self, each: Operation) -> bool:
+        """A BatchNorm that nothing stands before."""
         norm, (x,) = each.layer, each.sources
         assert isinstance(norm, BatchNorm)
         channels, *size = self.shapes[x]
@@ -342,4 +358,3 @@ _MAKERS: dict[type, Any] = {
     Concat: Steps.concat,
     BatchNorm: Steps.normalization,
 }
-

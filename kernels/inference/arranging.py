@@ -76,7 +76,8 @@ def turn(step, values, memory, frame, span):
 def pool(step, values, memory, nobody, frame, span):
     """The largest or the mean of windows; nobody : an empty index, for nobody asks which it was
 
-    own : sizes and geometry as in `pool.image`, then (largest, count padding, tiles by two)"""
+    own : sizes and geometry as in `pool.image`, then (largest, count padding, tiles by two)
+    """
     height, width, out_height = step[OWN], step[OWN + 1], step[OWN + 2]
     out_width, channels = step[OWN + 3], step[OWN + 4]
     geometry = (
@@ -175,4 +176,3 @@ def elementwise(step, values, constants, memory, frame, span):
             if step[RELU]:
                 v = mathematics.rectified(v)
             store_part(memory, y0 + i, v, last - i)
-

@@ -84,8 +84,8 @@ def convolve(step, values, constants, memory, scratch, nobody, frame, span):
             )  # fmt: skip
         if pooled_w:
             pool_and_rectify(
-                scratch[unpooled0:], (rows, out_w, last - first, pooled_w, filters), step[RELU] != 0,
-                memory, y0 + first * pooled_w * filters, nobody,
+                scratch[unpooled0:], (rows, out_w, last - first, pooled_w, filters),
+                step[RELU] != 0, memory, y0 + first * pooled_w * filters, nobody,
             )  # fmt: skip
         else:
             _end_rows(step, values, memory, y0, frame, n, (first, last), y_row)
@@ -195,4 +195,3 @@ def convolve_channels(step, values, constants, memory, scratch, frame, span):
             (last - first, out_w), (y_row, filters), filters,
         )  # fmt: skip
         _end_rows(step, values, memory, y0, frame, n, (first, last), y_row)
-

@@ -9,6 +9,8 @@ from kernels.inference.table import OWN, RELU, X, Y, address
 from kernels.simd import fma, lanes, load, load_part, mathematics, splat, store_part
 from kernels.tile import multiply_block, panel_width
 
+AT_ONCE = 4  # panels of two vectors that one row is multiplied by at a time
+
 
 @jit.serial
 def multiply(step, values, constants, memory, frame, span):
@@ -23,9 +25,7 @@ def multiply(step, values, constants, memory, frame, span):
     x0, y0 = address(values, step[X], frame, span[0]), address(values, step[Y], frame, span[0])
     bias = constants[bias0 : bias0 + (out + width - 1) // width * width]
     if rows == 1:
-        _multiply_row(
-            memory, x0, inner, constants, panels0, (first, last, width), bias, y0, out
-        )
+        _multiply_row(memory, x0, inner, constants, panels0, (first, last, width), bias, y0, out)
     else:
         y = memory[y0 : y0 + rows * out]
         for panel in range(first, last):
@@ -50,54 +50,53 @@ def _multiply_row(x, x0, inner, panels, panels0, which, bias, y0, out):
     """
     first, last, width = which
     step = lanes(x)
-    vectors = max(1, width // step)
     size = inner * width
+    is_wide = width == 2 * step
     column, end = first * width, min(out, last * width)
     while column < end:
-        panel = column // width
-        at = panels0 + panel * size + column % width
-        if vectors == 2 and panel + 4 <= last:
-            b0, b1, b2, b3 = at, at + size, at + 2 * size, at + 3 * size
-            s0, s1 = load(bias, column), load(bias, column + step)
-            s2, s3 = load(bias, column + width), load(bias, column + width + step)
-            s4, s5 = load(bias, column + 2 * width), load(bias, column + 2 * width + step)
-            s6, s7 = load(bias, column + 3 * width), load(bias, column + 3 * width + step)
+        b0 = panels0 + column // width * size
+        if is_wide and column // width + AT_ONCE <= last:
+            b1, b2, b3 = b0 + size, b0 + 2 * size, b0 + 3 * size
+            s0, s1 = _two(bias, column, step)
+            s2, s3 = _two(bias, column + width, step)
+            s4, s5 = _two(bias, column + 2 * width, step)
+            s6, s7 = _two(bias, column + 3 * width, step)
             for i in range(inner):
                 v, k = splat(x, x[x0 + i]), i * width
-                s0, s1 = (
-                    fma(v, load(panels, b0 + k), s0),
-                    fma(v, load(panels, b0 + k + step), s1),
-                )
-                s2, s3 = (
-                    fma(v, load(panels, b1 + k), s2),
-                    fma(v, load(panels, b1 + k + step), s3),
-                )
-                s4, s5 = (
-                    fma(v, load(panels, b2 + k), s4),
-                    fma(v, load(panels, b2 + k + step), s5),
-                )
-                s6, s7 = (
-                    fma(v, load(panels, b3 + k), s6),
-                    fma(v, load(panels, b3 + k + step), s7),
-                )
-            store_part(x, y0 + column, s0, out - column)
-            store_part(x, y0 + column + step, s1, out - column - step)
-            column += width
-            store_part(x, y0 + column, s2, out - column)
-            store_part(x, y0 + column + step, s3, out - column - step)
-            column += width
-            store_part(x, y0 + column, s4, out - column)
-            store_part(x, y0 + column + step, s5, out - column - step)
-            column += width
-            store_part(x, y0 + column, s6, out - column)
-            store_part(x, y0 + column + step, s7, out - column - step)
+                s0, s1 = _add_products(v, panels, b0 + k, step, s0, s1)
+                s2, s3 = _add_products(v, panels, b1 + k, step, s2, s3)
+                s4, s5 = _add_products(v, panels, b2 + k, step, s4, s5)
+                s6, s7 = _add_products(v, panels, b3 + k, step, s6, s7)
+            _put_two(x, y0 + column, out - column, s0, s1)
+            _put_two(x, y0 + column + width, out - column - width, s2, s3)
+            _put_two(x, y0 + column + 2 * width, out - column - 2 * width, s4, s5)
+            _put_two(x, y0 + column + 3 * width, out - column - 3 * width, s6, s7)
+            column += AT_ONCE * width
+        elif is_wide:
+            s0, s1 = _two(bias, column, step)
+            for i in range(inner):
+                s0, s1 = _add_products(splat(x, x[x0 + i]), panels, b0 + i * width, step, s0, s1)
+            _put_two(x, y0 + column, out - column, s0, s1)
             column += width
         else:
             s0 = load_part(bias, column, bias.size - column)
             for i in range(inner):
-                s0 = fma(splat(x, x[x0 + i]), load(panels, at + i * width), s0)
-            count = min(min(width, step), out - column)
-            store_part(x, y0 + column, s0, count)
-            column += min(width, step)
+                s0 = fma(splat(x, x[x0 + i]), load(panels, b0 + i * width), s0)
+            store_part(x, y0 + column, s0, min(width, out - column))
+            column += width
 
 
+@jit.serial
+def _two(array, at, step):
+    return load(array, at), load(array, at + step)
+
+
+@jit.serial
+def _add_products(v, panels, at, step, s0, s1):
+    return fma(v, load(panels, at), s0), fma(v, load(panels, at + step), s1)
+
+
+@jit.serial
+def _put_two(y, y0, count, s0, s1):
+    store_part(y, y0, s0, count)
+    store_part(y, y0 + lanes(y), s1, count - lanes(y))

@@ -18,8 +18,8 @@ SHOWN = {
 
 @pytest.mark.parametrize(
     "module",
-    ["config", "datasets", "estimator", "exchange", "explaining", "layers", "losses", "optim",
-     "plots", "schedules", "training"],
+    ["config", "datasets", "estimator", "exchange", "explaining", "inference", "layers", "losses",
+     "optim", "plots", "schedules", "training"],
 )  # fmt: skip
 def test_every_public_name_is_shown(module):
     found = importlib.import_module(f"fastcnn.{module}")
