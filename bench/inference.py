@@ -50,7 +50,7 @@ def ours(name: str, count: int, threads: int, is_compiled: bool) -> sides.Step:
     from kernels import jit
 
     jit.set_threads(threads)
-    model = models.build(name)
+    model: Any = models.build(name)
     x, _ = sides.batch_for(model.input_shape, count)
     asked: Any = model.compile_for_inference() if is_compiled else model
     return lambda images=count: float(asked.predict(x[:images], count)[0])
@@ -62,7 +62,7 @@ def theirs(name: str, count: int, threads: int) -> sides.Step:
 
     from fastcnn import exchange, models
 
-    model = models.build(name)
+    model: Any = models.build(name)
     x, _ = sides.batch_for(model.input_shape, count)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1

@@ -86,7 +86,7 @@ def check_graph(seed: int) -> None:
     rng = np.random.default_rng(seed)
     inputs, ends = random_graph(rng)
     model = with_statistics(Graph(inputs, ends))
-    x = tuple(rng.normal(size=(3, 2, 4, 4)).astype(np.float32) for _ in inputs)
+    x = [rng.normal(size=(3, 2, 4, 4)).astype(np.float32) for _ in inputs]
     assert_same(model, x if len(x) > 1 else x[0], not folds(model))
 
 
