@@ -19,6 +19,8 @@ sys.path[:0] = [str(ROOT), str(HERE)]
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import code_links  # noqa: E402
+import site_links  # noqa: E402
+from sphinx.errors import SphinxError  # noqa: E402
 
 import fastcnn  # noqa: E402
 
@@ -117,6 +119,13 @@ def _signature(app, what, name, obj, options, signature, returned):
     return str(inspect.Signature(plain)), None
 
 
+def _linked(app, error):
+    """An error of its own, as Sphinx knows only some of the links."""
+    is_site = error is None and app.builder.format == "html"
+    if is_site and (dead := site_links.dead(Path(app.outdir))):
+        raise SphinxError("links that lead nowhere:\n" + "\n".join(dead))
+
+
 def setup(app):
     """Called by Sphinx."""
     app.connect("autodoc-process-signature", _signature)
@@ -124,3 +133,4 @@ def setup(app):
     app.connect("autodoc-process-docstring", _formulas, priority=400)
     app.connect("config-inited", lambda app, config: _copy(app))
     app.connect("source-read", _read)
+    app.connect("build-finished", _linked)

@@ -99,7 +99,7 @@ class Number:
     formula : str or None
         The layer's, from its docstring.
     sources : list of str
-        Where it is computed, "file:line function": the specification first, then the layer.
+        Where it is computed, ``file:line function``: the specification first, then the layer.
 
     Examples
     --------

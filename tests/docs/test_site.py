@@ -6,8 +6,10 @@ import re
 
 import pytest
 
+from tests.docs.test_learning import module
 from tests.test_house import ROOT, modules
 
+site_links = module(ROOT / "docs" / "site_links.py")
 API = {page.stem: page.read_text("utf-8") for page in (ROOT / "docs" / "api").glob("*.md")}
 SHOWN = {
     module: names
@@ -32,11 +34,11 @@ def test_no_public_name_is_left_out():
     left = set()
     rooms = {name: file for name, file in modules().items() if name.startswith("fastcnn.")}
     del rooms["fastcnn.datasets.own"]  # inside fastcnn.datasets
-    for module, file in rooms.items():
+    for room, file in rooms.items():
         for node in ast.parse(file.read_text("utf-8")).body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
                 names = {name for name in ast.literal_eval(node.value) if not name.isupper()}
-                left |= {f"{module}.{name}" for name in names - shown - {"main"}}
+                left |= {f"{room}.{name}" for name in names - shown - {"main"}}
     assert left == set()
 
 
@@ -47,6 +49,17 @@ def test_what_fastcnn_gives_is_shown():
     for name in set(fastcnn.__all__) - {"__version__"}:
         shown = name in names or any(f"fastcnn.{part}" in SHOWN for part in (name, f"{name}s"))
         assert shown or (name == "set_backend" and "fastcnn.backends" in SHOWN), name
+
+
+def test_links_that_lead_nowhere_are_found(tmp_path):
+    pages = {
+        "a.html": '<p id="x"><a href="b/c.html#y">c</a> <a href="#x">x</a> <img src="d.png">',
+        "b/c.html": '<a id="y"></a><a href="../a.html#z">z</a> <a href="https://a.b/">b</a>',
+    }
+    (tmp_path / "b").mkdir()
+    for name, text in pages.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    assert site_links.dead(tmp_path) == ["a.html: d.png", "b/c.html: ../a.html#z"]
 
 
 def test_every_page_has_its_place():

@@ -88,17 +88,23 @@ function curve(canvas, points, high, told) {
   say(canvas, told);
 }
 
-// Those of the moment that is looked at; of several questions on their way the last counts.
+// Those of the moment that is looked at; at most one question is on its way.
+const filtering = { busy: false, waiting: false };
+
 async function refreshFilters() {
-  const asked = chosenMoment();
-  state.filtersAsked = asked;
+  filtering.waiting = true;
+  if (filtering.busy) return;
+  filtering.busy = true;
   try {
-    const { filters } = await ask("/filters", asked);
-    if (state.filtersAsked !== asked) return;
-    state.filters = filters;
-    showFilters();
+    while (filtering.waiting) {
+      filtering.waiting = false;
+      state.filters = (await ask("/filters", chosenMoment())).filters;
+      showFilters();
+    }
   } catch (error) {
     at("failed").textContent = error.message;
+  } finally {
+    filtering.busy = false;
   }
 }
 

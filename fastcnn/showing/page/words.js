@@ -76,7 +76,7 @@ const WORDS = {
     lossNow: "每一批的损失，最后为 {0}；从 {1} 到 {2}",
     accuracyNow: "测试图像答对的比例，最后为 {0}", noSteps: "还没有走一步",
     filtersNow: "第一个卷积层的 {0} 个卷积核，{1} 乘 {2}，取值 {3} 到 {4}",
-    gradients: "各层权重梯度的范数", moment: "哪一刻的权重",
+    gradients: "各层权重梯度的范数", moment: "权重取自",
     now: "现在", afterStep: "第 {0} 步之后", afterEpoch: "第 {0} 轮之后",
     untrained: "训练之前", ownWeights: "使用中的网络", ownEpoch: "使用中的网络，第 {0} 轮",
     lossEpochs: "每一轮的损失，从 {0} 到第 {2} 轮的 {1}",
