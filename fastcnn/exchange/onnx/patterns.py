@@ -83,9 +83,15 @@ def _number(array: Any) -> float | None:
     return float(array.ravel()[0]) if array.size == 1 else None
 
 
+_SOFTPLUS = {"@beta": np.ones(1), "@threshold": np.full(1, np.inf)}
+
+
 def _softplus(bound: Bound) -> Layer | None:
-    beta = _number(bound["@beta"])
-    return None if beta is None else layers.Softplus(beta)
+    """With PyTorch's threshold or without: where beta * x is above 15, float32 has x for both."""
+    beta, threshold = (_number(bound.get(name, default)) for name, default in _SOFTPLUS.items())
+    if beta is None or threshold is None or beta <= 0 or threshold < 15:
+        return None
+    return layers.Softplus(beta)
 
 
 def _group_norm(bound: Bound) -> Layer | None:
@@ -162,6 +168,14 @@ PATTERNS: dict[str, list[tuple[Any, Callable[[Bound], Layer | None]]]] = {
             ("Add", ("Mul", ("Reshape", ("InstanceNormalization", ("Reshape", "x", "@apart"),
              "@ones", "@zeros"), "?"), "@gamma"), "@beta"),
             _group_norm,
+        ),
+    ],
+    "Where": [
+        (("Where", ("Greater", "x", "@threshold"), "x", ("Softplus", "x")), _softplus),
+        (
+            ("Where", ("Greater", ("Mul", "x", "@beta"), "@threshold"), "x",
+             ("Div", ("Softplus", ("Mul", "x", "@beta")), "@beta")),
+            _softplus,
         ),
     ],
     "Flatten": [
