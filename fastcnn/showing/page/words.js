@@ -74,7 +74,7 @@ const WORDS = {
     whereIs: "第 {0} 步，第 {1} 轮，学习率 {2}。",
     failed: "损失是 {0}：步子太大了。请用更小的学习率重新开始。",
     lossNow: "每一批的损失，最后为 {0}；从 {1} 到 {2}",
-    accuracyNow: "测试图像答对的比例，最后为 {0}", noSteps: "还没有走一步",
+    accuracyNow: "测试图像的正确率，最后为 {0}", noSteps: "还没有走一步",
     filtersNow: "第一个卷积层的 {0} 个卷积核，{1} 乘 {2}，取值 {3} 到 {4}",
     gradients: "各层权重梯度的范数", moment: "权重取自",
     now: "现在", afterStep: "第 {0} 步之后", afterEpoch: "第 {0} 轮之后",
