@@ -22,7 +22,7 @@ from ..network.wired import in_memory
 from .operations import Operation
 from .steps import SLACK, Call, Step, Steps
 
-# Multiply-adds of a batch that one thread does sooner than several wake up: one image of `cifar-cnn`
+# Multiply-adds of a batch that one thread does sooner than several wake up: an image of `cifar-cnn`
 # (2.5 million) took 45 us with one thread and 51 with two, one of `resnet20` (25 million) half as
 # long with two.
 _WAKE = 4_000_000
