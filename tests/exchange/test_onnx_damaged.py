@@ -176,6 +176,27 @@ def test_a_weight_in_many_layers_takes_no_more_memory_than_is_there(tmp_path: Pa
         exchange.load_onnx(path)
 
 
+def test_a_scale_in_many_layers_takes_no_more_memory_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a layer is made of several nodes."""
+    monkeypatch.setattr("fastcnn.exchange.onnx.constants._SPARE", 2**20)
+    nodes = "v0 = Relu(x) " + " ".join(
+        f"a{i} = Reshape(v{i}, s) b{i} = InstanceNormalization(a{i}, o, z) t{i} = Shape(v{i}) "
+        f"c{i} = Reshape(b{i}, t{i}) d{i} = Mul(c{i}, g) v{i + 1} = Add(d{i}, h)"
+        for i in range(9)
+    )
+    many = np.ones((30_000, 1, 1))  # other numbers would make one layer of all
+    arrays = {"s": [0, 1, -1], "o": [1.0], "z": [0.0], "g": many, "h": many}
+    path = tmp_path / "model.onnx"
+    value = "float[n, 30000, 1, 1] x"
+    short = nodes[: nodes.index("a1 =")] + "y = Relu(v1)"
+    made = exchange.load_onnx(file_of(path, short, arrays, value))
+    assert [type(layer).__name__ for layer in made.layers] == ["ReLU", "LayerNorm", "ReLU"]
+    file_of(path, f"{nodes} y = Relu(v9)", arrays, value)
+    assert "asks for far more memory than the file's size explains" in refused(path)
+
+
 def test_numbers_that_are_written_one_by_one(file: Path) -> None:
     """As onnx.helper.make_tensor does it, not as raw data; the values are the same."""
     expected = run(file, samples(PICTURE))[0]

@@ -257,6 +257,33 @@ def test_arrays_that_several_nodes_have(tmp_path: Path) -> None:
     assert_same(model.forward(samples(PICTURE)), run(path, samples(PICTURE))[0])
 
 
+def test_layers_that_have_some_arrays_in_common(tmp_path: Path) -> None:
+    """Only all of them make it one layer."""
+    nodes = []
+    for i, (gamma, beta) in enumerate(("gb", "hb", "gc", "gb")):
+        nodes.append(
+            f"a{i} = Reshape(v{i}, s) b{i} = InstanceNormalization(a{i}, o, z) "
+            f"t{i} = Shape(v{i}) c{i} = Reshape(b{i}, t{i}) d{i} = Mul(c{i}, {gamma}) "
+            f"v{i + 1} = Add(d{i}, {beta})"
+        )
+    text = (
+        "v0 = Conv(x, w) "
+        + " ".join(nodes)
+        + (
+            " e = Add(v4, b) f = Mul(e, b) i = Mul(g, f) j = Conv<group = 2>(i, u, k) "
+            "l = Conv<group = 2>(i, u, m) n = PRelu(j, k2) q = PRelu(l, m2) y = Add(n, q)"
+        )
+    )
+    one = (4, 1, 1)
+    arrays = {"s": [0, 2, -1], "o": [1.0] * 2, "z": [0.0] * 2, "w": (4, 4, 1, 1)}
+    arrays |= {"u": (4, 2, 1, 1), "k": (4,), "m": (4,), "k2": one, "m2": one}
+    arrays |= dict.fromkeys("ghbc", one)
+    path = file_of(tmp_path / "model.onnx", text, arrays)
+    model = exchange.load_onnx(path)
+    assert_same(model.forward(samples(PICTURE)), run(path, samples(PICTURE))[0])
+    assert sum(isinstance(layer, L.GroupNorm) for layer in model.layers) == 3
+
+
 @pytest.mark.parametrize("shape", [SERIES, IMAGES])
 def test_pytorch(tmp_path: Path, shape: tuple[int, ...]) -> None:
     """A small sample of `python -m tests.exchange.prove_onnx`."""

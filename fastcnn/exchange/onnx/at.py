@@ -46,7 +46,7 @@ class At:
     opset : int
         Of the file.
     more : tuple of str
-        Arrays that it is given besides its own: the bias that is added behind it.
+        Arrays that other nodes give the layer: the bias that is added behind it.
     """
 
     def __init__(self, node: Op, values: Values, opset: int, more: tuple[str, ...] = ()) -> None:

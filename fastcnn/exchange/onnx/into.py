@@ -185,21 +185,19 @@ class _Building:
 
     def _way(self, node: Op, output: str) -> tuple[Callable[[], None], Sequence[str]]:
         """What makes a node's value, and the values that this needs."""
-        pattern = self.matcher.find(output)
-        if pattern is not None:
-            make, bound = pattern
-            layer = make(bound)
-            if layer is not None:
-                return partial(self._become, node, output, layer, bound["x"]), [bound["x"]]
+        made, x, names = self.matcher.find(output)
+        if made is not None:
+            at = At(node, self.values, self.found.opset, names)
+            return partial(self._become, at, output, made, x), [x]
         before = self._takes_bias(node)
         if before is not None:
             maker, bias = before
             return partial(self._with_bias, maker, output, bias), maker.inputs
         return partial(self._translate, node, output), node.inputs
 
-    def _become(self, node: Op, output: str, layer: Any, x: str) -> None:
-        at = At(node, self.values, self.found.opset)
-        self.values.symbols[output] = at.become(layer, self.values.symbols[x])
+    def _become(self, at: At, output: str, made: Any, x: str) -> None:
+        layer, arrays = made
+        self.values.symbols[output] = at.become(layer, self.values.symbols[x], arrays=arrays)
 
     def _takes_bias(self, node: Op) -> tuple[Op, str] | None:
         """The node with weights whose bias an Add is, and the bias."""

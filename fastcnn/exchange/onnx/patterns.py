@@ -16,6 +16,8 @@ from ...layers import Layer
 from .file import Op
 
 Bound = dict[str, Any]
+# A layer with the arrays that it shall have; None: it is not what it looked like.
+Made = tuple[Layer, dict[str, np.ndarray]] | None
 _EITHER_WAY = ("Add", "Mul")
 _CLOSE = 1e-4  # as exporters round the root of 2
 
@@ -34,14 +36,15 @@ class Matcher:
     def __init__(self, makers: Mapping[str, Op], arrays: Mapping[str, np.ndarray]) -> None:
         self.makers, self.arrays = makers, arrays
 
-    def find(self, value: str) -> tuple[Callable[[Bound], Layer | None], Bound] | None:
-        """What makes a layer of the nodes that end in a value, and what its pattern stands for."""
+    def find(self, value: str) -> tuple[Made, str, tuple[str, ...]]:
+        """The layer that the nodes which end in a value are, what it is given, and its arrays."""
         op = self.makers[value].op
         for pattern, make in PATTERNS.get(op, ()):
             bound = self._match(pattern, value, {})
-            if bound is not None:
-                return make, bound
-        return None
+            made = None if bound is None else make(bound)
+            if bound is not None and made is not None:
+                return made, bound["x"], bound.get("names", ())
+        return None, "", ()
 
     def _match(self, pattern: Any, value: str, bound: Bound) -> Bound | None:
         if pattern == "?":
@@ -56,7 +59,9 @@ class Matcher:
             return None
         if isinstance(pattern, str):
             first = bound.get(pattern, array)
-            return {**bound, pattern: array} if np.array_equal(first, array) else None
+            names = (*bound.get("names", ()), value)
+            same = np.array_equal(first, array)
+            return {**bound, pattern: array, "names": names} if same else None
         is_it = array.size > 0 and np.allclose(array, pattern, rtol=_CLOSE, atol=0)
         return bound if is_it else None
 
@@ -86,15 +91,15 @@ def _number(array: Any) -> float | None:
 _SOFTPLUS = {"@beta": np.ones(1), "@threshold": np.full(1, np.inf)}
 
 
-def _softplus(bound: Bound) -> Layer | None:
+def _softplus(bound: Bound) -> Made:
     """With PyTorch's threshold or without: where beta * x is above 15, float32 has x for both."""
     beta, threshold = (_number(bound.get(name, default)) for name, default in _SOFTPLUS.items())
     if beta is None or threshold is None or beta <= 0 or threshold < 15:
         return None
-    return layers.Softplus(beta)
+    return layers.Softplus(beta), {}
 
 
-def _group_norm(bound: Bound) -> Layer | None:
+def _group_norm(bound: Bound) -> Made:
     """Groups as the channels of an InstanceNormalization that scales nothing."""
     groups, scale, shift = bound["@apart"], bound["@ones"], bound["@zeros"]
     gamma, beta = bound["@gamma"], bound["@beta"]
@@ -103,10 +108,9 @@ def _group_norm(bound: Bound) -> Layer | None:
     if not plain or not fits or gamma.size % len(scale) or max(gamma.shape) != gamma.size:
         return None
     eps = bound["InstanceNormalization"].attributes.get("epsilon", 1e-5)
-    kind = layers.LayerNorm(gamma.size, eps)
-    made = kind if len(scale) == 1 else layers.GroupNorm(len(scale), gamma.size, eps)
-    made.params["gamma"][...], made.params["beta"][...] = gamma.ravel(), beta.ravel()
-    return made
+    one = layers.LayerNorm(gamma.size, eps)
+    layer = one if len(scale) == 1 else layers.GroupNorm(len(scale), gamma.size, eps)
+    return layer, {"gamma": gamma.ravel(), "beta": beta.ravel()}
 
 
 def _hard_sigmoid_slope(node: Op) -> bool:
@@ -114,16 +118,16 @@ def _hard_sigmoid_slope(node: Op) -> bool:
     return bool(np.isclose(alpha, 1 / 6) and np.isclose(beta, 0.5))
 
 
-def _hardswish(bound: Bound) -> Layer | None:
-    return layers.Hardswish() if _hard_sigmoid_slope(bound["HardSigmoid"]) else None
+def _hardswish(bound: Bound) -> Made:
+    return (layers.Hardswish(), {}) if _hard_sigmoid_slope(bound["HardSigmoid"]) else None
 
 
-def _global(kind: type[Layer]) -> Callable[[Bound], Layer | None]:
-    return lambda bound: kind() if bound["Flatten"].attributes.get("axis", 1) == 1 else None
+def _global(kind: type[Layer]) -> Callable[[Bound], Made]:
+    return lambda bound: (kind(), {}) if bound["Flatten"].attributes.get("axis", 1) == 1 else None
 
 
-def _plain(kind: Callable[[], Layer]) -> Callable[[Bound], Layer]:
-    return lambda bound: kind()
+def _plain(kind: Callable[[], Layer]) -> Callable[[Bound], Made]:
+    return lambda bound: (kind(), {})
 
 
 _SIX = ("Clip", ("Add", "x", 3.0), 0.0, 6.0)
@@ -150,7 +154,7 @@ _GELUS = [
 ]  # fmt: skip
 
 # Operator of the last node -> (pattern, what makes the layer).
-PATTERNS: dict[str, list[tuple[Any, Callable[[Bound], Layer | None]]]] = {
+PATTERNS: dict[str, list[tuple[Any, Callable[[Bound], Made]]]] = {
     "Mul": [
         (("Mul", "x", ("Sigmoid", "x")), _plain(layers.SiLU)),
         (("Mul", "x", ("Tanh", ("Softplus", "x"))), _plain(layers.Mish)),
