@@ -35,6 +35,7 @@ from fastcnn.layers import (
     Tanh,
 )
 from kernels import jit
+from kernels.workspace import Workspace
 from tests.network.test_graph import random_graph, tuple_of
 
 RNG = np.random.default_rng(5)
@@ -130,6 +131,35 @@ def test_whole_numbers_stay_exact_where_nothing_is_folded() -> None:
         array[...] = RNG.integers(-4, 5, array.shape)
     x = RNG.integers(-9, 9, (2, 3, 12, 12)).astype(np.float32)
     assert_same(model, x, True)
+
+
+class Fenced(Workspace):
+    """Memory with a fence behind it, and nothing but NaN in it."""
+
+    fences: list[np.ndarray]
+
+    def array(self, name: str, shape: Any, dtype: Any = np.float32, zeroed: bool = False) -> Any:
+        (size,) = shape
+        wide = np.full(size + 4096, 77, dtype)
+        if dtype == np.float32:
+            wide[:size] = np.nan
+        self.fences = [*getattr(self, "fences", []), wide[size:]]
+        return wide[:size]
+
+
+@pytest.mark.parametrize("name", ["mnist-optimized", "cifar-mlp", "resnet20", "mobilenet-small"])
+def test_what_is_planned_is_enough(name: str) -> None:
+    compiled, before = models.build(name).compile_for_inference(), jit.get_threads()
+    shape = compiled.input_shape
+    assert shape is not None
+    for threads, count in ((1, 1), (2, 1), (2, 3), (1, 30), (2, 70)):
+        jit.set_threads(threads)
+        try:
+            compiled._workspace = fenced = Fenced()
+            assert np.isfinite(compiled.forward(np.zeros((count, *shape), np.uint8))).all()
+        finally:
+            jit.set_threads(before)
+        assert all((fence == 77).all() for fence in fenced.fences) and fenced.fences
 
 
 # --- how it is used -------------------------------------------------------------------------------
