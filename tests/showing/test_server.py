@@ -135,7 +135,8 @@ def test_the_page_is_all_here(client):
         name: client.get(name).text for name in re.findall(r'(?:src|href)="(/[^"]+)"', page.text)
     }
     assert set(texts) == {
-        "/page.css", "/page.js", "/live.js", "/moments.js", "/save.js", "/words.js",
+        "/page.css", "/page.js", "/live.js", "/moments.js", "/number.js", "/save.js",
+        "/words.js",
     }  # fmt: skip
     assert not re.search(r"https?://|//\w+\.\w", "".join([page.text, *texts.values()]))
     words = texts["/words.js"]
