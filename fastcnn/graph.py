@@ -95,7 +95,9 @@ class Graph(Trainable):
 
     @property
     def is_row(self) -> bool:
-        return all(call == (i, (i,)) for i, call in enumerate(self._wiring.calls))
+        wiring = self._wiring
+        has_one_way = len(wiring.inputs) == 1 and wiring.outputs == (len(wiring.calls),)
+        return has_one_way and all(call == (i, (i,)) for i, call in enumerate(wiring.calls))
 
     def in_row(self, who: str) -> tuple[Layer, ...]:
         if not self.is_row:

@@ -189,7 +189,7 @@ def load_state(model: Network, state: Mapping[str, Any]) -> Matched:
       0.weight  from fc.weight
       0.bias    from fc.bias
     """
-    arrays = {name: _as_array(value) for name, value in state.items()}
+    arrays = {name: as_array(value) for name, value in state.items()}
     matched, pairs = match(model, {name: array.shape for name, array in arrays.items()})
     for _, name in pairs:
         if arrays[name].dtype.kind != "f":
@@ -198,9 +198,13 @@ def load_state(model: Network, state: Mapping[str, Any]) -> Matched:
     return matched
 
 
-def _as_array(value: Any) -> np.ndarray:
+def as_array(value: Any) -> np.ndarray:
     """A tensor of PyTorch, on whatever device, or anything that NumPy takes."""
-    return np.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        # NumPy has no such numbers.
+        value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
+    return np.asarray(value)
 
 
 def _few(names: list[str]) -> str:

@@ -150,3 +150,51 @@ def test_arithmetic_with_numbers_and_unbuilt_models_are_refused() -> None:
             exchange.from_keras(model)
     with pytest.raises(ValueError, match=r"an input's shape must be known, got \(None, 3\)"):
         exchange.from_keras(keras.Sequential([keras.Input((None, 3)), L.ReLU()]))
+
+
+class Mine(L.ReLU):
+    """A layer with a call of its own."""
+
+    def call(self, x):
+        return 3 * super().call(x)
+
+
+class Block(keras.Model):
+    """A model with a call of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.relu = L.ReLU()
+
+    def call(self, x):
+        return x + self.relu(x)
+
+
+def test_what_would_be_wrong_in_silence_is_refused() -> None:
+    x = keras.Input(SHAPE)
+    half = L.Rescaling(0.5)
+    rows = [
+        ([L.Conv2D(2, 3, activation=L.LeakyReLU(0.3))], "LeakyReLU"),
+        ([Mine()], "its call() is not one of Keras's"),
+        ([half, L.Rescaling(2.0), L.ReLU()], "right behind the only input"),
+        ([L.Flatten(), L.GroupNormalization(2), L.Dense(2)], "its groups of a flattened image"),
+    ]
+    models = [(keras.Sequential([keras.Input(SHAPE), *row]), said) for row, said in rows]
+    models += [
+        (keras.Model(x, Block()(x)), "its call() is not one of Keras's"),
+        (
+            keras.Model(x, L.Add()([L.ReLU()(half(x)), L.ReLU()(x)])),
+            "the input goes to a Rescaling",
+        ),
+        (keras.Model(x, {"y": L.ReLU()(x)}), "inputs and outputs with names"),
+        (keras.Model(x, L.Subtract()([x, L.ReLU()(x)])), "with 2 inputs it has no counterpart"),
+    ]
+    for model, said in models:
+        with pytest.raises(ValueError, match=re.escape(said)):
+            exchange.from_keras(model)
+
+
+def test_an_output_in_the_middle_of_a_row_stays_one() -> None:
+    x = keras.Input(SHAPE)
+    y = L.Conv2D(2, 3)(x)
+    assert isinstance(same(keras.Model(x, [y, L.ReLU()(y)])), Graph)

@@ -266,3 +266,76 @@ def test_a_graph_of_ours_with_a_norm_where_branches_meet() -> None:
     model = Graph(x, Dense(256, 3)(Flatten()(y)))
     theirs = exchange.to_torch(model)(torch.from_numpy(X)).detach().numpy()
     np.testing.assert_allclose(model.forward(X), theirs, rtol=1e-4, atol=1e-5)
+
+
+class _Twice(nn.Sequential):
+    """A row with a `forward` of its own."""
+
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+def _relu(x):
+    return F.relu(x, inplace=True)
+
+
+def _added(x):
+    y = F.silu(x)
+    z = y.clone()
+    y += x
+    return y * z
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Sequential(_Twice(nn.Conv2d(3, 3, 3, padding=1)), nn.ReLU()),
+        _module(lambda x: (y := x + x) + F.silu(_relu(y))),
+        _module(lambda x: (y := x + x) * F.relu(y, True) + y),
+        _module(_added),
+        _module(lambda x: (F.silu(y := F.relu(x)), y)),
+        _module(lambda x: (y := F.relu(x), y)),
+    ],
+)
+def test_what_is_written_in_place_and_who_has_a_forward(module) -> None:
+    wanted = module.eval()(torch.from_numpy(X.copy()))
+    got = exchange.from_torch(module, SHAPE).forward(X)
+    assert isinstance(got, tuple) == isinstance(wanted, tuple)
+    pairs = zip(got, wanted, strict=True) if isinstance(wanted, tuple) else [(got, wanted)]
+    for ours, theirs in pairs:
+        np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_module_that_stands_twice_in_a_row_is_one_layer() -> None:
+    conv = nn.Conv2d(3, 3, 3, padding=1).to(torch.bfloat16)
+    row = nn.Sequential(conv, nn.ReLU(), conv)
+    model = exchange.from_torch(row, SHAPE)
+    assert [type(layer).__name__ for layer in model.layers] == ["Conv2D", "ReLU"]
+    with pytest.raises(ValueError, match="called twice, which is followed"):
+        exchange.from_torch(row)
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "said"),
+    [
+        (_module(lambda x: _relu(x.flatten(1)) + x.flatten(1)), SHAPE, "view of it was changed"),
+        (_module(lambda x: {"y": F.relu(x)}), SHAPE, "must give a tensor, or several in a row"),
+        (_module(lambda x: None), SHAPE, "several in a row, got NoneType"),
+        (_module(F.relu), 4, "input_shape must be as (3, 32, 32), got 4"),
+        ({}, SHAPE, "from_torch takes a torch.nn.Module, got dict"),
+        (nn.InstanceNorm2d(3, track_running_stats=True), SHAPE, "track_running_stats=True has no"),
+        (nn.Softplus(1.0, 5.0), SHAPE, "threshold=5.0 has no counterpart"),
+    ],
+)
+def test_what_would_be_wrong_in_silence_is_refused(module, shape, said) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        exchange.from_torch(module, shape)
+
+
+def test_a_row_with_an_output_in_between_goes_out_as_a_graph() -> None:
+    x = Input(SHAPE)
+    y = Conv2D(3, 2, 3)(x)
+    model = Graph(x, (y, Upsample(2)(y)))
+    found = exchange.to_torch(model)(torch.from_numpy(X))
+    for ours, theirs in zip(model.forward(X), found, strict=True):
+        np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-4, atol=1e-5)

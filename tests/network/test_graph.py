@@ -108,6 +108,14 @@ def test_a_graph_without_branches_is_the_sequential() -> None:
     assert graph.in_row("test") == graph.layers
 
 
+def test_layers_in_order_are_no_row_if_more_comes_in_or_out() -> None:
+    x, z = Input((4,)), Input((3,))
+    y = Dense(4, 3)(x)
+    assert Graph(x, Dense(3, 2)(y)).is_row
+    assert not Graph(x, (y, Dense(3, 2)(y))).is_row
+    assert not Graph((x, z), (y, Dense(3, 2)(z))).is_row
+
+
 def test_a_residual_block_is_a_small_graph() -> None:
     main = [Conv2D(2, 5, 3, padding=1), BatchNorm(5), ReLU(), Conv2D(5, 2, 3, padding=1)]
     block = Sequential(Residual(copy.deepcopy(main), activation=ReLU()), seed=None)

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from ...graph import Graph
-from ...layers import Dense, Flatten, Input, Layer, Reshape
+from ...layers import Dense, Flatten, GroupNorm, Input, Layer, Reshape
 from ...layers.symbols import Symbol
 from ...sequential import Sequential
-from .kinds import KINDS, MERGES, Made
+from .kinds import KINDS, MERGES, Made, is_of_keras
 
 # What a flattened image's numbers are in Keras: where ours at each place stands there.
 Order = np.ndarray | None
@@ -22,9 +22,9 @@ def from_keras(model: Any) -> Sequential | Graph:
     A `Sequential` or a functional model, also with models inside it, is taken apart; weights and
     running statistics are copied, and frozen layers stay frozen. Images stay channels_last,
     but series become (N, channels, length), as all ours are. A layer of Keras with an activation
-    becomes two of ours. Floats go in as they went into Keras's
-    model. A `Rescaling` right behind the input becomes `normalization`: the model then takes
-    pixels, uint8 arrays.
+    becomes two of ours. Floats go in as they went into Keras's model. A `Rescaling` right behind
+    the input becomes `normalization`: the model then takes pixels, uint8 arrays, or floats that
+    are rescaled already.
 
     Parameters
     ----------
@@ -57,7 +57,12 @@ def from_keras(model: Any) -> Sequential | Graph:
         for shape in shapes
     ]
     taker = _Taker(inputs)
-    outputs = taker.run(model, [(symbol, None) for symbol in inputs])
+    outputs = taker.run(model, taker.raw)
+    if taker.rescaling is not None and taker.takes_raw:
+        raise ValueError(
+            f"from_keras: the input goes to a Rescaling and to layer {taker.takes_raw!r} too, "
+            f"which would be given rescaled numbers here; rescale before the model"
+        )
     if any(order is not None for _, order in outputs):
         raise ValueError(
             "from_keras: an output is a flattened image, whose numbers would stand in another "
@@ -81,6 +86,8 @@ class _Taker:
         self._inputs = inputs
         self._made: dict[int, tuple[Made, tuple[int, ...] | None]] = {}
         self.rescaling: tuple[float, float] | None = None
+        self.raw: list[Flow] = [(symbol, None) for symbol in inputs]
+        self.takes_raw = ""  # a layer that is given an input as it comes
 
     def run(self, model: Any, given: list[Flow]) -> list[Flow]:
         """What a model gives for what it is given."""
@@ -108,11 +115,20 @@ class _Taker:
         kind = type(layer).__name__
         if kind == "InputLayer":
             return given
+        if not is_of_keras(type(layer).call):
+            raise ValueError(
+                f"from_keras, layer {layer.name!r} ({kind}): its call() is not one of Keras's, so "
+                f"what it computes is not known; build it of Keras's layers as a functional model"
+            )
         if hasattr(layer, "layers"):
             return self.run(layer, given)
+        if kind != "Rescaling" and any(flow is raw for flow in given for raw in self.raw):
+            self.takes_raw = layer.name
         try:
             if kind in MERGES:
                 return [_merged(layer, MERGES[kind], given)]
+            if len(given) != 1:
+                raise ValueError(f"with {len(given)} inputs it has no counterpart")
             (flow,) = given
             if kind == "Rescaling":
                 return [self._rescaled(layer, flow)]
@@ -140,14 +156,16 @@ class _Taker:
             raise ValueError("it is called on flattened images of two shapes")
         for own, _ in made:
             x = own(x)
+            if order is not None and isinstance(own, GroupNorm):
+                raise ValueError("its groups of a flattened image are others here; flatten later")
             order = None if isinstance(own, Dense) else order
         return x, order
 
     def _rescaled(self, layer: Any, flow: Flow) -> Flow:
-        if len(self._inputs) > 1 or flow[0] is not self._inputs[0]:
+        if len(self._inputs) > 1 or flow is not self.raw[0] or self.rescaling is not None:
             raise ValueError("it has a counterpart right behind the only input, and nowhere else")
         self.rescaling = layer.scale, layer.offset
-        return flow
+        return flow[0], flow[1]  # another object than the raw one
 
 
 # --- the order of flattened images ----------------------------------------------------------------
@@ -217,6 +235,8 @@ Key = tuple[str, int, int]
 
 def _ends(found: Any) -> list[Key]:
     """One end, or a list of them."""
+    if isinstance(found, Mapping):
+        raise ValueError("from_keras: inputs and outputs with names are not known; give a list")
     several = not found or isinstance(found[0], (list, tuple))
     return [(name, number, place) for name, number, place in (found if several else [found])]
 

@@ -16,6 +16,11 @@ Made = list[tuple[Layer, Arrays]]
 """Layers one after the other, each with the values of its arrays."""
 
 
+def is_of_keras(function: Any) -> bool:
+    """Whether Keras itself defines it, so that its name says what it does."""
+    return getattr(function, "__module__", "").startswith("keras.")
+
+
 def _numbers(layer: Any, **names: str) -> Arrays:
     """Our names of arrays -> the values of Keras's; those that the layer has."""
     found = {ours: getattr(layer, theirs, None) for ours, theirs in names.items()}
@@ -54,8 +59,9 @@ _ACTIVATIONS: dict[str, Callable[[], Layer | None]] = {
 
 def _activated(layer: Any) -> Made:
     """The activation that a layer ends with."""
-    name = getattr(layer.activation, "__name__", "linear")
-    if name not in _ACTIVATIONS:
+    function = layer.activation
+    name = "linear" if function is None else getattr(function, "__name__", repr(function))
+    if name not in _ACTIVATIONS or (function is not None and not is_of_keras(function)):
         known = ", ".join(_ACTIVATIONS)
         raise ValueError(f"activation {name!r} has no counterpart; known are {known}")
     made = _ACTIVATIONS[name]()

@@ -7,7 +7,7 @@ from ... import layers
 from ...graph import Graph
 from ...layers import Layer
 from ...sequential import Sequential
-from ..matching import fill, slots_of
+from ..matching import as_array, fill, slots_of
 from .installed import SAME_NAME, pytorch
 from .traced import symbols_of
 
@@ -60,6 +60,16 @@ def _from_average_of_series(m: Any) -> Layer:
     return layers.AveragePool1D(size, stride, padding, m.count_include_pad, m.ceil_mode)
 
 
+def _from_instance_norm(m: Any) -> Layer:
+    _only(m, track_running_stats=False)
+    return layers.InstanceNorm(m.num_features, m.eps)
+
+
+def _from_softplus(m: Any) -> Layer:
+    _only(m, threshold=20)
+    return layers.Softplus(m.beta)
+
+
 def _from_flatten(m: Any) -> Layer:
     _only(m, start_dim=1, end_dim=-1)
     return layers.Flatten()
@@ -79,7 +89,7 @@ _LAYERS: dict[str, Callable[[Any], Layer]] = {
     "BatchNorm1d": _from_batch_norm,
     "BatchNorm2d": _from_batch_norm,
     "GroupNorm": lambda m: layers.GroupNorm(m.num_groups, m.num_channels, m.eps),
-    "InstanceNorm2d": lambda m: layers.InstanceNorm(m.num_features, m.eps),
+    "InstanceNorm2d": _from_instance_norm,
     "MaxPool2d": lambda m: layers.MaxPool2D(
         m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode
     ),
@@ -106,7 +116,7 @@ _LAYERS: dict[str, Callable[[Any], Layer]] = {
     "LeakyReLU": lambda m: layers.LeakyReLU(m.negative_slope),
     "ELU": lambda m: layers.ELU(m.alpha),
     "GELU": lambda m: layers.GELU(m.approximate),
-    "Softplus": lambda m: layers.Softplus(m.beta),
+    "Softplus": _from_softplus,
     "Softmax": lambda m: layers.Softmax(1 if m.dim is None else m.dim),
     "LogSoftmax": lambda m: layers.LogSoftmax(1 if m.dim is None else m.dim),
 }
@@ -150,12 +160,17 @@ def from_torch(module: Any, input_shape: Any = None) -> Sequential | Graph:
     (Dense(4, 2), ReLU())
     """
     torch = pytorch()
+    if not isinstance(module, torch.nn.Module):
+        raise ValueError(f"from_torch takes a torch.nn.Module, got {type(module).__name__}")
     modules = list(_flat(torch, module))
-    if any(not _of_pytorch(each) for each in modules):
+    with_weights = [each for each in modules if next(each.parameters(), None) is not None]
+    is_shared = len(set(map(id, with_weights))) < len(with_weights)
+    if is_shared or any(not _of_pytorch(each) for each in modules):
         if input_shape is None:
             raise ValueError(
-                f"from_torch: {type(module).__name__} is or has a module of one's own, which is "
-                f"followed with symbols: give a sample's shape, such as input_shape=(3, 32, 32)"
+                f"from_torch: {type(module).__name__} is or has a module of one's own, or one "
+                f"that is called twice, which is followed with symbols: give a sample's shape, "
+                f"such as input_shape=(3, 32, 32)"
             )
         return _followed(torch, module, input_shape)
     made = [(_layer(each), each) for each in modules]
@@ -164,6 +179,8 @@ def from_torch(module: Any, input_shape: Any = None) -> Sequential | Graph:
 
 
 def _followed(torch: Any, module: Any, input_shape: Any) -> Sequential | Graph:
+    if not isinstance(input_shape, (tuple, list)) or not input_shape:
+        raise ValueError(f"from_torch: input_shape must be as (3, 32, 32), got {input_shape!r}")
     several = isinstance(input_shape[0], (tuple, list))
     shapes = [tuple(shape) for shape in (input_shape if several else [input_shape])]
     inputs, output, made = symbols_of(torch, module, shapes, _layer)
@@ -178,14 +195,15 @@ def _fill(made: Iterable[tuple[Layer, Any]]) -> None:
         for slot in slots_of(layer):
             values = getattr(module, slot.theirs)
             if values is not None:  # an InstanceNorm without a scale has ours at 1
-                fill(slot, values.detach().cpu().numpy())
+                fill(slot, as_array(values))
 
 
 def _flat(torch: Any, module: Any) -> Iterator[Any]:
-    if isinstance(module, torch.nn.Sequential):
+    # One with a `forward` of its own is no row.
+    if getattr(type(module), "forward", None) is torch.nn.Sequential.forward:
         for child in module:
             yield from _flat(torch, child)
-    elif not isinstance(module, torch.nn.Identity):
+    elif type(module) is not torch.nn.Identity:
         yield module
 
 

@@ -88,20 +88,85 @@ def symbols_of(
         )
     follower = _Follower(torch, module, make)
     inputs = [Input(shape) for shape in shapes]
-    values: dict[str, Any] = dict(zip(names, inputs, strict=True))
+    memory = _Memory(dict(zip(names, inputs, strict=True)))
     for node in graph.nodes:
         if node.op == "placeholder":
             continue
         arguments, options = torch.fx.node.map_arg(
-            (node.args, node.kwargs), lambda other: values[other.name]
+            (node.args, node.kwargs), lambda other: memory.read(other.name)
         )
         if node.op == "output":
-            return inputs, arguments[0], follower.made
+            return inputs, _outputs(module, arguments[0]), follower.made
         try:
-            values[node.name] = follower.run(node.op, node.target, arguments, options)
+            value = follower.run(node.op, node.target, arguments, options)
+            first = next(iter(node.all_input_nodes), None)
+            is_in_place = follower.is_in_place(node.op, node.target, arguments, options)
+            is_copy = (
+                node.op != "call_module"
+                and getattr(node.target, "__name__", node.target) == "clone"
+            )
+            given = first.name if first and not is_copy else None
+            memory.write(node.name, value, given, is_in_place)
         except (TypeError, ValueError, LookupError) as error:
             raise ValueError(f"from_torch, {_place(torch, node)}: {error}") from None
     raise ValueError(f"from_torch: {type(module).__name__} gives nothing")
+
+
+class _Memory:
+    """What each node gave, and which nodes are one tensor, which an in-place function changes.
+
+    Attributes
+    ----------
+    owners : dict
+        By node: the first one whose numbers it may share.
+    """
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._values = values
+        self.owners = {name: name for name in values}
+        self._lost: set[str] = set()
+
+    def read(self, name: str) -> Any:
+        """What a node is now."""
+        if name in self._lost:
+            raise ValueError(
+                f"from_torch: {name} is used after a view of it was changed in place, which has no "
+                f"counterpart; leave inplace=True, += or *= out"
+            )
+        return self._values[name]
+
+    def write(self, name: str, value: Any, first: str | None, is_in_place: bool) -> None:
+        """Keep what a node gave, of its first tensor."""
+        before = None if first is None else self._values[first]
+        is_view = False
+        if isinstance(value, Symbol) and isinstance(before, Symbol):
+            is_view = is_in_place or value is before or _is_view_of(value, before)
+        owner = self.owners[first] if first is not None and is_view else name
+        if is_in_place and is_view:
+            for other in [each for each, whose in self.owners.items() if whose == owner]:
+                if self._values[other] is before:
+                    self._values[other] = value
+                else:
+                    self._lost.add(other)
+        self._values[name], self.owners[name] = value, owner
+
+
+def _is_view_of(value: Symbol, before: Symbol) -> bool:
+    while isinstance(value.layer, (Flatten, Reshape)):
+        value = value.sources[0]
+        if value is before:
+            return True
+    return False
+
+
+def _outputs(module: Any, found: Any) -> Any:
+    several = found if isinstance(found, (tuple, list)) else [found]
+    if not several or not all(isinstance(each, Symbol) for each in several):
+        raise ValueError(
+            f"from_torch: {type(module).__name__} must give a tensor, or several in a row, got "
+            f"{type(found).__name__}"
+        )
+    return found
 
 
 def _place(torch: Any, node: Any) -> str:
@@ -135,6 +200,15 @@ class _Follower:
             return _counted(target, arguments, options)
         name = target if op == "call_method" else _name(self._torch, target)
         return self._function(name, *arguments, **options)
+
+    def is_in_place(self, op: str, target: Any, arguments: Any, options: Any) -> bool:
+        """Whether a node writes into its first tensor."""
+        if op == "call_module":
+            return bool(getattr(self._root.get_submodule(target), "inplace", False))
+        name = target if op == "call_method" else _name(self._torch, target)
+        names = _FUNCTIONS.get(name, ("", ("p", "training", "inplace")))[1]
+        given = dict(zip(names, arguments[1:], strict=False)) | options
+        return name in ("iadd", "imul") or bool(given.get("inplace"))
 
     def _module(self, module: Any, x: Any) -> Symbol:
         if isinstance(module, self._torch.nn.Identity):
