@@ -217,6 +217,11 @@ class Graph(Trainable):
                     f"{who}: input {number} must have shape (N, {', '.join(map(str, wanted[1:]))}) "
                     f"with the same N as the others, got {array.shape}"
                 )
+            if array.dtype == np.uint8 and array.ndim != 4:
+                raise TypeError(
+                    f"{who}: input {number} is whole numbers of shape {array.shape}, and pixels "
+                    f"are those of images: give x.astype(np.{self.dtype})"
+                )
             size = self._sizes[number]
             room = packed[:, first : first + size].reshape(len(packed), *in_memory(shape))
             for start in range(0, len(array), EVALUATED_AT_ONCE):

@@ -186,6 +186,11 @@ class Network(Core):
                 "predict_proba: this model gives numbers, which have no probability: use predict"
             )
         logits = self.predict_logits(x, batch_size)
+        if logits.ndim != 2 and self.task != MULTILABEL:
+            raise ValueError(
+                f"predict_proba: this model gives {logits.shape[1:]} for a sample, which is no row "
+                f"of classes: use forward"
+            )
         probabilities = np.empty_like(logits)
         squash = (
             activation_kernels.sigmoid if self.task == MULTILABEL else activation_kernels.softmax

@@ -214,6 +214,7 @@ UNKNOWN: list[tuple[str, dict[str, Any], str]] = [
     ("y = Clip(x, a)", {"a": -1.0}, "it is from -1.0 to None; ReLU6 is from 0 to 6, ReLU from"),
     ("y = Conv(x, w)", {"w": (6, 3, 3, 3)}, "expected input with 3 channels"),
     ("y = Conv(x, w, b)", W3 | {"b": (5,)}, "its bias has shape (5,) where (6,) should be"),
+    ("y = ConvTranspose<auto_pad = 'SAME_LOWER'>(x, w)", W3, "its padding follows from the size"),
     ("y = Gemm(x, w)", {"w": (5, 3)}, "a Conv of 1 x 1 does it for each pixel"),
     ("w = Relu(x) y = Conv(x, w)", {}, "its weight follows from the network's input, where it"),
     ("y = Mul(x, b)", {"b": (4, 6, 5)}, "what fits is one number, or one for each channel"),
@@ -233,6 +234,13 @@ def test_what_cannot_be_taken_is_named(
     with pytest.raises(CheckpointError, match=re.escape(message)) as caught:
         exchange.load_onnx(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_images_that_lie_otherwise_at_the_end_are_refused(tmp_path: Path) -> None:
+    nodes = "t = Transpose<perm = [0, 3, 1, 2]>(x) y = Relu(t)"
+    path = file_of(tmp_path / "model.onnx", nodes, {})
+    with pytest.raises(CheckpointError, match="with a Transpose at its end both would lie alike"):
+        exchange.load_onnx(path)
 
 
 def test_sizes_that_a_file_leaves_open(tmp_path: Path) -> None:

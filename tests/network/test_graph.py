@@ -526,6 +526,8 @@ LAST = Input((8, 8, 1), data_format="channels_last")
         (lambda: small().predict(X), "this Graph has 2 inputs, so x is a tuple of as many arrays"),
         (lambda: small().predict((X, X)), r"input 0 must have shape \(N, 1, 4, 4\)"),
         (lambda: small().predict((pairs()[0], pairs(5)[1])), "the same N as the others"),
+        (lambda: small().forward((pairs()[0], np.zeros((12, 3), int))), "input 1 is whole numbers"),
+        (lambda: Sequential(ReLU()).predict_proba(pairs()[0]), "is no row of classes: use forward"),
         (lambda: two_outputs().predict(pairs()[1]), "this Graph has 2 outputs"),
         (lambda: two_outputs().train(pairs()[1], Y), "this Graph has 2 outputs"),
         (lambda: two_outputs().replace_head(5), "replace_head: this Graph has 2 outputs"),

@@ -150,10 +150,17 @@ class _Building:
             make()
         inputs = [each.symbol for each in self.inputs]
         outputs = []
-        for name in self.outputs:
+        for value, name in zip(self.found.outputs, self.outputs, strict=True):
             if name not in self.values.symbols:
                 raise ValueError(f"its output {name!r} does not depend on its input")
-            outputs.append(self.values.symbols[name])
+            symbol = self.values.symbols[name]
+            is_last = symbol.data_format == "channels_last"
+            if is_last and len(symbol.seen) == 3 and name == value.name:
+                raise ValueError(
+                    f"its input is (N, H, W, C) and its output {name!r} (N, C, H, W); with a "
+                    f"Transpose at its end both would lie alike"
+                )
+            outputs.append(symbol)
         made: Sequential | Graph = Graph(inputs, outputs)
         if made.is_row and len(inputs) == 1:
             first = inputs[0]

@@ -95,10 +95,11 @@ def conv_transpose(at: At, bias: np.ndarray | None = None) -> Symbol:
     if len(window) != 2:
         raise at.refuse("only images, (N, C, H, W), are convolved the other way round")
     stride, dilation = _moves(at, window)
-    ends, more = _ends(at, window, stride, dilation), [0, 0]
-    if "output_shape" in at.node.attributes or isinstance(ends, str):
+    is_same = at.attribute("auto_pad", "NOTSET").startswith("SAME")
+    if is_same or "output_shape" in at.node.attributes:
         raise at.refuse("its padding follows from the size that it should give; write it as pads")
-    more = at.sizes("output_padding", 2, more)
+    ends = _ends(at, window, stride, dilation)
+    more = at.sizes("output_padding", 2, [0, 0])
     groups = at.attribute("group", 1)
     layer = made(
         at, layers.ConvTranspose2D, weight.shape[0], weight.shape[1] * groups, tuple(window),
