@@ -174,7 +174,8 @@ def takes_relu(layer: Layer) -> bool:
 
 
 def _is_pool(layer: Layer) -> bool:
-    return type(layer) is MaxPool2D
+    # With gaps in its windows it runs as a layer, which knows of nothing that follows.
+    return type(layer) is MaxPool2D and layer.dilation == (1, 1)
 
 
 def _is_depthwise(conv: Conv2D) -> bool:

@@ -150,6 +150,7 @@ class Steps:
         """The rows of an operation, or a call of its layer."""
         make = _MAKERS.get(type(each.layer))
         if make is None or not make(self, each):
+            assert not each.is_closed, each
             self.done.append(Call(each.layer, each.sources, each.target))
 
     def convolution(self, each: Operation) -> bool:

@@ -106,6 +106,7 @@ def test_random_graphs(seed: int) -> None:
         [Conv2D(3, 6, 5, padding="same", groups=3, bias=False), BatchNorm(6), Tanh()],
         [Conv2D(3, 3, 3, padding=1, stride=2, groups=3), BatchNorm(3), ReLU(), MaxPool2D(2)],
         [BatchNorm(3), ReLU(), AveragePool2D(3, 2, 1), LeakyReLU(0.2), GlobalMaxPool2D()],
+        [MaxPool2D(2, dilation=2), ReLU()],
         [MaxPool2D(3, 2, dilation=2), GELU(), Flatten(), Dense(3 * 7 * 6, 40), Sigmoid()],
         [Residual([Conv2D(3, 3, 1)], [Conv2D(3, 3, 3, padding=1)], ReLU()), Dropout(0.5)],
         [Flatten(), Dense(3 * 17 * 15, 512, bias=False), Dense(512, 200), BatchNorm(200), ReLU()],
