@@ -159,6 +159,13 @@ class Mine(L.ReLU):
         return 3 * super().call(x)
 
 
+class Row(keras.Sequential):
+    """A row with a call of its own."""
+
+    def call(self, x, **options):
+        return 3 * super().call(x, **options)
+
+
 class Block(keras.Model):
     """A model with a call of its own."""
 
@@ -181,6 +188,7 @@ def test_what_would_be_wrong_in_silence_is_refused() -> None:
     ]
     models = [(keras.Sequential([keras.Input(SHAPE), *row]), said) for row, said in rows]
     models += [
+        (Row([keras.Input(SHAPE), L.ReLU()]), "its call() is not one of Keras's"),
         (keras.Model(x, Block()(x)), "its call() is not one of Keras's"),
         (
             keras.Model(x, L.Add()([L.ReLU()(half(x)), L.ReLU()(x)])),

@@ -57,7 +57,7 @@ def from_keras(model: Any) -> Sequential | Graph:
         for shape in shapes
     ]
     taker = _Taker(inputs)
-    outputs = taker.run(model, taker.raw)
+    outputs = taker.call(model, taker.raw)
     if taker.rescaling is not None and taker.takes_raw:
         raise ValueError(
             f"from_keras: the input goes to a Rescaling and to layer {taker.takes_raw!r} too, "
@@ -95,7 +95,7 @@ class _Taker:
         if "input_layers" not in config:
             flows = given
             for layer in model.layers:
-                flows = self._call(layer, flows)
+                flows = self.call(layer, flows)
             return flows
         known: dict[tuple[str, int, int], Flow] = dict(
             zip(_ends(config["input_layers"]), given, strict=True)
@@ -106,12 +106,13 @@ class _Taker:
             if not ready:
                 raise ValueError("from_keras: a layer is given what no layer of the model gives")
             for name, number, sources in ready:
-                flows = self._call(_layer_of(model, name), [known[key] for key in sources])
+                flows = self.call(_layer_of(model, name), [known[key] for key in sources])
                 known |= {(name, number, place): flow for place, flow in enumerate(flows)}
             waiting = [each for each in waiting if each not in ready]
         return [known[end] for end in _ends(config["output_layers"])]
 
-    def _call(self, layer: Any, given: list[Flow]) -> list[Flow]:
+    def call(self, layer: Any, given: list[Flow]) -> list[Flow]:
+        """What a layer, or a model, gives for what it is given."""
         kind = type(layer).__name__
         if kind == "InputLayer":
             return given
