@@ -174,6 +174,11 @@ def number(quantity: str, sample: Sample, theirs: str = NONE, form: str = ".3g")
     return Line(quantity, theirs, f"{sample.mean:{form}}", _spread(sample, 1, form))
 
 
+def _times(ratio: float) -> str:
+    """How many times as fast; slower too."""
+    return f"{ratio:,.0f} ×" if ratio >= 1 else f"{ratio:.2f} ×"
+
+
 def seconds(quantity: str, theirs: float | None, ours: Sequence[float], times: float = 1.0) -> Line:
     """A time, its range over the rounds, and how many times shorter than theirs it is.
 
@@ -190,7 +195,7 @@ def seconds(quantity: str, theirs: float | None, ours: Sequence[float], times: f
     told = duration(middle)
     if len(ours) > 1:
         told += f" ({duration(times * min(ours))} to {duration(times * max(ours))})"
-    faster = NONE if theirs is None else f"{theirs / middle:,.0f} ×"
+    faster = NONE if theirs is None else _times(theirs / middle)
     return Line(quantity, NONE if theirs is None else f"{theirs:g} s", told, NONE, faster)
 
 
@@ -201,7 +206,7 @@ def images_per_second(lab: Laboratory, experiment: Experiment, theirs: float) ->
         "images trained on per second, testing included",
         f"{theirs:g} (NumPy, same machine)",
         f"{ours:,.0f}",
-        speedup=f"{ours / theirs:,.0f} ×",
+        speedup=_times(ours / theirs),
     )
 
 

@@ -336,6 +336,7 @@ def test_lines() -> None:
     assert (line.theirs, line.ours, line.spread) == ("97.5 %", "98.50 %", "± 0.71 (2 seeds)")
     line = seconds("total time", 45, [1.5, 1.4, 1.7], times=10)
     assert (line.theirs, line.ours, line.speedup) == ("45 s", "15.0 s (14.0 s to 17.0 s)", "3 ×")
+    assert seconds("time per epoch", 1.2, [4.8]).speedup == "0.25 ×"
     assert (duration(0.5), duration(12.34), duration(780)) == ("0.50 s", "12.3 s", "13.0 min")
 
 
