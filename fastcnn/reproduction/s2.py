@@ -77,7 +77,10 @@ def _promises(lab: Laboratory) -> Section:
     gain, unsteady = lab.decide(
         [Question(MOVED, WHOLE, test_accuracy), Question(LARGE, WHOLE, instability)]
     )
-    section.verdicts += [_promised_gain(gain), differs("a rate of 0.1 oscillates", unsteady, "")]
+    section.verdicts += [
+        _promised_gain(gain),
+        differs("a rate of 0.1 oscillates", unsteady, "nats"),
+    ]
     section.notes.append(
         "Augmentation: one changed copy of every image is appended, as the exercise has it. "
         "To oscillate: the training loss changes by more varied amounts than at 0.01."

@@ -118,7 +118,7 @@ def _lengths(lab: Laboratory) -> Section:
         stated("100 to 200 epochs would bring 99 %", is_there if is_there or is_short else None,
                f"ours after {length(longest)} {test.mean:.2%}")
     )  # fmt: skip
-    own = {f"{lr:g}, batch {batch},": each for (lr, batch, n), each in runs.items() if n == 50}
+    own = {f"{lr:g}, batch {batch}": each for (lr, batch, n), each in runs.items() if n == 50}
     title = f"lenet5: {length(long)}"
     section.pictures.append(_curves("s4-epochs", title, "rate", own))
     return section
