@@ -9,7 +9,6 @@ from ... import layers
 from ...layers import Layer
 from ...layers.window import padding_before, sides
 from ...network.network import Network
-from ...network.wiring import Wiring
 from ..matching import Shape, slots_of
 from .installed import SAME_NAME, pytorch
 
@@ -170,7 +169,9 @@ def to_torch(model: Network) -> Any:
 
 def _wired(torch: Any, model: Network) -> Any:
     """The layers of a graph, called as its calls say."""
-    wiring = Wiring.from_spec(model.structure()["graph"], len(model.layers))
+    network = model.connections()
+    places = {id(layer): place for place, layer in enumerate(model.layers)}
+    calls = [(f"{places[id(layer)]}", sources) for layer, sources in network.calls]
     modules: dict[int, Any] = {}
     for _, layer, shape, _ in model.walk(None):
         made = _merge(torch, layer) if layer.takes_several else _module(torch, layer, shape)
@@ -191,11 +192,10 @@ def _wired(torch: Any, model: Network) -> Any:
 
         def forward(self, *inputs: Any) -> Any:
             """PyTorch's name."""
-            own = [getattr(self, f"{place}") for place in range(len(modules))]
             values = list(inputs)
-            for place, sources in wiring.calls:
-                values.append(own[place](*(values[source] for source in sources)))
-            found = tuple(values[value] for value in wiring.outputs)
+            for name, sources in calls:
+                values.append(getattr(self, name)(*(values[source] for source in sources)))
+            found = tuple(values[value] for value in network.outputs)
             return found[0] if len(found) == 1 else found
 
     return Wired()
