@@ -40,6 +40,9 @@ _OPTIONS = {
     "nogil": True,
     "error_model": "numpy",
     "fastmath": False,
+    # No counting of references: kernels are given all memory. In an inner loop the count of an array
+    # that is handed on cost more than the arithmetic.
+    "_nrt": False,
     "no_cfunc_wrapper": True,  # an entry for callers in C: none calls, and each is compiled
 }
 # Only prange is wanted of Numba's automatic parallelism: the rest costs compile time and may

@@ -86,7 +86,7 @@ class Whole(JITCodeLibrary):
     _codegen: Any
 
     def _optimize_final_module(self) -> None:
-        # Numba goes through the code twice, to find more reference counts that cancel out.
+        # Numba goes through the code twice, for reference counts that cancel out: here are none.
         made = self._codegen._module_pass_manager()
         if not isinstance(made, tuple):  # as it was up to Numba 0.61
             super()._optimize_final_module()

@@ -5,7 +5,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.extending import overload
+from numba.extending import lower_builtin, type_callable
 
 from kernels.simd.codegen import I32, I64, call_intrinsic, lanes_below, multiply_add, suffix
 from kernels.simd.vector import Mask, Vector, intrinsic, vector_ir
@@ -205,38 +205,38 @@ def significand(_, a):
 # --- operators ----------------------------------------------------------------------------------
 
 
-def _binary(emit: Any, compares: bool = False) -> Any:
-    """Intrinsic of two vectors, made from the builder call that computes it."""
-
-    @intrinsic
-    def operation(_, a, b):
-        def codegen(context, builder, sig, args):
-            return emit(builder, *args)
-
-        return (Mask(a.lanes) if compares else a)(a, b), codegen
-
-    return operation
-
-
-_OPERATIONS = {
-    operator.add: _binary(lambda builder, a, b: builder.fadd(a, b)),
-    operator.sub: _binary(lambda builder, a, b: builder.fsub(a, b)),
-    operator.mul: _binary(lambda builder, a, b: builder.fmul(a, b)),
-    operator.truediv: _binary(lambda builder, a, b: builder.fdiv(a, b)),
-    operator.gt: _binary(lambda builder, a, b: builder.fcmp_ordered(">", a, b), compares=True),
-    operator.ge: _binary(lambda builder, a, b: builder.fcmp_ordered(">=", a, b), compares=True),
-    operator.lt: _binary(lambda builder, a, b: builder.fcmp_ordered("<", a, b), compares=True),
-    operator.eq: _binary(lambda builder, a, b: builder.fcmp_ordered("==", a, b), compares=True),
+# An operator is one line of LLVM's, written where it stands: by Numba's `overload` each would be a
+# function, to be compiled and inlined.
+_ARITHMETIC = {
+    operator.add: lambda builder, a, b: builder.fadd(a, b),
+    operator.sub: lambda builder, a, b: builder.fsub(a, b),
+    operator.mul: lambda builder, a, b: builder.fmul(a, b),
+    operator.truediv: lambda builder, a, b: builder.fdiv(a, b),
+}
+_COMPARISONS = {
+    operator.gt: lambda builder, a, b: builder.fcmp_ordered(">", a, b),
+    operator.ge: lambda builder, a, b: builder.fcmp_ordered(">=", a, b),
+    operator.lt: lambda builder, a, b: builder.fcmp_ordered("<", a, b),
+    operator.eq: lambda builder, a, b: builder.fcmp_ordered("==", a, b),
 }
 
 
-def _overload_operator(python_operator: Any, operation: Any) -> None:
-    @overload(python_operator)
-    def _operator(a, b):
-        if isinstance(a, Vector) and isinstance(b, Vector):
-            return lambda a, b: operation(a, b)
-        return None
+def _define_operator(python_operator: Any, emit: Any, compares: bool) -> None:
+    @type_callable(python_operator)
+    def of_vectors(_):
+        def typer(a, b):
+            if isinstance(a, Vector) and a == b:
+                return Mask(a.lanes) if compares else a
+            return None
+
+        return typer
+
+    @lower_builtin(python_operator, Vector, Vector)
+    def _(context, builder, sig, args):
+        return emit(builder, *args)
 
 
-for _python_operator, _operation in _OPERATIONS.items():
-    _overload_operator(_python_operator, _operation)
+for _python_operator, _emit in _ARITHMETIC.items():
+    _define_operator(_python_operator, _emit, compares=False)
+for _python_operator, _emit in _COMPARISONS.items():
+    _define_operator(_python_operator, _emit, compares=True)

@@ -5,46 +5,66 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
+from kernels import jit
+
 MODULE = """
 import sys
 
 import numpy as np
+from numba.extending import overload
 
 from kernels import jit
-from kernels.simd import load_part, splat, store_part
+
+
+def plus(a, b): ...
+
+
+def times(a, b): ...
+
+
+@overload(plus)
+def _(a, b):
+    return lambda a, b: a + b
+
+
+@overload(times)
+def _(a, b):
+    return lambda a, b: a * b
 
 
 @jit.serial
 def added(v):
-    return v + splat(v, 1.0)
+    return plus(v, 1)
 
 
 @jit.serial
 def multiplied(v):
-    return v * splat(v, 3.0)
+    return times(v, 3)
 
 
 @jit.serial
 def one(x):
-    store_part(x, 0, added(load_part(x, 0, 1)), 1)
+    x[0] = added(x[0])
 
 
 @jit.serial
 def both(x):
-    store_part(x, 0, multiplied(added(load_part(x, 0, 1))), 1)
+    x[0] = multiplied(added(x[0]))
 
 
 if __name__ == "__main__":
     import parts
 
-    x = np.full(1, 5, np.float32)
+    x = np.full(1, 5.0)
     getattr(parts, sys.argv[1])(x)
     print(x[0])
 """
 
 
 def test_parts_of_two_processes_keep_their_names(tmp_path: Path) -> None:
-    """`+` and `*` of vectors are functions called alike: 5 + 1 made first, then (5 + 1) * 3."""
+    """Two functions called `<lambda>`: 5 + 1 made first, then (5 + 1) * 3."""
     script = tmp_path / "parts.py"
     script.write_text(MODULE)
     root = str(Path(__file__).parents[2])
@@ -59,3 +79,24 @@ def test_parts_of_two_processes_keep_their_names(tmp_path: Path) -> None:
         for name in ("one", "both")
     ]
     assert said == ["6.0", "18.0"]
+
+
+@jit.serial
+def _first(x):
+    return x[0]
+
+
+@jit.serial
+def _sum_of_heads(x, odd):
+    total = 0.0
+    for i in range(x.size):
+        if odd or i % 2 == 0:
+            total += _first(x[i:])
+    return total
+
+
+def test_no_references_are_counted() -> None:
+    """In an inner loop, counting took longer than computing."""
+    assert _sum_of_heads(np.arange(4.0), False) == 2
+    (whole,) = _sum_of_heads.wholes.values()
+    assert "NRT_incref" not in str(whole.library._final_module)
