@@ -40,8 +40,8 @@ _OPTIONS = {
     "nogil": True,
     "error_model": "numpy",
     "fastmath": False,
-    # No counting of references: kernels are given all memory. Counting an array that is handed on in
-    # an inner loop took longer than the arithmetic there.
+    # No counting of references: kernels are given all memory. Counting an array that is handed on
+    # in an inner loop took longer than the arithmetic there.
     "_nrt": False,
     "no_cfunc_wrapper": True,  # an entry for callers in C: none calls, and each is compiled
 }
