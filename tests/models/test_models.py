@@ -57,6 +57,13 @@ MOBILENET = (
     + (256 * 10 + 10)
 )
 
+# Weights and biases of convolutions, gamma and beta, the dense layer: what is left is 4 x 4 pixels.
+CIFAR_FAST = (
+    (27 * 32 + 9 * 32 * 32 + 9 * 32 * 96 + 9 * 96 * 96 + 9 * 96 * 192 + 9 * 192 * 192)
+    + 3 * 2 * (32 + 96 + 192)
+    + (16 * 192 * 10 + 10)
+)
+
 # Parameters counted by hand from the descriptions.
 COUNTS = {
     "mnist-baseline": 80 + 1168 + 784 * 128 + 128 + 1290,
@@ -69,6 +76,8 @@ COUNTS = {
     "densenet": DENSENET,
     "vgg-small": VGG,
     "mobilenet-small": MOBILENET,
+    "mnist-fast": 80 + 16 + 1168 + 32 + 784 * 128 + 128 + 1290,
+    "cifar-fast": CIFAR_FAST,
 }
 every_model = pytest.mark.parametrize("name", models.names())
 
@@ -267,7 +276,7 @@ def test_the_same_bits_for_any_number_of_threads(name: str) -> None:
     before, results, rng = jit.get_threads(), [], np.random.default_rng(0)
     shape = models.build(name).input_shape
     assert shape is not None
-    if name in ("vgg-small", "mobilenet-small"):
+    if name in ("vgg-small", "mobilenet-small", "cifar-fast"):
         shape = (3, 8, 8)  # a sixteenth of the work
     images, labels = rng.integers(0, 256, (33, *shape)), rng.integers(0, 10, 33)
     try:
@@ -331,7 +340,7 @@ def test_densenet_depths_there_are_not(depth: int) -> None:
         models.build("densenet", depth=depth)
 
 
-# --- vgg-small and mobilenet-small ----------------------------------------------------------------
+# --- vgg-small, mobilenet-small and the fast ones -------------------------------------------------
 
 
 def test_pairs_of_convolutions_and_depthwise_blocks() -> None:
@@ -345,6 +354,18 @@ def test_pairs_of_convolutions_and_depthwise_blocks() -> None:
     assert {(conv.kernel_size, conv.groups) for conv in pointwise} == {((1, 1), 1)}
     narrow = models.build("mobilenet-small", filters=(8, 16), norm="none", activation="relu6")
     assert narrow.layers[2].bias and "BatchNorm" not in repr(narrow)
+
+
+def test_the_fast_network_pools_between_two_convolutions() -> None:
+    conv = ["Conv2D", "BatchNorm", "ReLU"]
+    kinds = [type(layer).__name__ for layer in models.build("cifar-fast").layers]
+    assert kinds == [*3 * [*conv, "MaxPool2D", *conv], "Flatten", "Dense"]
+    narrow = models.build("cifar-fast", filters=(8, 16), norm="none", pool="average")
+    assert shapes(narrow)[:6] == [
+        ("Conv2D", 8, 3, 3, 3), ("ReLU",), ("AveragePool2D",), ("Conv2D", 8, 8, 3, 3), ("ReLU",),
+        ("Conv2D", 16, 8, 3, 3),
+    ]  # fmt: skip
+    assert shapes(narrow)[-1] == ("Dense", 8 * 8 * 16, 10)
 
 
 def test_mistakes() -> None:

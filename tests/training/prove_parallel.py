@@ -28,7 +28,9 @@ MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}:{os.envir
 DIED = "error: process "
 SECONDS_TO_END = 10.0
 STEPS, BATCH = 30, 40
-COLOURED = ("cifar-cnn", "cifar-mlp", "resnet20", "densenet", "vgg-small", "mobilenet-small")
+COLOURED = (
+    "cifar-cnn", "cifar-mlp", "resnet20", "densenet", "vgg-small", "mobilenet-small", "cifar-fast"
+)  # fmt: skip
 
 
 def command(processes: int | None, *words: str) -> list[str]:
