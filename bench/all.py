@@ -65,6 +65,7 @@ PARTS = {
     "own-loop": Part("A loop of one's own", "own_loop", "--rounds 5", None),
     "memory": Part("Memory", "memory", "--steps 30 --growth 100"),
     "startup": Part("The first start, and later ones", "startup", "--rounds 1"),
+    "record": Part("Time to an answer", "record --only mnist-fast", "--epochs 4"),
 }
 """What can be measured, in the order of the page."""
 

@@ -5,8 +5,8 @@
 Nothing but the starting weights and the dataset comes from fastcnn: the training loop, the
 optimizer, the schedule and the random crops and mirror images are PyTorch's or written here with
 its functions. Weight decay is that of PyTorch's SGD, on biases, gamma and beta too, where fastcnn
-has it on weights only. For the presets that train with SGD, a cosine schedule, shifts and mirror
-images: `resnet20` and `densenet`.
+has it on weights only. For the presets that train with SGD, a cosine or one-cycle schedule, and no
+changes of the images but shifts and mirror images.
 
 Prints a table of its epochs. Needs the extra `compare`.
 """
@@ -26,12 +26,14 @@ from kernels.cores import available_cores
 class Options:
     """Train PyTorch's twin of a model with the model's own recipe."""
 
-    model: Literal["resnet20", "densenet"] = "resnet20"
+    model: Literal["resnet20", "densenet", "mnist-fast", "cifar-fast"] = "resnet20"
     """Model to train."""
     epochs: int | None = None
     """Epochs; None: those of the preset."""
     threads: int = available_cores()
     """Threads of PyTorch."""
+    layout: Literal["channels_last", "contiguous_format"] = "channels_last"
+    """How PyTorch lays out images in memory."""
     seed: int = 42
     """Key of the starting weights, the split, the order of the images and their changes."""
 
@@ -46,8 +48,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     epochs = options.epochs or models.preset(options.model)["epochs"]
     try:
-        train(options.model, epochs, options.seed)
-    except ValueError as error:  # no CIFAR-10
+        train(options.model, epochs, options.seed, options.layout)
+    except ValueError as error:  # no such images
         print(f"error: {getattr(error, 'reason', error)}", file=sys.stderr)
         sys.exit(2)
 
