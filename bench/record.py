@@ -217,13 +217,14 @@ def main() -> None:
     options = tyro.cli(Options, description=__doc__)
     if "torch" in options.sides:
         sides.need_torch()
-    results = {name: measure(name, options) for name in options.only}
     columns = [f"{SIDES[side]}, s (of training)" for side in SIDES if side in options.sides]
     columns = [column for each in columns for column in (each, "epoch")]
     columns += ["times sooner (in training)"] * (len(options.sides) == len(SIDES))
     report.header("model", "test accuracy", *columns)
-    for name, measured in results.items():
-        tell(name, measured)
+    results = {}
+    for name in options.only:
+        results[name] = measure(name, options)
+        tell(name, results[name])
     data = {**dataclasses.asdict(options), "runs": results}
     report.save(options.out, "record", data, draw(results))
 
