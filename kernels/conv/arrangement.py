@@ -59,7 +59,7 @@ def arrange(x, x0, size, arrangement, channels, scratch):
     left = arrangement.left
     if arrangement.kind == PADDED:
         padded = (size[0], arrangement.columns, size[2])
-        pad_image(x, x0, size, (0, left), scratch, 0, padded)
+        pad_image(x, x0, size, (0, left), (1, 1), scratch, 0, padded)
     else:
         columns = (
             arrangement.columns, arrangement.step, arrangement.taps, arrangement.dilation, left,

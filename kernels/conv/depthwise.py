@@ -108,7 +108,7 @@ def _input_gradient(
         me = thread_id()
         dy, dy0 = gradient_images(gradient, n, n + 1)
         pad_image(
-            dy, dy0, (dy_h, dy_w, filters), (0, phases.left), padded[me], 0,
+            dy, dy0, (dy_h, dy_w, filters), (0, phases.left), (1, 1), padded[me], 0,
             (dy_h, columns, filters_up),
         )  # fmt: skip
         target, target0, pixel = dx, n * height * width * channels, channels

@@ -108,7 +108,7 @@ def repeat(image, image0, size, left, target, padded_size, multiplier):
     """An image with zeros beside it, in whole vectors, each channel as often as it has filters."""
     height, width, channels = size
     if multiplier == 1:
-        pad_image(image, image0, size, (0, left), target, 0, padded_size)
+        pad_image(image, image0, size, (0, left), (1, 1), target, 0, padded_size)
         return
     rows, columns, filters_up = padded_size
     fill_row(target, 0, rows * columns * filters_up)

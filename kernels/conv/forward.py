@@ -87,11 +87,6 @@ def _forward(x, weight, bias, y, shapes, geometry, arrangement, packed, bias_pad
             pool_and_rectify(target, sizes, relu, y, n * pooled_size, index)
 
 
-def is_plain(x_shape, weight_shape, dilation):
-    """Whether every filter sees all channels of x, without gaps."""
-    return weight_shape[1] == x_shape[3] and tuple(dilation) == (1, 1)
-
-
 def scratch_images(x_shape, arrangement, dtype, workspace):
     """Each thread's scratch for one arranged image."""
     size = x_shape[1] * arrangement.row_length if arrangement.kind != DIRECT else 1
@@ -146,17 +141,20 @@ def run_forward(x, weight, bias, geometry, y_shape, y, pooled, workspace):
     """
     prepare(x.dtype)
     stride, padding, dilation = geometry
-    plain = is_plain(x.shape, weight.shape, dilation)
-    if plain and winograd.suits(weight.shape, stride, y_shape[1:3], x.reshape(-1)):
-        pool = pooled.index.reshape(-1), pooled.relu
-        winograd.forward(x, weight, bias, padding, y_shape[1:3], y, pool, workspace)
-        return
     shapes = (x.shape, weight.shape, y_shape)
-    pool = pool_arguments(pooled, y_shape, x.dtype, workspace)
     if depthwise.suits(x.shape, weight.shape):
+        pool = pool_arguments(pooled, y_shape, x.dtype, workspace)
         depthwise.forward(x, weight, bias, geometry, y_shape, y, pool, workspace)
         return
     groups = x.shape[3] // weight.shape[1]
+    windows_pool = tuple(dilation) == (1, 1) or not pooled.index.size
+    if windows_pool and winograd.suits(
+        weight.shape, stride, y_shape[1:3], x.reshape(-1), groups, dilation
+    ):
+        pool = pooled.index.reshape(-1), pooled.relu
+        winograd.forward(x, weight, bias, padding, dilation, y_shape[1:3], y, pool, workspace)
+        return
+    pool = pool_arguments(pooled, y_shape, x.dtype, workspace)
     out_channels = groups * int(padded_channels(y.reshape(-1), len(weight) // groups))
     packed = workspace.array("packed", (out_channels * weight[0].size,), x.dtype)
     bias_padded = workspace.array("bias", (out_channels,), x.dtype)

@@ -14,7 +14,7 @@ from numba import prange
 from kernels import jit
 from kernels.conv import depthwise, windows, winograd
 from kernels.conv.arrangement import spread_columns
-from kernels.conv.forward import Pair, is_plain
+from kernels.conv.forward import Pair
 from kernels.conv.gradient_source import GradientSource, gradient_images
 from kernels.conv.image import convolve_image
 from kernels.jit import thread_id
@@ -152,7 +152,7 @@ def _input_gradient(
             narrow, narrow0 = dy, dy0
             dy, dy0 = padded[me], 0
             pad_image(
-                narrow, narrow0, (dy_h, dy_w, out_channels), (0, phases.left), dy, 0,
+                narrow, narrow0, (dy_h, dy_w, out_channels), (0, phases.left), (1, 1), dy, 0,
                 (dy_h, columns, out_channels),
             )  # fmt: skip
         if any_empty:
@@ -228,19 +228,22 @@ def run_input_gradient(gradient, weight, geometry, y_shape, dx, workspace, bias=
     prepare(dtype)
     bias = np.empty(0, dtype) if bias is None else bias
     stride, padding, dilation = (tuple(pair) for pair in geometry)
-    plain = is_plain(dx.shape, weight.shape, dilation)
-    if plain and winograd.suits(weight.shape, stride, dx.shape[1:3], dx.reshape(-1)):
-        winograd.input_gradient(gradient, weight, bias, padding, y_shape, dx, workspace)
+    depth, groups = weight.shape[1], dx.shape[3] // weight.shape[1]
+    is_depthwise = depthwise.suits(dx.shape, weight.shape)
+    if not is_depthwise and winograd.suits(
+        weight.shape, stride, dx.shape[1:3], dx.reshape(-1), groups, dilation
+    ):
+        winograd.input_gradient(gradient, weight, bias, padding, dilation, y_shape, dx, workspace)
         return
+    plain = groups == 1 and dilation == (1, 1)
     if plain and windows.suits(y_shape, weight.shape, dx.shape, stride, dx.reshape(-1)):
         windows.input_gradient(gradient, weight, bias, stride, padding, y_shape, dx, workspace)
         return
-    depth, groups = weight.shape[1], dx.shape[3] // weight.shape[1]
     filters, width = len(weight) // groups, int(padded_channels(dx.reshape(-1), depth))
     phases = _pairs_of_phases(
         dx.shape[1:3], weight.shape[2:], (stride, padding, dilation), y_shape[2], filters * width
     )
-    if depthwise.suits(dx.shape, weight.shape):
+    if is_depthwise:
         depthwise.input_gradient(gradient, weight, bias, stride, phases, y_shape, dx, workspace)
         return
     packed = workspace.array("packed_transposed", (max(1, groups * phases.numbers),), dtype)

@@ -9,7 +9,7 @@ from numba import prange
 from kernels import jit
 from kernels.conv import depthwise, winograd
 from kernels.conv.arrangement import arrange, arrangement_of
-from kernels.conv.forward import Pair, is_plain, scratch_images
+from kernels.conv.forward import Pair, scratch_images
 from kernels.conv.gradient_source import GradientSource, gradient_images
 from kernels.conv.image import accumulate_image, combine_chunks
 from kernels.jit import thread_id
@@ -95,15 +95,14 @@ def run_weight_gradient(x, gradient, geometry, y_shape, dweight, dbias, workspac
     prepare(x.dtype)
     flat = x.reshape(-1)
     stride, padding, dilation = geometry
-    plain = is_plain(x.shape, dweight.shape, dilation)
-    if plain and winograd.suits(dweight.shape, stride, y_shape[1:3], flat):
-        winograd.weight_gradient(x, gradient, padding, y_shape, dweight, dbias, workspace)
-        return
     shapes = (x.shape, dweight.shape, y_shape)
     if depthwise.suits(x.shape, dweight.shape):
         depthwise.weight_gradient(x, gradient, geometry, y_shape, dweight, dbias, workspace)
         return
     groups = x.shape[3] // dweight.shape[1]
+    if winograd.suits(dweight.shape, stride, y_shape[1:3], flat, groups, dilation):
+        winograd.weight_gradient(x, gradient, padding, dilation, y_shape, dweight, dbias, workspace)
+        return
     out_up = int(whole_vectors(flat, y_shape[3] // groups))
     room = groups * dweight[0].size * out_up + y_shape[3]
     borders = workspace.portion.image_borders(len(x))

@@ -5,8 +5,12 @@ as the direct method, bit for bit; other numbers differ in the last places, as s
 do. A pixel that is infinite or NaN reaches all four outputs of each window that holds it, which is
 one row or column further than with the direct method.
 
-A thread takes a group of images through all transforms, a block of windows at a time, so that a
+A thread takes some images through all transforms, a block of windows at a time, so that a
 block stays in its nearest caches.
+
+With dilation each part of an image, the pixels so far apart, is an image of its own. Groups share
+the transforms and are multiplied one by one. Where the filters of a group fill less than a vector,
+several groups are multiplied as one, with zeros where a filter does not see a channel.
 """
 
 from typing import NamedTuple
@@ -36,6 +40,7 @@ from kernels.simd import lanes
 from kernels.tile import copy_row, fill_row, full_panel, full_vectors, sum_rows, vector_lanes
 
 Shape = tuple[int, ...]
+Pair = tuple[int, int]
 
 # Numbers in one plane of a block, of inputs and outputs together.
 _PLANE = 8192
@@ -47,9 +52,10 @@ _COST = 1.35
 class Blocks(NamedTuple):
     """How the windows of a batch are cut up: depends on shapes only."""
 
-    grid: tuple[int, int]  # rows and columns of windows in an image
-    group: int  # images that a thread takes at a time
+    grid: tuple[int, int]  # rows and columns of windows in a part of an image
+    images: int  # that a thread takes at a time
     rows: int  # rows of windows in a block
+    gaps: tuple[int, int]  # rows and columns from a part's pixel to the next one: the dilation
 
     @property
     def windows(self) -> int:
@@ -57,34 +63,71 @@ class Blocks(NamedTuple):
         return self.rows * self.grid[1]
 
     @property
-    def padded_size(self) -> tuple[int, int]:
-        """Rows and columns of a padded image."""
-        return 2 * self.grid[0] + 2, 2 * self.grid[1] + 2
+    def padded_size(self) -> int:
+        """Pixels of an image's padded parts."""
+        return self.gaps[0] * self.gaps[1] * (2 * self.grid[0] + 2) * (2 * self.grid[1] + 2)
 
 
-def blocks_of(images: int, out_size: tuple[int, int], numbers: int) -> Blocks:
+def _grid_of(out_size: Pair, gaps: Pair) -> Pair:
+    """Rows and columns of windows in the largest part of an output of that size."""
+    return -(-out_size[0] // (2 * gaps[0])), -(-out_size[1] // (2 * gaps[1]))
+
+
+def blocks_of(images: int, out_size: Pair, numbers: int, gaps: Pair = (1, 1)) -> Blocks:
     """Blocks for images of an output size, with so many numbers per window and plane."""
-    grid = (out_size[0] + 1) // 2, (out_size[1] + 1) // 2
+    grid = _grid_of(out_size, gaps)
+    image_rows = gaps[0] * gaps[1] * grid[0]
     rows = max(1, _PLANE // (numbers * grid[1]))
-    if rows < grid[0]:
-        return Blocks(grid, 1, -(-grid[0] // -(-grid[0] // rows)))
-    group = max(1, min(rows // grid[0], images // MAX_CHUNKS))
-    return Blocks(grid, group, group * grid[0])
+    if rows < image_rows:
+        return Blocks(grid, 1, -(-image_rows // -(-image_rows // rows)), gaps)
+    at_once = max(1, min(rows // image_rows, images // MAX_CHUNKS))
+    return Blocks(grid, at_once, at_once * image_rows, gaps)
+
+
+class Groups(NamedTuple):
+    """How the groups of a convolution are multiplied."""
+
+    count: int
+    depth: int  # input channels of a group
+    filters: int
+    joined: int  # groups that are multiplied as one
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Joined groups, and input channels and filters of each of them."""
+        return self.count // self.joined, self.joined * self.depth, self.joined * self.filters
+
+
+def groups_of(count: int, depth: int, filters: int, flat: np.ndarray) -> Groups:
+    """Groups of so many channels each; as many are joined as a vector holds the filters of."""
+    most = max(1, int(vector_lanes(flat)) // filters)
+    joined = max(k for k in range(1, min(count, most) + 1) if count % k == 0)
+    return Groups(count, depth, filters, joined)
 
 
 def suits(
-    weight_shape: Shape, stride: tuple[int, int], out_size: tuple[int, int], flat: np.ndarray
+    weight_shape: Shape,
+    stride: Pair,
+    out_size: Pair,
+    flat: np.ndarray,
+    groups: int = 1,
+    dilation: Pair = (1, 1),
 ) -> bool:
     """Whether an output of that size is sooner computed so than by the direct method.
 
     With few channels the vectors of the transforms would be half empty; at odd sizes the last
     windows are.
     """
-    filters, channels, *kernel = weight_shape
-    least = max(_LEAST_CHANNELS, int(vector_lanes(flat)) // 2 + 1)
-    if kernel != [3, 3] or tuple(stride) != (1, 1) or min(filters, channels) < least:
+    filters, depth, *kernel = weight_shape
+    if kernel != [3, 3] or tuple(stride) != (1, 1):
         return False
-    windows = ((out_size[0] + 1) // 2) * ((out_size[1] + 1) // 2)
+    least = max(_LEAST_CHANNELS, int(vector_lanes(flat)) // 2 + 1)
+    forward = groups_of(groups, depth, filters // groups, flat)
+    backward = groups_of(groups, filters // groups, depth, flat)
+    if min(*forward.sizes[1:], *backward.sizes[1:]) < least:
+        return False
+    grid = _grid_of(out_size, dilation)
+    windows = dilation[0] * dilation[1] * grid[0] * grid[1]
     return _COST * PLANES * windows < 9 * out_size[0] * out_size[1]
 
 
@@ -95,51 +138,64 @@ def plane_step(windows, width, array):
     return (rows * repeats * width // lanes(array) | 1) * lanes(array)
 
 
+@jit.serial
+def row_width(array, groups, channels):
+    """Numbers in a window's row of all groups' channels, each read or written in whole vectors."""
+    return full_vectors(array, (groups - 1) * channels + full_vectors(array, channels))
+
+
 # --- forward and input gradient -----------------------------------------------------------------
 
 
 @jit.parallel
 def _convolve(
-    inputs, weight, bias, y, x_shape, y_size, before, strides, blocks, scratch, pool
+    inputs, weight, bias, y, x_shape, y_size, before, groups, turned, blocks, scratch, pool
 ):  # fmt: skip
-    """One iteration owns one group of images of y.
+    """One iteration owns some images of y.
 
     inputs : of the images x that are convolved, see `gradient_source`
     before : zeros above and left of an image of x
-    strides : those of `transform_filters`
-    blocks : (grid, group, rows of a block)
+    groups : (input channels and filters of one, sizes of joined ones)
+    turned : whether filters are, and what they read are their own outputs
+    blocks : the fields of `Blocks`
     scratch : filters, padded bias, zeros; padded images, windows and products for each thread
     pool : (index, relu): y is to be pooled, and its size is that after pooling
     """
     images, height, width, channels = x_shape
-    grid, group, block_rows = blocks
+    grid, at_once, block_rows, gaps = blocks
     filters, bias_padded, zeros, padded, windows, products, taps = scratch
     index, relu = pool
-    out_channels = y_size[2]
-    in_up, out_up = full_vectors(y, channels), full_vectors(y, out_channels)
+    own_depth, own_filters, (joined, depth, columns) = groups
+    in_up, out_up = full_vectors(y, channels), row_width(y, joined, columns)
     windows_most = block_rows * grid[1]
     planes = plane_step(windows_most, in_up, y), plane_step(windows_most, out_up, y)
     for c in prange(channels):
-        transform_filters(weight, c, strides, channels, out_channels, filters, taps[thread_id()])
+        g, inside = c // own_depth, c % own_depth
+        inner, outer = (9 * own_filters, 9) if turned else (9, 9 * own_depth)
+        transform_filters(
+            weight, g * own_depth * own_filters * 9 + inside * inner, (outer, turned),
+            (c % depth, depth, g % (depth // own_depth) * own_filters, own_filters, columns),
+            filters, c // depth * (filters.size // joined), taps[thread_id()],
+        )  # fmt: skip
     fill_row(bias_padded, 0, bias_padded.size)
     copy_row(bias, 0, bias_padded, 0, bias.size)
     fill_row(zeros, 0, zeros.size)
-    y_image = y_size[0] * y_size[1] * out_channels
-    for g in prange((images + group - 1) // group):
+    y_image = y_size[0] * y_size[1] * y_size[2]
+    for b in prange((images + at_once - 1) // at_once):
         me = thread_id()
-        first_image, last_image = g * group, min(images, (g + 1) * group)
+        first_image, last_image = b * at_once, min(images, (b + 1) * at_once)
         here, here0 = gradient_images(inputs, first_image, last_image)
         pad_images(
-            here, here0, last_image - first_image, (height, width, channels), before,
+            here, here0, last_image - first_image, (height, width, channels), before, gaps,
             grid, in_up, padded[me],
         )  # fmt: skip
-        all_rows = (last_image - first_image) * grid[0]
+        all_rows = (last_image - first_image) * gaps[0] * gaps[1] * grid[0]
         for first in range(0, all_rows, block_rows):
             last = min(all_rows, first + block_rows)
             transform_windows(padded[me], grid, in_up, first, last, windows[me], planes[0])
             multiply_planes(
                 windows[me], filters, zeros, products[me], (last - first) * grid[1], planes,
-                (channels, in_up, out_channels, out_up),
+                (joined, depth, columns, in_up, out_up),
             )  # fmt: skip
             if index.size:
                 pool_products(
@@ -148,26 +204,26 @@ def _convolve(
                 )  # fmt: skip
             else:
                 transform_products(
-                    products[me], planes[1], grid, out_up, first, last, bias_padded,
+                    products[me], planes[1], grid, gaps, out_up, first, last, bias_padded,
                     y, first_image * y_image, y_size,
                 )  # fmt: skip
 
 
-def _scratch(blocks, depth, channels, dtype, workspace, prefix):
+def _scratch(blocks, groups, dtype, workspace, prefix):
     """What `_convolve` calls scratch."""
     like = np.empty(0, dtype)
-    in_up, out_up = int(full_vectors(like, depth)), int(full_vectors(like, channels))
-    panel = int(full_panel(like, channels))
-    panels = -(-channels // panel) * panel
+    joined, depth, columns = groups.sizes
+    in_up, out_up = int(full_vectors(like, joined * depth)), int(row_width(like, joined, columns))
+    panel = int(full_panel(like, columns))
+    panels = -(-columns // panel) * panel
     threads = jit.max_threads()
-    rows, columns = blocks.padded_size
     return tuple(
         workspace.array(f"winograd_{prefix}{name}", shape, dtype)
         for name, shape in (
-            ("filters", (PLANES * depth * panels,)),
-            ("bias", (panels,)),
+            ("filters", (PLANES * joined * depth * panels,)),
+            ("bias", (out_up,)),
             ("zeros", (panels,)),
-            ("padded", (threads, blocks.group * rows * columns * in_up)),
+            ("padded", (threads, blocks.images * blocks.padded_size * in_up)),
             ("windows", (threads, PLANES * int(plane_step(blocks.windows, in_up, like)))),
             ("products", (threads, PLANES * int(plane_step(blocks.windows, out_up, like)))),
             ("taps", (threads, 9 * int(vector_lanes(like)))),
@@ -175,35 +231,39 @@ def _scratch(blocks, depth, channels, dtype, workspace, prefix):
     )
 
 
-def forward(x, weight, bias, padding, y_size, y, pool, workspace):
+def forward(x, weight, bias, padding, dilation, y_size, y, pool, workspace):
     """y (N, H_out, W_out, O), or what is left of it after pooling; see `conv.run_forward`.
 
     y_size : (H_out, W_out)
     pool : (flat index, relu); an empty index for no pooling
     """
-    filters, channels = weight.shape[:2]
-    blocks = blocks_of(len(x), y_size, channels + filters)
-    scratch = _scratch(blocks, channels, filters, x.dtype, workspace, "")
+    filters, depth = weight.shape[:2]
+    count = x.shape[3] // depth
+    groups = groups_of(count, depth, filters // count, x.reshape(-1))
+    blocks = blocks_of(len(x), y_size, x.shape[3] + filters, tuple(dilation))
+    scratch = _scratch(blocks, groups, x.dtype, workspace, "")
     images = GradientSource(x).arguments(x.shape, 0, workspace)
     _convolve(
         images, weight.reshape(-1), bias, y.reshape(-1), x.shape, y.shape[1:], padding,
-        (9, 9 * channels, False), tuple(blocks), scratch, pool,
+        (groups.depth, groups.filters, groups.sizes), False, tuple(blocks), scratch, pool,
     )  # fmt: skip
 
 
-def input_gradient(gradient, weight, bias, padding, dy_shape, dx, workspace):
+def input_gradient(gradient, weight, bias, padding, dilation, dy_shape, dx, workspace):
     """dx (N, H, W, C): the convolution of dy with turned filters; see `conv.run_input_gradient`.
 
     gradient, dy_shape : where dy (N, H_out, W_out, O) comes from
     """
-    filters, channels = weight.shape[:2]
-    blocks = blocks_of(len(dx), dx.shape[1:3], channels + filters)
-    scratch = _scratch(blocks, filters, channels, dx.dtype, workspace, "back_")
-    before = (2 - padding[0], 2 - padding[1])
+    filters, depth = weight.shape[:2]
+    count = dx.shape[3] // depth
+    groups = groups_of(count, filters // count, depth, dx.reshape(-1))
+    blocks = blocks_of(len(dx), dx.shape[1:3], dx.shape[3] + filters, tuple(dilation))
+    scratch = _scratch(blocks, groups, dx.dtype, workspace, "back_")
+    before = (2 * dilation[0] - padding[0], 2 * dilation[1] - padding[1])
     _convolve(
-        gradient.arguments(dy_shape, blocks.group, workspace), weight.reshape(-1),
+        gradient.arguments(dy_shape, blocks.images, workspace), weight.reshape(-1),
         bias, dx.reshape(-1), dy_shape, dx.shape[1:], before,
-        (9 * channels, 9, True), tuple(blocks), scratch,
+        (groups.depth, groups.filters, groups.sizes), True, tuple(blocks), scratch,
         (np.empty(0, np.uint8), False),
     )  # fmt: skip
 
@@ -213,22 +273,25 @@ def input_gradient(gradient, weight, bias, padding, dy_shape, dx, workspace):
 
 @jit.parallel
 def _weight_gradient(
-    x, gradient, dweight, dbias, x_shape, dy_size, before, blocks, borders, partial, scratch
+    x, gradient, dweight, dbias, x_shape, dy_size, before, groups, blocks, borders, partial, scratch
 ):  # fmt: skip
     """One iteration owns one chunk of images and that chunk's partial sums.
 
     borders : first image of each chunk
-    partial : (chunks, 16 planes of (channels, in_up vectors of filters), then the bias's)
+    partial : (chunks, 16 planes of (channels, whole vectors of a joined group's filters), then the
+        bias's)
     Other arguments as in `_convolve`.
     """
     _, height, width, channels = x_shape
-    grid, group, block_rows = blocks
+    grid, at_once, block_rows, gaps = blocks
     padded, windows, gradients = scratch
+    own_depth, own_filters, (joined, depth, columns) = groups
     filters = dy_size[2]
-    in_up, out_up = full_vectors(x, channels), full_vectors(x, filters)
+    in_up, out_up = full_vectors(x, channels), row_width(x, joined, columns)
+    sums_up = full_vectors(x, columns)
     windows_most = block_rows * grid[1]
     planes = plane_step(windows_most, in_up, x), plane_step(windows_most, out_up, x)
-    all_sums = PLANES * channels * out_up
+    all_sums = PLANES * channels * sums_up
     image_size = height * width * channels
     pixels = dy_size[0] * dy_size[1]
     for chunk in prange(partial.shape[0]):
@@ -236,8 +299,8 @@ def _weight_gradient(
         sums = partial[chunk]
         fill_row(sums, 0, sums.size)
         stop = borders[chunk + 1]
-        for first_image in range(borders[chunk], stop, group):
-            last_image = min(stop, first_image + group)
+        for first_image in range(borders[chunk], stop, at_once):
+            last_image = min(stop, first_image + at_once)
             dy, dy0 = gradient_images(gradient, first_image, last_image)
             if dbias.size:
                 sum_rows(
@@ -246,57 +309,63 @@ def _weight_gradient(
                 )  # fmt: skip
             pad_images(
                 x, first_image * image_size, last_image - first_image, (height, width, channels),
-                before, grid, in_up, padded[me],
+                before, gaps, grid, in_up, padded[me],
             )  # fmt: skip
-            all_rows = (last_image - first_image) * grid[0]
+            all_rows = (last_image - first_image) * gaps[0] * gaps[1] * grid[0]
             for first in range(0, all_rows, block_rows):
                 last = min(all_rows, first + block_rows)
                 transform_windows(padded[me], grid, in_up, first, last, windows[me], planes[0])
                 transform_gradient(
-                    dy, dy0, dy_size, grid, out_up, first, last, gradients[me],
+                    dy, dy0, dy_size, grid, gaps, out_up, first, last, gradients[me],
                     planes[1],
                 )  # fmt: skip
                 accumulate_planes(
                     windows[me], gradients[me], sums, (last - first) * grid[1], planes,
-                    (channels, in_up, out_up),
+                    (joined, depth, columns, in_up, out_up),
                 )  # fmt: skip
         # Before they are added: other processes add the taps of theirs.
-        for o in range(0, channels * out_up, lanes(x)):
-            transform_sums(sums, o, channels * out_up)
+        for o in range(0, channels * sums_up, lanes(x)):
+            transform_sums(sums, o, channels * sums_up)
     # Along a tree: the same bits for any number of threads.
     for c in prange(channels):
+        g, inside = c // own_depth, c % own_depth
+        column = g % (depth // own_depth) * own_filters
+        dweight0 = (g * own_filters * own_depth + inside) * 9
         for tap in range(9):
             plane = tap // 3 * 4 + tap % 3
-            first = (plane * channels + c) * out_up
-            combine_chunks(partial, first, filters, dweight, c * 9 + tap, channels * 9)
+            first = (plane * channels + c) * sums_up + column
+            combine_chunks(partial, first, own_filters, dweight, dweight0 + tap, own_depth * 9)
     if dbias.size:
         combine_chunks(partial, all_sums, filters, dbias, 0, 1)
 
 
-def weight_gradient(x, gradient, padding, dy_shape, dweight, dbias, workspace):
-    """dweight (O, C, 3, 3) and dbias (O,) or size 0; see `conv.run_weight_gradient`.
+def weight_gradient(x, gradient, padding, dilation, dy_shape, dweight, dbias, workspace):
+    """dweight (O, C / groups, 3, 3) and dbias (O,) or size 0; see `conv.run_weight_gradient`.
 
     gradient, dy_shape : where dy (N, H_out, W_out, O) comes from
     """
-    filters, channels = dweight.shape[:2]
+    filters, depth = dweight.shape[:2]
+    channels, flat = x.shape[3], x.reshape(-1)
+    count = channels // depth
+    groups = groups_of(count, depth, filters // count, flat)
+    joined, _, columns = groups.sizes
     images = workspace.portion.images(len(x))  # blocks are the same wherever an image is
-    blocks = blocks_of(images, dy_shape[1:3], channels + filters)
-    flat = x.reshape(-1)
-    in_up, out_up = int(full_vectors(flat, channels)), int(full_vectors(flat, filters))
-    rows, columns = blocks.padded_size
+    blocks = blocks_of(images, dy_shape[1:3], channels + filters, tuple(dilation))
+    in_up, out_up = int(full_vectors(flat, channels)), int(row_width(flat, joined, columns))
     threads = jit.max_threads()
-    room = PLANES * channels * out_up + out_up
+    room = PLANES * channels * int(full_vectors(flat, columns)) + int(full_vectors(flat, filters))
     borders = workspace.portion.image_borders(len(x))
     partial = workspace.array("partial", (len(borders) - 1, room), x.dtype)
     scratch = tuple(
         workspace.array(f"winograd_{name}", (threads, size), x.dtype)
         for name, size in (
-            ("padded", blocks.group * rows * columns * in_up),
+            ("padded", blocks.images * blocks.padded_size * in_up),
             ("windows", PLANES * int(plane_step(blocks.windows, in_up, flat))),
             ("gradients", PLANES * int(plane_step(blocks.windows, out_up, flat))),
         )
     )
     _weight_gradient(
-        flat, gradient.arguments(dy_shape, blocks.group, workspace), dweight.reshape(-1), dbias,
-        x.shape, dy_shape[1:], padding, tuple(blocks), borders, partial, scratch,
+        flat, gradient.arguments(dy_shape, blocks.images, workspace), dweight.reshape(-1), dbias,
+        x.shape, dy_shape[1:], padding, (groups.depth, groups.filters, groups.sizes),
+        tuple(blocks), borders, partial, scratch,
     )  # fmt: skip

@@ -15,11 +15,13 @@ numbers stay exact. The gradient by g follows by reading the formula backwards:
 
     dg = G^T [(B^T d B) * (A dY A^T)] G
 
-Here are the transforms, and the products, for a block of windows. Windows are numbered row by row
-of windows, through the padded images of a group; each is two pixels right of, or below, its
-neighbour. A transformed block is 16 planes of (windows, width), width being channels rounded up to
-whole vectors. Planes lie an odd number of vectors apart: at a power of two all 16 would compete for
-the same places in the cache, which made the transforms three times as slow.
+Here are the transforms, and the products, for a block of windows. Where the taps of a filter have
+gaps between them, an image falls into parts, the pixels that are `gaps` (rows, columns) apart, and
+each is convolved by itself. Windows are numbered row by row of windows, through the padded parts of
+some images; each is two pixels of its part right of, or below, its neighbour. A transformed block
+is 16 planes of (windows, width), width being channels rounded up to whole vectors. Planes lie an
+odd number of vectors apart: at a power of two all 16 would compete for the same places in the
+cache, which made the transforms three times as slow.
 """
 
 from kernels import jit
@@ -33,7 +35,9 @@ from kernels.tile import (
     Rows,
     Sums,
     TileShape,
+    fill_row,
     full_panel,
+    full_vectors,
     pad_image,
     tiles,
     transpose_block,
@@ -43,14 +47,35 @@ PLANES = 16
 
 
 @jit.serial
-def pad_images(images, images0, count, size, before, grid, width, padded):
-    """Pad images one behind the other, (height, width, channels) each, for windows of a grid."""
+def pad_images(images, images0, count, size, before, gaps, grid, width, padded):
+    """Pad the parts of images one behind the other, (height, width, channels) each image.
+
+    before : rows and columns of zeros above and left of an image
+    grid : rows and columns of windows in a part
+    """
     rows, columns = 2 * grid[0] + 2, 2 * grid[1] + 2
+    padded_at = 0
     for n in range(count):
-        pad_image(
-            images, images0 + n * size[0] * size[1] * size[2], size, before,
-            padded, n * rows * columns * width, (rows, columns, width),
-        )  # fmt: skip
+        for part in range(gaps[0] * gaps[1]):
+            pad_image(
+                images, images0 + n * size[0] * size[1] * size[2], size,
+                (before[0] - part // gaps[1], before[1] - part % gaps[1]), gaps,
+                padded, padded_at, (rows, columns, width),
+            )  # fmt: skip
+            padded_at += rows * columns * width
+
+
+@jit.serial
+def _corner(row, grid, gaps, size):
+    """Where a row of windows lies: (its image's number, first row and column, columns of windows).
+
+    A part may have fewer rows and columns than the grid: the first row may lie below the image.
+    """
+    image = row // grid[0] // (gaps[0] * gaps[1])
+    part = row // grid[0] % (gaps[0] * gaps[1])
+    first = part % gaps[1]
+    columns = (size[1] - first + 2 * gaps[1] - 1) // (2 * gaps[1])
+    return image, 2 * (row % grid[0]) * gaps[0] + part // gaps[1], first, columns
 
 
 @jit.serial
@@ -72,10 +97,7 @@ def _store_window_row(windows, at, plane, v0, v1, v2, v3):
 
 @jit.serial
 def transform_windows(padded, grid, width, first, last, windows, plane):
-    """B^T d B for the windows in rows first to last of the padded images of a group.
-
-    grid : (rows, columns) of windows in an image
-    """
+    """B^T d B for the windows in rows first to last of the padded parts of some images."""
     row_length = (2 * grid[1] + 2) * width
     image = (2 * grid[0] + 2) * row_length
     for row in range(first, last):
@@ -104,34 +126,41 @@ def _filter_line(g0, g1, g2):
 
 
 @jit.serial
-def transform_filters(weight, channel, strides, depth, channels, filters, taps):
+def transform_filters(weight, weight0, strides, place, filters, filters0, taps):
     """G g G^T of the filters that read one input channel, into 16 planes of packed panels.
 
-    strides : (to the next input channel, to the next filter) in weight
-    depth, channels : number of input channels and of filters
+    strides : (from a filter to the next one in weight, whether filters are turned)
+    place : (this channel among depth channels, depth, first of these filters among all columns of
+        the panels, how many they are, columns); in other columns the channel gets zeros
     taps : room for nine vectors
     """
-    inner, outer, turned = strides
-    width = full_panel(filters, channels)
-    plane = depth * ((channels + width - 1) // width * width)
+    outer, turned = strides
+    channel, depth, first, count, columns = place
+    width = full_panel(filters, columns)
+    plane = depth * ((columns + width - 1) // width * width)
     n = lanes(filters)
-    for o in range(0, channels, n):
-        for tap in range(0, 9, n):
-            transpose_block(
-                weight, channel * inner + o * outer + tap, outer, min(n, channels - o),
-                min(n, 9 - tap), taps, tap * n, n,
-            )  # fmt: skip
-        first, step = (8 * n, -n) if turned else (0, n)
+    for o in range(0, columns, n):
+        start, stop = max(first, o), min(first + count, o + n)
+        if stop - start < n:
+            fill_row(taps, 0, 9 * n)
+        if start < stop:
+            for tap in range(0, 9, n):
+                transpose_block(
+                    weight, weight0 + (start - first) * outer + tap, outer, stop - start,
+                    min(n, 9 - tap), taps, tap * n + start - o, n,
+                )  # fmt: skip
+        corner, step = (8 * n, -n) if turned else (0, n)
         a0, a1, a2, a3 = _filter_line(
-            load(taps, first), load(taps, first + 3 * step), load(taps, first + 6 * step)
+            load(taps, corner), load(taps, corner + 3 * step), load(taps, corner + 6 * step)
         )
         b0, b1, b2, b3 = _filter_line(
-            load(taps, first + step), load(taps, first + 4 * step), load(taps, first + 7 * step)
+            load(taps, corner + step), load(taps, corner + 4 * step), load(taps, corner + 7 * step)
         )
         c0, c1, c2, c3 = _filter_line(
-            load(taps, first + 2 * step), load(taps, first + 5 * step), load(taps, first + 8 * step)
-        )
-        filters_at = o // width * width * depth + channel * width + o % width
+            load(taps, corner + 2 * step), load(taps, corner + 5 * step),
+            load(taps, corner + 8 * step),
+        )  # fmt: skip
+        filters_at = filters0 + o // width * width * depth + channel * width + o % width
         _store_filter_row(filters, filters_at, plane, a0, b0, c0)
         _store_filter_row(filters, filters_at + 4 * plane, plane, a1, b1, c1)
         _store_filter_row(filters, filters_at + 8 * plane, plane, a2, b2, c2)
@@ -163,22 +192,25 @@ def multiply_planes(windows, filters, zeros, products, count, planes, sizes):
     """products[k] = windows[k] @ filters[k] for the first ``count`` windows of each plane k.
 
     planes : distance between planes of windows and of products
-    sizes : (input channels, their whole vectors, filters, their whole vectors)
+    sizes : (groups, input channels and filters of one, width of a row of windows and of products)
+
+    A group's last vector may reach into the next group, which is computed later.
     """
-    depth, in_up, channels, out_up = sizes
+    groups, depth, channels, in_up, out_up = sizes
     panel = full_panel(filters, channels)
     panels = (channels + panel - 1) // panel * panel
     rows, repeats = equal_tiles(count)
     for k in range(PLANES):
-        for o in range(0, channels, panel):
-            vectors = min(panel, out_up - o) // lanes(windows)
-            tiles(
-                TileShape(FULL, rows, vectors, lanes(windows), depth, outer=1, repeats=repeats),
-                Rows(windows, k * planes[0], m=in_up, i=1, o=0, r=rows * in_up),
-                Panel(filters, (k * panels + o) * depth, i=panel),
-                Sums(zeros, 0),
-                Sums(products, k * planes[1] + o, m=out_up, r=rows * out_up),
-            )
+        for g in range(groups):
+            for o in range(0, channels, panel):
+                vectors = (min(panel, channels - o) + lanes(windows) - 1) // lanes(windows)
+                tiles(
+                    TileShape(FULL, rows, vectors, lanes(windows), depth, outer=1, repeats=repeats),
+                    Rows(windows, k * planes[0] + g * depth, m=in_up, i=1, o=0, r=rows * in_up),
+                    Panel(filters, ((g * PLANES + k) * panels + o) * depth, i=panel),
+                    Sums(zeros, 0),
+                    Sums(products, k * planes[1] + g * channels + o, m=out_up, r=rows * out_up),
+                )
 
 
 @jit.serial
@@ -200,35 +232,38 @@ def _outputs(products, at, plane, bias):
 
 
 @jit.serial
-def transform_products(products, plane, grid, out_up, first, last, bias, y, y0, size):
-    """A^T M A + bias for the windows in rows first to last of a group of images beginning at y0.
+def transform_products(products, plane, grid, gaps, out_up, first, last, bias, y, y0, size):
+    """A^T M A + bias for the windows in rows first to last of some images that begin at y0.
 
     size : (height, width, channels) of an image of y
     """
     height, width, channels = size
+    step_h, step_w = gaps[0] * width * channels, gaps[1] * channels
     for row in range(first, last):
-        upper = 2 * (row % grid[0])
-        corner = y0 + (row // grid[0] * height + upper) * width * channels
-        for column in range(grid[1]):
-            right = 2 * column + 1 < width
+        image, upper, left, columns = _corner(row, grid, gaps, size)
+        if upper >= height:
+            continue
+        corner = y0 + ((image * height + upper) * width + left) * channels
+        for column in range(columns):
+            right = left + (2 * column + 1) * gaps[1] < width
             for c in range(0, channels, lanes(y)):
                 rest = channels - c
                 products_at = ((row - first) * grid[1] + column) * out_up + c
                 v00, v01, v10, v11 = _outputs(products, products_at, plane, load(bias, c))
-                y_at = corner + 2 * column * channels + c
+                y_at = corner + 2 * column * step_w + c
                 store_part(y, y_at, v00, rest)
                 if right:
-                    store_part(y, y_at + channels, v01, rest)
-                if upper + 1 < height:
-                    y_at += width * channels
+                    store_part(y, y_at + step_w, v01, rest)
+                if upper + gaps[0] < height:
+                    y_at += step_h
                     store_part(y, y_at, v10, rest)
                     if right:
-                        store_part(y, y_at + channels, v11, rest)
+                        store_part(y, y_at + step_w, v11, rest)
 
 
 @jit.serial
 def pool_products(products, plane, grid, out_up, first, last, bias, relu, y, index, y0, size):
-    """The same, 2 x 2 max pooled: a window's four outputs are the window of the pool.
+    """The same without gaps, 2 x 2 max pooled: a window's outputs are the window of the pool.
 
     size : (height, width, channels) of a pooled image; index is like y, or empty
     """
@@ -265,29 +300,29 @@ def _store_gradient_row(spread, at, plane, v0, v1):
 
 
 @jit.serial
-def transform_gradient(dy, dy0, size, grid, out_up, first, last, spread, plane):
-    """A dY A^T for the windows in rows first to last of a group of images beginning at dy0.
+def transform_gradient(dy, dy0, size, grid, gaps, out_up, first, last, spread, plane):
+    """A dY A^T for the windows in rows first to last of some images that begin at dy0.
 
     size : (height, width, channels) of an image of dy
     """
     height, width, channels = size
+    step_h, step_w = gaps[0] * width * channels, gaps[1] * channels
     zero = splat(dy, 0.0)
     for row in range(first, last):
-        upper = 2 * (row % grid[0])
-        corner = dy0 + (row // grid[0] * height + upper) * width * channels
-        lower = width * channels
+        image, upper, left, columns = _corner(row, grid, gaps, size)
+        corner = dy0 + ((image * height + upper) * width + left) * channels
         for column in range(grid[1]):
-            right = 2 * column + 1 < width
+            here = upper < height and column < columns
+            right = here and left + (2 * column + 1) * gaps[1] < width
+            below = upper + gaps[0] < height
             for c in range(0, out_up, lanes(dy)):
-                dy_at = corner + 2 * column * channels + c
-                rest = channels - c
+                dy_at = corner + 2 * column * step_w + c
+                rest = channels - c if here else 0
                 rest_right = rest if right else 0
-                rest_below = rest if upper + 1 < height else 0
-                v00, v01 = (
-                    load_part(dy, dy_at, rest), load_part(dy, dy_at + channels, rest_right)
-                )  # fmt: skip
-                v10 = load_part(dy, dy_at + lower, rest_below)
-                v11 = load_part(dy, dy_at + lower + channels, min(rest_below, rest_right))
+                rest_below = rest if below else 0
+                v00, v01 = load_part(dy, dy_at, rest), load_part(dy, dy_at + step_w, rest_right)
+                v10 = load_part(dy, dy_at + step_h, rest_below)
+                v11 = load_part(dy, dy_at + step_h + step_w, min(rest_below, rest_right))
                 spread_at = ((row - first) * grid[1] + column) * out_up + c
                 _store_gradient_row(spread, spread_at, plane, v00, v01)
                 _store_gradient_row(spread, spread_at + 4 * plane, plane, v00 + v10, v01 + v11)
@@ -300,24 +335,25 @@ def accumulate_planes(windows, spread, sums, count, planes, sizes):
     """sums[k] += windows[k]^T @ spread[k] over the first ``count`` windows of each plane k.
 
     planes : distance between planes of windows and of spread
-    sizes : (input channels, their whole vectors, filters' whole vectors)
+    sizes : as in `multiply_planes`; the sums of a channel are its group's filters, in whole vectors
     """
-    depth, in_up, out_up = sizes
-    panel = full_panel(spread, out_up)
+    groups, depth, channels, in_up, out_up = sizes
+    panel, sums_up = full_panel(spread, channels), full_vectors(spread, channels)
     count_tiles = (depth + TILE_ROWS - 1) // TILE_ROWS
     for k in range(PLANES):
-        for o in range(0, out_up, panel):
-            vectors = min(panel, out_up - o) // lanes(windows)
-            for t in range(count_tiles):
-                first, last = depth * t // count_tiles, depth * (t + 1) // count_tiles
-                here = Sums(sums, (k * depth + first) * out_up + o, m=out_up)
-                tiles(
-                    TileShape(FULL, last - first, vectors, lanes(windows), inner=count),
-                    Rows(windows, k * planes[0] + first, m=1, i=in_up),
-                    Panel(spread, k * planes[1] + o, i=out_up),
-                    here,
-                    here,
-                )
+        for g in range(groups):
+            for o in range(0, sums_up, panel):
+                vectors = min(panel, sums_up - o) // lanes(windows)
+                for t in range(count_tiles):
+                    first, last = depth * t // count_tiles, depth * (t + 1) // count_tiles
+                    here = Sums(sums, ((k * groups + g) * depth + first) * sums_up + o, m=sums_up)
+                    tiles(
+                        TileShape(FULL, last - first, vectors, lanes(windows), inner=count),
+                        Rows(windows, k * planes[0] + g * depth + first, m=1, i=in_up),
+                        Panel(spread, k * planes[1] + g * channels + o, i=out_up),
+                        here,
+                        here,
+                    )
 
 
 @jit.serial

@@ -128,13 +128,13 @@ def convolve_by_windows(step, values, constants, memory, scratch, nobody, frame,
                 rows = grid_h
             grid = (rows, grid_w)
             pad_images(
-                memory, x0, count, (height, width, channels), (top - 2 * row, left), grid, in_up,
-                padded,
+                memory, x0, count, (height, width, channels), (top - 2 * row, left), (1, 1), grid,
+                in_up, padded,
             )  # fmt: skip
             transform_windows(padded, grid, in_up, 0, count * rows, windows, planes[0])
             multiply_planes(
                 windows, packed, zeros, products, count * rows * grid_w, planes,
-                (channels, in_up, filters, out_up),
+                (1, channels, filters, in_up, out_up),
             )  # fmt: skip
             if pooled_w:
                 pool_products(
@@ -144,7 +144,7 @@ def convolve_by_windows(step, values, constants, memory, scratch, nobody, frame,
                 )  # fmt: skip
             else:
                 transform_products(
-                    products, planes[1], grid, out_up, 0, count * rows, bias,
+                    products, planes[1], grid, (1, 1), out_up, 0, count * rows, bias,
                     memory, y0 + 2 * row * y_row,
                     (out_h - 2 * row if count == 1 else out_h, out_w, filters),
                 )  # fmt: skip

@@ -182,32 +182,35 @@ def pack_transposed(source, source0, rows, columns, row, width, panel):
 
 
 @jit.serial
-def pad_image(image, image0, size, before, target, target0, padded_size):
+def pad_image(image, image0, size, before, steps, target, target0, padded_size):
     """Copy (height, width, channels) into (rows, columns, channels_up), zeros around it.
+
+        target[i, j] = image[i * steps[0] - before[0], j * steps[1] - before[1]]
 
     channels_up : channels, or those rounded up to whole vectors
     before : (rows, columns) of zeros above and left of the image; below 0: what is left out
     """
     height, width, channels = size
     rows, columns, channels_up = padded_size
-    first = min(columns, max(0, before[1]))
-    last = max(first, min(columns, width + before[1]))
+    first = min(columns, max(0, -(-before[1] // steps[1])))
+    last = max(first, min(columns, -(-(width + before[1]) // steps[1])))
     for row in range(rows):
         target_at = target0 + row * columns * channels_up
-        image_row = row - before[0]
+        image_row = row * steps[0] - before[0]
         if image_row < 0 or image_row >= height:
             fill_row(target, target_at, columns * channels_up)
             continue
         fill_row(target, target_at, first * channels_up)
-        image_at = image0 + (image_row * width + first - before[1]) * channels
-        if channels_up == channels:
+        image_at = image0 + (image_row * width + first * steps[1] - before[1]) * channels
+        if channels_up == channels and steps[1] == 1:
             count = (last - first) * channels
             copy_row(image, image_at, target, target_at + first * channels, count)
         else:
-            for column in range(last - first):
+            for column in range(first, last):
                 for c in range(0, channels_up, lanes(image)):
-                    v = load_part(image, image_at + column * channels + c, channels - c)
-                    store(target, target_at + (first + column) * channels_up + c, v)
+                    v = load_part(image, image_at + c, channels - c)
+                    store(target, target_at + column * channels_up + c, v)
+                image_at += steps[1] * channels
         fill_row(target, target_at + last * channels_up, (columns - last) * channels_up)
 
 

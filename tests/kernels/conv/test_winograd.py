@@ -97,5 +97,5 @@ def test_what_is_left_to_the_direct_method(weight_shape, stride, out_size):
 def test_blocks_cover_images_and_stay_small(images, size):
     blocks = blocks_of(images, size, 32)
     assert blocks.grid == ((size[0] + 1) // 2, (size[1] + 1) // 2)
-    assert blocks.group == 1 or blocks.rows == blocks.group * blocks.grid[0]
+    assert blocks.images == 1 or blocks.rows == blocks.images * blocks.grid[0]
     assert blocks.windows * 32 <= max(winograd._PLANE, 32 * blocks.grid[1])
