@@ -255,9 +255,13 @@ def conv_backward_weight(
     total = total.reshape(kernel_h, kernel_w, in_channels, out_channels)
     dweight[...] = total.transpose(3, 2, 0, 1)
     if dbias.size:
-        # Whole rows of pixels first: longer runs than out_channels for the addition.
-        row = dy.reshape(-1, out_width * out_channels).sum(axis=0)
-        row.reshape(out_width, out_channels).sum(axis=0, out=dbias)
+        conv_backward_bias(dy, dbias, workspace)
+
+
+def conv_backward_bias(dy: np.ndarray, dbias: np.ndarray, workspace: Workspace) -> None:
+    # Whole rows of pixels first: longer runs than out_channels for the addition.
+    row = dy.reshape(-1, dy.shape[2] * dy.shape[3]).sum(axis=0)
+    row.reshape(dy.shape[2:]).sum(axis=0, out=dbias)
 
 
 def dense_forward(

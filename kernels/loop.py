@@ -163,6 +163,15 @@ def conv_backward_weight(
                         dweight[o, :, i, j] += np.multiply.outer(dy[n, row, column, o], pixel)
 
 
+def conv_backward_bias(dy: np.ndarray, dbias: np.ndarray, workspace: Workspace) -> None:
+    """dbias[o] += dy[n, row, column, o], where it is wanted alone."""
+    dbias[...] = 0
+    for image in dy:
+        for row in image:
+            for pixel in row:
+                dbias += pixel
+
+
 def dense_forward(
     x: np.ndarray, weight: np.ndarray, bias: np.ndarray, y: np.ndarray, workspace: Workspace
 ) -> None:

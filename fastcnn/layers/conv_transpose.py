@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from kernels.portion import add_tree
-
 from .. import backends, checks
 from ..checks import Pair
 from . import spoken
@@ -165,7 +163,7 @@ class ConvTranspose2D(_Convolution):
                 dy, image, stride, start, self.grads["weight"], no_bias, self.scratch, dilation
             )
             if self.bias:
-                self._sum_up(dy, self.grads["bias"])
+                kernels.conv_backward_bias(dy, self.grads["bias"], self.scratch)
         if not self.needs_input_gradient:
             return NO_GRADIENT
         dx = self.gradient(image.shape, dy.dtype, dy)
@@ -173,11 +171,3 @@ class ConvTranspose2D(_Convolution):
             dy, self.params["weight"], no_bias, stride, start, dx, self.scratch, dilation
         )
         return seen(dx)
-
-    def _sum_up(self, dy: np.ndarray, dbias: np.ndarray) -> None:
-        """Sums of each chunk of images, added along the tree."""
-        borders = self.scratch.portion.image_borders(len(dy))
-        # Whole rows of pixels first: longer runs for the addition.
-        rows = np.add.reduceat(dy.reshape(len(dy), dy.shape[1], -1).sum(axis=1), borders[:-1])
-        sums = rows.reshape(-1, *dy.shape[2:]).sum(axis=1)
-        dbias[...] = add_tree(sums)

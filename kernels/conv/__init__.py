@@ -16,6 +16,7 @@ from kernels.conv.input import (
     run_input_gradient,
 )
 from kernels.conv.weight import (
+    conv_backward_bias,
     conv_backward_weight,
     run_weight_gradient,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "POOLED",
     "GradientSource",
     "Pooled",
+    "conv_backward_bias",
     "conv_backward_input",
     "conv_backward_weight",
     "conv_forward",

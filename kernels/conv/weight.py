@@ -1,5 +1,7 @@
 """The weight gradient of a convolution: products of its images and of its output's gradient.
 
+The bias's comes along with it, or alone where the two gradients are of different arrays.
+
 Each chunk of the batch has sums of its own, which are added along a tree.
 """
 
@@ -116,3 +118,27 @@ def run_weight_gradient(x, gradient, geometry, y_shape, dweight, dbias, workspac
         flat, gradient.arguments(y_shape, 1, workspace), dweight.reshape(-1), dbias, shapes,
         (stride[0], padding[0], dilation[0]), arrangement, borders, partial, padded, widened,
     )  # fmt: skip
+
+
+# --- the bias alone -------------------------------------------------------------------------------
+
+
+@jit.parallel
+def _bias_gradient(dy, dbias, pixels, borders, partial):
+    """One iteration owns one chunk of images and that chunk's partial sums."""
+    channels = dbias.size
+    for chunk in prange(partial.shape[0]):
+        fill_row(partial[chunk], 0, channels)
+        for n in range(borders[chunk], borders[chunk + 1]):
+            sum_rows(dy, n * pixels * channels, pixels, channels, partial[chunk], 0)
+    combine_chunks(partial, 0, channels, dbias, 0, 1)
+
+
+def conv_backward_bias(dy: np.ndarray, dbias: np.ndarray, workspace: Workspace) -> None:
+    """dbias[o] = sum over n, h, w of dy[n, h, w, o], as `conv_backward_weight` computes it.
+
+    For a transposed convolution, whose weight gradient takes dy for x.
+    """
+    borders = workspace.portion.image_borders(len(dy))
+    partial = workspace.array("partial", (len(borders) - 1, dbias.size), dy.dtype)
+    _bias_gradient(dy.reshape(-1), dbias, dy.shape[1] * dy.shape[2], borders, partial)

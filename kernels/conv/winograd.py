@@ -115,7 +115,7 @@ def suits(
 ) -> bool:
     """Whether an output of that size is sooner computed so than by the direct method.
 
-    With few channels the vectors of the transforms would be half empty; at odd sizes the last
+    With few channels, or few in joined groups, vectors would be half empty; at odd sizes the last
     windows are.
     """
     filters, depth, *kernel = weight_shape
@@ -124,7 +124,7 @@ def suits(
     least = max(_LEAST_CHANNELS, int(vector_lanes(flat)) // 2 + 1)
     forward = groups_of(groups, depth, filters // groups, flat)
     backward = groups_of(groups, filters // groups, depth, flat)
-    if min(*forward.sizes[1:], *backward.sizes[1:]) < least:
+    if min(forward.sizes[2], backward.sizes[2]) < least:
         return False
     grid = _grid_of(out_size, dilation)
     windows = dilation[0] * dilation[1] * grid[0] * grid[1]

@@ -22,20 +22,36 @@ SHAPES = [
 ]
 
 
-def results(module, x, weight, bias, dy, padding):
+# batch, (height, width), channels, filters, (top, left), (bottom, right), groups, dilation
+GEOMETRIES = [
+    pytest.param(2, (16, 16), 32, 32, (2, 2), (2, 2), 1, (2, 2), id="dilated"),
+    pytest.param(2, (19, 24), 17, 24, (3, 2), (1, 4), 1, (3, 2), id="parts of several sizes"),
+    pytest.param(18, (12, 11), 16, 33, (0, 4), (2, 4), 1, (1, 4), id="gaps along rows"),
+    pytest.param(2, (64, 40), 64, 32, (2, 2), (2, 2), 1, (2, 2), id="blocks of rows"),
+    pytest.param(3, (8, 8), 64, 32, (1, 1), (1, 1), 2, (1, 1), id="groups"),
+    pytest.param(2, (8, 10), 54, 51, (1, 1), (1, 1), 3, (1, 1), id="groups that share vectors"),
+    pytest.param(2, (8, 8), 64, 96, (1, 1), (1, 1), 16, (1, 1), id="joined groups"),
+    pytest.param(2, (8, 8), 96, 64, (1, 1), (1, 1), 8, (2, 2), id="joined another way backward"),
+    pytest.param(2, (15, 12), 60, 48, (2, 1), (2, 1), 12, (2, 1), id="joined groups, dilated"),
+]
+
+
+def results(module, x, weight, bias, dy, padding, dilation=(1, 1)):
     """y, dx, dweight, dbias of a backend."""
     y, dx, dweight, dbias = (np.full_like(array, np.nan) for array in (dy, x, weight, bias))
     workspace = Workspace()
-    module.conv_forward(x, weight, bias, (1, 1), padding, y, workspace)
-    module.conv_backward_input(dy, weight, (1, 1), padding, dx, workspace)
-    module.conv_backward_weight(x, dy, (1, 1), padding, dweight, dbias, workspace)
+    module.conv_forward(x, weight, bias, (1, 1), padding, y, workspace, dilation)
+    module.conv_backward_input(dy, weight, (1, 1), padding, dx, workspace, dilation)
+    module.conv_backward_weight(x, dy, (1, 1), padding, dweight, dbias, workspace, dilation)
     return {"y": y, "dx": dx, "dweight": dweight, "dbias": dbias}
 
 
-def operands(draw, batch, size, channels, filters, before, after):
-    height, width = (size[axis] + before[axis] + after[axis] - 2 for axis in (0, 1))
+def operands(draw, batch, size, channels, filters, before, after, groups=1, dilation=(1, 1)):
+    height, width = (
+        size[axis] + before[axis] + after[axis] - 2 * dilation[axis] for axis in (0, 1)
+    )
     shapes = (
-        (batch, *size, channels), (filters, channels, 3, 3), (filters,),
+        (batch, *size, channels), (filters, channels // groups, 3, 3), (filters,),
         (batch, height, width, filters),
     )  # fmt: skip
     return [draw(shape) for shape in shapes]
@@ -54,6 +70,26 @@ def test_whole_numbers_are_exact(batch, size, channels, filters, before, after, 
     assert suits(weight.shape, (1, 1), x.shape[1:3], x.reshape(-1))
     ours = results(compiled, x, weight, bias, dy, before)
     theirs = results(im2col, x, weight, bias, dy, before)
+    for name, array in ours.items():
+        np.testing.assert_array_equal(array, theirs[name], err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("batch", "size", "channels", "filters", "before", "after", "groups", "dilation"), GEOMETRIES
+)
+def test_gaps_and_groups(batch, size, channels, filters, before, after, groups, dilation):
+    rng = np.random.default_rng(0)
+
+    def draw(shape):
+        return rng.integers(-4, 5, shape).astype("f4")
+
+    shapes = batch, size, channels, filters, before, after, groups, dilation
+    x, weight, bias, dy = operands(draw, *shapes)
+    flat = np.empty(0, "f4")
+    assert suits(weight.shape, (1, 1), dy.shape[1:3], flat, groups, dilation)
+    assert suits(weight.shape, (1, 1), x.shape[1:3], flat, groups, dilation)
+    ours = results(compiled, x, weight, bias, dy, before, dilation)
+    theirs = results(im2col, x, weight, bias, dy, before, dilation)
     for name, array in ours.items():
         np.testing.assert_array_equal(array, theirs[name], err_msg=name)
 
