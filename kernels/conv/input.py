@@ -111,11 +111,60 @@ def _pairs_of_phases(
     return Phases(table, *tap_step, *gap, spread, *around, packed0)
 
 
+class Folded(NamedTuple):
+    """An input gradient with column phases as channels, side by side.
+
+    Where the filters are a multiple of the stride wide, each phase has equally many taps, and the
+    ``stride`` positions of dx from stride * u - left on read the same columns of dy. In memory they
+    are one position with so many times the channels, which fill vectors where one pixel's do not.
+    They may reach over both ends of a row, which is then cut out of them.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    geometry: tuple[Pair, Pair, Pair]
+    dx_shape: tuple[int, ...]
+
+
+def _fold(weight, bias, geometry, dx, workspace) -> Folded:
+    """Of a convolution that neither has groups nor gaps in its rows."""
+    (stride_h, stride_w), (top, left), dilation = geometry
+    filters, channels, kernel_h, kernel_w = weight.shape
+    taps, width = kernel_w // stride_w, -(-(left + dx.shape[2]) // stride_w)
+    folded = workspace.array(
+        "folded_weight", (filters, stride_w * channels, kernel_h, taps), dx.dtype
+    )
+    folded.reshape(filters, stride_w, channels, kernel_h, taps)[...] = weight.reshape(
+        filters, channels, kernel_h, taps, stride_w
+    ).transpose(0, 4, 1, 2, 3)
+    return Folded(
+        folded,
+        np.tile(bias, stride_w),
+        ((stride_h, 1), (top, 0), dilation),
+        (len(dx), dx.shape[1], width, stride_w * channels),
+    )
+
+
+def _folds(weight_shape, geometry, groups, flat) -> bool:
+    """Whether that is possible, and fills vectors better."""
+    filters, depth, _, kernel_w = weight_shape
+    stride, dilation = geometry[0][1], geometry[2][1]
+    if groups > 1 or dilation > 1 or stride == 1 or kernel_w % stride:
+        return False
+    cost = windows.step_cost(flat, depth, filters)
+    return windows.step_cost(flat, stride * depth, filters) < stride * cost
+
+
 @jit.parallel
 def _input_gradient(
-    gradient, weight, bias, dx, shapes, stride, phases, packed, start, padded
+    gradient, weight, bias, dx, shapes, stride, phases, packed, start, padded, wide
 ):  # fmt: skip
-    """One iteration owns one image of dx. start : room for the bias of each group."""
+    """One iteration owns one image of dx.
+
+    start : room for the bias of each group
+    wide : (numbers cut off at the beginning of a row, numbers kept, each thread's image that is
+        cut); without numbers in these images dx itself is computed
+    """
     dy_shape, weight_shape, dx_shape = shapes
     images, dy_h, dy_w, out_channels = dy_shape
     _, depth, kernel_h, kernel_w = weight_shape
@@ -142,8 +191,8 @@ def _input_gradient(
                 (-phases.tap_step_h * kernel_w, -phases.tap_step_w, depth * area),
                 (taps_h, taps_w, filters), area, depth, packed, g * phases.numbers + packed0,
             )  # fmt: skip
-    pixels = dx_shape[1] * dx_shape[2]
-    row, image = dx_shape[2] * channels, pixels * channels
+    pixels, row = dx_shape[1] * dx_shape[2], dx_shape[2] * channels
+    cut, kept, uncut = wide
     mode = packed_mode(packed, depth, filters)
     for n in prange(images):
         me = thread_id()
@@ -155,8 +204,11 @@ def _input_gradient(
                 narrow, narrow0, (dy_h, dy_w, out_channels), (0, phases.left), (1, 1), dy, 0,
                 (dy_h, columns, out_channels),
             )  # fmt: skip
+        target, target0 = dx, n * pixels * channels
+        if uncut.size:
+            target, target0 = uncut[me], 0
         if any_empty:
-            fill_pixels(dx, n * image, pixels, channels, bias)
+            fill_pixels(target, target0, pixels, channels, bias)
         for g in range(groups):
             source, source0 = dy, dy0
             spread_for = -1
@@ -192,9 +244,12 @@ def _input_gradient(
                     (1, column_step, row_length, phases.gap_h),
                     packed, g * phases.numbers + packed0, (taps_h, taps_w * filters), mode,
                     start, g * start_size,
-                    dx, n * image + r_h * row + r_w * channels + g * depth,
+                    target, target0 + r_h * row + r_w * channels + g * depth,
                     (count_h, count_w), (stride[0] * row, stride[1] * channels), depth,
                 )  # fmt: skip
+        if uncut.size:
+            for k in range(dx_shape[1]):
+                copy_row(uncut[me], k * row + cut, dx, (n * dx_shape[1] + k) * kept, kept)
 
 
 def conv_backward_input(
@@ -235,13 +290,19 @@ def run_input_gradient(gradient, weight, geometry, y_shape, dx, workspace, bias=
     ):
         winograd.input_gradient(gradient, weight, bias, padding, dilation, y_shape, dx, workspace)
         return
-    plain = groups == 1 and dilation == (1, 1)
-    if plain and windows.suits(y_shape, weight.shape, dx.shape, stride, dx.reshape(-1)):
+    geometry, flat = (stride, padding, dilation), dx.reshape(-1)
+    direct = Folded(weight, bias, geometry, dx.shape)
+    if not is_depthwise and _folds(weight.shape, geometry, groups, flat):
+        direct = _fold(weight, bias, geometry, dx, workspace)
+    if groups == 1 and dilation == (1, 1) and windows.suits(
+        y_shape, direct.weight.shape, direct.dx_shape, direct.geometry[0], flat
+    ):  # fmt: skip
         windows.input_gradient(gradient, weight, bias, stride, padding, y_shape, dx, workspace)
         return
-    filters, width = len(weight) // groups, int(padded_channels(dx.reshape(-1), depth))
+    depth, filters = direct.weight.shape[1], len(weight) // groups
+    width = int(padded_channels(flat, depth))
     phases = _pairs_of_phases(
-        dx.shape[1:3], weight.shape[2:], (stride, padding, dilation), y_shape[2], filters * width
+        direct.dx_shape[1:3], direct.weight.shape[2:], direct.geometry, y_shape[2], filters * width
     )
     if is_depthwise:
         depthwise.input_gradient(gradient, weight, bias, stride, phases, y_shape, dx, workspace)
@@ -251,10 +312,13 @@ def run_input_gradient(gradient, weight, geometry, y_shape, dx, workspace, bias=
     columns = phases.columns
     if phases.spread:
         columns = int((phases.table[:, 6] * phases.table[:, 8]).max())  # positions times taps
-    padded = workspace.array(
-        "padded_gradient", (jit.max_threads(), y_shape[1] * columns * filters), dtype
-    )
+    threads = jit.max_threads()
+    padded = workspace.array("padded_gradient", (threads, y_shape[1] * columns * filters), dtype)
+    cut, kept = padding[1] * dx.shape[3], dx.shape[2] * dx.shape[3]
+    is_whole = direct.dx_shape[2] * direct.dx_shape[3] == kept
+    uncut = 0 if is_whole else math.prod(direct.dx_shape[1:])
     _input_gradient(
-        gradient.arguments(y_shape, 1, workspace), weight.reshape(-1), bias, dx.reshape(-1),
-        (y_shape, weight.shape, dx.shape), stride, phases, packed, start, padded,
+        gradient.arguments(y_shape, 1, workspace), direct.weight.reshape(-1), direct.bias, flat,
+        (y_shape, direct.weight.shape, direct.dx_shape), direct.geometry[0], phases, packed, start,
+        padded, (cut, kept, workspace.array("uncut", (threads, uncut), dtype)),
     )  # fmt: skip
