@@ -292,7 +292,7 @@ def run_input_gradient(gradient, weight, geometry, y_shape, dx, workspace, bias=
         return
     geometry, flat = (stride, padding, dilation), dx.reshape(-1)
     direct = Folded(weight, bias, geometry, dx.shape)
-    if not is_depthwise and _folds(weight.shape, geometry, groups, flat):
+    if _folds(weight.shape, geometry, groups, flat):
         direct = _fold(weight, bias, geometry, dx, workspace)
     if groups == 1 and dilation == (1, 1) and windows.suits(
         y_shape, direct.weight.shape, direct.dx_shape, direct.geometry[0], flat
