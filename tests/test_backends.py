@@ -51,7 +51,7 @@ def test_unknown_backend() -> None:
 
 def test_all_backends_have_the_same_functions() -> None:
     functions = set(compiled.__all__)
-    assert len(functions) == 14
+    assert len(functions) == 15
     for module in (im2col, loop):
         assert all(callable(getattr(module, name)) for name in functions)
 
