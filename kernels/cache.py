@@ -31,6 +31,8 @@ from numba.core.caching import _Cache
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
+from kernels.partner import Partner
+
 _PREFIX = "fastcnn-"
 _KEPT_VERSIONS = 8  # folders of other sources that stay, those used last
 _ABANDONED = 3600.0  # seconds after which nobody writes a temporary file any more
@@ -109,6 +111,8 @@ class Store:
         self.writable: Path | None = None
         self.lasts = False
         self._is_tidy = False
+        self._making: set[str] = set()
+        self._partner: Partner | None = None
         for home in _homes() if version else ():
             folder = home / f"{_PREFIX}{version}"
             self.readable.append(folder)
@@ -155,6 +159,28 @@ class Store:
                 os.replace(temporary, self.writable / name)
             finally:
                 temporary.unlink(missing_ok=True)
+
+    def join(self, partner: Partner | None) -> None:
+        """Make nothing that a partner makes; None: it has ended."""
+        self._partner = partner
+        if partner is not None:
+            for name in self._making:
+                partner.begin(name)
+
+    def begin(self, name: str) -> bool:
+        """Begin to make a file; False if it may be there now, as a partner was making it."""
+        if self._partner is not None:
+            if self._partner.wait_for(name):
+                return False
+            self._partner.begin(name)
+        self._making.add(name)
+        return True
+
+    def end(self, name: str) -> None:
+        """Told that a file has been made, or will not be."""
+        self._making.discard(name)
+        if self._partner is not None:
+            self._partner.end(name)
 
     def remove(self, pattern: str) -> None:
         """Remove the files whose names match."""
@@ -239,7 +265,10 @@ class KernelCache(_Cache):
         """The compiled code, or None."""
         target_context.refresh()
         try:
-            content = self._store.read(*self._file(sig, target_context.codegen()))
+            name, origin = self._file(sig, target_context.codegen())
+            content = self._store.read(name, origin)
+            if content is None and not self._store.begin(name):
+                content = self._store.read(name, origin)
             if content is None:
                 return None
             return self._rebuild(target_context, *pickle.loads(content))
@@ -248,9 +277,11 @@ class KernelCache(_Cache):
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep compiled code."""
+        name, origin = self._file(sig, data.codegen)
         if self._source and not data.lifted and not data.library.has_dynamic_globals:
             content = data._replace(type_annotation="")._reduce()  # a listing that nobody asks for
-            self._store.write(*self._file(sig, data.codegen), dumps(content))
+            self._store.write(name, origin, dumps(content))
+        self._store.end(name)
 
     def enable(self) -> None:
         """Numba can switch caches on and off; this one stays on."""

@@ -32,6 +32,7 @@ from numba.core.registry import cpu_target
 from kernels import compiling, linking, workspace
 from kernels.cache import KernelCache, Store
 from kernels.cores import is_arm, uses_sve, usual_threads
+from kernels.partner import Partner
 
 # Elements of room behind an array into which whole vectors are written: the widest vector's.
 SLACK = 16
@@ -203,6 +204,11 @@ def is_kept(compiled: Any, argument_types: tuple[Any, ...]) -> bool:
 def keeps_code() -> bool:
     """Whether compiled code is written to a folder, where another process finds it."""
     return _store.writable is not None
+
+
+def compile_beside(partner: Partner | None) -> None:
+    """Compile nothing that another process is compiling; None: nobody is any more."""
+    _store.join(partner)
 
 
 # --- what Numba compiles for ------------------------------------------------------------------

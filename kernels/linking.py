@@ -2,9 +2,10 @@
 
 Numba optimises every function and makes machine code of it, then links it into whatever calls it,
 where it is optimised and made again: a function inside a parallel loop five times over. Here a
-function that is called by compiled code is a *part*: it stays as it was translated. What Python
-calls is a *whole*: its parts are linked into it, and only then LLVM's passes for whole modules go
-to work. Those for each function stay: without them, steps of `cifar-mlp` were 5 % slower.
+function that is called by compiled code is a *part*, and so are a parallel loop's body and what
+Numba puts around it: it stays as it was translated. What Python calls is a *whole*: its parts are
+linked into it, each once, and only then LLVM's passes for whole modules go to work. Those for each
+function stay: without them, steps of `cifar-mlp` were 5 % slower.
 """
 
 import contextlib
@@ -12,8 +13,9 @@ import functools
 import gc
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 import llvmlite.binding as llvm
 from numba.core import bytecode, compiler, event, sigutils
@@ -23,8 +25,6 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.environment import lookup_environment
 from numba.core.registry import CPUDispatcher, cpu_target
 
-# What Numba names the code of a parallel loop, and the C function around it.
-_LOOPS = ("__numba_parfor_gufunc", "<numba.np.ufunc.wrappers._GufuncWrapper")
 _ENVIRONMENT = "_ZN08NumbaEnv"
 
 # Numba counts functions from 1 in every process, and that count is all that tells the symbols of
@@ -34,17 +34,62 @@ _ENVIRONMENT = "_ZN08NumbaEnv"
 bytecode.FunctionIdentity._unique_ids = itertools.count(int.from_bytes(os.urandom(6), "big"))
 
 
-class Part(JITCodeLibrary):
-    """Code that is there to be linked into a whole."""
+_read_parts: MutableMapping[str, "Part"] = WeakValueDictionary()  # from the disk, by their symbols
 
+
+class _Library(JITCodeLibrary):
     _codegen: Any
+    _linking_libraries: list[Any]
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        # Numba does it to functions that are only declared, too, and there are more of those.
+        try:
+            passes, builder = self._codegen._function_pass_manager()
+        except TypeError:  # as it was up to Numba 0.61
+            super()._optimize_functions(ll_module)
+            return
+        ll_module.data_layout = self._codegen._data_layout
+        for function in ll_module.functions:
+            if not function.is_declaration:
+                passes.run(function, builder)
+
+
+class Part(_Library):
+    """Code that is there to be linked into a whole.
+
+    A part has its own code only, and knows which others it needs: so a function that many call
+    comes into a whole once.
+    """
+
+    def __init__(self, codegen: Any, name: str) -> None:
+        super().__init__(codegen, name)
+        self.needed: list[JITCodeLibrary] = []
+
+    def finalize(self) -> None:
+        """Link nothing."""
+        self.needed, self._linking_libraries = list(dict.fromkeys(self._linking_libraries)), []
+        super().finalize()
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.linkage == llvm.Linkage.external:
+                function.linkage = "linkonce_odr"
+        for library in self.needed:
+            self._reload_init.update(library._reload_init)
 
     def _optimize_final_module(self) -> None:
         pass
 
     def _finalize_final_module(self) -> None:
         self._finalize_dynamic_globals()
+        for library in self.needed:
+            self._dynamic_globals += library._dynamic_globals
         self._finalized = True
+
+    def _get_module_for_linking(self) -> Any:
+        """With all that it needs, for a library of Numba's own."""
+        if self._shared_module is None:
+            self._shared_module = self._final_module.clone()
+            _link(self._shared_module, self.needed)
+        return self._shared_module
 
     def get_pointer_to_function(self, name: str) -> int:
         """0, which is what Numba says of a function that has no machine code."""
@@ -57,16 +102,61 @@ class Part(JITCodeLibrary):
         return _WithoutVariables(self._codegen)
 
     def serialize_using_object_code(self) -> tuple[Any, ...]:
-        """What is kept on the disk."""
-        return self.name, self._get_module_for_linking().as_bitcode()
+        """What is kept on the disk: itself and all that it needs, each part once."""
+        libraries = _with_needed([self])
+        number = {library: k for k, library in enumerate(libraries)}
+        return tuple(
+            (each.name, _module_of(each).as_bitcode(), [number[other] for other in _needed(each)])
+            for each in libraries
+        )
 
     @classmethod
     def _unserialize(cls, codegen: Any, state: tuple[Any, ...]) -> "Part":
-        name, bitcode = state
-        self = cls(codegen, name)
-        self._final_module = llvm.parse_bitcode(bitcode)
-        self._finalize_final_module()
-        return self
+        parts: dict[int, Part] = {}
+        for k, (name, bitcode, needed) in reversed([*enumerate(state)]):
+            module = llvm.parse_bitcode(bitcode)
+            symbols = " ".join(f.name for f in module.functions if not f.is_declaration)
+            part = _read_parts.get(symbols)
+            if part is None:
+                part = _read_parts[symbols] = cls(codegen, name)
+                part._final_module = module
+                part.needed = [parts[other] for other in needed]
+                part._finalize_final_module()
+            parts[k] = part
+        return parts[0]
+
+
+def _needed(library: Any) -> list[Any]:
+    return library.needed if isinstance(library, Part) else []  # Numba's have all in them
+
+
+def _module_of(library: Any) -> Any:
+    is_part = isinstance(library, Part)
+    return library._final_module if is_part else library._get_module_for_linking()
+
+
+def _with_needed(libraries: Iterable[Any]) -> list[Any]:
+    """Libraries and all that they need, each once, and before those that it needs.
+
+    LLVM takes a function that may be there twice only if something has asked for it.
+    """
+    found: dict[Any, None] = {}
+
+    def find(library: Any) -> None:
+        if library not in found:
+            for other in reversed(_needed(library)):
+                find(other)
+            found[library] = None
+
+    for library in reversed([*libraries]):
+        find(library)
+    return [*reversed(found)]
+
+
+def _link(module: Any, libraries: Iterable[Any]) -> None:
+    """Put libraries and all that they need into a module."""
+    for library in _with_needed(libraries):
+        module.link_in(_module_of(library), preserve=True)
 
 
 class _WithoutVariables:
@@ -80,10 +170,16 @@ class _WithoutVariables:
         pass
 
 
-class Whole(JITCodeLibrary):
+class Whole(_Library):
     """Code that Python calls, with all parts in it."""
 
-    _codegen: Any
+    def finalize(self) -> None:
+        """Link each part once."""
+        for library in self._linking_libraries:
+            self._reload_init.update(library._reload_init)
+        _link(self._final_module, self._linking_libraries)
+        self._linking_libraries = []
+        super().finalize()
 
     def _optimize_final_module(self) -> None:
         # Numba goes through the code twice, for reference counts that cancel out: here are none.
@@ -162,7 +258,7 @@ _is_compiling = False  # known to who holds Numba's compiler lock
 
 @contextlib.contextmanager
 def compiling() -> Iterator[None]:
-    """While a whole is made: loops in it are parts, and nothing is done about garbage.
+    """While a whole is made: whatever else is made is a part, and nothing is done about garbage.
 
     The compiler's objects are many and live long; looking through them took a tenth of the time.
     """
@@ -170,20 +266,22 @@ def compiling() -> Iterator[None]:
     context: Any = cpu_target.target_context
     codegen = context.codegen()
 
-    def create_library(name: str, **options: Any) -> Any:
-        kind = Part if name.startswith(_LOOPS) else codegen._library_class
-        return kind(codegen, name, **options)
+    def create_wrapper(library: Any, *arguments: Any, **options: Any) -> None:
+        if not isinstance(library, Part):  # the body of a loop: Python does not call it
+            type(context).create_cpython_wrapper(context, library, *arguments, **options)
 
     with global_compiler_lock:
+        context.refresh()  # Numba's runtime, which must be in memory
         _is_compiling, collects = True, gc.isenabled()
-        codegen.create_library = create_library
+        codegen.create_library = functools.partial(Part, codegen)
+        context.create_cpython_wrapper = create_wrapper
         gc.disable()
         try:
             yield
         finally:
             if collects:
                 gc.enable()
-            del codegen.create_library
+            del codegen.create_library, context.create_cpython_wrapper
             _is_compiling = False
 
 

@@ -78,7 +78,7 @@ FLOORS = (
     ("kernels.jit",),
     ("kernels.compiling",),
     ("kernels.cache", "kernels.workspace", "kernels"),
-    ("kernels.cores", "kernels.portion"),
+    ("kernels.cores", "kernels.partner", "kernels.portion"),
 )
 
 LARGEST_FILE = 400  # lines

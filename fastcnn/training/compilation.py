@@ -3,16 +3,20 @@
 Numba compiles one function at a time, however many threads ask. So the moment that a kernel turns
 out not to be on the disk, a helper process starts: it goes through the same training without
 running the kernels, and compiles them from the last to the first. Where the two processes meet,
-this one finds the rest on the disk. A helper that fails, for whatever reason, is not missed.
+this one finds the rest on the disk, and neither makes what the other is making. A helper that
+fails, for whatever reason, is not missed.
 
 The helper never imports the program that trains, nor any module of its author's: it would run what
 stands there. A network with layers of one's own is compiled by one process.
 """
 
 import contextlib
+import gc
 import importlib
+import io
 import os
 import pickle
+import queue
 import subprocess
 import sys
 import threading
@@ -24,6 +28,7 @@ from numba.core import event
 
 from kernels import compiling, jit
 from kernels.cores import usual_threads
+from kernels.partner import Partner
 
 uses_helper = True
 """Whether a helper process may be started."""
@@ -47,6 +52,7 @@ class _Compilation(event.Listener):
         self._training, self._arguments = training, arguments
         self._helper: subprocess.Popen[bytes] | None = None
         self._threads: list[threading.Thread] = []
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._has_begun = False
 
     def on_start(self, event: Any) -> None:
@@ -72,18 +78,25 @@ class _Compilation(event.Listener):
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )  # fmt: skip
         # A pipe holds less than a network, and the helper reads it only once it has imported us.
+        partner = Partner(self._lines.put)
         self._threads = [
-            threading.Thread(target=_write, args=(self._helper.stdin, arguments), daemon=True),
-            threading.Thread(target=_follow, args=(self._helper.stdout,), daemon=True),
+            threading.Thread(target=target, args=arguments, daemon=True)
+            for target, arguments in (
+                (_write, (self._helper.stdin, arguments, self._lines)),
+                (_follow, (self._helper.stdout, partner)),
+            )
         ]
         for thread in self._threads:
             thread.start()
+        jit.compile_beside(partner)
 
     def stop(self) -> None:
         if self._helper is None:
             return
+        jit.compile_beside(None)
         self._helper.kill()
         self._helper.wait()
+        self._lines.put(None)
         for thread in self._threads:
             thread.join()  # the pipes of a process that has ended hold nobody up
         assert self._helper.stdin is not None
@@ -92,18 +105,27 @@ class _Compilation(event.Listener):
         compiling.watcher.expect(0)
 
 
-def _write(pipe: IO[bytes], arguments: bytes) -> None:
+def _write(pipe: IO[bytes], arguments: bytes, lines: queue.SimpleQueue[str | None]) -> None:
+    """Send the arguments, then what this process tells; the pipe's end is ours, see `_listen`."""
     with contextlib.suppress(OSError, ValueError):
-        pipe.write(arguments)
-        pipe.flush()  # and kept open: its end is ours, see `_end_with_parent`
+        pipe.write(b"%d\n" % len(arguments) + arguments)
+        pipe.flush()
+        while (line := lines.get()) is not None:
+            pipe.write(f"{line}\n".encode())
+            pipe.flush()
 
 
-def _follow(pipe: IO[bytes]) -> None:
-    """Read what the helper says: first how many kernels are missing, then a line for each done."""
+def _follow(pipe: IO[bytes], partner: Partner) -> None:
+    """Read how many kernels are missing, an empty line for each done, and what it makes."""
     with contextlib.suppress(OSError, ValueError), pipe:
-        compiling.watcher.expect(int(pipe.readline()))
-        for _ in pipe:
-            compiling.watcher.helped += 1
+        for line in (line.decode().strip() for line in pipe):
+            if line.isdigit():
+                compiling.watcher.expect(int(line))
+            elif line:
+                partner.hear(line)
+            else:
+                compiling.watcher.helped += 1
+    partner.leave()
 
 
 def _can_help() -> bool:
@@ -157,8 +179,13 @@ def help_compile(calls: list[tuple[Any, tuple[Any, ...]]]) -> None:
     """What the helper process does."""
     module, function = sys.argv[1:]
     say, sys.stdout = sys.stdout, sys.stderr  # the training may print
-    arguments = _Unpickler(sys.stdin.buffer).load()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # Not buffered: Python aborts if it ends while a thread waits within a buffer.
+    pipe = io.FileIO(sys.stdin.fileno(), closefd=False)
+    arguments = _Unpickler(io.BytesIO(_read(pipe))).load()
+    partner = Partner(lambda line: print(line, file=say, flush=True))
+    threading.Thread(target=_listen, args=(pipe, partner), daemon=True).start()
+    jit.compile_beside(partner)
+    gc.disable()  # this process ends before its garbage matters
     getattr(importlib.import_module(module), function)(*arguments)
     # A kernel that is on the disk already is only loaded, and that in no time.
     needed = [call for call in dict.fromkeys(calls) if not jit.is_kept(*call)]
@@ -170,7 +197,19 @@ def help_compile(calls: list[tuple[Any, tuple[Any, ...]]]) -> None:
             print(file=say, flush=True)
 
 
-def _end_with_parent() -> None:
-    """End this process when the one at the other end of the pipe has ended."""
-    os.read(sys.stdin.fileno(), 1)
+def _read(pipe: io.FileIO) -> bytes:
+    """Read what stands behind its length."""
+    size, content = int(pipe.readline()), bytearray()
+    while len(content) < size:
+        part = pipe.read(size - len(content))
+        if not part:
+            raise EOFError("the other process has ended")
+        content += part
+    return bytes(content)
+
+
+def _listen(pipe: io.FileIO, partner: Partner) -> None:
+    """Hear the process at the other end of the pipe, and end this one when it has ended."""
+    for line in pipe:
+        partner.hear(line.decode().strip())
     os._exit(0)

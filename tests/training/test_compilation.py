@@ -214,7 +214,7 @@ def test_interruption_ends_the_helper(helpers, monkeypatch):
 
 
 def test_helper_ends_with_its_parent(monkeypatch):
-    code = "from fastcnn.training.compilation import _end_with_parent; _end_with_parent()"
+    code = "from fastcnn.training import compilation; compilation._listen(open(0, 'rb', 0), None)"
     helper = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
     with helper:
         assert helper.poll() is None
