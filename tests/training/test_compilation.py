@@ -40,7 +40,8 @@ def second(x):
 
 @jit.serial
 def third(x):
-    x[:] += 3
+    for i in range(x.size):
+        x[i] += 3
 
 def training(path):
     x = np.zeros(4)
