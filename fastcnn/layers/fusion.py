@@ -11,6 +11,8 @@ they are: nothing here can be seen by someone who reads or writes a layer.
 - A convolution, BatchNorm and 2 x 2 max pooling, and ReLU after that, are one step
   (`ConvNormMaxPool`): what is normalised goes straight into the pool, and the gradient of the
   convolution's output is never written out.
+- A convolution of single pixels or channels, BatchNorm, and ReLU are one step (`ConvNormReLU`):
+  going back, the gradient of the convolution's output is made image by image, too.
 - A normalisation before ReLU is one step (`NormalizedReLU`), and so is one at the end of a residual
   block with the addition and ReLU that follow it (`end_of_block`).
 """
@@ -21,6 +23,7 @@ from typing import Protocol, TypeGuard
 import numpy as np
 
 from kernels import activation as activation_kernels
+from kernels.conv.backward import run_both_gradients, suits
 from kernels.conv.forward import Pooled
 from kernels.conv.forward import run_forward as run_convolution
 from kernels.conv.gradient_source import POOLED, GradientSource
@@ -207,6 +210,35 @@ class ConvNormMaxPool(Group):
         )
 
 
+class ConvNormReLU(Group):
+    """A convolution as in `backward.suits`, BatchNorm, and ReLU, as one step of training.
+
+    The values are those of the layers, bit for bit, and so are the gradients.
+    """
+
+    def __init__(self, conv: Conv2D, norm: BatchNorm, relu: ReLU) -> None:
+        super().__init__(conv, norm, relu)
+        self.conv, self.norm, self.relu = conv, norm, relu
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        z = self.conv.forward(x, training=True)
+        self.norm.check_input(z)
+        return self.norm.normalise(z, self.relu.workspace, relu=True)
+
+    def run_back(self, dy: np.ndarray) -> np.ndarray:
+        conv, norm = self.conv, self.norm
+        if not (self.needs_input_gradient and conv.trainable and _is_light(conv)):
+            return run_backward([conv], norm.spread(dy, relu=True), self.needs_input_gradient)
+        (image,) = conv.remembered()
+        gradient = norm.normed_gradient(dy, relu=True)
+        dx = conv.gradient(image.shape, image.dtype, dy)
+        run_both_gradients(
+            image, gradient, conv.params["weight"], conv.geometry(seen(image).shape),
+            conv.grads["weight"], conv.bias_or_none(conv.grads), dx, conv.scratch,
+        )  # fmt: skip
+        return seen(dx)
+
+
 class NormalizedReLU(Group):
     """A normalisation and ReLU as one step of training.
 
@@ -290,6 +322,13 @@ def normalizes(step: Step | None) -> TypeGuard[Norm]:
     return type(step) in (BatchNorm, GroupNorm, LayerNorm, InstanceNorm)
 
 
+def _is_light(layer: Layer | Step | None) -> TypeGuard[Conv2D]:
+    """Whether it is a convolution with more to read and write than to compute."""
+    return type(layer) is Conv2D and suits(
+        layer.parameter_shapes()["weight"], layer.stride, layer.padding, layer.in_channels
+    )
+
+
 def _halves(layer: Layer) -> TypeGuard[MaxPool2D]:
     """Whether it is 2 x 2 max pooling without padding."""
     return type(layer) is MaxPool2D and layer.arguments() == MaxPool2D(2).arguments()
@@ -312,6 +351,8 @@ def plan(layers: Sequence[Layer]) -> list[Step]:
             steps[-1] = ConvMaxPool(last.conv, last.pool, layer)
         elif type(layer) is ReLU and isinstance(last, ConvNormMaxPool) and last.relu is None:
             steps[-1] = ConvNormMaxPool(last.conv, last.norm, last.pool, layer)
+        elif type(layer) is ReLU and type(last) is BatchNorm and _is_light(before):
+            steps[-2:] = [ConvNormReLU(before, last, layer)]
         elif type(layer) is ReLU and normalizes(last):
             steps[-1] = NormalizedReLU(last, layer)
         else:

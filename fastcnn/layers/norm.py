@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from kernels import norm as kernels
-from kernels.conv.gradient_source import NORM_POOLED, GradientSource
+from kernels.conv.gradient_source import NORM_POOLED, GradientSource, NormedGradient
 from kernels.workspace import Workspace
 
 from .. import checks
@@ -161,6 +161,15 @@ class BatchNorm(Layer):
             self.grads["gamma"], self.grads["beta"], self.scratch,
         )  # fmt: skip
         return GradientSource(dy, NORM_POOLED, relu, y, index, x, factors)
+
+    def normed_gradient(self, dy: np.ndarray, relu: bool) -> NormedGradient:
+        """What makes the gradient by x, from that by the result of `normalise`, then ReLU."""
+        (x, mean, inverse_std), dy = self.recall(dy), memory_of(dy)
+        factors, width = kernels.batch_gradient_factors(
+            dy, x, self.params["gamma"], mean, inverse_std, self.grads["gamma"],
+            self.grads["beta"], self.scratch, self.params["beta"] if relu else None,
+        )  # fmt: skip
+        return NormedGradient(dy, x, factors, width, relu)
 
     def _rows(self, x: np.ndarray) -> np.ndarray:
         return x.reshape(-1, self.num_features)

@@ -16,6 +16,7 @@ import numpy as np
 
 from kernels import jit
 from kernels.jit import thread_id
+from kernels.norm.batch_gradient import gradient_stretch
 from kernels.norm.pooled import spread_image
 from kernels.pool.image import image_sizes, spread_fours_image
 from kernels.simd import lanes, load_part, store_part
@@ -122,3 +123,26 @@ def _reaching(dy, y, first, count, target, target0):
         left = count - i
         v = through_relu(load_part(dy, first + i, left), load_part(y, first + i, left))
         store_part(target, target0 + i, v, left)
+
+
+class NormedGradient(NamedTuple):
+    """What the gradient of a convolution's output x is made of, if BatchNorm follows unpooled.
+
+    dy : the gradient behind BatchNorm, or behind the ReLU that follows it if ``relu``
+    factors, width : what `norm.batch_gradient_factors` returned
+    """
+
+    dy: np.ndarray
+    x: np.ndarray
+    factors: np.ndarray
+    width: int
+    relu: bool
+
+
+@jit.serial
+def make_normed(gradient, first, count, target):
+    """target[:count] = the gradient by x[first:], which begins with channel 0."""
+    gradient_stretch(
+        gradient.dy, gradient.x, first, count, gradient.factors, gradient.width, gradient.relu,
+        target, 0,
+    )  # fmt: skip

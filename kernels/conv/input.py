@@ -155,6 +155,13 @@ def _folds(weight_shape, geometry, groups, flat) -> bool:
     return windows.step_cost(flat, stride * depth, filters) < stride * cost
 
 
+def phases_of(weight_shape, geometry, y_shape, dx_shape, flat) -> Phases:
+    """The phases of the gradient dx, flat in memory, of a convolution's input."""
+    depth = weight_shape[1]
+    tap_size = weight_shape[0] * depth // dx_shape[3] * int(padded_channels(flat, depth))
+    return _pairs_of_phases(dx_shape[1:3], weight_shape[2:], geometry, y_shape[2], tap_size)
+
+
 @jit.parallel
 def _input_gradient(
     gradient, weight, bias, dx, shapes, stride, phases, packed, start, padded, wide
@@ -301,9 +308,7 @@ def run_input_gradient(gradient, weight, geometry, y_shape, dx, workspace, bias=
         return
     depth, filters = direct.weight.shape[1], len(weight) // groups
     width = int(padded_channels(flat, depth))
-    phases = _pairs_of_phases(
-        direct.dx_shape[1:3], direct.weight.shape[2:], direct.geometry, y_shape[2], filters * width
-    )
+    phases = phases_of(direct.weight.shape, direct.geometry, y_shape, direct.dx_shape, flat)
     if is_depthwise:
         depthwise.input_gradient(gradient, weight, bias, stride, phases, y_shape, dx, workspace)
         return

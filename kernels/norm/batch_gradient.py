@@ -48,6 +48,26 @@ def batch_norm_backward(
     beta : (C,) if max(y, 0) followed the normalisation: then dy reaches the places where y > 0
         only. They are found by computing y again, which is sooner done than reading it.
     """
+    factors, width = batch_gradient_factors(
+        dy, x, gamma, mean, inverse_std, dgamma, dbeta, workspace, beta
+    )
+    dy, x, dx = dy.reshape(-1), x.reshape(-1), dx.reshape(-1)
+    run = gradient_share if is_small(x.size) else _gradient
+    run(dy, x, factors, width, beta is not None, dx, 0, CHUNKS)
+
+
+def batch_gradient_factors(
+    dy: np.ndarray,
+    x: np.ndarray,
+    gamma: np.ndarray,
+    mean: np.ndarray,
+    inverse_std: np.ndarray,
+    dgamma: np.ndarray,
+    dbeta: np.ndarray,
+    workspace: Workspace,
+    beta: np.ndarray | None = None,
+) -> tuple[np.ndarray, int]:
+    """dgamma, dbeta, and what `gradient_stretch` makes dx of: factors, and their width."""
     channels = x.shape[-1]
     width, relu = fold(channels) * channels, beta is not None
     rows = workspace.portion.images(len(x)) * (x[0].size // channels)
@@ -65,9 +85,7 @@ def batch_norm_backward(
     chunks = portion.totals(sums, chunks)
     finish_gradient(gamma, inverse_std, sums, chunks, rows, width, dgamma, dbeta, factors)
     workspace.portion.settle(dgamma, dbeta)
-    dy, x, dx = dy.reshape(-1), x.reshape(-1), dx.reshape(-1)
-    run = gradient_share if is_small(x.size) else _gradient
-    run(dy, x, factors, width, relu, dx, 0, CHUNKS)
+    return factors, width
 
 
 @jit.serial
@@ -169,19 +187,26 @@ def _gradient(dy, x, factors, width, relu, dx, first_chunk, last_chunk):
 @jit.serial
 def gradient_share(dy, x, factors, width, relu, dx, first_chunk, last_chunk):
     """dx of some chunks."""
-    first = whole_rows(x.size, width, first_chunk, CHUNKS)[0]
-    last = whole_rows(x.size, width, last_chunk - 1, CHUNKS)[1]
-    for at in range(first * width, last * width, width):
+    first = whole_rows(x.size, width, first_chunk, CHUNKS)[0] * width
+    stop = whole_rows(x.size, width, last_chunk - 1, CHUNKS)[1] * width
+    if last_chunk == CHUNKS:
+        stop = x.size
+    gradient_stretch(dy, x, first, stop - first, factors, width, relu, dx, first)
+
+
+@jit.serial
+def gradient_stretch(dy, x, first, count, factors, width, relu, dx, dx0):
+    """dx[dx0:] of dy[first:] and x[first:], so many numbers, the first one of channel 0."""
+    to, end = dx0 - first, first + count // width * width
+    for at in range(first, end, width):
         for c in range(0, width, lanes(x)):
             v = load(x, at + c) - load(factors, MEAN * width + c)
             d = _reaching(load(dy, at + c), v, c, factors, width, relu)
             v = fma(v, load(factors, SLOPE * width + c), load(factors, LEVEL * width + c))
-            store(dx, at + c, fma(d, load(factors, SCALE * width + c), v))
-    if last_chunk == CHUNKS:
-        end = last * width
-        for c in range(0, x.size - end, lanes(x)):
-            left = x.size - end - c
-            v = load_part(x, end + c, left) - load(factors, MEAN * width + c)
-            d = _reaching(load_part(dy, end + c, left), v, c, factors, width, relu)
-            v = fma(v, load(factors, SLOPE * width + c), load(factors, LEVEL * width + c))
-            store_part(dx, end + c, fma(d, load(factors, SCALE * width + c), v), left)
+            store(dx, to + at + c, fma(d, load(factors, SCALE * width + c), v))
+    for c in range(0, first + count - end, lanes(x)):
+        left = first + count - end - c
+        v = load_part(x, end + c, left) - load(factors, MEAN * width + c)
+        d = _reaching(load_part(dy, end + c, left), v, c, factors, width, relu)
+        v = fma(v, load(factors, SLOPE * width + c), load(factors, LEVEL * width + c))
+        store_part(dx, to + end + c, fma(d, load(factors, SCALE * width + c), v), left)

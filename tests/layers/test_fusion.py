@@ -20,6 +20,7 @@ from fastcnn.layers import (
 from fastcnn.layers.fusion import (
     ConvMaxPool,
     ConvNormMaxPool,
+    ConvNormReLU,
     NormalizedReLU,
     NormalizedSum,
     layers_of,
@@ -74,6 +75,16 @@ def rows_of_layers(channels):
             BatchNorm(6),
             ReLU(),
             MaxPool2D(2),
+        ],
+        "conv of pixels, norm, relu": lambda: [
+            Conv2D(channels, 17, 1),
+            BatchNorm(17),
+            ReLU(),
+        ],
+        "depthwise conv, norm, relu": lambda: [
+            Conv2D(channels, channels, 3, stride=(2, 1), padding=1, groups=channels, bias=False),
+            BatchNorm(channels),
+            ReLU(),
         ],
         "conv, norm": lambda: [Conv2D(channels, 20, 3, padding=1), BatchNorm(20)],
         "norm, pool": lambda: [BatchNorm(channels), MaxPool2D(2)],
@@ -158,7 +169,13 @@ def test_the_plan():
     (step,) = plan([conv, norm, relu, pool])
     assert isinstance(step, ConvNormMaxPool)
     assert list(layers_of([step])) == [conv, norm, pool, relu]
-    assert [type(step) for step in plan([conv, norm, relu])] == [Conv2D, NormalizedReLU]
+    (step,) = plan([conv, norm, relu])
+    assert isinstance(step, ConvNormReLU)
+    assert step.layers == [conv, norm, relu]
+    (step,) = plan([Conv2D(3, 3, 5, padding="same", groups=3), norm, relu])
+    assert isinstance(step, ConvNormReLU)
+    for heavy in (Conv2D(3, 3, 3), Conv2D(3, 3, 1, stride=2), Conv2D(3, 3, 1, padding=1)):
+        assert [type(step) for step in plan([heavy, norm, relu])] == [Conv2D, NormalizedReLU]
     assert plan([relu, norm, pool]) == [relu, norm, pool]
     for other in (GroupNorm(3, 3), LayerNorm(3)):
         assert [type(step) for step in plan([other, relu])] == [NormalizedReLU]
@@ -168,6 +185,25 @@ def test_the_plan():
     assert step.layers == [conv, pool, relu]
     untouched = [relu, conv, MaxPool2D(2, stride=1), norm, MaxPool2D(2, padding=1)]
     assert plan(untouched) == untouched
+
+
+@pytest.mark.parametrize("groups", [1, 12], ids=["pixels", "depthwise"])
+def test_a_frozen_convolution_before_a_norm(groups):
+    """Its weights have no gradient; what comes before it has the same one."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(1, 2, (5, 3, 8, 9)).astype(np.float32)
+    rows = [Conv2D(3, 12, 3), Conv2D(12, 12, 1, groups=groups), BatchNorm(12), ReLU()]
+    model = Sequential(*rows, Flatten(), seed=0)
+    expected = None
+    for frozen in (False, True):
+        rows[1].trainable = not frozen
+        rows[1].grads["weight"][...] = 7
+        y = model.forward(x, training=True)
+        model.backward(np.ones_like(y))
+        assert np.all(rows[1].grads["weight"] == 7) == frozen
+        gradient = rows[0].grads["weight"].copy()
+        np.testing.assert_array_equal(gradient, gradient if expected is None else expected)
+        expected = gradient
 
 
 def test_a_class_of_ones_own_is_left_alone():

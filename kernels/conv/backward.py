@@ -1,0 +1,124 @@
+"""Both gradients of a convolution behind which BatchNorm comes, in one pass over the images.
+
+The gradient of the convolution's output is made from that behind BatchNorm (and ReLU), image by
+image, in a thread's own scratch, is used for the weights and for the input while it is in the
+cache, and is never written to memory. That pays where memory is what takes the time: in depthwise
+convolutions and those of single pixels.
+"""
+
+import numpy as np
+from numba import prange
+
+from kernels import jit
+from kernels.conv import depthwise
+from kernels.conv.forward import Pair
+from kernels.conv.gradient_source import NormedGradient, make_normed
+from kernels.conv.image import accumulate_image, combine_chunks, convolve_image
+from kernels.conv.input import phases_of
+from kernels.jit import thread_id
+from kernels.portion import MAX_CHUNKS
+from kernels.tile import (
+    fill_row,
+    pack,
+    packed_mode,
+    padded_channels,
+    prepare,
+    sum_rows,
+    whole_vectors,
+    widen_rows,
+)
+from kernels.workspace import Workspace
+
+Geometry = tuple[Pair, Pair, Pair]  # stride, padding, dilation
+
+
+def suits(weight_shape: tuple[int, ...], stride: Pair, padding: object, channels: int) -> bool:
+    """Whether both gradients are sooner made together.
+
+    Threads share the chunks of the weight gradient, so there should be no more than that.
+    """
+    pointwise = weight_shape[1:] == (channels, 1, 1) and stride == (1, 1)
+    depthwise_ = weight_shape[:2] == (channels, 1) and channels > 1
+    plain = pointwise and padding == (0, 0)
+    return (plain or depthwise_) and jit.max_threads() <= MAX_CHUNKS
+
+
+@jit.parallel
+def _pointwise(x, normed, weight, results, sizes, borders, room):
+    """One iteration owns one chunk of images: its partial sums and its dx.
+
+    results : dweight, dbias, dx; sizes : height and width of the images, channels, filters
+    """
+    dweight, dbias, dx = results
+    packed, start, partial, images, widened = room
+    height, width, channels, filters = sizes
+    pixels = height * width
+    out_up, size = whole_vectors(x, filters), pixels * filters
+    fill_row(start, 0, start.size)
+    pack(weight, 0, (0, 0, channels), (1, 1, filters), 1, channels, packed, 0)
+    mode = packed_mode(packed, channels, filters)
+    for chunk in prange(partial.shape[0]):
+        me = thread_id()
+        sums = partial[chunk]
+        fill_row(sums, 0, sums.size)
+        for n in range(borders[chunk], borders[chunk + 1]):
+            dy, at = images[me], n * pixels * channels
+            make_normed(normed, n * size, size, dy)
+            convolve_image(
+                dy, 0, (height, 0), (1, filters, width * filters, 1), packed, 0, (1, filters),
+                mode, start, 0, dx, at, (height, width), (width * channels, channels), channels,
+            )  # fmt: skip
+            if dbias.size:
+                sum_rows(dy, 0, pixels, filters, sums, channels * out_up)
+            if out_up != filters:
+                widen_rows(dy, 0, pixels, filters, filters, widened[me], out_up)
+                dy = widened[me]
+            accumulate_image(
+                x, at, (height, 0), (1, channels, width * channels, 1), (1, channels),
+                dy, 0, (height, width), out_up, sums, 0,
+            )  # fmt: skip
+    for c in prange(channels):
+        combine_chunks(partial, c * out_up, filters, dweight, c, channels)
+    if dbias.size:
+        combine_chunks(partial, channels * out_up, filters, dbias, 0, 1)
+
+
+def run_both_gradients(
+    x: np.ndarray,
+    gradient: NormedGradient,
+    weight: np.ndarray,
+    geometry: Geometry,
+    dweight: np.ndarray,
+    dbias: np.ndarray,
+    dx: np.ndarray,
+    workspace: Workspace,
+) -> None:
+    """dweight, dbias, dx of a convolution for which `suits` holds, of the images x (N, H, W, C).
+
+    dbias : (O,), or size 0
+    """
+    prepare(x.dtype)
+    y_shape = gradient.x.shape
+    normed = gradient._replace(dy=gradient.dy.reshape(-1), x=gradient.x.reshape(-1))
+    if weight.shape[1] == 1 and x.shape[3] > 1:
+        phases = phases_of(weight.shape, geometry, y_shape, x.shape, x.reshape(-1))
+        depthwise.both_gradients(
+            x, normed, weight, geometry, phases, y_shape, dweight, dbias, dx, workspace
+        )
+        return
+    filters, channels = weight.shape[:2]
+    flat, threads, pixels = x.reshape(-1), jit.max_threads(), x.shape[1] * x.shape[2]
+    width, out_up = int(padded_channels(flat, channels)), int(whole_vectors(flat, filters))
+    borders = workspace.portion.image_borders(len(x))
+    widened = pixels * out_up + jit.SLACK if out_up != filters else 1
+    room = (
+        workspace.array("packed_transposed", (filters * width,), x.dtype),
+        workspace.array("start", (width,), x.dtype),
+        workspace.array("partial", (len(borders) - 1, channels * out_up + filters), x.dtype),
+        workspace.array("gradients", (threads, pixels * filters + jit.SLACK), x.dtype),
+        workspace.array("widened", (threads, widened), x.dtype),
+    )
+    _pointwise(
+        flat, normed, weight.reshape(-1), (dweight.reshape(-1), dbias, dx.reshape(-1)),
+        (*x.shape[1:3], channels, filters), borders, room,
+    )  # fmt: skip
