@@ -113,7 +113,8 @@ class Report:
 
 def page_of(table: Table) -> str:
     """The page that a table belongs to."""
-    return table.name if table.name in PAGES else "report"
+    system = table.name.split(".")[0]
+    return system if system in PAGES else "report"
 
 
 def save_pictures(section: Section, out: Path) -> None:
