@@ -11,7 +11,8 @@
 An image is `{"image": 3}`, a test image, or `{"drawing": base64, "side": 140, "centred": true}`;
 with `"moment": 3` the network answers as after that epoch of a finished run, or after that step of
 a training that is watched, if its weights are kept. A question with something wrong in it gets
-status 400 and `{"error": sentence, "zh": sentence in Chinese}`.
+status 400 and `{"error": sentence, "zh": sentence in Chinese}`. What a network that has broken in
+training cannot answer has the sentence alone.
 """
 
 import contextlib
@@ -32,7 +33,7 @@ from starlette.routing import Route
 from ..languages import Refusal, Said
 from .guard import App, Guard, told
 from .live import Live
-from .shown import Shown
+from .shown import Broken, Shown
 
 HOST = "127.0.0.1"
 _PAGE = Path(__file__).with_name("page")
@@ -135,6 +136,8 @@ def _asked(ask: Callable[[dict[str, Any]], Any]) -> Callable[[Request], Any]:
         try:
             question = _question(await request.body())
             return JSONResponse(await run_in_threadpool(ask, question))
+        except Broken as error:
+            return JSONResponse(told(error.said))  # no error in the browser's console
         except Refusal as error:
             return JSONResponse(told(error.said), 400)
         except ValueError as error:  # which nobody foresaw here

@@ -28,6 +28,10 @@ _SIDES = range(8, 281)  # pixels of a drawing
 _CENTRED = ("mnist", "digits")  # datasets whose images are scaled and centred
 
 
+class Broken(Refusal):
+    """What the network cannot answer, for no fault of the question: one in training may break."""
+
+
 class Shown:
     """A trained network with its images, asked by several threads.
 
@@ -140,7 +144,7 @@ class Shown:
             outputs = layer_outputs(self.model, x)
             chances = self.model.predict_proba(x)[0]
             if not all(np.isfinite(each).all() for each in (chances, *(y for _, y in outputs))):
-                raise Refusal(
+                raise Broken(
                     "the network's numbers are no longer finite", "网络里的数已经不是有限的数"
                 )
             away = self._features(moment) - self._before_the_last(pixels)[0]

@@ -135,7 +135,7 @@ def test_it_can_be_broken(live, client):
     assert state["failed"]["loss"] in ("nan", "inf") and not state["going"]
     response = client.post("/answer", json={"image": 1})
     assert (response.status_code, response.json()["error"]) == (
-        400, "the network's numbers are no longer finite",
+        200, "the network's numbers are no longer finite",
     )  # fmt: skip
     live.control({"rate": 0.05})
     again = client.post("/control", json={"start": "own", "going": True}).json()

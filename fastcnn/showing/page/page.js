@@ -51,7 +51,7 @@ async function ask(path, question) {
     throw new Error(word("lost"));
   }
   const told = await response.json();
-  if (!response.ok) throw new Error(said(told));
+  if (!response.ok || told.error) throw new Error(said(told));
   return told;
 }
 
