@@ -100,7 +100,7 @@ def run_both_gradients(
     prepare(x.dtype)
     y_shape = gradient.x.shape
     normed = gradient._replace(dy=gradient.dy.reshape(-1), x=gradient.x.reshape(-1))
-    if weight.shape[1] == 1 and x.shape[3] > 1:
+    if depthwise.suits(x.shape, weight.shape):
         phases = phases_of(weight.shape, geometry, y_shape, x.shape, x.reshape(-1))
         depthwise.both_gradients(
             x, normed, weight, geometry, phases, y_shape, dweight, dbias, dx, workspace
