@@ -173,14 +173,13 @@ class Steps:
                 each, shapes, (top, left), (pooled_h, pooled_w), cost * PLANES // 36
             )
         if depthwise.suits(shapes[0], weight.shape):
-            columns = (out_w - 1) * stride[1] + (kernel_w - 1) * dilation[1] + 1
             up = int(full_vectors(like, filters))
             own = [height, width, channels, filters, kernel_h, kernel_w, out_h, out_w, *stride]
-            own += [top, left, *dilation, columns, self.constant(packing.taps(weight))]
+            own += [top, left, *dilation, self.constant(packing.taps(weight))]
             own += [self.constant(packing.vector(each.bias, filters, up, self.dtype))]
             self.add(
                 t.DEPTHWISE, x, each.target, own, each, cost=4 * cost, weights=weight.size,
-                parts=out_h, scratch=height * columns * up + SLACK,
+                parts=out_h, scratch=height * width * up + SLACK,
             )  # fmt: skip
             return True
         arrangement = arrangement_of(shapes, stride, (top, left), dilation)

@@ -2,18 +2,19 @@
 
 There is no sum over channels, so vectors run along them: an output vector is a sum of as many
 products of vectors as a filter has taps. With a multiplier a channel has so many filters, and is
-repeated in scratch. Scratch holds whole vectors and the zeros beside the image.
+repeated in scratch. Channels that fill no vectors are copied to where they do. Zeros beside the
+image are not there: its edges are computed with the taps that lie on it.
 """
 
 from numba import prange
 
 from kernels import jit
-from kernels.conv.depthwise_image import accumulate, gather, pack_taps, repeat, slide
+from kernels.conv.depthwise_image import accumulate, gather, pack_taps, slide, whole_pixels
 from kernels.conv.gradient_source import gradient_images, make_normed
 from kernels.conv.image import combine_chunks, pool_and_rectify
 from kernels.jit import thread_id
 from kernels.pool.image import image_sizes
-from kernels.tile import copy_row, fill_row, full_vectors, pad_image, sum_rows, widen_rows
+from kernels.tile import copy_row, fill_row, full_vectors, sum_rows
 
 
 def suits(x_shape, weight_shape) -> bool:
@@ -22,14 +23,14 @@ def suits(x_shape, weight_shape) -> bool:
 
 
 @jit.parallel
-def _forward(x, weight, bias, y, shapes, geometry, packed, start, padded, pool):
+def _forward(x, weight, bias, y, shapes, geometry, packed, start, widened, pool):
     """One iteration owns one image of y.
 
-    geometry : (stride, padding, dilation, columns with padding)
+    geometry : (stride, padding, dilation), rows before columns
     pool : as in `forward._forward`
     """
     x_shape, weight_shape, y_shape = shapes
-    stride_h, stride_w, top, left, dilation_h, dilation_w, columns = geometry
+    stride_h, stride_w, top, left, dilation_h, dilation_w = geometry
     index, sizes, relu, unpooled = pool
     _, pooled_size = image_sizes(sizes)
     images, height, width, channels = x_shape
@@ -38,20 +39,18 @@ def _forward(x, weight, bias, y, shapes, geometry, packed, start, padded, pool):
     pack_taps(weight, filters, kernel_h * kernel_w, packed)
     fill_row(start, 0, filters_up)
     copy_row(bias, 0, start, 0, bias.size)
-    row_length = columns * filters_up
     y_row = y_shape[2] * filters
     for n in prange(images):
-        image = padded[thread_id()]
-        repeat(
-            x, n * height * width * channels, (height, width, channels), left, image,
-            (height, columns, filters_up), filters // channels,
+        image, image0 = whole_pixels(
+            x, n * height * width * channels, (height, width, channels, filters),
+            widened[thread_id()], filters_up,
         )  # fmt: skip
         target, target0 = y, n * y_shape[1] * y_row
         if index.size:
             target, target0 = unpooled[thread_id()], 0
         slide(
-            image, 0, (height, -top),
-            (stride_h, stride_w * filters_up, row_length, dilation_h, dilation_w * filters_up),
+            image, image0, (height, width, filters_up, -top, -left),
+            (stride_h, stride_w, dilation_h, dilation_w),
             packed, 0, (kernel_w * filters_up, filters_up), (kernel_h, kernel_w), start,
             target, target0, (y_shape[1], y_shape[2]), (y_row, filters), filters,
         )  # fmt: skip
@@ -59,24 +58,22 @@ def _forward(x, weight, bias, y, shapes, geometry, packed, start, padded, pool):
             pool_and_rectify(target, sizes, relu, y, n * pooled_size, index)
 
 
-def _columns(shapes, geometry) -> int:
-    """Columns that the outputs of one row read."""
-    (_, stride_w), _, (_, dilation_w) = geometry
-    return (shapes[2][2] - 1) * stride_w + (shapes[1][3] - 1) * dilation_w + 1
+def _widened(name, shape, filters_up, dtype, workspace):
+    """Each thread's scratch for an image (N, H, W, C), if C is not as many whole vectors."""
+    size = shape[1] * shape[2] * filters_up + jit.SLACK if shape[3] != filters_up else 1
+    return workspace.array(name, (jit.max_threads(), size), dtype)
 
 
 def forward(x, weight, bias, geometry, y_shape, y, pool, workspace):
     """See `forward.run_forward`; pool : what its kernel is given."""
     shapes = (x.shape, weight.shape, y_shape)
-    columns = _columns(shapes, geometry)
     filters_up = int(full_vectors(y.reshape(-1), len(weight)))
-    size = x.shape[1] * columns * filters_up
     _forward(
         x.reshape(-1), weight.reshape(-1), bias, y.reshape(-1), shapes,
-        (*geometry[0], *geometry[1], *geometry[2], columns),
+        (*geometry[0], *geometry[1], *geometry[2]),
         workspace.array("depthwise_weight", (weight[0].size * filters_up,), x.dtype),
         workspace.array("start", (filters_up,), x.dtype),
-        workspace.array("depthwise_padded", (jit.max_threads(), size + jit.SLACK), x.dtype), pool,
+        _widened("wide_x", x.shape, filters_up, x.dtype, workspace), pool,
     )  # fmt: skip
 
 
@@ -85,7 +82,7 @@ def forward(x, weight, bias, geometry, y_shape, y, pool, workspace):
 
 @jit.parallel
 def _input_gradient(
-    gradient, weight, bias, dx, shapes, stride, phases, packed, start, padded, repeated
+    gradient, weight, bias, dx, shapes, stride, phases, packed, start, widened, repeated
 ):  # fmt: skip
     """One iteration owns one image of dx. phases : `input.Phases`.
 
@@ -103,11 +100,13 @@ def _input_gradient(
     for n in prange(images):
         me = thread_id()
         dy, dy0 = gradient_images(gradient, n, n + 1)
-        _input_image(dy, dy0, dx, n, sizes, stride, phases, packed, start, padded[me], repeated[me])
+        _input_image(
+            dy, dy0, dx, n, sizes, stride, phases, packed, start, widened[me], repeated[me]
+        )
 
 
 @jit.serial
-def _input_image(dy, dy0, dx, n, sizes, stride, phases, packed, start, padded, repeated):
+def _input_image(dy, dy0, dx, n, sizes, stride, phases, packed, start, widened, repeated):
     """The gradient of input n, given that of its output.
 
     sizes : height and width of the input, channels, filters, height and width of the filters and
@@ -115,15 +114,11 @@ def _input_image(dy, dy0, dx, n, sizes, stride, phases, packed, start, padded, r
     """
     height, width, channels, filters, _, kernel_w, dy_h, dy_w = sizes
     multiplier, filters_up = filters // channels, full_vectors(dx, filters)
-    table, columns = phases.table, phases.columns
-    row_length = columns * filters_up
+    table = phases.table
     any_empty = False
     for p in range(table.shape[0]):
         any_empty |= table[p, 3] * table[p, 8] == 0
-    pad_image(
-        dy, dy0, (dy_h, dy_w, filters), (0, phases.left), (1, 1), padded, 0,
-        (dy_h, columns, filters_up),
-    )  # fmt: skip
+    dy, dy0 = whole_pixels(dy, dy0, (dy_h, dy_w, filters, filters), widened, filters_up)
     target, target0, pixel = dx, n * height * width * channels, channels
     if multiplier > 1:
         target, target0, pixel = repeated, 0, filters_up
@@ -135,11 +130,11 @@ def _input_image(dy, dy0, dx, n, sizes, stride, phases, packed, start, padded, r
         if taps_h * taps_w:
             last = (tap_h + (taps_h - 1) * phases.tap_step_h) * kernel_w
             last += tap_w + (taps_w - 1) * phases.tap_step_w
-            offset = base_w - (taps_w - 1) * phases.gap_w + phases.left
+            first_row = base_h - (taps_h - 1) * phases.gap_h
+            first_column = base_w - (taps_w - 1) * phases.gap_w
             slide(
-                padded, offset * filters_up, (dy_h, base_h - (taps_h - 1) * phases.gap_h),
-                (1, filters_up, row_length, phases.gap_h, phases.gap_w * filters_up),
-                packed, last * filters_up,
+                dy, dy0, (dy_h, dy_w, filters_up, first_row, first_column),
+                (1, 1, phases.gap_h, phases.gap_w), packed, last * filters_up,
                 (-phases.tap_step_h * kernel_w * filters_up, -phases.tap_step_w * filters_up),
                 (taps_h, taps_w), start,
                 target, target0 + (r_h * width + r_w) * pixel, (count_h, count_w),
@@ -156,7 +151,6 @@ def input_gradient(gradient, weight, bias, stride, phases, y_shape, dx, workspac
     """See `input.run_input_gradient`."""
     flat, threads = dx.reshape(-1), jit.max_threads()
     filters_up = int(full_vectors(flat, len(weight)))
-    padded = y_shape[1] * phases.columns * filters_up + jit.SLACK
     repeats = len(weight) > dx.shape[3]
     repeated = dx.shape[1] * dx.shape[2] * filters_up + jit.SLACK if repeats else 1
     _input_gradient(
@@ -164,7 +158,7 @@ def input_gradient(gradient, weight, bias, stride, phases, y_shape, dx, workspac
         (y_shape, weight.shape, dx.shape), stride, phases,
         workspace.array("depthwise_weight", (weight[0].size * filters_up,), dx.dtype),
         workspace.array("start", (2 * filters_up,), dx.dtype),
-        workspace.array("depthwise_padded", (threads, padded), dx.dtype),
+        _widened("wide_dy", y_shape, filters_up, dx.dtype, workspace),
         workspace.array("depthwise_repeated", (threads, repeated), dx.dtype),
     )  # fmt: skip
 
@@ -174,7 +168,7 @@ def input_gradient(gradient, weight, bias, stride, phases, y_shape, dx, workspac
 
 @jit.parallel
 def _weight_gradient(
-    x, gradient, dweight, dbias, shapes, geometry, borders, partial, padded, widened
+    x, gradient, dweight, dbias, shapes, geometry, borders, partial, wide_x, wide_dy
 ):  # fmt: skip
     """One iteration owns one chunk of images and that chunk's partial sums.
 
@@ -192,8 +186,8 @@ def _weight_gradient(
         for n in range(borders[chunk], borders[chunk + 1]):
             dy, dy0 = gradient_images(gradient, n, n + 1)
             _weight_image(
-                x, n, dy, dy0, dbias.size > 0, sizes, geometry, partial[chunk], padded[me],
-                widened[me],
+                x, n, dy, dy0, dbias.size > 0, sizes, geometry, partial[chunk], wide_x[me],
+                wide_dy[me],
             )  # fmt: skip
     # Along a tree: the same bits for any number of threads.
     for tap in prange(area):
@@ -203,46 +197,36 @@ def _weight_gradient(
 
 
 @jit.serial
-def _weight_image(x, n, dy, dy0, has_bias, sizes, geometry, sums, padded, widened):
+def _weight_image(x, n, dy, dy0, has_bias, sizes, geometry, sums, wide_x, wide_dy):
     """Add image n's share to the sums of a chunk. sizes : as in `_input_image`."""
-    stride_h, stride_w, top, left, dilation_h, dilation_w, columns = geometry
+    stride_h, stride_w, top, left, dilation_h, dilation_w = geometry
     height, width, channels, filters, kernel_h, kernel_w, dy_h, dy_w = sizes
     filters_up, pixels = full_vectors(x, filters), dy_h * dy_w
     if has_bias:
         sum_rows(dy, dy0, pixels, filters, sums, kernel_h * kernel_w * filters_up)
-    if filters_up != filters:
-        widen_rows(dy, dy0, pixels, filters, filters, widened, filters_up)
-        dy, dy0 = widened, 0
-    repeat(
-        x, n * height * width * channels, (height, width, channels), left, padded,
-        (height, columns, filters_up), filters // channels,
-    )  # fmt: skip
+    dy, dy0 = whole_pixels(dy, dy0, (dy_h, dy_w, filters, filters), wide_dy, filters_up)
+    x0 = n * height * width * channels
+    image, image0 = whole_pixels(x, x0, (height, width, channels, filters), wide_x, filters_up)
     accumulate(
-        padded, (height, -top),
-        (
-            stride_h, stride_w * filters_up, columns * filters_up, dilation_h,
-            dilation_w * filters_up,
-        ),
-        (kernel_h, kernel_w), dy, dy0, (dy_h, dy_w), filters_up, sums,
+        image, image0, (height, width, filters_up, -top, -left),
+        (stride_h, stride_w, dilation_h, dilation_w), (kernel_h, kernel_w), dy, dy0, (dy_h, dy_w),
+        sums,
     )  # fmt: skip
 
 
 def weight_gradient(x, gradient, geometry, y_shape, dweight, dbias, workspace):
     """See `weight.run_weight_gradient`."""
     shapes = (x.shape, dweight.shape, y_shape)
-    columns, threads = _columns(shapes, geometry), jit.max_threads()
     flat = x.reshape(-1)
     filters_up = int(full_vectors(flat, y_shape[3]))
-    padded = x.shape[1] * columns * filters_up + jit.SLACK
-    widened = y_shape[1] * y_shape[2] * filters_up + jit.SLACK if filters_up > y_shape[3] else 1
     room = (dweight[0].size + 1) * filters_up
     borders = workspace.portion.image_borders(len(x))
     _weight_gradient(
         flat, gradient.arguments(y_shape, 1, workspace), dweight.reshape(-1), dbias, shapes,
-        (*geometry[0], *geometry[1], *geometry[2], columns), borders,
+        (*geometry[0], *geometry[1], *geometry[2]), borders,
         workspace.array("partial", (len(borders) - 1, room), x.dtype),
-        workspace.array("depthwise_padded", (threads, padded), x.dtype),
-        workspace.array("widened", (threads, widened), x.dtype),
+        _widened("wide_x", x.shape, filters_up, x.dtype, workspace),
+        _widened("wide_dy", y_shape, filters_up, x.dtype, workspace),
     )  # fmt: skip
 
 
@@ -256,7 +240,7 @@ def _both_gradients(x, normed, weight, results, sizes, geometry, phases, borders
     normed : a `NormedGradient`; results : dweight, dbias, dx; sizes : as in `_input_image`
     """
     dweight, dbias, dx = results
-    packed, start, partial, images, padded, widened = room
+    packed, start, partial, images, wide_x, wide_dy = room
     _, _, _, filters, kernel_h, kernel_w, dy_h, dy_w = sizes
     filters_up, area = full_vectors(x, filters), kernel_h * kernel_w
     size, stride = dy_h * dy_w * filters, (geometry[0], geometry[1])
@@ -269,10 +253,12 @@ def _both_gradients(x, normed, weight, results, sizes, geometry, phases, borders
             dy = images[me]
             make_normed(normed, n * size, size, dy)
             _weight_image(
-                x, n, dy, 0, dbias.size > 0, sizes, geometry, partial[chunk], padded[me],
-                widened[me],
+                x, n, dy, 0, dbias.size > 0, sizes, geometry, partial[chunk], wide_x[me],
+                wide_dy[me],
             )  # fmt: skip
-            _input_image(dy, 0, dx, n, sizes, stride, phases, packed, start, padded[me], padded[me])
+            _input_image(
+                dy, 0, dx, n, sizes, stride, phases, packed, start, wide_dy[me], wide_dy[me]
+            )
     for tap in prange(area):
         combine_chunks(partial, tap * filters_up, filters, dweight, tap, area)
     if dbias.size:
@@ -284,20 +270,17 @@ def both_gradients(x, normed, weight, geometry, phases, y_shape, dweight, dbias,
     threads, flat = jit.max_threads(), x.reshape(-1)
     filters, _, kernel_h, kernel_w = weight.shape
     sizes = (*x.shape[1:], filters, kernel_h, kernel_w, *y_shape[1:3])
-    columns = _columns((x.shape, weight.shape, y_shape), geometry)
     filters_up, pixels = int(full_vectors(flat, filters)), y_shape[1] * y_shape[2]
-    padded = max(x.shape[1] * columns, y_shape[1] * phases.columns) * filters_up + jit.SLACK
-    widened = pixels * filters_up + jit.SLACK if filters_up > filters else 1
     borders, taps = workspace.portion.image_borders(len(x)), weight[0].size
     room = (
         workspace.array("depthwise_weight", (taps * filters_up,), x.dtype),
         workspace.array("start", (2 * filters_up,), x.dtype),
         workspace.array("partial", (len(borders) - 1, (taps + 1) * filters_up), x.dtype),
         workspace.array("gradients", (threads, pixels * filters + jit.SLACK), x.dtype),
-        workspace.array("depthwise_padded", (threads, padded), x.dtype),
-        workspace.array("widened", (threads, widened), x.dtype),
+        _widened("wide_x", x.shape, filters_up, x.dtype, workspace),
+        _widened("wide_dy", y_shape, filters_up, x.dtype, workspace),
     )
     _both_gradients(
         flat, normed, weight.reshape(-1), (dweight.reshape(-1), dbias, dx.reshape(-1)), sizes,
-        (*geometry[0], *geometry[1], *geometry[2], columns), phases, borders, room,
+        (*geometry[0], *geometry[1], *geometry[2]), phases, borders, room,
     )  # fmt: skip

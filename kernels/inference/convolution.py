@@ -6,7 +6,7 @@ empty index: nobody asks which pixel of a pooling window was the largest.
 
 from kernels import jit
 from kernels.conv.arrangement import Arrangement, arrange
-from kernels.conv.depthwise_image import repeat, slide
+from kernels.conv.depthwise_image import slide, whole_pixels
 from kernels.conv.image import convolve_image, pool_and_rectify
 from kernels.conv.winograd import plane_step
 from kernels.conv.winograd_image import (
@@ -160,14 +160,14 @@ def convolve_channels(step, values, constants, memory, scratch, frame, span):
     """Depthwise; own, in order:
 
     height, width, channels of x; filters, rows and columns of one; rows and columns of y; strides,
-    zeros above and left, dilations, rows before columns; columns with padding; where the packed
-    taps and what the sums begin with lie.
+    zeros above and left, dilations, rows before columns; where the packed taps and what the sums
+    begin with lie.
     """
     height, width, channels, filters = step[OWN], step[OWN + 1], step[OWN + 2], step[OWN + 3]
     kernel_h, kernel_w, out_h, out_w = step[OWN + 4], step[OWN + 5], step[OWN + 6], step[OWN + 7]
     stride_h, stride_w, top, left = step[OWN + 8], step[OWN + 9], step[OWN + 10], step[OWN + 11]
-    dilation_h, dilation_w, columns = step[OWN + 12], step[OWN + 13], step[OWN + 14]
-    packed0, start0 = step[OWN + 15], step[OWN + 16]
+    dilation_h, dilation_w = step[OWN + 12], step[OWN + 13]
+    packed0, start0 = step[OWN + 14], step[OWN + 15]
     filters_up = full_vectors(memory, filters)
     first, last = share_of(out_h, span[2], span[3], 1)
     if first == last:
@@ -180,16 +180,12 @@ def convolve_channels(step, values, constants, memory, scratch, frame, span):
     for n in range(span[0], span[1]):
         x0 = address(values, step[X], frame, n) + row0 * width * channels
         y0 = address(values, step[Y], frame, n)
-        repeat(
-            memory, x0, (here, width, channels), left, scratch, (here, columns, filters_up),
-            filters // channels,
-        )  # fmt: skip
+        image, image0 = whole_pixels(
+            memory, x0, (here, width, channels, filters), scratch, filters_up
+        )
         slide(
-            scratch, 0, (here, first_row - row0),
-            (
-                stride_h, stride_w * filters_up, columns * filters_up, dilation_h,
-                dilation_w * filters_up,
-            ),
+            image, image0, (here, width, filters_up, first_row - row0, -left),
+            (stride_h, stride_w, dilation_h, dilation_w),
             constants, packed0, (kernel_w * filters_up, filters_up), (kernel_h, kernel_w),
             constants[start0 : start0 + filters_up], memory, y0 + first * y_row,
             (last - first, out_w), (y_row, filters), filters,

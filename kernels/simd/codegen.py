@@ -27,6 +27,12 @@ def element_pointer(context: Any, builder: Any, array_type: Any, array: Any, off
     return builder.gep(context.make_array(array_type)(context, builder, array).data, [offset])
 
 
+def opaque(builder: Any, value: Any) -> Any:
+    """The same pointer or number, of which LLVM does not know where it came from."""
+    kind = ir.FunctionType(value.type, [value.type])
+    return builder.asm(kind, "", "=r,0", [value], False)
+
+
 def broadcast(builder: Any, scalar: Any, lanes: int) -> Any:
     """All lanes equal to ``scalar``."""
     kind = ir.VectorType(scalar.type, lanes)

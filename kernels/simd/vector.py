@@ -36,6 +36,7 @@ from kernels.simd.codegen import (
     broadcast,
     element_pointer,
     lanes_of,
+    opaque,
     read_part,
     scalar_ir,
     write_part,
@@ -109,6 +110,34 @@ def lanes(_, array):
         return I64(count)
 
     return types.intp(array), codegen
+
+
+@intrinsic
+def touch(_, array, offset):
+    """Read ``array[offset]``, whether anybody needs it or not."""
+
+    def codegen(context, builder, sig, args):
+        pointer = element_pointer(context, builder, array, args[0], args[1])
+        value = builder.load(builder.bitcast(pointer, I32.as_pointer()), align=4)
+        kind = ir.FunctionType(ir.VoidType(), [I32])
+        builder.asm(kind, "", "r", [value], True)
+        return context.get_dummy_value()
+
+    return types.none(array, offset), codegen
+
+
+@intrinsic
+def settled(_, offset):
+    """The same offset, of which LLVM does not know how it was computed.
+
+    Where many loads lie at fixed distances from one offset that moves on, LLVM would move a pointer
+    for each of them, of which there are more than registers.
+    """
+
+    def codegen(context, builder, sig, args):
+        return opaque(builder, args[0])
+
+    return types.intp(types.intp), codegen
 
 
 @intrinsic

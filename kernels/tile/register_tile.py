@@ -42,6 +42,7 @@ from kernels.simd import (
     intrinsic,
     lanes_of,
     multiply_add,
+    opaque,
     repeat_pair,
     scalar_ir,
     write_part,
@@ -53,7 +54,9 @@ FULL, HALF, PAIRED, FULL_TWICE, HALF_TWICE = range(5)  # how lanes are used, see
 TWICE = FULL_TWICE - FULL
 # The multiply-adds of more rows do not wait for one another.
 TWICE_ROWS = 5
-# Rows that share a pointer, see `_opaque`: three steps from it, in registers, reach them all.
+# Rows that share a pointer: three steps from it, in registers, reach them all. The pointer is
+# `opaque`: else LLVM finds each row's number by an addition to the address of the one before, and
+# there is one such addition a cycle, half as many FMAs as a tile of one vector could do.
 _ROWS_OF_POINTER = 4
 
 
@@ -115,16 +118,6 @@ _NAMES = (
 _POINTERS = ("a", "b", "start", "c")
 
 
-def _opaque(builder: Any, pointer: Any) -> Any:
-    """The same pointer, of which LLVM does not know where it came from.
-
-    Else it finds each row's number by an addition to the address of the one before, and there is
-    one such addition a cycle: half as many FMAs as a tile of one vector could do.
-    """
-    kind = ir.FunctionType(pointer.type, [pointer.type])
-    return builder.asm(kind, "", "=r,0", [pointer], False)
-
-
 def _emit(
     builder: Any, op: Any, mode: int, rows: int, vectors: int, vector: Any, size: int
 ) -> None:
@@ -175,7 +168,7 @@ def _emit(
     i, b_here = builder.phi(I64), builder.phi(op.b.type)
     a_phis = [builder.phi(op.a.type) for _ in firsts]
     inner_sums = each(lambda *_: builder.phi(vector))
-    a_here = [_opaque(builder, pointer) for pointer in a_phis]
+    a_here = [opaque(builder, pointer) for pointer in a_phis]
     a_of = dict(zip(firsts, a_here, strict=True))
     b_vectors = {
         (w, v): load(address(b_here, op.b_i, w, v)) for w in range(ways) for v in range(vectors)
