@@ -77,13 +77,21 @@ def fastcnn_step(case: Case, threads: int) -> sides.Step:
     """Forward and backward of our layer."""
     from fastcnn import layers
     from kernels import jit
+    from kernels.workspace import Workspace
 
     jit.set_threads(threads)
     layer = getattr(layers, case.kind)(*case.channels, case.kernel, **case.options)
-    x = np.random.default_rng(0).random((BATCH, case.size, case.size, case.channels[0]), np.float32)
+    # As in a model, which uses its memory again, and whose arrays begin with a cache line.
+    workspace, generator = Workspace(), np.random.default_rng(0)
+    shape = (BATCH, case.size, case.size, case.channels[0])
+    x = workspace.array("x", shape)
+    generator.random(shape, np.float32, x)
     x = x.transpose(0, 3, 1, 2)
-    dy = np.array(layer.forward(x))
-    layer.workspace.keep = True  # as in a model, which uses its memory again
+    y = layer.forward(x).transpose(0, 2, 3, 1)
+    dy = workspace.array("dy", y.shape)
+    dy[...] = y
+    dy = dy.transpose(0, 3, 1, 2)
+    layer.workspace.keep = True
 
     def step(images: int = BATCH) -> float:
         layer.forward(x, training=True)
