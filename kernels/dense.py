@@ -7,6 +7,9 @@ length is no multiple of 2 KB, because rows a power of two apart fall into the s
 L1 cache. Where that moves less, dx is computed transposed instead of the weights.
 """
 
+import functools
+from typing import Any, NamedTuple
+
 import numpy as np
 from numba import prange
 
@@ -27,7 +30,7 @@ from kernels.tile import (
     transpose_block,
     vector_lanes,
 )
-from kernels.workspace import Workspace
+from kernels.workspace import Shapes, Workspace
 
 _SAME_SETS = 2048  # bytes; 14 rows a multiple of this apart do not fit into their L1 sets
 _FEW_ROWS = 64  # of x, for which the weights are read in place sooner than packed
@@ -88,35 +91,56 @@ def _forward_share(x, x_row, weight, y, shape, cut, start, panel, held, first_bl
         multiply_block(x, 0, (x_row, 1), rows, inner, b, b0, b_step, (column, out), start, y)
 
 
+class _Plan(NamedTuple):
+    """What follows from shapes alone.
+
+    cut : shares of the rows and whether panels are packed; or the panels' width
+    blocks : what iterations are numbered by
+    """
+
+    cut: Any
+    blocks: int
+    is_small: bool
+    scratch: Shapes
+
+
+@functools.lru_cache(maxsize=1000)
+def _forward_plan(n: int, inner: int, out: int, dtype: np.dtype) -> _Plan:
+    width = int(panel_width(np.empty(0, dtype), out))
+    packed = out % width != 0 or n > _FEW_ROWS or out * dtype.itemsize % _SAME_SETS == 0
+    panels, threads = -(-out // width), jit.max_threads()
+    shares = 1 if panels > 4 else max(1, min(4, n // TILE_ROWS))
+    scratch = (
+        ("start", (panels * width,)),
+        ("panels", (threads, inner * width if packed else 0)),
+    )
+    return _Plan((shares, packed), panels * shares, _is_small(n * inner * out), scratch)
+
+
 def dense_forward(
     x: np.ndarray, weight: np.ndarray, bias: np.ndarray, y: np.ndarray, workspace: Workspace
 ) -> None:
     """Fill y (N, out) with x (N, in) times weight (in, out) plus bias (out,) or size 0."""
-    prepare(x.dtype)
-    n, inner = x.shape
-    out = weight.shape[1]
-    flat = weight.reshape(-1)
-    width = int(panel_width(flat, out))
-    packed = out % width != 0 or n > _FEW_ROWS or out * x.itemsize % _SAME_SETS == 0
-    panels = -(-out // width)
-    shares = 1 if panels > 4 else max(1, min(4, n // TILE_ROWS))
+    dtype = x.dtype
+    prepare(dtype)
+    shape = (*x.shape, weight.shape[1])
+    plan = _forward_plan(*shape, dtype)
     apart, distance = _apart(x, workspace)
-    start = workspace.array("start", (panels * width,), x.dtype)
+    start, room = workspace.room(plan.scratch, dtype)
     start[: bias.size] = bias
     start[bias.size :] = 0
-    room = workspace.array("panels", (jit.max_threads(), inner * width if packed else 0), x.dtype)
-    held = workspace.array("held", (jit.max_threads(), 1), np.int64)
+    held = workspace.array("held", (len(room), 1), np.int64)
     held.fill(-1)
-    operands = apart, distance, flat, y.reshape(-1), (n, inner, out), (shares, packed), start
-    if _is_small(weight, n):
-        _forward_share(*operands, room[0], held[0], 0, panels * shares)
+    operands = apart, distance, weight.reshape(-1), y.reshape(-1), shape, plan.cut, start
+    if plan.is_small:
+        _forward_share(*operands, room[0], held[0], 0, plan.blocks)
     else:
-        _forward(*operands, room, held, 0, panels * shares)
+        _forward(*operands, room, held, 0, plan.blocks)
 
 
-def _is_small(weight: np.ndarray, n: int) -> bool:
-    """Whether one thread multiplies n rows and the weights sooner than two."""
-    return is_small(weight.size * n // _FASTER)
+def _is_small(multiply_adds: int) -> bool:
+    """Whether one thread does so much sooner than two."""
+    return is_small(multiply_adds // _FASTER)
 
 
 # --- gradients --------------------------------------------------------------------------------
@@ -172,6 +196,26 @@ def _turned_block(turned, weight, dx, shape, start, block, first):
                 )  # fmt: skip
 
 
+@functools.lru_cache(maxsize=1000)
+def _input_plan(n: int, inputs: int, out: int, dtype: np.dtype) -> _Plan:
+    """Its cut : the width of the panels of dy's transpose, or 0 if the weights are transposed."""
+    like = np.empty(0, dtype)
+    vector, turned = int(vector_lanes(like)), 0
+    turns_well = inputs % vector == 0 and out * dtype.itemsize % _SAME_SETS != 0
+    if vector // 2 < n < out and turns_well:
+        width = turned = int(panel_width(like, n))
+        blocks, room = -(-inputs // _BLOCK_COLUMNS), _BLOCK_COLUMNS * width
+    else:
+        width = int(panel_width(like, inputs))
+        blocks, room = -(-inputs // width), out * width
+    scratch = (
+        ("turned", (-(-n // turned) * turned * out if turned else 0,)),
+        ("zeros", (max(blocks, 1) * width,)),
+        ("room", (jit.max_threads(), room)),
+    )
+    return _Plan(turned, blocks, _is_small(n * inputs * out), scratch)
+
+
 def dense_backward_input(
     dy: np.ndarray, weight: np.ndarray, dx: np.ndarray, workspace: Workspace
 ) -> None:
@@ -179,29 +223,22 @@ def dense_backward_input(
 
     Either the weights or, where that is less work, dy and dx are transposed on the way.
     """
-    prepare(dy.dtype)
-    n, (inputs, out) = len(dy), weight.shape
-    flat = dx.reshape(-1)
-    vector = int(vector_lanes(flat))
-    turns_well = inputs % vector == 0 and out * dy.itemsize % _SAME_SETS != 0
-    if vector // 2 < n < out and turns_well:
-        width = int(panel_width(flat, n))
-        panels = -(-n // width)
-        turned = workspace.array("turned", (panels * width * out,), dy.dtype)
-        _turn(dy.reshape(-1), n, out, width, turned)
-        blocks, room_size = -(-inputs // _BLOCK_COLUMNS), _BLOCK_COLUMNS * width
-        apart, distance = dy.reshape(-1), out
+    dtype = dy.dtype
+    prepare(dtype)
+    shape = (len(dy), *weight.shape)
+    plan = _input_plan(*shape, dtype)
+    turned, start, room = workspace.room(plan.scratch, dtype)
+    start.fill(0)
+    if plan.cut:
+        apart, distance = dy.reshape(-1), weight.shape[1]
+        _turn(apart, len(dy), distance, plan.cut, turned)
     else:
-        width, turned = int(panel_width(flat, inputs)), flat[:0]
-        blocks, room_size = -(-inputs // width), out * width
         apart, distance = _apart(dy, workspace)
-    start = workspace.array("zeros", (max(blocks, 1) * width,), dy.dtype, zeroed=True)
-    room = workspace.array("room", (jit.max_threads(), room_size), dy.dtype)
-    operands = apart, distance, weight.reshape(-1), flat, (n, inputs, out), turned, start
-    if _is_small(weight, n):
-        _input_gradient_share(*operands, room[0], 0, blocks)
+    operands = apart, distance, weight.reshape(-1), dx.reshape(-1), shape, turned, start
+    if plan.is_small:
+        _input_gradient_share(*operands, room[0], 0, plan.blocks)
     else:
-        _input_gradient(*operands, room, 0, blocks)
+        _input_gradient(*operands, room, 0, plan.blocks)
 
 
 @jit.serial
@@ -243,6 +280,15 @@ def _pack_gradient(dy, n, out, width, panels, dbias):
         sum_rows(dy, 0, n, out, dbias, 0)
 
 
+@functools.lru_cache(maxsize=1000)
+def _weight_plan(n: int, inputs: int, out: int, dtype: np.dtype) -> _Plan:
+    """Its cut : the width of the panels."""
+    width = int(panel_width(np.empty(0, dtype), out))
+    columns = -(-out // width) * width
+    scratch = ("zeros", (columns,)), ("gradient_panels", (columns * n,))
+    return _Plan(width, -(-inputs // _BLOCK_ROWS), _is_small(n * inputs * out), scratch)
+
+
 def dense_backward_weight(
     x: np.ndarray, dy: np.ndarray, dweight: np.ndarray, dbias: np.ndarray, workspace: Workspace
 ) -> None:
@@ -251,21 +297,21 @@ def dense_backward_weight(
     Of several processes each sums over the whole batch, and computes some rows of dweight: what a
     layer is given is less than its weights. The others are -0, to which anything may be added.
     """
-    prepare(x.dtype)
+    dtype = x.dtype
+    prepare(dtype)
     portion = workspace.portion
     x, dy = portion.whole(x, dy)
-    n, inputs = x.shape
-    out = dy.shape[1]
+    n, out = dy.shape
+    shape = (*x.shape, out)
+    plan = _weight_plan(*shape, dtype)
     flat = dy.reshape(-1)
-    width = int(panel_width(flat, out))
-    columns = -(-out // width) * width
     apart, distance = _apart(x, workspace)
-    start = workspace.array("zeros", (columns,), x.dtype, zeroed=True)
-    panels = workspace.array("gradient_panels", (columns * n,), x.dtype)
-    _pack_gradient(flat, n, out, width, panels, dbias)
-    run = _weight_gradient_share if _is_small(dweight, n) else _weight_gradient
-    blocks = -(-inputs // _BLOCK_ROWS)
-    first, last = portion.blocks(blocks)
-    run(apart, distance, flat, dweight.reshape(-1), (n, inputs, out), start, panels, first, last)
-    dweight[: first * _BLOCK_ROWS] = dweight[last * _BLOCK_ROWS :] = -0.0
+    start, panels = workspace.room(plan.scratch, dtype)
+    start.fill(0)
+    _pack_gradient(flat, n, out, plan.cut, panels, dbias)
+    run = _weight_gradient_share if plan.is_small else _weight_gradient
+    first, last = portion.blocks(plan.blocks)
+    run(apart, distance, flat, dweight.reshape(-1), shape, start, panels, first, last)
+    if last - first < plan.blocks:
+        dweight[: first * _BLOCK_ROWS] = dweight[last * _BLOCK_ROWS :] = -0.0
     portion.settle(dbias)

@@ -38,6 +38,12 @@ def is_small(elements: int, work: int = 1) -> bool:
 
 
 @jit.serial
+def shares_of(elements):
+    """Into how many shares a loop over so many elements is cut: one, if that is done sooner."""
+    return 1 if elements < _SMALL else CHUNKS
+
+
+@jit.serial
 def share(elements, chunk):
     """First element of a chunk, and the first one after it."""
     start = elements * chunk // CHUNKS // _GRAIN * _GRAIN

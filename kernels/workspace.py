@@ -17,6 +17,8 @@ from kernels.portion import WHOLE, Portion
 # A cache line, and the width of the widest vector registers (AVX-512): an array that starts on
 # such a border is never loaded in two halves. NumPy itself promises only 16 bytes.
 ALIGNMENT = 64
+Shape = tuple[int, ...]
+Shapes = tuple[tuple[str, Shape], ...]
 # Views that are kept, for callers whose shapes differ from call to call.
 _MOST_VIEWS = 1000
 # What new memory comes from; whoever does not run the kernels wants zeros (`jit.collect_calls`).
@@ -61,12 +63,13 @@ class Workspace(threading.local):
         self.keep = keep
         self.portion: Portion = WHOLE
         self._buffers: dict[tuple[str, np.dtype], np.ndarray] = {}
-        self._views: dict[tuple[str, DTypeLike, tuple[int, ...]], np.ndarray] = {}
+        self._views: dict[tuple[str, DTypeLike, Shape], np.ndarray] = {}
+        self._rooms: dict[tuple[Shapes, DTypeLike], tuple[np.ndarray, ...]] = {}
 
     def array(
         self,
         name: str,
-        shape: tuple[int, ...],
+        shape: Shape,
         dtype: DTypeLike = np.float32,
         zeroed: bool = False,
     ) -> np.ndarray:
@@ -87,16 +90,29 @@ class Workspace(threading.local):
             array.fill(0)
         return array
 
-    def _view(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    def room(self, shapes: Shapes, dtype: DTypeLike) -> tuple[np.ndarray, ...]:
+        """`array` of each of several (name, shape), in the time of one."""
+        room = self._rooms.get((shapes, dtype)) if self.keep else None
+        if room is None:
+            room = tuple([self.array(name, shape, dtype) for name, shape in shapes])
+            if self.keep:
+                self._rooms[shapes, dtype] = room
+        return room
+
+    def _view(self, name: str, shape: Shape, dtype: np.dtype) -> np.ndarray:
         """The start of the buffer for `name` and `dtype`, which grows if it must, as `shape`."""
         size = math.prod(shape)
         buffer = self._buffers.get((name, dtype))
         if buffer is None or buffer.size < size:
-            self._views.clear()  # they hold the buffer that is replaced
+            self._forget_views()  # they hold the buffer that is replaced
             buffer = self._buffers[name, dtype] = _aligned_empty(size, dtype)
         elif len(self._views) >= _MOST_VIEWS:
-            self._views.clear()
+            self._forget_views()
         return buffer[:size].reshape(shape)
+
+    def _forget_views(self) -> None:
+        self._views.clear()
+        self._rooms.clear()
 
     @property
     def nbytes(self) -> int:

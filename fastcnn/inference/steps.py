@@ -168,7 +168,7 @@ class Steps:
         filters, depth, kernel_h, kernel_w = weight.shape
         pooled_h, pooled_w = (out_h // 2, out_w // 2) if each.pooled else (0, 0)
         is_plain = depth == channels and dilation == (1, 1)
-        if is_plain and winograd.suits(weight.shape, stride, (out_h, out_w), like):
+        if is_plain and winograd.suits(weight.shape, stride, (out_h, out_w), self.dtype):
             return self._windows(
                 each, shapes, (top, left), (pooled_h, pooled_w), cost * PLANES // 36
             )

@@ -123,12 +123,12 @@ class WithArrays(Described):
     @property
     def params(self) -> ParameterDict:
         """Trained arrays by name."""
-        return self._ensure_arrays()[0]
+        return (self._arrays or self._ensure_arrays())[0]
 
     @property
     def grads(self) -> ParameterDict:
         """Gradients by the same names as `params`."""
-        return self._ensure_arrays()[1]
+        return (self._arrays or self._ensure_arrays())[1]
 
     @property
     def state(self) -> ParameterDict:

@@ -73,12 +73,16 @@ def run_backward(
     first = 0
     if not needs_input_gradient:
         first = next((i for i, layer in enumerate(layers) if layer.learns), len(layers))
+    leaf = next(layers_of(layers), None)
+    shared = leaf is not None and leaf.scratch.portion.processes > 1
     for i in range(len(layers) - 1, first - 1, -1):
         layers[i].needs_input_gradient = needs_input_gradient or i > first
         try:
             dy = layers[i].backward(dy)
         finally:
             layers[i].needs_input_gradient = True
+        if not shared:
+            continue
         for layer in layers_of(layers[i : i + 1]):
             if layer.params and layer.trainable:
                 layer.scratch.portion.computed(layer.grads.values())

@@ -1,5 +1,6 @@
 """Where a window that moves over a padded image stops: shared by convolution and pooling."""
 
+import functools
 from typing import Any
 
 from .. import checks
@@ -53,6 +54,7 @@ def extent(window: Pair, dilation: Pair) -> Pair:
     return (window[0] - 1) * dilation[0] + 1, (window[1] - 1) * dilation[1] + 1
 
 
+@functools.lru_cache(maxsize=1000)
 def padding_before(
     input_shape: tuple[int, ...],
     window: Pair,

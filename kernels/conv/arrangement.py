@@ -5,6 +5,7 @@ image that needs no zeros beside it and whose filters see all channels, without 
 image is copied into a thread's scratch, one at a time, or one group of its channels at a time.
 """
 
+import functools
 from typing import NamedTuple
 
 from kernels import jit
@@ -32,6 +33,7 @@ class Arrangement(NamedTuple):
     row_length: int
 
 
+@functools.lru_cache(maxsize=1000)
 def arrangement_of(shapes, stride, padding, dilation) -> Arrangement:
     """What suits a convolution; shapes : those of x, weight, y."""
     (_, _, width, channels), (_, depth, _, kernel_w), (_, _, out_w, _) = shapes

@@ -17,6 +17,7 @@ from kernels.conv.image import accumulate_image, combine_chunks, convolve_image
 from kernels.conv.input import phases_of
 from kernels.jit import thread_id
 from kernels.portion import MAX_CHUNKS
+from kernels.shares import shares_of
 from kernels.tile import (
     fill_row,
     pack,
@@ -77,8 +78,10 @@ def _pointwise(x, normed, weight, results, sizes, borders, room):
                 x, at, (height, 0), (1, channels, width * channels, 1), (1, channels),
                 dy, 0, (height, width), out_up, sums, 0,
             )  # fmt: skip
-    for c in prange(channels):
-        combine_chunks(partial, c * out_up, filters, dweight, c, channels)
+    shares = shares_of(partial.size)
+    for part in prange(shares):
+        for c in range(channels * part // shares, channels * (part + 1) // shares):
+            combine_chunks(partial, c * out_up, filters, dweight, c, channels)
     if dbias.size:
         combine_chunks(partial, channels * out_up, filters, dbias, 0, 1)
 
@@ -101,7 +104,7 @@ def run_both_gradients(
     y_shape = gradient.x.shape
     normed = gradient._replace(dy=gradient.dy.reshape(-1), x=gradient.x.reshape(-1))
     if depthwise.suits(x.shape, weight.shape):
-        phases = phases_of(weight.shape, geometry, y_shape, x.shape, x.reshape(-1))
+        phases = phases_of(weight.shape, geometry, y_shape, x.shape, x.dtype)
         depthwise.both_gradients(
             x, normed, weight, geometry, phases, y_shape, dweight, dbias, dx, workspace
         )

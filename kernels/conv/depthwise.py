@@ -14,6 +14,7 @@ from kernels.conv.gradient_source import gradient_images, make_normed
 from kernels.conv.image import combine_chunks, pool_and_rectify
 from kernels.jit import thread_id
 from kernels.pool.image import image_sizes
+from kernels.shares import shares_of
 from kernels.tile import copy_row, fill_row, full_vectors, sum_rows
 
 
@@ -190,8 +191,10 @@ def _weight_gradient(
                 wide_dy[me],
             )  # fmt: skip
     # Along a tree: the same bits for any number of threads.
-    for tap in prange(area):
-        combine_chunks(partial, tap * filters_up, filters, dweight, tap, area)
+    shares = shares_of(partial.size)
+    for part in prange(shares):
+        for tap in range(area * part // shares, area * (part + 1) // shares):
+            combine_chunks(partial, tap * filters_up, filters, dweight, tap, area)
     if dbias.size:
         combine_chunks(partial, area * filters_up, filters, dbias, 0, 1)
 
@@ -259,8 +262,10 @@ def _both_gradients(x, normed, weight, results, sizes, geometry, phases, borders
             _input_image(
                 dy, 0, dx, n, sizes, stride, phases, packed, start, wide_dy[me], wide_dy[me]
             )
-    for tap in prange(area):
-        combine_chunks(partial, tap * filters_up, filters, dweight, tap, area)
+    shares = shares_of(partial.size)
+    for part in prange(shares):
+        for tap in range(area * part // shares, area * (part + 1) // shares):
+            combine_chunks(partial, tap * filters_up, filters, dweight, tap, area)
     if dbias.size:
         combine_chunks(partial, area * filters_up, filters, dbias, 0, 1)
 

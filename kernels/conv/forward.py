@@ -16,6 +16,8 @@ there each image is copied in the order in which it is read, one group at a time
 between rows are a matter of strides.
 """
 
+import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +25,7 @@ from numba import prange
 
 from kernels import jit
 from kernels.conv import depthwise, winograd
-from kernels.conv.arrangement import DIRECT, arrange, arrangement_of
+from kernels.conv.arrangement import DIRECT, Arrangement, arrange, arrangement_of
 from kernels.conv.image import convolve_image, pool_and_rectify
 from kernels.jit import thread_id
 from kernels.pool.image import image_sizes
@@ -35,9 +37,10 @@ from kernels.tile import (
     padded_channels,
     prepare,
 )
-from kernels.workspace import Workspace
+from kernels.workspace import Shapes, Workspace
 
 Pair = tuple[int, int]
+Shape = tuple[int, ...]
 
 
 @jit.parallel
@@ -87,10 +90,10 @@ def _forward(x, weight, bias, y, shapes, geometry, arrangement, packed, bias_pad
             pool_and_rectify(target, sizes, relu, y, n * pooled_size, index)
 
 
-def scratch_images(x_shape, arrangement, dtype, workspace):
-    """Each thread's scratch for one arranged image."""
+def arranged_images(x_shape: Shape, arrangement: Arrangement) -> tuple[str, Shape]:
+    """Name and shape of each thread's scratch for one arranged image."""
     size = x_shape[1] * arrangement.row_length if arrangement.kind != DIRECT else 1
-    return workspace.array("padded", (jit.max_threads(), size), dtype)
+    return "padded", (jit.max_threads(), size)
 
 
 class Pooled(NamedTuple):
@@ -106,14 +109,22 @@ class Pooled(NamedTuple):
 NOT_POOLED = Pooled(np.empty((0, 0, 0, 0), np.uint8), False)
 
 
+def _pool_sizes(y_shape: Shape, index_shape: Shape) -> tuple[int, ...]:
+    """(height, width, those after pooling, channels)."""
+    return (y_shape[1], y_shape[2], index_shape[1], index_shape[2], y_shape[3])
+
+
+def _unpooled(y_shape: Shape, index_shape: Shape) -> tuple[str, Shape]:
+    """Name and shape of each thread's room for an image that is to be pooled."""
+    size = math.prod(y_shape[1:]) if index_shape[0] else 1
+    return "unpooled", (jit.max_threads(), size)
+
+
 def pool_arguments(pooled, y_shape, dtype, workspace):
     """What the kernel needs for pooling: flat index, sizes, relu, room for one unpooled image."""
-    _, height, width, channels = y_shape
     index = pooled.index
-    size = height * width * channels if index.size else 1
-    unpooled = workspace.array("unpooled", (jit.max_threads(), size), dtype)
-    sizes = (height, width, index.shape[1], index.shape[2], channels)
-    return index.reshape(-1), sizes, pooled.relu, unpooled
+    unpooled = workspace.array(*_unpooled(y_shape, index.shape), dtype)
+    return index.reshape(-1), _pool_sizes(y_shape, index.shape), pooled.relu, unpooled
 
 
 def conv_forward(
@@ -134,34 +145,48 @@ def conv_forward(
     run_forward(x, weight, bias, (stride, padding, dilation), y.shape, y, NOT_POOLED, workspace)
 
 
+@functools.lru_cache(maxsize=1000)
+def _plan(shapes, geometry, index_shape, dtype) -> tuple[Arrangement, tuple[int, ...], Shapes]:
+    """How images are arranged, the sizes that pooling takes, and the scratch of `_forward`.
+
+    shapes : of x, the weights and y; index_shape : of the pooled images, or some of size 0
+    """
+    x_shape, (out_channels, depth, *kernel), y_shape = shapes
+    arrangement, groups = arrangement_of(shapes, *geometry), x_shape[3] // depth
+    padded = groups * int(padded_channels(np.empty(0, dtype), out_channels // groups))
+    scratch = (
+        ("packed", (padded * depth * math.prod(kernel),)),
+        ("bias", (padded,)),
+        arranged_images(x_shape, arrangement),
+        _unpooled(y_shape, index_shape),
+    )
+    return arrangement, _pool_sizes(y_shape, index_shape), scratch
+
+
 def run_forward(x, weight, bias, geometry, y_shape, y, pooled, workspace):
     """Convolve into y, of shape y_shape; or pool that and write the pooled images to y.
 
     geometry : (stride, padding, dilation)
     """
-    prepare(x.dtype)
+    dtype = x.dtype
+    prepare(dtype)
     stride, padding, dilation = geometry
     shapes = (x.shape, weight.shape, y_shape)
     if depthwise.suits(x.shape, weight.shape):
-        pool = pool_arguments(pooled, y_shape, x.dtype, workspace)
+        pool = pool_arguments(pooled, y_shape, dtype, workspace)
         depthwise.forward(x, weight, bias, geometry, y_shape, y, pool, workspace)
         return
     groups = x.shape[3] // weight.shape[1]
-    windows_pool = tuple(dilation) == (1, 1) or not pooled.index.size
-    if windows_pool and winograd.suits(
-        weight.shape, stride, y_shape[1:3], x.reshape(-1), groups, dilation
-    ):
+    windows_pool = dilation == (1, 1) or not pooled.index.size
+    if windows_pool and winograd.suits(weight.shape, stride, y_shape[1:3], dtype, groups, dilation):
         pool = pooled.index.reshape(-1), pooled.relu
         winograd.forward(x, weight, bias, padding, dilation, y_shape[1:3], y, pool, workspace)
         return
-    pool = pool_arguments(pooled, y_shape, x.dtype, workspace)
-    out_channels = groups * int(padded_channels(y.reshape(-1), len(weight) // groups))
-    packed = workspace.array("packed", (out_channels * weight[0].size,), x.dtype)
-    bias_padded = workspace.array("bias", (out_channels,), x.dtype)
-    arrangement = arrangement_of(shapes, *geometry)
-    padded = scratch_images(x.shape, arrangement, x.dtype, workspace)
+    index = pooled.index
+    arrangement, pool_sizes, scratch = _plan(shapes, geometry, index.shape, dtype)
+    packed, bias_padded, padded, unpooled = workspace.room(scratch, dtype)
     _forward(
         x.reshape(-1), weight.reshape(-1), bias, y.reshape(-1), shapes,
         (stride[0], padding[0], dilation[0]), arrangement, packed, bias_padded, padded,
-        pool,
+        (index.reshape(-1), pool_sizes, pooled.relu, unpooled),
     )  # fmt: skip

@@ -10,6 +10,7 @@ written and read.
     NORM_POOLED  likewise, after batch normalisation of x
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,15 @@ from kernels.simd.mathematics import through_relu
 from kernels.workspace import Workspace
 
 PLAIN, POOLED, NORM_POOLED = range(3)
+
+
+_INDEX = np.dtype(np.uint8)
+
+
+@functools.cache
+def nothing(dtype: np.dtype) -> np.ndarray:
+    """An array that is not there."""
+    return np.empty(0, dtype)
 
 
 class GradientSource(NamedTuple):
@@ -46,7 +56,7 @@ class GradientSource(NamedTuple):
     def arguments(self, shape: tuple[int, ...], group: int, workspace: Workspace) -> "Gradient":
         """What `gradient_images` takes, for an output of that shape and so many images at once."""
         dtype = self.dy.dtype
-        nothing = np.empty(0, dtype)
+        none, no_index = nothing(dtype), nothing(_INDEX)
         images = 0 if self.kind == PLAIN else group + 1  # behind them, room for a pooled one
         pooled = self.dy.shape[1:3] if self.index is not None else (0, 0)
         size = shape[1] * shape[2] * shape[3]
@@ -54,10 +64,10 @@ class GradientSource(NamedTuple):
             kind=self.kind,
             relu=self.relu,
             dy=self.dy.reshape(-1),
-            y=nothing if self.y is None else self.y.reshape(-1),
-            index=np.empty(0, np.uint8) if self.index is None else self.index.reshape(-1),
-            x=nothing if self.x is None else self.x.reshape(-1),
-            factors=nothing if self.factors is None else self.factors,
+            y=none if self.y is None else self.y.reshape(-1),
+            index=no_index if self.index is None else self.index.reshape(-1),
+            x=none if self.x is None else self.x.reshape(-1),
+            factors=none if self.factors is None else self.factors,
             room=workspace.array("gradients", (jit.max_threads(), images * size), dtype),
             height=shape[1],
             width=shape[2],

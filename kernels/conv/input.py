@@ -15,7 +15,7 @@ from kernels import jit
 from kernels.conv import depthwise, windows, winograd
 from kernels.conv.arrangement import spread_columns
 from kernels.conv.forward import Pair
-from kernels.conv.gradient_source import GradientSource, gradient_images
+from kernels.conv.gradient_source import GradientSource, gradient_images, nothing
 from kernels.conv.image import convolve_image
 from kernels.jit import thread_id
 from kernels.tile import (
@@ -28,8 +28,10 @@ from kernels.tile import (
     padded_channels,
     prepare,
 )
-from kernels.workspace import Workspace
+from kernels.workspace import Shapes, Workspace
 
+Shape = tuple[int, ...]
+Geometry = tuple[Pair, Pair, Pair]  # stride, padding, dilation
 Phase = tuple[int, int, int, int, int]
 
 
@@ -86,9 +88,8 @@ class Phases(NamedTuple):
     numbers: int
 
 
-@functools.lru_cache(maxsize=1024)
 def _pairs_of_phases(
-    dx_size: Pair, kernel: Pair, geometry: tuple[Pair, Pair, Pair], dy_width: int, tap_size: int
+    dx_size: Pair, kernel: Pair, geometry: Geometry, dy_width: int, tap_size: int
 ) -> Phases:
     """The phases of a convolution. tap_size : numbers in the packed weights of one tap."""
     stride, padding, dilation = geometry
@@ -112,7 +113,7 @@ def _pairs_of_phases(
 
 
 class Folded(NamedTuple):
-    """An input gradient with column phases as channels, side by side.
+    """Shapes of an input gradient with column phases as channels, side by side.
 
     Where the filters are a multiple of the stride wide, each phase has equally many taps, and the
     ``stride`` positions of dx from stride * u - left on read the same columns of dy. In memory they
@@ -120,46 +121,50 @@ class Folded(NamedTuple):
     They may reach over both ends of a row, which is then cut out of them.
     """
 
-    weight: np.ndarray
-    bias: np.ndarray
-    geometry: tuple[Pair, Pair, Pair]
-    dx_shape: tuple[int, ...]
+    weight: Shape
+    geometry: Geometry
+    dx: Shape
 
 
-def _fold(weight, bias, geometry, dx, workspace) -> Folded:
-    """Of a convolution that neither has groups nor gaps in its rows."""
+def _folded(weight_shape: Shape, geometry: Geometry, dx_shape: Shape, dtype: np.dtype) -> Folded:
+    """What is computed: that, where it is possible and fills vectors better; else what is asked."""
+    filters, depth, kernel_h, kernel_w = weight_shape
     (stride_h, stride_w), (top, left), dilation = geometry
-    filters, channels, kernel_h, kernel_w = weight.shape
-    taps, width = kernel_w // stride_w, -(-(left + dx.shape[2]) // stride_w)
-    folded = workspace.array(
-        "folded_weight", (filters, stride_w * channels, kernel_h, taps), dx.dtype
-    )
-    folded.reshape(filters, stride_w, channels, kernel_h, taps)[...] = weight.reshape(
-        filters, channels, kernel_h, taps, stride_w
-    ).transpose(0, 4, 1, 2, 3)
+    as_it_is = Folded(weight_shape, geometry, dx_shape)
+    if depth < dx_shape[3] or dilation[1] > 1 or stride_w == 1 or kernel_w % stride_w:
+        return as_it_is
+    cost = windows.step_cost(dtype, depth, filters)
+    if windows.step_cost(dtype, stride_w * depth, filters) >= stride_w * cost:
+        return as_it_is
+    width = -(-(left + dx_shape[2]) // stride_w)
     return Folded(
-        folded,
-        np.tile(bias, stride_w),
+        (filters, stride_w * depth, kernel_h, kernel_w // stride_w),
         ((stride_h, 1), (top, 0), dilation),
-        (len(dx), dx.shape[1], width, stride_w * channels),
+        (dx_shape[0], dx_shape[1], width, stride_w * depth),
     )
 
 
-def _folds(weight_shape, geometry, groups, flat) -> bool:
-    """Whether that is possible, and fills vectors better."""
-    filters, depth, _, kernel_w = weight_shape
-    stride, dilation = geometry[0][1], geometry[2][1]
-    if groups > 1 or dilation > 1 or stride == 1 or kernel_w % stride:
-        return False
-    cost = windows.step_cost(flat, depth, filters)
-    return windows.step_cost(flat, stride * depth, filters) < stride * cost
+def _fold(weight: np.ndarray, stride: int, shape: Shape, workspace: Workspace) -> np.ndarray:
+    """The weights in that shape."""
+    filters, channels, kernel_h, kernel_w = weight.shape
+    taps = kernel_w // stride
+    folded = workspace.array("folded_weight", shape, weight.dtype)
+    folded.reshape(filters, stride, channels, kernel_h, taps)[...] = weight.reshape(
+        filters, channels, kernel_h, taps, stride
+    ).transpose(0, 4, 1, 2, 3)
+    return folded
 
 
-def phases_of(weight_shape, geometry, y_shape, dx_shape, flat) -> Phases:
-    """The phases of the gradient dx, flat in memory, of a convolution's input."""
+@functools.lru_cache(maxsize=1000)
+def phases_of(
+    weight_shape: Shape, geometry: Geometry, y_shape: Shape, dx_shape: Shape, dtype: np.dtype
+) -> Phases:
+    """The phases of the gradient dx of a convolution's input."""
     depth = weight_shape[1]
-    tap_size = weight_shape[0] * depth // dx_shape[3] * int(padded_channels(flat, depth))
-    return _pairs_of_phases(dx_shape[1:3], weight_shape[2:], geometry, y_shape[2], tap_size)
+    width = int(padded_channels(np.empty(0, dtype), depth))
+    tap_size = weight_shape[0] * depth // dx_shape[3] * width
+    dx_size, kernel = (dx_shape[1], dx_shape[2]), (weight_shape[2], weight_shape[3])
+    return _pairs_of_phases(dx_size, kernel, geometry, y_shape[2], tap_size)
 
 
 @jit.parallel
@@ -284,46 +289,74 @@ def conv_backward_input(
     run_input_gradient(GradientSource(dy), weight, geometry, dy.shape, dx, workspace, bias)
 
 
-def run_input_gradient(gradient, weight, geometry, y_shape, dx, workspace, bias=None):
-    """The input gradient, given where that of the output, of shape y_shape, comes from."""
-    dtype = dx.dtype
-    prepare(dtype)
-    bias = np.empty(0, dtype) if bias is None else bias
-    stride, padding, dilation = (tuple(pair) for pair in geometry)
-    depth, groups = weight.shape[1], dx.shape[3] // weight.shape[1]
-    is_depthwise = depthwise.suits(dx.shape, weight.shape)
-    if not is_depthwise and winograd.suits(
-        weight.shape, stride, dx.shape[1:3], dx.reshape(-1), groups, dilation
-    ):
-        winograd.input_gradient(gradient, weight, bias, padding, dilation, y_shape, dx, workspace)
-        return
-    geometry, flat = (stride, padding, dilation), dx.reshape(-1)
-    direct = Folded(weight, bias, geometry, dx.shape)
-    if _folds(weight.shape, geometry, groups, flat):
-        direct = _fold(weight, bias, geometry, dx, workspace)
-    if groups == 1 and dilation == (1, 1) and windows.suits(
-        y_shape, direct.weight.shape, direct.dx_shape, direct.geometry[0], flat
-    ):  # fmt: skip
-        windows.input_gradient(gradient, weight, bias, stride, padding, y_shape, dx, workspace)
-        return
-    depth, filters = direct.weight.shape[1], len(weight) // groups
-    width = int(padded_channels(flat, depth))
-    phases = phases_of(direct.weight.shape, direct.geometry, y_shape, direct.dx_shape, flat)
-    if is_depthwise:
-        depthwise.input_gradient(gradient, weight, bias, stride, phases, y_shape, dx, workspace)
-        return
-    packed = workspace.array("packed_transposed", (max(1, groups * phases.numbers),), dtype)
-    start = workspace.array("start", (groups * width,), dtype)
-    columns = phases.columns
+class _Plan(NamedTuple):
+    """What follows from shapes alone. way : which kernel is soonest done."""
+
+    way: str
+    folded: Folded
+    phases: Phases
+    scratch: Shapes
+
+
+@functools.lru_cache(maxsize=1000)
+def _plan(
+    weight_shape: Shape, geometry: Geometry, y_shape: Shape, dx_shape: Shape, dtype: np.dtype
+) -> _Plan:
+    stride, _, dilation = geometry
+    groups, folded = dx_shape[3] // weight_shape[1], Folded(weight_shape, geometry, dx_shape)
+    if depthwise.suits(dx_shape, weight_shape):
+        way = "depthwise"
+    elif winograd.suits(weight_shape, stride, dx_shape[1:3], dtype, groups, dilation):
+        way = "winograd"
+    else:
+        folded = _folded(weight_shape, geometry, dx_shape, dtype)
+        by_windows = groups == 1 and dilation == (1, 1)
+        way = "direct"
+        if by_windows and windows.suits(
+            y_shape, folded.weight, folded.dx, folded.geometry[0], dtype
+        ):
+            way = "windows"
+    phases = phases_of(folded.weight, folded.geometry, y_shape, folded.dx, dtype)
+    columns, threads = phases.columns, jit.max_threads()
     if phases.spread:
         columns = int((phases.table[:, 6] * phases.table[:, 8]).max())  # positions times taps
-    threads = jit.max_threads()
-    padded = workspace.array("padded_gradient", (threads, y_shape[1] * columns * filters), dtype)
+    is_whole = folded.dx[2] * folded.dx[3] == dx_shape[2] * dx_shape[3]
+    width = int(padded_channels(np.empty(0, dtype), folded.weight[1]))
+    scratch = (
+        ("packed_transposed", (max(1, groups * phases.numbers),)),
+        ("start", (groups * width,)),
+        ("padded_gradient", (threads, y_shape[1] * columns * weight_shape[0] // groups)),
+        ("uncut", (threads, 0 if is_whole else math.prod(folded.dx[1:]))),
+    )
+    return _Plan(way, folded, phases, scratch)
+
+
+def run_input_gradient(gradient, weight, geometry, y_shape, dx, workspace, bias=None):
+    """The input gradient, given where that of the output, of shape y_shape, comes from."""
+    dtype, flat = dx.dtype, dx.reshape(-1)
+    prepare(dtype)
+    bias = nothing(dtype) if bias is None else bias
+    stride, padding, dilation = geometry
+    plan = _plan(weight.shape, geometry, y_shape, dx.shape, dtype)
+    way, folded = plan.way, plan.folded
+    if way == "winograd":
+        winograd.input_gradient(gradient, weight, bias, padding, dilation, y_shape, dx, workspace)
+        return
+    if way == "windows":
+        windows.input_gradient(gradient, weight, bias, stride, padding, y_shape, dx, workspace)
+        return
+    if way == "depthwise":
+        depthwise.input_gradient(
+            gradient, weight, bias, stride, plan.phases, y_shape, dx, workspace
+        )
+        return
+    if folded.dx != dx.shape:
+        weight = _fold(weight, stride[1], folded.weight, workspace)
+        bias = np.tile(bias, stride[1])
+    packed, start, padded, uncut = workspace.room(plan.scratch, dtype)
     cut, kept = padding[1] * dx.shape[3], dx.shape[2] * dx.shape[3]
-    is_whole = direct.dx_shape[2] * direct.dx_shape[3] == kept
-    uncut = 0 if is_whole else math.prod(direct.dx_shape[1:])
     _input_gradient(
-        gradient.arguments(y_shape, 1, workspace), direct.weight.reshape(-1), direct.bias, flat,
-        (y_shape, direct.weight.shape, direct.dx_shape), direct.geometry[0], phases, packed, start,
-        padded, (cut, kept, workspace.array("uncut", (threads, uncut), dtype)),
+        gradient.arguments(y_shape, 1, workspace), weight.reshape(-1), bias, flat,
+        (y_shape, folded.weight, folded.dx), folded.geometry[0], plan.phases, packed, start,
+        padded, (cut, kept, uncut),
     )  # fmt: skip

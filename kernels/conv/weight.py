@@ -5,18 +5,21 @@ The bias's comes along with it, or alone where the two gradients are of differen
 Each chunk of the batch has sums of its own, which are added along a tree.
 """
 
+import functools
+
 import numpy as np
 from numba import prange
 
 from kernels import jit
 from kernels.conv import depthwise, winograd
-from kernels.conv.arrangement import arrange, arrangement_of
-from kernels.conv.forward import Pair, scratch_images
+from kernels.conv.arrangement import Arrangement, arrange, arrangement_of
+from kernels.conv.forward import Pair, arranged_images
 from kernels.conv.gradient_source import GradientSource, gradient_images
 from kernels.conv.image import accumulate_image, combine_chunks
 from kernels.jit import thread_id
+from kernels.shares import shares_of
 from kernels.tile import fill_row, prepare, sum_rows, whole_vectors, widen_rows
-from kernels.workspace import Workspace
+from kernels.workspace import Shapes, Workspace
 
 
 @jit.parallel
@@ -63,10 +66,12 @@ def _weight_gradient(
                 )  # fmt: skip
     # Along a tree: the same bits for any number of threads.
     area = kernel_h * kernel_w
-    for i in prange(groups * taps):
-        g, tap = i // taps, i % taps
-        dweight0 = (g * filters * depth + tap % depth) * area + tap // depth
-        combine_chunks(partial, i * out_up, filters, dweight, dweight0, depth * area)
+    shares = shares_of(partial.size)
+    for part in prange(shares):
+        for i in range(groups * taps * part // shares, groups * taps * (part + 1) // shares):
+            g, tap = i // taps, i % taps
+            dweight0 = (g * filters * depth + tap % depth) * area + tap // depth
+            combine_chunks(partial, i * out_up, filters, dweight, dweight0, depth * area)
     if dbias.size:
         combine_chunks(partial, groups * taps * out_up, out_channels, dbias, 0, 1)
 
@@ -92,28 +97,41 @@ def conv_backward_weight(
     run_weight_gradient(x, GradientSource(dy), geometry, dy.shape, dweight, dbias, workspace)
 
 
+@functools.lru_cache(maxsize=1000)
+def _plan(shapes, geometry, chunks, dtype) -> tuple[Arrangement, Shapes]:
+    """How images are arranged, and the scratch of `_weight_gradient`.
+
+    shapes : of x, the weights and y
+    """
+    x_shape, (_, depth, kernel_h, kernel_w), y_shape = shapes
+    arrangement, groups = arrangement_of(shapes, *geometry), x_shape[3] // depth
+    out_up = int(whole_vectors(np.empty(0, dtype), y_shape[3] // groups))
+    widens = groups > 1 or out_up != y_shape[3]
+    widened = y_shape[1] * y_shape[2] * out_up + jit.SLACK if widens else 1
+    sums = groups * depth * kernel_h * kernel_w * out_up + y_shape[3]
+    return arrangement, (
+        ("partial", (chunks, sums)),
+        arranged_images(x_shape, arrangement),
+        ("widened", (jit.max_threads(), widened)),
+    )
+
+
 def run_weight_gradient(x, gradient, geometry, y_shape, dweight, dbias, workspace):
     """The weight gradient, given where that of the output, of shape y_shape, comes from."""
-    prepare(x.dtype)
-    flat = x.reshape(-1)
+    dtype, flat = x.dtype, x.reshape(-1)
+    prepare(dtype)
     stride, padding, dilation = geometry
     shapes = (x.shape, dweight.shape, y_shape)
     if depthwise.suits(x.shape, dweight.shape):
         depthwise.weight_gradient(x, gradient, geometry, y_shape, dweight, dbias, workspace)
         return
     groups = x.shape[3] // dweight.shape[1]
-    if winograd.suits(dweight.shape, stride, y_shape[1:3], flat, groups, dilation):
+    if winograd.suits(dweight.shape, stride, y_shape[1:3], dtype, groups, dilation):
         winograd.weight_gradient(x, gradient, padding, dilation, y_shape, dweight, dbias, workspace)
         return
-    out_up = int(whole_vectors(flat, y_shape[3] // groups))
-    room = groups * dweight[0].size * out_up + y_shape[3]
     borders = workspace.portion.image_borders(len(x))
-    partial = workspace.array("partial", (len(borders) - 1, room), x.dtype)
-    arrangement = arrangement_of(shapes, *geometry)
-    padded = scratch_images(x.shape, arrangement, x.dtype, workspace)
-    widens = groups > 1 or out_up != y_shape[3]
-    size = y_shape[1] * y_shape[2] * out_up + jit.SLACK if widens else 1
-    widened = workspace.array("widened", (jit.max_threads(), size), x.dtype)
+    arrangement, scratch = _plan(shapes, geometry, len(borders) - 1, dtype)
+    partial, padded, widened = workspace.room(scratch, dtype)
     _weight_gradient(
         flat, gradient.arguments(y_shape, 1, workspace), dweight.reshape(-1), dbias, shapes,
         (stride[0], padding[0], dilation[0]), arrangement, borders, partial, padded, widened,

@@ -7,6 +7,8 @@ Each row holds what one output sends back to its window; a kernel row (j, c) of 
 dx, where it is added.
 """
 
+import functools
+
 import numpy as np
 from numba import prange
 
@@ -36,22 +38,25 @@ _ADDING = 12  # adding a vector to dx
 _NARROW = 1.6  # one step of a convolution's tile that is one vector wide: it loads more
 
 
-def step_cost(flat: np.ndarray, channels: int, depth: int) -> float:
+@functools.lru_cache(maxsize=1000)
+def step_cost(dtype: np.dtype, channels: int, depth: int) -> float:
     """What a step of the tile costs, for so many channels that sum over so many numbers."""
+    flat = np.empty(0, dtype)
     cost = -(-channels // int(vector_width(flat, channels)))
     if packed_mode(flat, channels, depth) == PAIRED:
         cost /= 2
     return cost * _NARROW if channels <= int(vector_lanes(flat)) else cost
 
 
+@functools.lru_cache(maxsize=1000)
 def suits(
-    y_shape: Shape, weight_shape: Shape, dx_shape: Shape, stride: tuple[int, int], flat: np.ndarray
+    y_shape: Shape, weight_shape: Shape, dx_shape: Shape, stride: tuple[int, int], dtype: np.dtype
 ) -> bool:
     """Whether this takes less time than a convolution with flipped weights."""
     out_channels, channels, kernel_h, kernel_w = weight_shape
-    vector, taps = int(vector_lanes(flat)), kernel_h * kernel_w
+    vector, taps = int(vector_lanes(np.empty(0, dtype))), kernel_h * kernel_w
     positions = y_shape[1] * dx_shape[2] // stride[1]  # it leaves out rows of padding
-    direct = positions * taps * out_channels * step_cost(flat, channels, out_channels)
+    direct = positions * taps * out_channels * step_cost(dtype, channels, out_channels)
     products = -(-taps * channels // vector) * out_channels
     adding = _ADDING * kernel_h * -(-kernel_w * channels // vector)
     return taps > 1 and y_shape[1] * y_shape[2] * (products + adding) < direct

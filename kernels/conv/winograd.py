@@ -13,6 +13,7 @@ the transforms and are multiplied one by one. Where the filters of a group fill 
 several groups are multiplied as one, with zeros where a filter does not see a channel.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +37,7 @@ from kernels.conv.winograd_image import (
 )
 from kernels.jit import thread_id
 from kernels.portion import MAX_CHUNKS
+from kernels.shares import shares_of
 from kernels.simd import lanes
 from kernels.tile import copy_row, fill_row, full_panel, full_vectors, sum_rows, vector_lanes
 
@@ -98,18 +100,19 @@ class Groups(NamedTuple):
         return self.count // self.joined, self.joined * self.depth, self.joined * self.filters
 
 
-def groups_of(count: int, depth: int, filters: int, flat: np.ndarray) -> Groups:
+def groups_of(count: int, depth: int, filters: int, dtype: np.dtype) -> Groups:
     """Groups of so many channels each; as many are joined as a vector holds the filters of."""
-    most = max(1, int(vector_lanes(flat)) // filters)
+    most = max(1, int(vector_lanes(np.empty(0, dtype))) // filters)
     joined = max(k for k in range(1, min(count, most) + 1) if count % k == 0)
     return Groups(count, depth, filters, joined)
 
 
+@functools.lru_cache(maxsize=1000)
 def suits(
     weight_shape: Shape,
     stride: Pair,
     out_size: Pair,
-    flat: np.ndarray,
+    dtype: np.dtype,
     groups: int = 1,
     dilation: Pair = (1, 1),
 ) -> bool:
@@ -119,11 +122,11 @@ def suits(
     windows are.
     """
     filters, depth, *kernel = weight_shape
-    if kernel != [3, 3] or tuple(stride) != (1, 1):
+    if kernel != [3, 3] or stride != (1, 1):
         return False
-    least = max(_LEAST_CHANNELS, int(vector_lanes(flat)) // 2 + 1)
-    forward = groups_of(groups, depth, filters // groups, flat)
-    backward = groups_of(groups, filters // groups, depth, flat)
+    least = max(_LEAST_CHANNELS, int(vector_lanes(np.empty(0, dtype))) // 2 + 1)
+    forward = groups_of(groups, depth, filters // groups, dtype)
+    backward = groups_of(groups, filters // groups, depth, dtype)
     if min(forward.sizes[2], backward.sizes[2]) < least:
         return False
     grid = _grid_of(out_size, dilation)
@@ -209,25 +212,40 @@ def _convolve(
                 )  # fmt: skip
 
 
-def _scratch(blocks, groups, dtype, workspace, prefix):
-    """What `_convolve` calls scratch."""
+class _Plan(NamedTuple):
+    """What follows from shapes alone: groups and blocks as kernels take them, shapes of scratch."""
+
+    at_once: int
+    groups: tuple
+    blocks: tuple
+    scratch: tuple[tuple[str, Shape], ...]
+
+
+@functools.lru_cache(maxsize=1000)
+def _convolution_plan(images, out_size, count, depth, filters, dilation, dtype, prefix) -> _Plan:
+    """Of `_convolve`, with so many groups of so many channels and filters each."""
+    groups = groups_of(count, depth, filters, dtype)
+    blocks = blocks_of(images, out_size, count * (depth + filters), dilation)
     like = np.empty(0, dtype)
     joined, depth, columns = groups.sizes
     in_up, out_up = int(full_vectors(like, joined * depth)), int(row_width(like, joined, columns))
     panel = int(full_panel(like, columns))
     panels = -(-columns // panel) * panel
     threads = jit.max_threads()
-    return tuple(
-        workspace.array(f"winograd_{prefix}{name}", shape, dtype)
-        for name, shape in (
-            ("filters", (PLANES * joined * depth * panels,)),
-            ("bias", (out_up,)),
-            ("zeros", (panels,)),
-            ("padded", (threads, blocks.images * blocks.padded_size * in_up)),
-            ("windows", (threads, PLANES * int(plane_step(blocks.windows, in_up, like)))),
-            ("products", (threads, PLANES * int(plane_step(blocks.windows, out_up, like)))),
-            ("taps", (threads, 9 * int(vector_lanes(like)))),
-        )
+    scratch = (
+        ("filters", (PLANES * joined * depth * panels,)),
+        ("bias", (out_up,)),
+        ("zeros", (panels,)),
+        ("padded", (threads, blocks.images * blocks.padded_size * in_up)),
+        ("windows", (threads, PLANES * int(plane_step(blocks.windows, in_up, like)))),
+        ("products", (threads, PLANES * int(plane_step(blocks.windows, out_up, like)))),
+        ("taps", (threads, 9 * int(vector_lanes(like)))),
+    )
+    return _Plan(
+        blocks.images,
+        (groups.depth, groups.filters, groups.sizes),
+        tuple(blocks),
+        tuple((f"winograd_{prefix}{name}", shape) for name, shape in scratch),
     )
 
 
@@ -239,13 +257,11 @@ def forward(x, weight, bias, padding, dilation, y_size, y, pool, workspace):
     """
     filters, depth = weight.shape[:2]
     count = x.shape[3] // depth
-    groups = groups_of(count, depth, filters // count, x.reshape(-1))
-    blocks = blocks_of(len(x), y_size, x.shape[3] + filters, tuple(dilation))
-    scratch = _scratch(blocks, groups, x.dtype, workspace, "")
+    plan = _convolution_plan(len(x), y_size, count, depth, filters // count, dilation, x.dtype, "")
     images = GradientSource(x).arguments(x.shape, 0, workspace)
     _convolve(
         images, weight.reshape(-1), bias, y.reshape(-1), x.shape, y.shape[1:], padding,
-        (groups.depth, groups.filters, groups.sizes), False, tuple(blocks), scratch, pool,
+        plan.groups, False, plan.blocks, workspace.room(plan.scratch, x.dtype), pool,
     )  # fmt: skip
 
 
@@ -256,15 +272,14 @@ def input_gradient(gradient, weight, bias, padding, dilation, dy_shape, dx, work
     """
     filters, depth = weight.shape[:2]
     count = dx.shape[3] // depth
-    groups = groups_of(count, filters // count, depth, dx.reshape(-1))
-    blocks = blocks_of(len(dx), dx.shape[1:3], dx.shape[3] + filters, tuple(dilation))
-    scratch = _scratch(blocks, groups, dx.dtype, workspace, "back_")
+    plan = _convolution_plan(
+        len(dx), dx.shape[1:3], count, filters // count, depth, dilation, dx.dtype, "back_"
+    )
     before = (2 * dilation[0] - padding[0], 2 * dilation[1] - padding[1])
     _convolve(
-        gradient.arguments(dy_shape, blocks.images, workspace), weight.reshape(-1),
-        bias, dx.reshape(-1), dy_shape, dx.shape[1:], before,
-        (groups.depth, groups.filters, groups.sizes), True, tuple(blocks), scratch,
-        (np.empty(0, np.uint8), False),
+        gradient.arguments(dy_shape, plan.at_once, workspace), weight.reshape(-1),
+        bias, dx.reshape(-1), dy_shape, dx.shape[1:], before, plan.groups, True, plan.blocks,
+        workspace.room(plan.scratch, dx.dtype), (np.empty(0, np.uint8), False),
     )  # fmt: skip
 
 
@@ -327,16 +342,42 @@ def _weight_gradient(
         for o in range(0, channels * sums_up, lanes(x)):
             transform_sums(sums, o, channels * sums_up)
     # Along a tree: the same bits for any number of threads.
-    for c in prange(channels):
-        g, inside = c // own_depth, c % own_depth
-        column = g % (depth // own_depth) * own_filters
-        dweight0 = (g * own_filters * own_depth + inside) * 9
-        for tap in range(9):
-            plane = tap // 3 * 4 + tap % 3
-            first = (plane * channels + c) * sums_up + column
-            combine_chunks(partial, first, own_filters, dweight, dweight0 + tap, own_depth * 9)
+    shares = shares_of(partial.size)
+    for part in prange(shares):
+        for c in range(channels * part // shares, channels * (part + 1) // shares):
+            g, inside = c // own_depth, c % own_depth
+            column = g % (depth // own_depth) * own_filters
+            dweight0 = (g * own_filters * own_depth + inside) * 9
+            for tap in range(9):
+                plane = tap // 3 * 4 + tap % 3
+                first = (plane * channels + c) * sums_up + column
+                combine_chunks(partial, first, own_filters, dweight, dweight0 + tap, own_depth * 9)
     if dbias.size:
         combine_chunks(partial, all_sums, filters, dbias, 0, 1)
+
+
+@functools.lru_cache(maxsize=1000)
+def _gradient_plan(images, out_size, count, depth, filters, dilation, dtype) -> tuple[_Plan, int]:
+    """Of `_weight_gradient`, with so many groups; and the sums of a chunk."""
+    groups = groups_of(count, depth, filters, dtype)
+    joined, _, columns = groups.sizes
+    channels, like = count * depth, np.empty(0, dtype)
+    blocks = blocks_of(images, out_size, channels + count * filters, dilation)
+    in_up, out_up = int(full_vectors(like, channels)), int(row_width(like, joined, columns))
+    threads = jit.max_threads()
+    scratch = (
+        ("padded", blocks.images * blocks.padded_size * in_up),
+        ("windows", PLANES * int(plane_step(blocks.windows, in_up, like))),
+        ("gradients", PLANES * int(plane_step(blocks.windows, out_up, like))),
+    )
+    plan = _Plan(
+        blocks.images,
+        (groups.depth, groups.filters, groups.sizes),
+        tuple(blocks),
+        tuple((f"winograd_{name}", (threads, size)) for name, size in scratch),
+    )
+    sums = PLANES * channels * int(full_vectors(like, columns))
+    return plan, sums + int(full_vectors(like, count * filters))
 
 
 def weight_gradient(x, gradient, padding, dilation, dy_shape, dweight, dbias, workspace):
@@ -345,27 +386,15 @@ def weight_gradient(x, gradient, padding, dilation, dy_shape, dweight, dbias, wo
     gradient, dy_shape : where dy (N, H_out, W_out, O) comes from
     """
     filters, depth = dweight.shape[:2]
-    channels, flat = x.shape[3], x.reshape(-1)
-    count = channels // depth
-    groups = groups_of(count, depth, filters // count, flat)
-    joined, _, columns = groups.sizes
+    count = x.shape[3] // depth
     images = workspace.portion.images(len(x))  # blocks are the same wherever an image is
-    blocks = blocks_of(images, dy_shape[1:3], channels + filters, tuple(dilation))
-    in_up, out_up = int(full_vectors(flat, channels)), int(row_width(flat, joined, columns))
-    threads = jit.max_threads()
-    room = PLANES * channels * int(full_vectors(flat, columns)) + int(full_vectors(flat, filters))
+    plan, room = _gradient_plan(
+        images, dy_shape[1:3], count, depth, filters // count, dilation, x.dtype
+    )
     borders = workspace.portion.image_borders(len(x))
     partial = workspace.array("partial", (len(borders) - 1, room), x.dtype)
-    scratch = tuple(
-        workspace.array(f"winograd_{name}", (threads, size), x.dtype)
-        for name, size in (
-            ("padded", blocks.images * blocks.padded_size * in_up),
-            ("windows", PLANES * int(plane_step(blocks.windows, in_up, flat))),
-            ("gradients", PLANES * int(plane_step(blocks.windows, out_up, flat))),
-        )
-    )
     _weight_gradient(
-        flat, gradient.arguments(dy_shape, blocks.images, workspace), dweight.reshape(-1), dbias,
-        x.shape, dy_shape[1:], padding, (groups.depth, groups.filters, groups.sizes),
-        tuple(blocks), borders, partial, scratch,
+        x.reshape(-1), gradient.arguments(dy_shape, plan.at_once, workspace), dweight.reshape(-1),
+        dbias, x.shape, dy_shape[1:], padding, plan.groups, plan.blocks, borders, partial,
+        workspace.room(plan.scratch, x.dtype),
     )  # fmt: skip

@@ -46,7 +46,7 @@ def suits(channels: int, filters: int, kernel: int, size: int) -> bool:
         (filters, channels, kernel, kernel),
         (8, size, size, channels),
         (1, 1),
-        np.empty(1, np.float32),
+        np.dtype(np.float32),
     )
 
 
