@@ -172,3 +172,22 @@ def _places(who: str, names: np.ndarray, class_names: Sequence[str] | None) -> n
             raise ValueError(f"{who}: there is no class {name!r}; known are {listed}{more}")
     places = np.array([known[_text(name)] for name in found], np.int64)
     return places[which].reshape(names.shape)
+
+
+# --- targets of several outputs -------------------------------------------------------------------
+
+
+def table_of(names: Sequence[str], arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Arrays (N, ...) as one of N rows, which has a field for each and is cut and sorted as one."""
+    fields = [(n, a.dtype, a.shape[1:]) for n, a in zip(names, arrays, strict=True)]
+    table = np.zeros(len(arrays[0]), np.dtype(fields, align=True))
+    for name, array in zip(names, arrays, strict=True):
+        table[name] = array
+    return table
+
+
+def fields_of(table: Any) -> tuple[Any, ...]:
+    """The arrays of such a table, each contiguous; a tuple of arrays as it is."""
+    if not isinstance(table, np.ndarray):
+        return tuple(table)
+    return tuple(np.ascontiguousarray(table[name]) for name in table.dtype.names or ())

@@ -1,10 +1,11 @@
 """`Graph`: a network with branches, several inputs and outputs, and shared layers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 
+from . import conversion
 from .layers import Layer
 from .layers.memory import Clock, Shape, memory_of
 from .layers.symbols import Symbol, input_of
@@ -13,6 +14,8 @@ from .network.network import EVALUATED_AT_ONCE
 from .network.wired import Wired, in_memory
 from .network.wiring import Wiring, traced
 from .trainable import Trainable
+
+_TAKEN = ("val_", "test_")  # by the columns of validation and test data
 
 
 class Graph(Trainable):
@@ -27,15 +30,18 @@ class Graph(Trainable):
     which they were called first, and so are the names of their arrays: "0.weight".
 
     With several inputs, ``x`` is a tuple of as many arrays wherever a network takes x. With several
-    outputs, `forward` gives a tuple, and `backward` takes one; `train`, `evaluate` and `predict`
-    are for one output: ``Graph(x, one)`` shares its layers with ``Graph(x, (one, other))``.
+    outputs, ``y`` is a tuple of targets, `forward` and `predict` give one, and `backward` takes
+    one; ``loss`` may be a tuple, and ``loss_weights`` says how much each counts. What is measured
+    has the outputs' names: "y0_accuracy", or those that they are given. ``Graph(x, one)`` shares
+    its layers with ``Graph(x, (one, other))``.
 
     Parameters
     ----------
     inputs : Symbol or sequence of Symbol
         What goes in: `Input`, or what a layer gave, for the part of a graph behind it.
-    outputs : Symbol or sequence of Symbol
-        What comes out.
+    outputs : Symbol, sequence of Symbol, or dict of them
+        What comes out; a dict names the outputs, which targets, ``loss`` and ``loss_weights`` can
+        then be dicts of too.
     seed, name, class_names
         As `Network` has them; images lie as the inputs say.
 
@@ -58,13 +64,17 @@ class Graph(Trainable):
     def __init__(
         self,
         inputs: Symbol | Sequence[Symbol],
-        outputs: Symbol | Sequence[Symbol],
+        outputs: Symbol | Sequence[Symbol] | Mapping[str, Symbol],
         *,
         seed: int | None = 42,
         name: str | None = None,
         class_names: Sequence[str] | None = None,
     ) -> None:
+        names = None
+        if isinstance(outputs, Mapping):
+            names, outputs = _checked_names(outputs), tuple(outputs.values())
         starts, ends = _symbols("inputs", inputs), _symbols("outputs", outputs)
+        self._named = names
         formats = {symbol.data_format for symbol in (*starts, *ends)}
         if len(formats) > 1:
             raise ValueError("Graph: one input is channels_first and the other channels_last")
@@ -114,6 +124,22 @@ class Graph(Trainable):
                 f"{who}: this Graph has {count} outputs, which model.forward(x) gives; for one of "
                 f"them make a Graph of it, which shares the layers: Graph(inputs, output)"
             )
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        count = len(self._wiring.outputs)
+        return (self._named or tuple(f"y{i}" for i in range(count))) if count > 1 else ()
+
+    def by_output(self, who: str, given: Any) -> Any:
+        names = self.output_names
+        if not names or not isinstance(given, Mapping):
+            return given
+        if set(given) != set(names):
+            raise ValueError(
+                f"{who}: expected a dict of the outputs {', '.join(names)}, got one of "
+                f"{', '.join(map(str, given))}"
+            )
+        return tuple(given[name] for name in names)
 
     def _starts(self, sample: Shape | None) -> list[Shape]:
         """Shapes of the inputs, batch included, for a sample as layers see it."""
@@ -176,7 +202,8 @@ class Graph(Trainable):
     # --- written down ---------------------------------------------------------------------------
 
     def structure(self) -> dict[str, Any]:
-        return {"graph": self._wiring.spec()}
+        names = {} if self._named is None else {"output_names": list(self._named)}
+        return {"graph": self._wiring.spec(), **names}
 
     @classmethod
     def of_layers(cls, layers: Sequence[Layer], structure: Any, **options: Any) -> Self:
@@ -185,7 +212,12 @@ class Graph(Trainable):
         wiring = Wiring.from_spec(structure["graph"], len(layers))
         inputs = [input_of(shape, data_format) for shape in wiring.inputs]
         values = wiring.walk(layers, inputs, lambda layer, given: layer(given))
-        made = cls(inputs, [values[value] for value in wiring.outputs], **options)
+        outputs: Any = [values[value] for value in wiring.outputs]
+        if (names := structure.get("output_names")) is not None:
+            if len(names) != len(outputs):
+                raise ValueError("it does not name each output")
+            outputs = dict(zip(names, outputs, strict=True))
+        made = cls(inputs, outputs, **options)
         if made._wiring != wiring or made.layers != tuple(layers):
             raise ValueError("its layers are not those of its graph")
         return made
@@ -230,6 +262,26 @@ class Graph(Trainable):
             first += size
         return packed
 
+    def joined_targets(self, who: str, y: Any) -> Any:
+        names, y = self.output_names, self.by_output(f"{who}: targets", y)
+        if not names or (isinstance(y, np.ndarray) and y.dtype.names == names):
+            return y
+        if not isinstance(y, (tuple, list)) or len(y) != len(names):
+            got = f"{len(y)}" if isinstance(y, (tuple, list)) else type(y).__name__
+            raise ValueError(
+                f"{who}: this Graph has {len(names)} outputs, so y is a tuple of as many arrays of "
+                f"targets, got {got}"
+            )
+        each = zip(names, y, strict=True)
+        arrays = [conversion.array_of(f"{who}, output {name}", part) for name, part in each]
+        for name, array in zip(names, arrays, strict=True):
+            if not array.ndim or len(array) != len(arrays[0]):
+                raise ValueError(
+                    f"{who}: targets of output {name} must be as many as the others, got shape "
+                    f"{array.shape} beside {arrays[0].shape}"
+                )
+        return conversion.table_of(names, arrays)
+
     def _as_layers_see(self, x: Any) -> Any:
         if isinstance(x, (tuple, list)):
             return tuple(map(super()._as_layers_see, x))
@@ -255,6 +307,16 @@ def _symbols(what: str, given: Any) -> tuple[Symbol, ...]:
                 f"for it, got {type(each).__name__}"
             )
     return symbols
+
+
+def _checked_names(outputs: Mapping[str, Any]) -> tuple[str, ...]:
+    for name in outputs:
+        if not isinstance(name, str) or not name.isidentifier() or f"{name}_".startswith(_TAKEN):
+            raise ValueError(
+                f"Graph: the name of an output must be a word such as 'digit', not begin with val_ "
+                f"or test_, got {name!r}"
+            )
+    return tuple(outputs)
 
 
 def _is_packed(x: Any, size: int, dtype: np.dtype) -> bool:

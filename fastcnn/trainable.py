@@ -57,6 +57,7 @@ class Trainable(Network):
         y: np.ndarray,
         *,
         loss: Any = None,
+        loss_weights: Any = None,
         optimizer: Optimizer | str | None = None,
         epochs: int = 10,
         minutes: float | None = None,
@@ -101,12 +102,16 @@ class Trainable(Network):
             Training data. uint8 images are normalised by the model (``model.normalization``).
         y : int (N,) or float (N, outputs)
             Class numbers, names or one-hot rows; for several labels of one sample 0 or 1 for each;
-            for regression numbers, (N,) or (N, outputs).
+            for regression numbers, (N,) or (N, outputs). Of a `Graph` with several outputs a tuple
+            of as many arrays, or a dict by the names of the outputs.
         loss : str or loss, optional
             One of `fastcnn.losses`, or an object of your own with ``forward(outputs, targets)``,
             the mean over the batch, and ``backward()``; `fastcnn.losses.chosen` says more. Default:
             cross-entropy. The history has what fits it: ``accuracy`` for classes, ``exact_match``
-            and ``label_accuracy`` for several labels, ``r2`` and ``mae`` for numbers.
+            and ``label_accuracy`` for several labels, ``r2`` and ``mae`` for numbers. Of several
+            outputs one for all, or a tuple.
+        loss_weights : sequence of float, optional
+            How much the loss of each of several outputs counts; default: 1.
         optimizer : Optimizer or str, optional
             Default ``SGD(0.01)``. An L2 penalty is its ``weight_decay``.
         epochs : int
@@ -248,7 +253,14 @@ class Trainable(Network):
             self,
             x,
             y,
-            method=Method.of(loss, optimizer, schedule, clipping, ema),
+            method=Method.of(
+                self.by_output("loss", loss),
+                optimizer,
+                schedule,
+                clipping,
+                ema,
+                self.by_output("loss_weights", loss_weights),
+            ),
             passes=Passes(
                 epochs, batch_size, shuffle, augment, seed, drop_last, budget, parallel or Alone()
             ),

@@ -102,7 +102,7 @@ class Compiled:
         return self._model.class_names
 
     @property
-    def task(self) -> str:
+    def task(self) -> Any:
         """What the model was trained for."""
         return self._model.task
 

@@ -14,6 +14,7 @@ array([[ 0.],
        [-2.]])
 """
 
+from .asked import Losses
 from .base import CLASSIFICATION, MULTILABEL, REGRESSION, TASKS, Loss
 from .binary import BinaryCrossEntropyLoss
 from .chosen import from_name, names
@@ -31,6 +32,7 @@ __all__ = [
     "HingeLoss",
     "HuberLoss",
     "Loss",
+    "Losses",
     "MAELoss",
     "MSELoss",
     "from_name",

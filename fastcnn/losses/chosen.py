@@ -9,15 +9,14 @@ batch, and ``backward() -> array`` of the outputs' shape. It may also have
 - ``from_logits = True``, to be given what comes before a Softmax at the end of the network.
 """
 
-import inspect
 import re
 from typing import Any
 
 import numpy as np
 
-from .. import conversion
 from ..checks import same, unknown
-from .base import CLASSIFICATION, REGRESSION, TASKS, Loss
+from .asked import Losses
+from .base import CLASSIFICATION, TASKS, Loss
 from .binary import BinaryCrossEntropyLoss
 from .cross_entropy import CrossEntropyLoss
 from .hinge import HingeLoss
@@ -88,6 +87,11 @@ def from_spec(spec: Any) -> Loss | None:
     if spec is None:
         return None
     arguments = dict(spec)
+    if arguments.get("type") == "Losses":
+        specs = arguments["losses"]
+        if any(not isinstance(part, dict) or part.get("type") == "Losses" for part in specs):
+            raise ValueError(f"there is no loss {spec!r}")
+        return Losses([from_spec(part) for part in specs], arguments["weights"])
     kind = _TYPES.get(str(arguments.pop("type", None)))
     if kind is None:
         raise ValueError(f"there is no loss {spec!r}")
@@ -96,17 +100,28 @@ def from_spec(spec: Any) -> Loss | None:
 
 def spec_of(loss: Any) -> dict[str, Any] | None:
     """What a file says of a loss; None of one of the user's own."""
+    if isinstance(loss, Losses):
+        return None if None in map(spec_of, loss.losses) else loss.spec()
     return loss.spec() if type(loss) in _TYPES.values() else None
 
 
-def checked(loss: Any) -> Any:
-    """The loss, by its name if it is given so.
+def checked(loss: Any, weights: Any = None) -> Any:
+    """The loss, by its name if it is given so; of several, or with weights, `Losses`.
 
     Raises
     ------
     ValueError
         If it is none; one sentence.
     """
+    if weights is not None and isinstance(loss, Losses):
+        raise ValueError("loss_weights: Losses has weights of its own, give one of both")
+    if isinstance(loss, (tuple, list)):
+        return Losses([checked(each) for each in loss], weights)
+    if weights is not None:
+        count = len(weights) if isinstance(weights, (tuple, list, np.ndarray)) else 0
+        return Losses([checked(loss)] * max(count, 1), weights)
+    if isinstance(loss, Losses):
+        return loss
     if isinstance(loss, str):
         return from_name(loss)
     wanted = (
@@ -121,85 +136,3 @@ def checked(loss: Any) -> Any:
     if task not in TASKS:
         raise ValueError(f"loss: its task must be one of {', '.join(TASKS)}, got {task!r}")
     return loss
-
-
-def described(loss: Any) -> str:
-    """A loss in words that are the same in another process."""
-    if type(loss).__repr__ is not object.__repr__:
-        return repr(loss)
-    plain = (bool, int, float, str, tuple, type(None))
-    parts = [f"{name}={value!r}" for name, value in getattr(loss, "__dict__", {}).items()
-             if isinstance(value, plain) and not name.startswith("_")]  # fmt: skip
-    return f"{type(loss).__qualname__}({', '.join(parts)})"
-
-
-def task_of(loss: Any, targets: Any) -> str:
-    """What a loss is for; one of the user's own that does not say, by its targets."""
-    task = getattr(loss, "task", None)
-    if task is not None:
-        return task
-    targets = conversion.array_of("training", targets)
-    return CLASSIFICATION if targets.ndim == 1 and targets.dtype.kind not in "f" else REGRESSION
-
-
-def takes_logits(loss: Any) -> bool:
-    """Whether it is given what comes before a Softmax at the end of the network."""
-    return bool(getattr(loss, "from_logits", False))
-
-
-def takes_weights(loss: Any) -> bool:
-    """Whether its `forward` has a place for weights."""
-    try:
-        inspect.signature(loss.forward).bind(None, None, None)
-    except TypeError:
-        return False
-    return True
-
-
-def measuring(loss: Any) -> Any:
-    """The loss as data is measured with."""
-    return loss.measuring() if isinstance(loss, Loss) else loss
-
-
-def value_of(
-    loss: Any, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None
-) -> float:
-    """The loss of a batch, summed over its samples.
-
-    Raises
-    ------
-    ValueError
-        If one of the user's own gives no number.
-    """
-    given = (outputs, targets) if weights is None else (outputs, targets, weights)
-    if not isinstance(loss, Loss):  # it may write into them, and others still need them
-        given = tuple(array.copy() for array in given)
-    value = loss.forward(*given)
-    try:
-        value = float(value)
-    except (TypeError, ValueError):
-        got = np.shape(value) or type(value).__name__
-        raise ValueError(
-            f"{type(loss).__name__}.forward must give a number, the mean over the batch, got {got}"
-        ) from None
-    return value if getattr(loss, "reduction", "mean") == "sum" else value * len(outputs)
-
-
-def gradient_of(loss: Any, outputs: np.ndarray) -> np.ndarray:
-    """Its gradient by the outputs of the last `forward`, as layers take it.
-
-    Raises
-    ------
-    ValueError
-        If one of the user's own gives no array of the outputs' shape.
-    """
-    gradient = loss.backward()
-    if isinstance(loss, Loss):
-        return gradient
-    shape = getattr(gradient, "shape", None)
-    if shape != outputs.shape:
-        raise ValueError(
-            f"{type(loss).__name__}.backward must give an array of the outputs' shape "
-            f"{outputs.shape}, got {type(gradient).__name__ if shape is None else shape}"
-        )
-    return np.ascontiguousarray(gradient, outputs.dtype)

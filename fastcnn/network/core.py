@@ -15,7 +15,8 @@ from ..layers import Layer
 from ..layers.arrays import float_dtype
 from ..layers.memory import Clock, Shape, seen
 from ..layers.symbols import FORMATS
-from ..losses import CLASSIFICATION, TASKS, CrossEntropyLoss
+from ..losses import CLASSIFICATION, TASKS, CrossEntropyLoss, Losses
+from ..losses.asked import Task
 from . import intake, pixels, turns
 from .layered import Layered
 from .parameters import FlatParameters
@@ -203,7 +204,7 @@ class Core(Layered):
         with intake.advising(self, x.shape):
             return self._row.forward(type(self).__name__, self._as_layers_see(x), logits)
 
-    def backward_training(self, dy: np.ndarray, logits: bool = True) -> None:
+    def backward_training(self, dy: Any, logits: bool = True) -> None:
         """Fill the layers' gradients after `forward_training`."""
         self._row.backward(type(self).__name__, dy, logits, to_input=False)
 
@@ -233,7 +234,7 @@ class Core(Layered):
         finally:
             self._row.portion = WHOLE
 
-    def trained_by(self, loss: Any, task: str) -> None:
+    def trained_by(self, loss: Any, task: Any) -> None:
         """Note what the model is trained with, and so what it predicts.
 
         Raises
@@ -241,9 +242,17 @@ class Core(Layered):
         ValueError
             If there is no such task.
         """
-        if task not in TASKS:
-            raise ValueError(f"a model's task is one of {', '.join(TASKS)}, not {task!r}")
-        self.loss, self.task = loss, task
+        several = len(self.output_names)
+        if several:
+            task = (task,) * several if isinstance(task, str) else task
+            if not isinstance(task, (tuple, list)) or len(task) != several:
+                raise ValueError(f"the model has {several} outputs, not the tasks {task!r}")
+            task = tuple(task)
+        for each in task if several else (task,):
+            if each not in TASKS:
+                raise ValueError(f"a model's task is one of {', '.join(TASKS)}, not {each!r}")
+        self.loss = Losses.fitting(loss, several or 1)
+        self.task: Task = task
 
     def training_turn(self) -> contextlib.AbstractContextManager[None]:
         """A with block in which no other thread may train the model; in all others, none may.

@@ -16,6 +16,7 @@ from .. import conversion
 from ..conversion import PIXELS
 from ..layers import spoken
 from ..losses import CLASSIFICATION, MULTILABEL
+from ..losses.asked import Task
 
 if TYPE_CHECKING:
     from .core import Core
@@ -75,12 +76,12 @@ def pair(
     y: Any,
     thorough: bool = False,
     training: bool = False,
-    task: str | None = None,
+    task: Task | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Samples as `samples` gives them, and their targets.
 
     These are class numbers or rows of probabilities for classification, else (N, outputs) of the
-    model's dtype.
+    model's dtype; for several outputs a table with a field for each (`conversion.table_of`).
 
     Parameters
     ----------
@@ -103,7 +104,9 @@ def pair(
     if np.isscalar(x) or np.isscalar(y) or x is None or y is None:
         raise ValueError(f"{who}: needs arrays of samples x and of labels y, got none")
     task, names = task or model.task, None
-    if task == CLASSIFICATION:
+    if isinstance(task, tuple):
+        y = _table(model, who, y, task)
+    elif task == CLASSIFICATION:
         names = conversion.names_of(who, y) if training else None
         y = conversion.labels(who, y, model.class_names or names)
     else:
@@ -114,13 +117,41 @@ def pair(
     if thorough and x.dtype != PIXELS and not np.isfinite(x).all():
         row = int(np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))[0])
         raise ValueError(f"{who}: sample {row} holds NaN or infinite numbers: repair the data")
-    if task != CLASSIFICATION:
-        _check_values(who, y, outputs_of(model, who, x), task)
-    elif thorough:
-        _check_labels(who, y, outputs_of(model, who, x))
+    if isinstance(task, tuple):
+        parts = zip(model.output_names, conversion.fields_of(y), task, strict=True)
+        for (name, part, kind), outputs in zip(parts, widths_of(model, who, x), strict=True):
+            _check(f"{who}, output {name}", part, outputs, kind)
+    elif task != CLASSIFICATION or thorough:
+        _check(who, y, outputs_of(model, who, x), task)
     if training:
         learn_from(model, x, names)
     return x, y
+
+
+def _table(model: "Core", who: str, y: Any, tasks: tuple[str, ...]) -> np.ndarray:
+    """Targets of several outputs, each as its task has it, in one array."""
+    found = []
+    given = conversion.fields_of(model.joined_targets(who, y))
+    for name, part, task in zip(model.output_names, given, tasks, strict=True):
+        here = f"{who}, output {name}"
+        if task != CLASSIFICATION:
+            found.append(conversion.values(here, part, model.dtype))
+        elif part.dtype.kind in "UST":
+            raise TypeError(
+                f"{here}: labels are names, such as {part.flat[0]!s:.40}, which only a network of "
+                f"one output knows; number them: names, y = np.unique(y, return_inverse=True)"
+            )
+        else:
+            found.append(conversion.labels(here, part))
+    return conversion.table_of(model.output_names, found)
+
+
+def _check(who: str, y: np.ndarray, outputs: int, task: str) -> None:
+    """Raise unless these targets fit so many outputs."""
+    if task == CLASSIFICATION:
+        _check_labels(who, y, outputs)
+    else:
+        _check_values(who, y, outputs, task)
 
 
 def _check_labels(who: str, y: np.ndarray, classes: int) -> None:
@@ -180,17 +211,25 @@ def outputs_of(model: "Core", who: str, x: np.ndarray) -> int:
         If x does not fit, or the model gives no row of numbers for a sample.
     """
     model.one_output(who)
+    return widths_of(model, who, x)[0]
+
+
+def widths_of(model: "Core", who: str, x: np.ndarray) -> tuple[int, ...]:
+    """The same for each of its outputs."""
     try:
         with advising(model, x.shape):
-            shape = model.output_shape(x.shape)
+            shapes: Any = model.output_shape(x.shape)
     except ValueError as error:
         raise ValueError(f"{who}: {error}") from None
-    if len(shape) != 2:
-        raise ValueError(
-            f"{who}: the model gives shape {shape} for {len(x)} samples, not one number for each "
-            f"class; end it with Flatten() and Dense(..., classes)"
-        )
-    return shape[1]
+    shapes = shapes if model.output_names else (shapes,)
+    for shape, name in zip(shapes, model.output_names or ("",), strict=True):
+        if len(shape) != 2:
+            raise ValueError(
+                f"{who}: the model gives shape {shape} for {len(x)} samples"
+                f"{name and ' as ' + name}, not one number for each class; end it with Flatten() "
+                f"and Dense(..., classes)"
+            )
+    return tuple(shape[1] for shape in shapes)
 
 
 # --- advice -------------------------------------------------------------------------------------

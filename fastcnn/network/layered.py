@@ -87,6 +87,19 @@ class Layered(foreign.Answering):
         """Several inputs as one array; what goes into a row is one."""
         return x
 
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What the outputs are called; empty where there is one."""
+        return ()
+
+    def by_output(self, who: str, given: Any) -> Any:
+        """What is given by the names of several outputs, as a tuple in their order."""
+        return given
+
+    def joined_targets(self, who: str, y: Any) -> Any:
+        """Targets of several outputs as one array, see `conversion.table_of`; of one as given."""
+        return y
+
     # --- call by call ---------------------------------------------------------------------------
 
     def walk(self, sample: Shape | None) -> Iterator[tuple[str, Layer, Any, bool]]:

@@ -6,7 +6,8 @@
 - regression: ``r2``, the share of the targets' variance that is explained (1 is perfect, 0 as good
   as their mean; averaged over outputs), and ``mae``, the mean absolute error in the targets' units.
 
-The first of each is what scikit-learn's ``score`` gives. Samples may have weights.
+The first of each is what scikit-learn's ``score`` gives. Samples may have weights. Of several
+outputs each has its own, with its loss, behind its name: ``digit_loss``, ``digit_accuracy``.
 """
 
 import math
@@ -17,7 +18,9 @@ import numpy as np
 
 from kernels.portion import WHOLE, Portion
 
-from ..losses import CLASSIFICATION, MULTILABEL, REGRESSION, Loss, chosen
+from ..conversion import fields_of
+from ..losses import CLASSIFICATION, MULTILABEL, REGRESSION, Loss, asked
+from ..losses.asked import Task
 
 if TYPE_CHECKING:
     from .network import Network
@@ -29,11 +32,19 @@ MEASURES = {
 }
 """Task -> names of what is measured; the first is the score."""
 
-Metric = Callable[[np.ndarray, np.ndarray], float]
+Metric = Callable[[Any, Any], float]
 Metrics = Mapping[str, Metric]
 
 
-class _Shares:
+class _One:
+    """Of one output, whose loss is the loss of the whole."""
+
+    def losses(self, count: float) -> dict[str, float]:
+        """The losses of several outputs, by their columns."""
+        return {}
+
+
+class _Shares(_One):
     """Shares of samples: sums of numbers from 0 to 1, of which each sample has some."""
 
     def __init__(self, task: str) -> None:
@@ -80,7 +91,7 @@ class _Shares:
         }
 
 
-class _Errors:
+class _Errors(_One):
     """Errors of numbers."""
 
     def __init__(self) -> None:
@@ -129,12 +140,75 @@ class _Errors:
         return {"r2": float((1 - share).mean()), "mae": self._absolute / self._weight}
 
 
-Tally = _Shares | _Errors
+class _Several:
+    """Of several outputs the loss of each, and what is measured of each."""
+
+    def __init__(self, tasks: tuple[str, ...], names: tuple[str, ...]) -> None:
+        self._parts = {name: _tally(task) for name, task in zip(names, tasks, strict=True)}
+        self._losses = [0.0] * len(names)
+
+    def add(self, loss: Any, outputs: Any, targets: Any, weights: np.ndarray | None) -> None:
+        """Count a batch, whose loss is computed already."""
+        self._losses = [a + b for a, b in zip(self._losses, loss.values, strict=True)]
+        each = zip(self._parts.values(), loss.losses, outputs, fields_of(targets), strict=True)
+        for part, own, y, target in each:
+            part.add(own, y, target, weights)
+
+    def state(self) -> dict[str, Any]:
+        """What is counted, as JSON can hold it; `load_state` takes it."""
+        parts = self._parts.items()
+        state = {f"{n}_{key}": value for n, part in parts for key, value in part.state().items()}
+        return {"losses": self._losses, **state}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from there; a ValueError if it is no such state."""
+        if np.shape(state["losses"]) != (len(self._losses),):
+            raise ValueError("what it has counted is not what is counted")
+        self._losses = list(map(float, state["losses"]))
+        for name, part in self._parts.items():
+            part.load_state({key: state[f"{name}_{key}"] for key in part.state()})
+
+    def losses(self, count: float) -> dict[str, float]:
+        """Each divided by a count, as the loss of the whole is."""
+        return {
+            f"{n}_loss": loss / count for n, loss in zip(self._parts, self._losses, strict=True)
+        }
+
+    def row(self) -> dict[str, float]:
+        """Name -> value."""
+        parts = self._parts.items()
+        return {f"{n}_{key}": value for n, part in parts for key, value in part.row().items()}
 
 
-def tally(task: str) -> Tally:
-    """What counts batch after batch, for `MEASURES[task]`."""
+Tally = _Shares | _Errors | _Several
+
+
+def tally(task: Task, names: tuple[str, ...]) -> Tally:
+    """What counts batch after batch, for what is `measured`.
+
+    names : of several outputs, as many as tasks
+    """
+    return _Several(task, names) if isinstance(task, tuple) else _tally(task)
+
+
+def _tally(task: str) -> _Shares | _Errors:
     return _Errors() if task == REGRESSION else _Shares(task)
+
+
+def measured(task: Task, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of what is measured besides the loss."""
+    if not isinstance(task, tuple):
+        return MEASURES[task]
+    each = zip(names, task, strict=True)
+    rest = (f"{name}_{key}" for name, kind in each for key in MEASURES[kind])
+    return (*(f"{name}_loss" for name in names), *rest)
+
+
+def scores(task: Task, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The name of the score of each output."""
+    if not isinstance(task, tuple):
+        return (MEASURES[task][0],)
+    return tuple(f"{name}_{MEASURES[kind][0]}" for name, kind in zip(names, task, strict=True))
 
 
 def labels_in(outputs: np.ndarray) -> np.ndarray:
@@ -162,24 +236,29 @@ def measure(
     weights : pair of float (N,), optional
         Those of the samples in the loss, and in what else is measured.
     metrics : mapping, optional
-        More measures: name -> function of the targets and of the network's outputs (N, K).
+        More measures: name -> function of the targets and of the network's outputs (N, K), which
+        are tuples where there are several.
     portion : Portion, optional
         What this process computes of each batch.
     """
-    loss, counted = chosen.measuring(loss), tally(model.task)
+    loss, counted = asked.measuring(loss), tally(model.task, model.output_names)
     for_loss, for_rest = weights
-    total, kept = 0.0, []
-    for rows, outputs in model.outputs(x, batch_size, chosen.takes_logits(loss), portion):
-        total += chosen.value_of(
+    total, kept, one = 0.0, [], not model.output_names
+    for rows, outputs in model.outputs(x, batch_size, asked.takes_logits(loss), portion):
+        total += asked.value_of(
             loss, outputs, y[rows], None if for_loss is None else for_loss[rows]
         )
         counted.add(loss, outputs, y[rows], None if for_rest is None else for_rest[rows])
         if metrics:
-            kept.append(outputs.copy())
-    row = {"loss": total / (len(x) if for_loss is None else float(for_loss.sum()))}
-    row |= counted.row()
+            kept.append(np.copy(outputs) if one else tuple(map(np.copy, outputs)))
+    count = len(x) if for_loss is None else float(for_loss.sum())
+    row = {"loss": total / count} | counted.losses(count) | counted.row()
     for name, function in (metrics or {}).items():
-        value = function(y.copy(), np.concatenate(kept))
+        if one:
+            value = function(y.copy(), np.concatenate(kept))
+        else:
+            each = zip(*kept, strict=True)
+            value = function(tuple(map(np.copy, fields_of(y))), tuple(map(np.concatenate, each)))
         try:
             row[name] = float(value)
         except (TypeError, ValueError):

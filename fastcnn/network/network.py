@@ -8,7 +8,7 @@ import numpy as np
 from kernels import activation as activation_kernels
 from kernels.portion import WHOLE, Portion
 
-from ..losses import CLASSIFICATION, MULTILABEL, REGRESSION, chosen
+from ..losses import CLASSIFICATION, MULTILABEL, REGRESSION, Losses, chosen
 from . import intake, measures, weighting
 from .core import Core
 
@@ -50,7 +50,7 @@ class Network(Core):
     learned_from : str, optional
         What it was last trained on, "pixels" or "floats"; None if it was not, or nobody knows.
     task : {"classification", "multilabel", "regression"}
-        What it was last trained for; at first classification.
+        What it was last trained for; at first classification. Of several outputs a tuple.
     loss : loss or None
         What it was last trained with; at first `CrossEntropyLoss()`. None in a model from a file
         that was trained with a loss of the user's own.
@@ -79,11 +79,10 @@ class Network(Core):
         """(rows, outputs) of what `intake.samples` gave; overwritten by the next batch."""
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size must be a whole number above 0, got {batch_size!r}")
-        self.one_output("predict")
         for start in range(0, len(x), batch_size):
             rows = slice(start, min(start + batch_size, len(x)))
             here = portion.share(rows.stop - rows.start)
-            yield rows, portion.whole(self._predict(x[rows][here], logits))[0]
+            yield rows, whole(portion, self._predict(x[rows][here], logits))
 
     def measure(
         self,
@@ -115,14 +114,16 @@ class Network(Core):
             If something does not fit; one sentence.
         """
         x, y = intake.pair(self, "evaluate", x, y)
-        loss = self.loss if loss is None else chosen.checked(loss)
+        given = chosen.checked(self.by_output("evaluate: loss", loss)) if loss is not None else None
+        loss = self.loss if given is None else Losses.fitting(given, len(self.output_names) or 1)
         if loss is None:
             raise ValueError(
                 "evaluate: this model was trained with a loss of somebody's own, which its file "
                 "does not hold: give loss=..."
             )
         sample = weighting.of_samples("evaluate", sample_weight, len(x))
-        classes = 0 if class_weight is None else intake.outputs_of(self, "evaluate", x)
+        several = bool(self.output_names)
+        classes = 0 if several or class_weight is None else intake.outputs_of(self, "evaluate", x)
         every = weighting.together(
             "evaluate", self.task, sample, class_weight, y, classes, self.class_names
         )
@@ -137,11 +138,12 @@ class Network(Core):
         y: np.ndarray,
         batch_size: int = EVALUATED_AT_ONCE,
         **options: Any,
-    ) -> tuple[float, float]:
+    ) -> tuple[float, Any]:
         """(loss, score): of a classifier mean cross-entropy in nats, and accuracy, 0 to 1.
 
         The loss is what the model was trained with, but without smoothing. The score is the share
         of right classes; of several labels that of samples with all labels right; for numbers R^2.
+        Of several outputs the loss is the weighted sum, and the score a tuple.
         ``options`` are those of `measure`, which gives more numbers.
 
         Raises
@@ -150,26 +152,29 @@ class Network(Core):
             If there are not as many labels as samples, or none.
         """
         row = self.measure(x, y, batch_size, **options)
-        return row["loss"], row[measures.MEASURES[self.task][0]]
+        scores = tuple(row[name] for name in measures.scores(self.task, self.output_names))
+        return row["loss"], scores if self.output_names else scores[0]
 
-    def predict(self, x: np.ndarray, batch_size: int = EVALUATED_AT_ONCE) -> np.ndarray:
-        """What the model says of each sample.
+    def predict(self, x: np.ndarray, batch_size: int = EVALUATED_AT_ONCE) -> Any:
+        """What the model says of each sample; of several outputs a tuple.
 
         The most probable class, int64 (N,); of several labels 1 for each of a probability above
         one half, int64 (N, labels); for numbers these, (N, outputs), or (N,) if there is one.
         """
-        x, is_for_numbers = intake.samples(self, "predict", x), self.task == REGRESSION
-        batches = (y for _, y in self.outputs(x, batch_size, logits=not is_for_numbers))
-        if self.task == CLASSIFICATION:
-            return np.concatenate([logits.argmax(axis=1) for logits in batches])
-        if is_for_numbers:
-            values = np.concatenate([y.copy() for y in batches])
-        else:
-            values = np.concatenate([measures.labels_in(y).astype(np.int64) for y in batches])
-        return values[:, 0] if values.shape[1] == 1 else values
+        x = intake.samples(self, "predict", x)
+        tasks = self.task if isinstance(self.task, tuple) else (self.task,)
+        parts: list[list[np.ndarray]] = [[] for _ in tasks]
+        for _, y in self.outputs(x, batch_size, logits=tasks != (REGRESSION,)):
+            for part, task, each in zip(
+                parts, tasks, y if self.output_names else (y,), strict=True
+            ):
+                part.append(_answer(task, each))
+        found = tuple(map(np.concatenate, parts))
+        return found if self.output_names else found[0]
 
     def predict_logits(self, x: np.ndarray, batch_size: int = EVALUATED_AT_ONCE) -> np.ndarray:
         """What the network gives for each sample before its softmax, (N, classes)."""
+        self.one_output("predict_logits")
         x = intake.samples(self, "predict_logits", x)
         return np.concatenate([y.copy() for _, y in self.outputs(x, batch_size, logits=True)])
 
@@ -181,6 +186,7 @@ class Network(Core):
         ValueError
             If the model is for numbers.
         """
+        self.one_output("predict_proba")
         if self.task == REGRESSION:
             raise ValueError(
                 "predict_proba: this model gives numbers, which have no probability: use predict"
@@ -197,3 +203,19 @@ class Network(Core):
         )
         squash(logits, probabilities)
         return probabilities
+
+
+def _answer(task: str, outputs: np.ndarray) -> np.ndarray:
+    """What a batch of outputs says, a new array."""
+    if task == CLASSIFICATION:
+        return outputs.argmax(axis=1)
+    values = outputs if task == REGRESSION else measures.labels_in(outputs)
+    values = values.astype(outputs.dtype if task == REGRESSION else np.int64)
+    return values[:, 0] if values.shape[1] == 1 else values
+
+
+def whole(portion: Portion, outputs: Any) -> Any:
+    """The outputs of the whole batch, a tuple of several, of those that this process has."""
+    several = isinstance(outputs, tuple)
+    found = portion.whole(*outputs) if several else portion.whole(outputs)
+    return found if several else found[0]

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..checks import unknown
 from ..losses import CLASSIFICATION
+from ..losses.asked import Task
 from ..losses.base import checked_weights
 
 BALANCED = "balanced"
@@ -81,7 +82,7 @@ def _place(who: str, name: Any, classes: int, names: tuple[str, ...] | None) -> 
 
 def together(
     who: str,
-    task: str,
+    task: Task,
     sample: np.ndarray | None,
     wanted: Classes,
     y: np.ndarray,
@@ -94,6 +95,11 @@ def together(
     """
     if wanted is None:
         return sample
+    if isinstance(task, tuple):
+        raise ValueError(
+            f"{who}: class_weight is for one output of classes; for several outputs give "
+            f"sample_weight"
+        )
     if task != CLASSIFICATION:
         raise ValueError(f"{who}: class_weight is for classes; for {task} give sample_weight")
     by_class = of_classes(who, wanted, y, classes, names)

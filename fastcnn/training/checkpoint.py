@@ -132,6 +132,7 @@ class SavedTraining:
             self._kind = optim.kind_of(training["optimizer"])
             self._layers = self._header["model"]["layers"]
             self._graph = self._header["model"].get("graph")
+            self._names = self._header["model"].get("output_names")
             self._frozen = tuple(self._header["model"].get("frozen", ()))
         except (KeyError, TypeError, AttributeError, RecursionError):
             raise CheckpointError(f"{path} holds a model, but no training run to resume") from None
@@ -153,6 +154,10 @@ class SavedTraining:
         if self._graph != model.structure().get("graph"):
             raise CheckpointError(
                 f"{path} belongs to a training run of a model with other connections of its layers"
+            )
+        if self._names != model.structure().get("output_names"):
+            raise CheckpointError(
+                f"{path} belongs to a training run of a model with other names of its outputs"
             )
         if frozen != model.frozen:
             raise CheckpointError(

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from .. import backends
 from ..checks import unknown
 from ..layers import Sigmoid, Softmax
-from ..losses import CLASSIFICATION, MULTILABEL, CrossEntropyLoss, chosen
+from ..losses import CLASSIFICATION, MULTILABEL, CrossEntropyLoss, Losses, asked
+from ..losses.asked import Task
 from ..network.intake import outputs_of, pair
-from ..network.measures import MEASURES
+from ..network.measures import measured
 from ..network.network import EVALUATED_AT_ONCE, Network
 from ..network.weighting import of_samples
 from ..random import generator
@@ -149,22 +150,28 @@ def fit(
         keeping = Keeping(None, keeping.resume_from, keeping.allow, keeping.about,
                           whole_epochs=keeping.whole_epochs)  # fmt: skip
     with model.training_turn():  # another thread's training is not to be disturbed
-        task = chosen.task_of(method.loss, y)
+        y = model.joined_targets("training", y)
+        several = Losses.fitting(method.loss, len(model.output_names) or 1)
+        method = dataclasses.replace(method, loss=several)
+        task = asked.task_of(method.loss, y)
         _check_end(model, method.loss, task)
         _check_mixing(passes.augment, method.loss, task)
         x, y = pair(model, "training", x, y, thorough=True, training=True, task=task)
         model.trained_by(method.loss, task)
-        _check_columns(method.schedule, measuring, stopping.monitor, task)
+        known = measured(task, model.output_names)
+        _check_columns(method.schedule, measuring, stopping.monitor, ("loss", *known))
         counted = of_samples("training", weighting.samples, len(x))
         if isinstance(measuring.validation, (tuple, list)):
-            first, *rest = measuring.validation
-            held_out = (model.joined("validation", first), *rest)
+            first, second, *rest = measuring.validation
+            targets = model.joined_targets("validation", second)
+            held_out = (model.joined("validation", first), targets, *rest)
             measuring = dataclasses.replace(measuring, validation=held_out)
         if measuring.test is not None:
             measuring = dataclasses.replace(measuring, test=_checked(model, "test", measuring.test))
         data = (x, y) if counted is None else (x, y, counted)
         rows, validation = _divided(data, measuring.validation, model, passes.seed or 0)
-        weights = weighting.of(model, y, counted, rows, outputs_of(model, "training", x))
+        classes = 0 if model.output_names else outputs_of(model, "training", x)
+        weights = weighting.of(model, y, counted, rows, classes)
         parts = [part for part in (validation, measuring.test) if part is not None]
         if weights is not None or any(len(part) > 2 for part in parts):
             _check_takes_weights(method.loss)
@@ -271,19 +278,28 @@ def _divided(
     return np.arange(count), validation
 
 
-def _check_end(model: Network, loss: Any, task: str) -> None:
-    """Refuse a network that ends with the sigmoid which the loss has too."""
-    last = model.ends[0]
-    if task == MULTILABEL and chosen.takes_logits(loss) and isinstance(last, Sigmoid | Softmax):
-        raise ValueError(
-            f"{type(loss).__name__} has a sigmoid of its own: leave out the {type(last).__name__} "
-            f"at the end of the network"
-        )
+def _check_end(model: Network, loss: Any, task: Task) -> None:
+    """Refuse a network that ends with the sigmoid, or one of several softmaxes, of the loss."""
+    several = isinstance(task, tuple)
+    for last, own, kind in zip(model.ends, asked.each_of(loss), asked.each_of(task), strict=True):
+        what, twice = "sigmoid", Sigmoid | Softmax
+        if kind != MULTILABEL:
+            what, twice = "softmax", Softmax
+        asks = (several or kind == MULTILABEL) and asked.takes_logits(own)
+        if asks and isinstance(last, twice):
+            raise ValueError(
+                f"{type(own).__name__} has a {what} of its own: leave out the "
+                f"{type(last).__name__} at the end of the network"
+            )
 
 
-def _check_columns(schedule: Schedule, measuring: Measuring, monitor: str, task: str) -> None:
+def _check_columns(
+    schedule: Schedule, measuring: Measuring, monitor: str, measures: tuple[str, ...]
+) -> None:
     """Refuse to watch what is not measured."""
-    measures = ("loss", *MEASURES[task])
+    for name in measuring.metrics:
+        if name in measures:
+            raise ValueError(f"metrics: {name!r} is measured already; give another name")
     validated = tuple(f"val_{name}" for name in (*measures, *measuring.metrics))
     if monitor not in validated:
         raise ValueError(f"monitor: {unknown('validated number', monitor, validated)}")
@@ -295,20 +311,23 @@ def _check_columns(schedule: Schedule, measuring: Measuring, monitor: str, task:
         raise ValueError(f"the schedule's monitor: {unknown('number', watched, known)}")
 
 
-def _check_mixing(augment: Augment | None, loss: Any, task: str) -> None:
+def _check_mixing(augment: Augment | None, loss: Any, task: Task) -> None:
     """Refuse soft targets for a loss that has one right class."""
-    if augment is None or not augment.mixes or task != CLASSIFICATION:
+    if augment is None or not augment.mixes:
         return
-    if not isinstance(loss, CrossEntropyLoss):
-        raise ValueError(
-            f"mixup and cutmix mix targets too, and {type(loss).__name__} takes one class for each "
-            f"sample: take CrossEntropyLoss"
-        )
+    for each, kind in zip(asked.each_of(loss), asked.each_of(task), strict=True):
+        if kind == CLASSIFICATION and not isinstance(each, CrossEntropyLoss):
+            raise ValueError(
+                f"mixup and cutmix mix targets too, and {type(each).__name__} takes one class for "
+                f"each sample: take CrossEntropyLoss"
+            )
 
 
 def _check_takes_weights(loss: Any) -> None:
-    if not chosen.takes_weights(loss):
-        raise ValueError(
-            f"{type(loss).__name__} takes no weights: give it forward(outputs, targets, weights), "
-            f"which returns the mean over the batch of each sample's loss times its weight"
-        )
+    for each in asked.each_of(loss):
+        if not asked.takes_weights(each):
+            raise ValueError(
+                f"{type(each).__name__} takes no weights: give it forward(outputs, targets, "
+                f"weights), which returns the mean over the batch of each sample's loss times its "
+                f"weight"
+            )

@@ -124,8 +124,8 @@ class History(Table):
     ``val_loss`` and ``val_accuracy``, ``test_loss`` and ``test_accuracy`` (measured after the
     epoch, where there are such images), ``seconds`` (the whole epoch) and ``seconds_training``
     (without the measuring); with a budget of time also ``steps``, and ``elapsed``, the seconds of
-    it that are over. Where the loss is not for classes, `network.measures` says what stands in the
-    place of the accuracy.
+    it that are over. Where the loss is not for classes, or there are several outputs,
+    `network.measures` says what stands in the place of the accuracy.
 
     Attributes
     ----------

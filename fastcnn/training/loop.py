@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..losses import CLASSIFICATION, CrossEntropyLoss, chosen
+from ..losses import CLASSIFICATION, CrossEntropyLoss, asked
 from ..network import measures
-from ..network.network import EVALUATED_AT_ONCE, Network
+from ..network.network import EVALUATED_AT_ONCE, Network, whole
 from ..random import generator
 from . import callbacks, notes
 from .averaging import Average
@@ -56,7 +56,7 @@ class TrainingLoop:
     def __post_init__(self) -> None:
         self.optimizer, self.loss = self.method.optimizer, self.method.loss
         self.best = self.stopping.best()
-        self._logits = chosen.takes_logits(self.loss)
+        self._logits = asked.takes_logits(self.loss)
         usual = "accuracy" if self.model.task == CLASSIFICATION else "loss"
         self.pace = self.stopping.pace(self.validation is not None, usual)
         self.lr = self.optimizer.lr
@@ -229,7 +229,7 @@ class TrainingLoop:
         if not self.model.is_finite():
             raise self._diverged("the parameters became infinite or NaN", epoch, step)
         row = {"epoch": epoch, "lr": self.optimizer.lr, "loss": part.loss / part.images}
-        row |= part.tally.row()
+        row |= part.tally.losses(part.images) | part.tally.row()
         with self.average.in_place() if self.average else contextlib.nullcontext():
             measure_statistics(self.model, self._measured(rows, epoch))
             trained = time.perf_counter()
@@ -282,15 +282,17 @@ class TrainingLoop:
         """One batch forward, backward and into the parameters; its loss, summed over samples."""
         here, batch = self._load(indices, epoch, step)
         # What the network gives is little: the loss of the whole batch is known to everybody.
-        (outputs,) = self._parallel.whole(self.model.forward_training(batch, self._logits))
+        outputs = whole(self._parallel, self.model.forward_training(batch, self._logits))
         given = self.y, self.weights, self.counted
         targets, weights, counted = mixed(given, indices, self._batches.mixing, outputs)
-        value = chosen.value_of(self.loss, outputs, targets, weights)
+        value = asked.value_of(self.loss, outputs, targets, weights)
         if not math.isfinite(value):
             raise self._diverged(f"the loss became {value:g}", epoch, step + 1)
         tally.add(self.loss, outputs, targets, counted)
-        gradient = chosen.gradient_of(self.loss, outputs)
-        self.model.backward_training(gradient[here], self._logits)
+        gradient = asked.gradient_of(self.loss, outputs)
+        several = isinstance(gradient, tuple)
+        gradient = tuple(each[here] for each in gradient) if several else gradient[here]
+        self.model.backward_training(gradient, self._logits)
         self._parallel.add(each.gradients for each in self.model.parameters.trained())
         if self.part is not None and self.part.norms is not None:
             self.part.norms.look(step)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..conversion import fields_of
 from .augment import Augment
 
 
@@ -95,7 +96,7 @@ def mixed(
     given: tuple[NDArray[Any] | None, ...],
     indices: NDArray[np.int64],
     mixing: Mixing | None,
-    outputs: NDArray[Any],
+    outputs: Any,
 ) -> list[Any]:
     """The rows of a batch of targets, which come first, and of weights; as its images are mixed.
 
@@ -103,11 +104,15 @@ def mixed(
     ----------
     given : tuple
         Targets and weights of all samples; None for what there is not.
-    outputs : array (N, K)
+    outputs : array (N, K), or a tuple of them
         What the network gave for the batch.
     """
-    rows = [None if each is None else each[indices] for each in given]
+    targets, *weights = (None if each is None else each[indices] for each in given)
     if mixing is None:
-        return rows
-    rows[0] = rows_of(rows[0], outputs.shape[1], outputs.dtype) if rows[0] is not None else None
-    return [None if each is None else mixing.of(each) for each in rows]
+        return [targets, *weights]
+    if isinstance(outputs, tuple):
+        each = zip(fields_of(targets), outputs, strict=True)
+        targets = tuple(mixing.of(rows_of(part, y.shape[1], y.dtype)) for part, y in each)
+    elif targets is not None:
+        targets = mixing.of(rows_of(targets, outputs.shape[1], outputs.dtype))
+    return [targets, *(None if each is None else mixing.of(each) for each in weights)]

@@ -35,7 +35,7 @@ class Part:
     def __init__(self, model: Network, measuring: Measuring) -> None:
         self.step = self.begun = self.images = 0
         self.loss = self.seconds = 0.0
-        self.tally = measures.tally(model.task)
+        self.tally = measures.tally(model.task, model.output_names)
         self.norms = GradientNorms(model) if measuring.track_gradients else None
 
     def begin(self, steps: int) -> int:

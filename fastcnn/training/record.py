@@ -145,7 +145,9 @@ def _check_columns(history: History, measures: Sequence[str], metrics: Sequence[
     count = history.epochs
     if history.get("epoch") != list(range(1, count + 1)):
         raise RecordError("the epochs of its history are not 1, 2, 3, ...")
-    parts = [part for part in ("val", "test") if any(name.startswith(part) for name in history)]
+    parts = [
+        part for part in ("val", "test") if any(name.startswith(f"{part}_") for name in history)
+    ]
     measures = ("loss", *measures)
     wanted = {"epoch", "lr", "seconds", "seconds_training", *measures}
     wanted |= {f"{part}_{name}" for part in parts for name in (*measures, *metrics)}

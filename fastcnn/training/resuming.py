@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..losses import chosen
+from ..conversion import fields_of
+from ..losses import asked
 from ..network.network import Network
 from .augment import Augment
 from .record import Record
@@ -44,7 +45,7 @@ def described(
         "normalization": [np.asarray(part).tolist() for part in model.normalization],
         "lr": lr,
         "optimizer": _rule(method.optimizer.spec()),
-        "loss": chosen.described(method.loss),
+        "loss": asked.described(method.loss),
         "sample_weight": _weights(weighting.samples),
         "class_weight": _weights(weighting.classes),
         "schedule": repr(method.schedule),
@@ -207,7 +208,9 @@ def _weights(weights: Any) -> Any:
 
 
 def _fingerprint(array: NDArray[Any]) -> str:
-    """Number, shape, type and checksum of an array."""
+    """Number, shape, type and checksum of an array, or of each field of a table."""
+    if array.dtype.names:
+        return " and ".join(map(_fingerprint, fields_of(array)))
     rows = max(1, _BLOCK // max(1, array[:1].nbytes))
     total = 0
     for start in range(0, len(array), rows):

@@ -81,7 +81,8 @@ class Saving:
         loop = self._loop
         state = to_state(
             loop.history, loop.best.state(), self.settings, self._keeping.about,
-            measures.MEASURES[loop.model.task], list(loop.measuring.metrics),
+            measures.measured(loop.model.task, loop.model.output_names),
+            list(loop.measuring.metrics),
         )  # fmt: skip
         now = None
         if loop.part is not None:

@@ -54,6 +54,7 @@ class Method:
         schedule: schedules.Schedule | str | None = None,
         clipping: Clipping | None = None,
         ema: float | None = None,
+        loss_weights: Any = None,
     ) -> Self:
         """The method with these parts, some of them by name; None: the usual ones."""
         if isinstance(schedule, str):
@@ -61,7 +62,7 @@ class Method:
         if isinstance(optimizer, str):
             optimizer = optim.from_name(optimizer)
         return cls(
-            CrossEntropyLoss() if loss is None else chosen.checked(loss),
+            chosen.checked(CrossEntropyLoss() if loss is None else loss, loss_weights),
             optim.SGD() if optimizer is None else optimizer,
             schedules.Constant() if schedule is None else schedule,
             clipping or Clipping(),

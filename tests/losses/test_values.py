@@ -14,6 +14,7 @@ from fastcnn.losses import (
     HuberLoss,
     MAELoss,
     MSELoss,
+    asked,
     chosen,
 )
 from tests.gradient_check import check_gradient
@@ -199,6 +200,6 @@ def test_a_loss_of_ones_own_is_described_alike_in_every_process():
         def backward(self): ...
 
     name = f"{Own.__qualname__}(gamma=2.0)"
-    assert chosen.described(Own()) == name
-    assert not chosen.takes_weights(Own())
+    assert asked.described(Own()) == name
+    assert not asked.takes_weights(Own())
     assert chosen.spec_of(Own()) is None
