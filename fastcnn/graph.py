@@ -57,8 +57,14 @@ class Graph(Trainable):
     >>> from fastcnn.layers import Add, Conv2D, Dense, Flatten, Input
     >>> x = Input((1, 4, 4))
     >>> y = Add()(Conv2D(1, 2, 3, padding="same")(x), Conv2D(1, 2, 1)(x))
-    >>> Graph(x, Dense(32, 3)(Flatten()(y))).predict(np.zeros((5, 1, 4, 4), np.uint8)).shape
+    >>> flat, images = Flatten()(y), np.zeros((5, 1, 4, 4), np.uint8)
+    >>> Graph(x, Dense(32, 3)(flat)).predict(images).shape
     (5,)
+    >>> both = Graph(x, {"digit": Dense(32, 3)(flat), "ink": Dense(32, 1)(flat)})
+    >>> y = np.arange(5) % 3, np.zeros(5)
+    >>> history = both.train(images, y, loss=("cross-entropy", "mse"), progress=False)
+    >>> list(both.measure(images, y))
+    ['loss', 'digit_loss', 'ink_loss', 'digit_accuracy', 'ink_r2', 'ink_mae']
     """
 
     def __init__(

@@ -190,10 +190,15 @@ class Losses(Loss):
         """
         if not isinstance(loss, Losses):
             return loss if outputs == 1 or loss is None else cls([loss] * outputs)
-        if len(loss.losses) != outputs or outputs == 1:
+        if outputs == 1:
             raise ValueError(
-                f"loss: the network has {outputs} output{'s' * (outputs > 1)}, got "
-                f"{len(loss.losses)} losses or weights; give one for each"
+                f"loss: the network has one output, so give one loss without loss_weights, got "
+                f"{len(loss.losses)}"
+            )
+        if len(loss.losses) != outputs:
+            raise ValueError(
+                f"loss: the network has {outputs} outputs, got {len(loss.losses)} losses or "
+                f"weights; give one for each"
             )
         return loss
 

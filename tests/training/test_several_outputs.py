@@ -10,11 +10,16 @@ import pytest
 from fastcnn import Augment, Graph, Input, Sequential, load_model
 from fastcnn.layers import Dense, Dropout, Flatten, ReLU, Sigmoid, Softmax
 from fastcnn.losses import CrossEntropyLoss, Losses, MSELoss
+from fastcnn.network import checkpoint
 from fastcnn.network.checkpoint import CheckpointError
 from fastcnn.optim import SGD
+from fastcnn.training.fit import rehearse
 from fastcnn.training.history import History
+from fastcnn.training.parallel import MPI, Alone
 from fastcnn.training.resuming import ResumeError
+from fastcnn.training.settings import Measuring, Method, Passes
 from tests.gradient_check import check_gradient
+from tests.training.processes import together
 
 RNG = np.random.default_rng(11)
 X = RNG.normal(size=(40, 3)).astype(np.float32)
@@ -185,6 +190,40 @@ def test_several_inputs_and_outputs() -> None:
     assert [part.shape for part in model.predict(pairs)] == [(40,), (40, 2)]
 
 
+def test_classes_of_which_a_sample_has_several() -> None:
+    x = Input((3,))
+    model = Graph(x, (Dense(3, 2)(x), Dense(3, 1)(x), Dense(3, 2)(x)))
+    y = np.eye(2)[(LABELS > 0) * 1], LABELS > 1, np.stack([LABELS > 0, LABELS > 1], axis=1)
+    history = train(model, y, loss=("hinge", "bce", "bce"), epochs=40)
+    columns = ("y0_accuracy", "y1_exact_match", "y1_label_accuracy", "y2_label_accuracy")
+    assert all(history[name][-1] > 0.7 for name in columns)
+    classes, yes, labels = model.predict(X)
+    assert (classes.shape, yes.shape, labels.shape) == ((40,), (40,), (40, 2))
+    np.testing.assert_array_equal(np.mean(yes == y[1]), model.measure(X, y)["y1_exact_match"])
+
+
+def test_the_bits_do_not_depend_on_the_number_of_processes() -> None:
+    def trained(parallel: Any) -> tuple[bytes, History]:
+        model = two()
+        options = {"validation": 0.25, "sample_weight": WEIGHTS, "batch_size": 17}
+        history = train(model, parallel=parallel, **options)
+        kept = {name: row for name, row in history.items() if not name.startswith("seconds")}
+        return model.parameters.values.tobytes(), History(kept)
+
+    alone = trained(Alone())
+    assert together(2, lambda comm: trained(MPI(comm))) == [alone, alone]
+
+
+def test_a_helper_that_compiles_can_rehearse() -> None:
+    model, loss = two(), Losses([CrossEntropyLoss(), MSELoss()])
+    y = model.joined_targets("training", Y)
+    rehearse(
+        model, X.dtype, (3,), y[:9], [50], Method.of(loss), Passes(epochs=1, batch_size=4),
+        Measuring(),
+    )  # fmt: skip
+    assert y[:9].tobytes() == pickle.loads(pickle.dumps(y[:9])).tobytes()
+
+
 # --- saved and gone on with -----------------------------------------------------------------------
 
 
@@ -206,6 +245,27 @@ def test_a_resumed_run_has_the_bits_of_one_that_was_not_interrupted(tmp_path: An
         train(two(), (LABELS, 2 * NUMBERS), epochs=4, **more, resume_from=path)
     with pytest.raises(CheckpointError, match="a model with other names of its outputs"):
         train(two(names=("a", "b")), epochs=4, **more, resume_from=path)
+
+
+def test_a_file_that_says_something_else_is_refused() -> None:
+    model = two(names=("a", "b"))
+    train(model)
+    good, arrays = checkpoint.describe(model), model.copy_arrays()
+    assert checkpoint.rebuild(good, arrays, Graph).output_names == ("a", "b")
+    spec = good["loss"]
+    for wrong in (
+        {"output_names": ["a"]}, {"output_names": ["a", "a"]}, {"output_names": ["a", 3]},
+        {"output_names": 7}, {"task": ["classification"]}, {"task": ["regression", "what"]},
+        {"task": {}}, {"loss": {"type": "Losses"}}, {"loss": {**spec, "weights": [1]}},
+        {"loss": {**spec, "weights": 1}}, {"loss": {**spec, "weights": ["a", "b"]}},
+        {"loss": {**spec, "losses": [spec, spec]}}, {"loss": {**spec, "losses": [None, None]}},
+        {"loss": {**spec, "losses": 3}},
+    ):  # fmt: skip
+        with pytest.raises((ValueError, TypeError, LookupError)):
+            checkpoint.rebuild({**good, **wrong}, arrays, Graph)
+    alone = one()
+    with pytest.raises(ValueError, match="the network has one output"):
+        checkpoint.rebuild(checkpoint.describe(alone) | {"loss": spec}, alone.copy_arrays(), Graph)
 
 
 # --- what is refused ------------------------------------------------------------------------------
@@ -253,9 +313,9 @@ def test_what_the_network_ends_with_is_told() -> None:
         train(two(Softmax()))
     with pytest.raises(ValueError, match="BinaryCrossEntropyLoss has a sigmoid of its own"):
         train(two(ReLU(), Sigmoid()), (LABELS, NUMBERS > 0), loss=("cross-entropy", "bce"))
-    with pytest.raises(ValueError, match="loss: the network has 1 output, got 2 losses"):
+    with pytest.raises(ValueError, match=r"has one output, so give one loss .* got 2"):
         Sequential(Dense(3, 3)).train(X, Y, loss=TWO, progress=False)
-    with pytest.raises(ValueError, match="loss: the network has 1 output, got 2"):
+    with pytest.raises(ValueError, match=r"has one output, so give one loss .* got 2"):
         one().train(X, LABELS, loss_weights=(1, 2), progress=False)
     for name in ("val_x", "test", "a b", 3):
         with pytest.raises(ValueError, match="the name of an output must be a word"):
