@@ -1,7 +1,7 @@
 """The table of a training run that a person sees: two lines of heading, and one per epoch."""
 
 import itertools
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 _GAP = "  "
@@ -33,6 +33,7 @@ def _measured(part: str, prefix: str) -> Iterator[Column]:
         yield Column(part, head, prefix + name, 7, form)
 
 
+_ROOM = 78
 # All that a run has take 78 letters of a terminal's 80.
 _COLUMNS = (
     Column("", "epoch", "epoch", 5, ".0f"),
@@ -44,9 +45,30 @@ _COLUMNS = (
 )
 
 
-def columns_of(names: Container[str]) -> list[Column]:
-    """The columns for what is measured."""
-    return [column for column in _COLUMNS if column.key in names]
+def columns_of(names: Collection[str]) -> list[Column]:
+    """The columns for what is measured; the scores of several outputs as far as there is room."""
+    columns = [column for column in _COLUMNS if column.key in names]
+    for part, prefix in (("val", "val_"), ("train", ""), ("test", "test_")):
+        scores = list(_scores(part, prefix, names))
+        width = sum(column.width + len(_GAP) for column in (*columns, *scores)) - len(_GAP)
+        if scores and width <= _ROOM:
+            behind = [column.key for column in columns].index(f"{prefix}loss") + 1
+            columns[behind:behind] = scores
+    return columns
+
+
+def _scores(part: str, prefix: str, names: Collection[str]) -> Iterator[Column]:
+    """A column for each output, which has a loss of its own."""
+    for key in names:
+        output = key.removeprefix(prefix).removesuffix("_loss")
+        for _, score, form in _SCORES:
+            name = f"{prefix}{output}_{score}"
+            if key == f"{prefix}{output}_loss" and name in names and (prefix or not _is_held(key)):
+                yield Column(part, output[:7], name, 7, form)
+
+
+def _is_held(key: str) -> bool:
+    return key.startswith(("val_", "test_"))
 
 
 def heading(columns: Sequence[Column]) -> list[str]:

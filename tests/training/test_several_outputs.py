@@ -148,6 +148,22 @@ def test_the_rows_of_a_part_of_the_data_are_those_of_its_targets() -> None:
     assert model.predict(images)[1].shape == (40,)
 
 
+def test_the_table_has_the_score_of_each_output_while_there_is_room() -> None:
+    row = {"epoch": 1, "lr": 0.01, "loss": 2.0, "a_loss": 1, "digits_left_loss": 1}
+    row |= {"a_accuracy": 0.5, "digits_left_r2": 0.25, "digits_left_mae": 3, "seconds": 1}
+    parts = ("loss", "a_loss", "digits_left_loss", "a_accuracy", "digits_left_r2")
+    heads = [
+        "epoch        lr     loss        a  digits_  seconds",
+        "epoch        lr     loss        a  digits_     loss        a  digits_  seconds",
+        "epoch        lr     loss     loss        a  digits_     loss  seconds",
+    ]
+    for part, head in zip(("", "val_", "test_"), heads, strict=True):
+        row |= {f"{part}{name}": 0.5 for name in parts if part}
+        lines = str(History({name: [value] for name, value in row.items()})).splitlines()
+        assert lines[1] == head and max(map(len, lines)) <= 78
+    assert lines[2].split()[3:6] == ["0.5000", "50.00%", "0.5000"]
+
+
 def test_one_loss_is_for_all_outputs() -> None:
     model = two()
     history = train(model, (NUMBERS[:, [0, 1, 0]], NUMBERS), loss="mse")
