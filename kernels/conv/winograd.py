@@ -75,11 +75,13 @@ def _grid_of(out_size: Pair, gaps: Pair) -> Pair:
     return -(-out_size[0] // (2 * gaps[0])), -(-out_size[1] // (2 * gaps[1]))
 
 
-def blocks_of(images: int, out_size: Pair, numbers: int, gaps: Pair = (1, 1)) -> Blocks:
+def blocks_of(
+    images: int, out_size: Pair, numbers: int, gaps: Pair = (1, 1), most: int = _PLANE
+) -> Blocks:
     """Blocks for images of an output size, with so many numbers per window and plane."""
     grid = _grid_of(out_size, gaps)
     image_rows = gaps[0] * gaps[1] * grid[0]
-    rows = max(1, _PLANE // (numbers * grid[1]))
+    rows = max(1, most // (numbers * grid[1]))
     if rows < image_rows:
         return Blocks(grid, 1, -(-image_rows // -(-image_rows // rows)), gaps)
     at_once = max(1, min(rows // image_rows, images // MAX_CHUNKS))
@@ -362,7 +364,9 @@ def _gradient_plan(images, out_size, count, depth, filters, dilation, dtype) -> 
     groups = groups_of(count, depth, filters, dtype)
     joined, _, columns = groups.sizes
     channels, like = count * depth, np.empty(0, dtype)
-    blocks = blocks_of(images, out_size, channels + count * filters, dilation)
+    # Large sums are read and written for more windows at a time.
+    most = _PLANE if channels * filters < _PLANE else 2 * _PLANE
+    blocks = blocks_of(images, out_size, channels + count * filters, dilation, most)
     in_up, out_up = int(full_vectors(like, channels)), int(row_width(like, joined, columns))
     threads = jit.max_threads()
     scratch = (
