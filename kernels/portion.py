@@ -12,11 +12,25 @@ from collections.abc import Iterable
 import numpy as np
 
 MAX_CHUNKS = 16  # leaves of the tree
+_LEAST_CHUNKS = 4  # where their sums are large
+_SUMS = 10_000_000  # bytes of all sums that may be written and read again
 
 
 def chunks_of(items: int) -> int:
     """Number of chunks into which a loop over ``items`` is cut: depends on ``items`` only."""
     return max(1, min(items, MAX_CHUNKS))
+
+
+def chunks_with_sums(images: int, size: int) -> int:
+    """Number of chunks of a batch if each of them writes sums of so many bytes.
+
+    Many filters on small images have more to write than to compute: then there are fewer chunks,
+    though threads without one are idle. It depends on shapes only.
+    """
+    chunks = MAX_CHUNKS
+    while chunks > _LEAST_CHUNKS and chunks * size > _SUMS:
+        chunks //= 2
+    return min(chunks, chunks_of(images))
 
 
 @functools.lru_cache(maxsize=1000)

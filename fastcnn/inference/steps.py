@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.conv import depthwise, winograd
+from kernels.conv import depthwise, winograd_plan
 from kernels.conv.arrangement import DIRECT, arrangement_of
 from kernels.conv.winograd_image import PLANES
 from kernels.inference import table as t
@@ -168,7 +168,7 @@ class Steps:
         filters, depth, kernel_h, kernel_w = weight.shape
         pooled_h, pooled_w = (out_h // 2, out_w // 2) if each.pooled else (0, 0)
         is_plain = depth == channels and dilation == (1, 1)
-        if is_plain and winograd.suits(weight.shape, stride, (out_h, out_w), self.dtype):
+        if is_plain and winograd_plan.suits(weight.shape, stride, (out_h, out_w), self.dtype):
             return self._windows(
                 each, shapes, (top, left), (pooled_h, pooled_w), cost * PLANES // 36
             )
@@ -202,7 +202,7 @@ class Steps:
     ) -> bool:  # fmt: skip
         (_, height, width, channels), _, (_, out_h, out_w, filters) = shapes
         like = np.empty(0, self.dtype)
-        blocks = winograd.blocks_of(1 << 20, (out_h, out_w), channels + filters)
+        blocks = winograd_plan.blocks_of(1 << 20, (out_h, out_w), channels + filters)
         panel = int(full_panel(like, filters))
         in_up, out_up = int(full_vectors(like, channels)), int(full_vectors(like, filters))
         assert each.weight is not None
@@ -213,7 +213,7 @@ class Steps:
         rows, columns = blocks.grid
         images = max(1, blocks.rows // rows)
         padded = max(images * (2 * rows + 2), 2 * blocks.rows + 2) * (2 * columns + 2) * in_up
-        planes = [int(winograd.plane_step(blocks.windows, up, like)) for up in (in_up, out_up)]
+        planes = [int(winograd_plan.plane_step(blocks.windows, up, like)) for up in (in_up, out_up)]
         self.add(
             t.WINOGRAD, each.sources[0], each.target, [*own, blocks.rows, *pooled], each,
             cost=cost, weights=packed.size, parts=rows,

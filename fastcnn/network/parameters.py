@@ -104,6 +104,7 @@ class FlatParameters:
         self._claim = object()  # what the layers know of it: no reference back
         self.values = aligned.array("values", (size,), self.dtype, zeroed=True)
         self.gradients = aligned.array("gradients", (size,), self.dtype, zeroed=True)
+        self._whole = self._stretch(0, size)
         self.bind()
 
     @property
@@ -124,7 +125,7 @@ class FlatParameters:
     def trained(self) -> list[Stretch]:
         """What optimizers may change: everything, or what lies between frozen layers."""
         if all(layer.trainable for layer in self._layers):
-            return [self._stretch(0, self.values.size)]
+            return [self._whole]
         stretches: list[list[int]] = []
         follows = False
         for layer, _, place in self._places:

@@ -24,7 +24,7 @@ import numpy as np
 from numba import prange
 
 from kernels import jit
-from kernels.conv import depthwise, winograd
+from kernels.conv import depthwise, winograd, winograd_plan
 from kernels.conv.arrangement import DIRECT, Arrangement, arrange, arrangement_of
 from kernels.conv.image import convolve_image, pool_and_rectify
 from kernels.jit import thread_id
@@ -178,7 +178,9 @@ def run_forward(x, weight, bias, geometry, y_shape, y, pooled, workspace):
         return
     groups = x.shape[3] // weight.shape[1]
     windows_pool = dilation == (1, 1) or not pooled.index.size
-    if windows_pool and winograd.suits(weight.shape, stride, y_shape[1:3], dtype, groups, dilation):
+    if windows_pool and winograd_plan.suits(
+        weight.shape, stride, y_shape[1:3], dtype, groups, dilation
+    ):
         pool = pooled.index.reshape(-1), pooled.relu
         winograd.forward(x, weight, bias, padding, dilation, y_shape[1:3], y, pool, workspace)
         return

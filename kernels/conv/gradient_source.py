@@ -20,6 +20,7 @@ from kernels.jit import thread_id
 from kernels.norm.batch_gradient import gradient_stretch
 from kernels.norm.pooled import spread_image
 from kernels.pool.image import image_sizes, spread_fours_image
+from kernels.portion import Portion
 from kernels.simd import lanes, load_part, store_part
 from kernels.simd.mathematics import through_relu
 from kernels.workspace import Workspace
@@ -53,6 +54,12 @@ class GradientSource(NamedTuple):
     x: np.ndarray | None = None
     factors: np.ndarray | None = None
 
+    def whole(self, portion: Portion, x: np.ndarray) -> tuple[np.ndarray, "GradientSource"]:
+        """The convolution's images x and this, of the whole batch; other processes have a part."""
+        names = [name for name in ("dy", "y", "index", "x") if getattr(self, name) is not None]
+        x, *arrays = portion.whole(x, *(getattr(self, name) for name in names))
+        return x, self._replace(**dict(zip(names, arrays, strict=True)))
+
     def arguments(self, shape: tuple[int, ...], group: int, workspace: Workspace) -> "Gradient":
         """What `gradient_images` takes, for an output of that shape and so many images at once."""
         dtype = self.dy.dtype
@@ -61,19 +68,19 @@ class GradientSource(NamedTuple):
         pooled = self.dy.shape[1:3] if self.index is not None else (0, 0)
         size = shape[1] * shape[2] * shape[3]
         return Gradient(
-            kind=self.kind,
-            relu=self.relu,
-            dy=self.dy.reshape(-1),
-            y=none if self.y is None else self.y.reshape(-1),
-            index=no_index if self.index is None else self.index.reshape(-1),
-            x=none if self.x is None else self.x.reshape(-1),
-            factors=none if self.factors is None else self.factors,
-            room=workspace.array("gradients", (jit.max_threads(), images * size), dtype),
-            height=shape[1],
-            width=shape[2],
-            pooled_height=pooled[0],
-            pooled_width=pooled[1],
-            channels=shape[3],
+            self.kind,
+            self.relu,
+            self.dy.reshape(-1),
+            none if self.y is None else self.y.reshape(-1),
+            no_index if self.index is None else self.index.reshape(-1),
+            none if self.x is None else self.x.reshape(-1),
+            none if self.factors is None else self.factors,
+            workspace.array("gradients", (jit.max_threads(), images * size), dtype),
+            shape[1],
+            shape[2],
+            pooled[0],
+            pooled[1],
+            shape[3],
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numba import prange
 
 from kernels import jit
-from kernels.conv import depthwise, windows, winograd
+from kernels.conv import depthwise, windows, winograd, winograd_plan
 from kernels.conv.arrangement import spread_columns
 from kernels.conv.forward import Pair
 from kernels.conv.gradient_source import GradientSource, gradient_images, nothing
@@ -306,7 +306,7 @@ def _plan(
     groups, folded = dx_shape[3] // weight_shape[1], Folded(weight_shape, geometry, dx_shape)
     if depthwise.suits(dx_shape, weight_shape):
         way = "depthwise"
-    elif winograd.suits(weight_shape, stride, dx_shape[1:3], dtype, groups, dilation):
+    elif winograd_plan.suits(weight_shape, stride, dx_shape[1:3], dtype, groups, dilation):
         way = "winograd"
     else:
         folded = _folded(weight_shape, geometry, dx_shape, dtype)

@@ -11,12 +11,14 @@ import numpy as np
 from numba import prange
 
 from kernels import jit
-from kernels.conv import depthwise, winograd
+from kernels.conv import depthwise, winograd, winograd_plan
 from kernels.conv.arrangement import Arrangement, arrange, arrangement_of
 from kernels.conv.forward import Pair, arranged_images
 from kernels.conv.gradient_source import GradientSource, gradient_images
 from kernels.conv.image import accumulate_image, combine_chunks
+from kernels.conv.winograd_image import PLANES
 from kernels.jit import thread_id
+from kernels.portion import WHOLE, chunks_with_sums, cut
 from kernels.shares import shares_of
 from kernels.tile import fill_row, prepare, sum_rows, whole_vectors, widen_rows
 from kernels.workspace import Shapes, Workspace
@@ -118,24 +120,39 @@ def _plan(shapes, geometry, chunks, dtype) -> tuple[Arrangement, Shapes]:
 
 def run_weight_gradient(x, gradient, geometry, y_shape, dweight, dbias, workspace):
     """The weight gradient, given where that of the output, of shape y_shape, comes from."""
-    dtype, flat = x.dtype, x.reshape(-1)
+    dtype = x.dtype
     prepare(dtype)
     stride, padding, dilation = geometry
-    shapes = (x.shape, dweight.shape, y_shape)
     if depthwise.suits(x.shape, dweight.shape):
         depthwise.weight_gradient(x, gradient, geometry, y_shape, dweight, dbias, workspace)
         return
     groups = x.shape[3] // dweight.shape[1]
-    if winograd.suits(dweight.shape, stride, y_shape[1:3], dtype, groups, dilation):
-        winograd.weight_gradient(x, gradient, padding, dilation, y_shape, dweight, dbias, workspace)
-        return
-    borders = workspace.portion.image_borders(len(x))
-    arrangement, scratch = _plan(shapes, geometry, len(borders) - 1, dtype)
-    partial, padded, widened = workspace.room(scratch, dtype)
-    _weight_gradient(
-        flat, gradient.arguments(y_shape, 1, workspace), dweight.reshape(-1), dbias, shapes,
-        (stride[0], padding[0], dilation[0]), arrangement, borders, partial, padded, widened,
-    )  # fmt: skip
+    portion = workspace.portion
+    images = portion.images(len(x))
+    by_windows = winograd_plan.suits(dweight.shape, stride, y_shape[1:3], dtype, groups, dilation)
+    numbers = dweight.size // 9 * PLANES if by_windows else dweight.size
+    chunks = chunks_with_sums(images, numbers * dtype.itemsize)
+    borders = portion.borders(len(x), chunks)
+    here = portion
+    if not portion.splits(chunks):  # there are more processes than chunks: each computes them all
+        (x, gradient), here = gradient.whole(portion, x), WHOLE
+        borders = cut(images, chunks)
+        y_shape = (images, *y_shape[1:])
+    if by_windows:
+        winograd.weight_gradient(
+            x, gradient, padding, dilation, y_shape, dweight, dbias, images, borders, workspace
+        )
+    else:
+        shapes = (x.shape, dweight.shape, y_shape)
+        arrangement, scratch = _plan(shapes, geometry, len(borders) - 1, dtype)
+        partial, padded, widened = workspace.room(scratch, dtype)
+        _weight_gradient(
+            x.reshape(-1), gradient.arguments(y_shape, 1, workspace), dweight.reshape(-1), dbias,
+            shapes, (stride[0], padding[0], dilation[0]), arrangement, borders, partial, padded,
+            widened,
+        )  # fmt: skip
+    if here is not portion:
+        portion.settle(dweight, dbias)
 
 
 # --- the bias alone -------------------------------------------------------------------------------

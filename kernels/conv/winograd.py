@@ -13,9 +13,6 @@ the transforms and are multiplied one by one. Where the filters of a group fill 
 several groups are multiplied as one, with zeros where a filter does not see a channel.
 """
 
-import functools
-from typing import NamedTuple
-
 import numpy as np
 from numba import prange
 
@@ -25,7 +22,6 @@ from kernels.conv.image import combine_chunks
 from kernels.conv.winograd_image import (
     PLANES,
     accumulate_planes,
-    equal_tiles,
     multiply_planes,
     pad_images,
     pool_products,
@@ -35,119 +31,11 @@ from kernels.conv.winograd_image import (
     transform_sums,
     transform_windows,
 )
+from kernels.conv.winograd_plan import convolution_plan, gradient_plan, plane_step, row_width
 from kernels.jit import thread_id
-from kernels.portion import MAX_CHUNKS
 from kernels.shares import shares_of
 from kernels.simd import lanes
-from kernels.tile import copy_row, fill_row, full_panel, full_vectors, sum_rows, vector_lanes
-
-Shape = tuple[int, ...]
-Pair = tuple[int, int]
-
-# Numbers in one plane of a block, of inputs and outputs together.
-_PLANE = 8192
-_LEAST_CHANNELS = 8
-# What a product costs here, transforms included, against one of the direct method.
-_COST = 1.35
-
-
-class Blocks(NamedTuple):
-    """How the windows of a batch are cut up: depends on shapes only."""
-
-    grid: tuple[int, int]  # rows and columns of windows in a part of an image
-    images: int  # that a thread takes at a time
-    rows: int  # rows of windows in a block
-    gaps: tuple[int, int]  # rows and columns from a part's pixel to the next one: the dilation
-
-    @property
-    def windows(self) -> int:
-        """Most windows in a block."""
-        return self.rows * self.grid[1]
-
-    @property
-    def padded_size(self) -> int:
-        """Pixels of an image's padded parts."""
-        return self.gaps[0] * self.gaps[1] * (2 * self.grid[0] + 2) * (2 * self.grid[1] + 2)
-
-
-def _grid_of(out_size: Pair, gaps: Pair) -> Pair:
-    """Rows and columns of windows in the largest part of an output of that size."""
-    return -(-out_size[0] // (2 * gaps[0])), -(-out_size[1] // (2 * gaps[1]))
-
-
-def blocks_of(
-    images: int, out_size: Pair, numbers: int, gaps: Pair = (1, 1), most: int = _PLANE
-) -> Blocks:
-    """Blocks for images of an output size, with so many numbers per window and plane."""
-    grid = _grid_of(out_size, gaps)
-    image_rows = gaps[0] * gaps[1] * grid[0]
-    rows = max(1, most // (numbers * grid[1]))
-    if rows < image_rows:
-        return Blocks(grid, 1, -(-image_rows // -(-image_rows // rows)), gaps)
-    at_once = max(1, min(rows // image_rows, images // MAX_CHUNKS))
-    return Blocks(grid, at_once, at_once * image_rows, gaps)
-
-
-class Groups(NamedTuple):
-    """How the groups of a convolution are multiplied."""
-
-    count: int
-    depth: int  # input channels of a group
-    filters: int
-    joined: int  # groups that are multiplied as one
-
-    @property
-    def sizes(self) -> tuple[int, int, int]:
-        """Joined groups, and input channels and filters of each of them."""
-        return self.count // self.joined, self.joined * self.depth, self.joined * self.filters
-
-
-def groups_of(count: int, depth: int, filters: int, dtype: np.dtype) -> Groups:
-    """Groups of so many channels each; as many are joined as a vector holds the filters of."""
-    most = max(1, int(vector_lanes(np.empty(0, dtype))) // filters)
-    joined = max(k for k in range(1, min(count, most) + 1) if count % k == 0)
-    return Groups(count, depth, filters, joined)
-
-
-@functools.lru_cache(maxsize=1000)
-def suits(
-    weight_shape: Shape,
-    stride: Pair,
-    out_size: Pair,
-    dtype: np.dtype,
-    groups: int = 1,
-    dilation: Pair = (1, 1),
-) -> bool:
-    """Whether an output of that size is sooner computed so than by the direct method.
-
-    With few channels, or few in joined groups, vectors would be half empty; at odd sizes the last
-    windows are.
-    """
-    filters, depth, *kernel = weight_shape
-    if kernel != [3, 3] or stride != (1, 1):
-        return False
-    least = max(_LEAST_CHANNELS, int(vector_lanes(np.empty(0, dtype))) // 2 + 1)
-    forward = groups_of(groups, depth, filters // groups, dtype)
-    backward = groups_of(groups, filters // groups, depth, dtype)
-    if min(forward.sizes[2], backward.sizes[2]) < least:
-        return False
-    grid = _grid_of(out_size, dilation)
-    windows = dilation[0] * dilation[1] * grid[0] * grid[1]
-    return _COST * PLANES * windows < 9 * out_size[0] * out_size[1]
-
-
-@jit.serial
-def plane_step(windows, width, array):
-    """Distance between planes of windows of whole vectors: an odd number of vectors."""
-    rows, repeats = equal_tiles(windows)
-    return (rows * repeats * width // lanes(array) | 1) * lanes(array)
-
-
-@jit.serial
-def row_width(array, groups, channels):
-    """Numbers in a window's row of all groups' channels, each read or written in whole vectors."""
-    return full_vectors(array, (groups - 1) * channels + full_vectors(array, channels))
-
+from kernels.tile import copy_row, fill_row, full_vectors, sum_rows
 
 # --- forward and input gradient -----------------------------------------------------------------
 
@@ -214,43 +102,6 @@ def _convolve(
                 )  # fmt: skip
 
 
-class _Plan(NamedTuple):
-    """What follows from shapes alone: groups and blocks as kernels take them, shapes of scratch."""
-
-    at_once: int
-    groups: tuple
-    blocks: tuple
-    scratch: tuple[tuple[str, Shape], ...]
-
-
-@functools.lru_cache(maxsize=1000)
-def _convolution_plan(images, out_size, count, depth, filters, dilation, dtype, prefix) -> _Plan:
-    """Of `_convolve`, with so many groups of so many channels and filters each."""
-    groups = groups_of(count, depth, filters, dtype)
-    blocks = blocks_of(images, out_size, count * (depth + filters), dilation)
-    like = np.empty(0, dtype)
-    joined, depth, columns = groups.sizes
-    in_up, out_up = int(full_vectors(like, joined * depth)), int(row_width(like, joined, columns))
-    panel = int(full_panel(like, columns))
-    panels = -(-columns // panel) * panel
-    threads = jit.max_threads()
-    scratch = (
-        ("filters", (PLANES * joined * depth * panels,)),
-        ("bias", (out_up,)),
-        ("zeros", (panels,)),
-        ("padded", (threads, blocks.images * blocks.padded_size * in_up)),
-        ("windows", (threads, PLANES * int(plane_step(blocks.windows, in_up, like)))),
-        ("products", (threads, PLANES * int(plane_step(blocks.windows, out_up, like)))),
-        ("taps", (threads, 9 * int(vector_lanes(like)))),
-    )
-    return _Plan(
-        blocks.images,
-        (groups.depth, groups.filters, groups.sizes),
-        tuple(blocks),
-        tuple((f"winograd_{prefix}{name}", shape) for name, shape in scratch),
-    )
-
-
 def forward(x, weight, bias, padding, dilation, y_size, y, pool, workspace):
     """y (N, H_out, W_out, O), or what is left of it after pooling; see `conv.run_forward`.
 
@@ -259,7 +110,7 @@ def forward(x, weight, bias, padding, dilation, y_size, y, pool, workspace):
     """
     filters, depth = weight.shape[:2]
     count = x.shape[3] // depth
-    plan = _convolution_plan(len(x), y_size, count, depth, filters // count, dilation, x.dtype, "")
+    plan = convolution_plan(len(x), y_size, count, depth, filters // count, dilation, x.dtype, "")
     images = GradientSource(x).arguments(x.shape, 0, workspace)
     _convolve(
         images, weight.reshape(-1), bias, y.reshape(-1), x.shape, y.shape[1:], padding,
@@ -274,7 +125,7 @@ def input_gradient(gradient, weight, bias, padding, dilation, dy_shape, dx, work
     """
     filters, depth = weight.shape[:2]
     count = dx.shape[3] // depth
-    plan = _convolution_plan(
+    plan = convolution_plan(
         len(dx), dx.shape[1:3], count, filters // count, depth, dilation, dx.dtype, "back_"
     )
     before = (2 * dilation[0] - padding[0], 2 * dilation[1] - padding[1])
@@ -358,44 +209,19 @@ def _weight_gradient(
         combine_chunks(partial, all_sums, filters, dbias, 0, 1)
 
 
-@functools.lru_cache(maxsize=1000)
-def _gradient_plan(images, out_size, count, depth, filters, dilation, dtype) -> tuple[_Plan, int]:
-    """Of `_weight_gradient`, with so many groups; and the sums of a chunk."""
-    groups = groups_of(count, depth, filters, dtype)
-    joined, _, columns = groups.sizes
-    channels, like = count * depth, np.empty(0, dtype)
-    # Large sums are read and written for more windows at a time.
-    most = _PLANE if channels * filters < _PLANE else 2 * _PLANE
-    blocks = blocks_of(images, out_size, channels + count * filters, dilation, most)
-    in_up, out_up = int(full_vectors(like, channels)), int(row_width(like, joined, columns))
-    threads = jit.max_threads()
-    scratch = (
-        ("padded", blocks.images * blocks.padded_size * in_up),
-        ("windows", PLANES * int(plane_step(blocks.windows, in_up, like))),
-        ("gradients", PLANES * int(plane_step(blocks.windows, out_up, like))),
-    )
-    plan = _Plan(
-        blocks.images,
-        (groups.depth, groups.filters, groups.sizes),
-        tuple(blocks),
-        tuple((f"winograd_{name}", (threads, size)) for name, size in scratch),
-    )
-    sums = PLANES * channels * int(full_vectors(like, columns))
-    return plan, sums + int(full_vectors(like, count * filters))
-
-
-def weight_gradient(x, gradient, padding, dilation, dy_shape, dweight, dbias, workspace):
+def weight_gradient(
+    x, gradient, padding, dilation, dy_shape, dweight, dbias, images, borders, workspace
+):  # fmt: skip
     """dweight (O, C / groups, 3, 3) and dbias (O,) or size 0; see `conv.run_weight_gradient`.
 
     gradient, dy_shape : where dy (N, H_out, W_out, O) comes from
+    images : of the whole batch: blocks are the same wherever an image is
     """
     filters, depth = dweight.shape[:2]
     count = x.shape[3] // depth
-    images = workspace.portion.images(len(x))  # blocks are the same wherever an image is
-    plan, room = _gradient_plan(
+    plan, room = gradient_plan(
         images, dy_shape[1:3], count, depth, filters // count, dilation, x.dtype
     )
-    borders = workspace.portion.image_borders(len(x))
     partial = workspace.array("partial", (len(borders) - 1, room), x.dtype)
     _weight_gradient(
         x.reshape(-1), gradient.arguments(dy_shape, plan.at_once, workspace), dweight.reshape(-1),

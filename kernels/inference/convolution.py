@@ -8,7 +8,6 @@ from kernels import jit
 from kernels.conv.arrangement import Arrangement, arrange
 from kernels.conv.depthwise_image import slide, whole_pixels
 from kernels.conv.image import convolve_image, pool_and_rectify
-from kernels.conv.winograd import plane_step
 from kernels.conv.winograd_image import (
     PLANES,
     multiply_planes,
@@ -17,6 +16,7 @@ from kernels.conv.winograd_image import (
     transform_products,
     transform_windows,
 )
+from kernels.conv.winograd_plan import plane_step
 from kernels.inference.arranging import finish, share_of
 from kernels.inference.table import EXTRA, NONE, OWN, RELU, X, Y, address
 from kernels.tile import full_panel, full_vectors, packed_mode, padded_channels

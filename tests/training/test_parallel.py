@@ -78,6 +78,38 @@ def test_the_bits_do_not_depend_on_the_number_of_processes(options):
             assert result == alone
 
 
+def convolutions():
+    """Gradients of each kind that a convolution is given, in each way that it has."""
+    return Sequential(
+        Conv2D(3, 16, 3, padding=1), MaxPool2D(2), ReLU(),
+        Conv2D(16, 16, 3, padding=1), BatchNorm(16), MaxPool2D(2), ReLU(),
+        Conv2D(16, 8, 3), Conv2D(8, 8, 1, groups=2), Flatten(), Dense(8 * 2 * 2, 4), seed=5,
+    )  # fmt: skip
+
+
+def test_fewer_chunks_than_processes(monkeypatch):
+    """As where filters are many and images small: every process sums over the whole batch."""
+    monkeypatch.setattr(portion, "_SUMS", 1)
+    alone = trained(Alone(), convolutions)
+    for result in together(8, lambda comm: trained(MPI(comm), convolutions)):
+        assert result == alone
+
+
+@pytest.mark.parametrize(
+    ("images", "size", "chunks"),
+    [
+        (128, 1000, 16),
+        (128, 1_200_000, 8),
+        (128, 2_400_000, 4),
+        (9, 1e9, 4),
+        (3, 1, 3),
+        (3, 1e9, 3),
+    ],
+)
+def test_chunks_are_fewer_where_sums_are_large(images, size, chunks):
+    assert portion.chunks_with_sums(images, size) == chunks
+
+
 def test_large_gradients_travel_by_themselves(monkeypatch):
     alone, begun = trained(Alone()), []
     monkeypatch.setattr(travelling, "_LEAST", 500)

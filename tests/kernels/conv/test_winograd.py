@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from kernels import compiled, im2col, jit
-from kernels.conv import winograd
-from kernels.conv.winograd import blocks_of, suits
+from kernels.conv import winograd_plan
+from kernels.conv.winograd_plan import blocks_of, suits
 from kernels.workspace import Workspace
 
 Pair = tuple[int, int]
@@ -134,4 +134,4 @@ def test_blocks_cover_images_and_stay_small(images, size):
     blocks = blocks_of(images, size, 32)
     assert blocks.grid == ((size[0] + 1) // 2, (size[1] + 1) // 2)
     assert blocks.images == 1 or blocks.rows == blocks.images * blocks.grid[0]
-    assert blocks.windows * 32 <= max(winograd._PLANE, 32 * blocks.grid[1])
+    assert blocks.windows * 32 <= max(winograd_plan._PLANE, 32 * blocks.grid[1])
