@@ -29,6 +29,7 @@ from typing import Any
 import numba
 from numba.core.caching import _Cache
 from numba.core.serialize import dumps
+from numba.core.sigutils import normalize_signature
 from numba.misc.appdirs import AppDirs
 
 from kernels.partner import Partner
@@ -271,7 +272,10 @@ class KernelCache(_Cache):
                 content = self._store.read(name, origin)
             if content is None:
                 return None
-            return self._rebuild(target_context, *pickle.loads(content))
+            made = self._rebuild(target_context, *pickle.loads(content))
+            types, _ = normalize_signature(sig)
+            # A class that cannot be imported is another one than that of the same name before.
+            return made if tuple(made.signature.args) == types else None
         except Exception:  # unpickling may raise anything
             return None
 

@@ -384,3 +384,38 @@ def test_installation_that_is_read_only(tmp_path, home_is_writable):
     assert str(used) in done.stdout
     assert done.stderr.count("set NUMBA_CACHE_DIR") == (0 if home_is_writable else 1)
     assert list(temporary.iterdir()) == []
+
+
+# A curve as docs/guide/new-layer.md has it, whose class nobody can import.
+CURVE = """
+from typing import NamedTuple
+import numpy as np
+from kernels import curves
+from kernels.simd import splat
+
+class Doubled(NamedTuple):
+    pass
+
+@curves._of(Doubled)
+def _doubled(curve, v):
+    return v + v, splat(v, 2.0)
+
+for count in (3, 1 << 17):  # one thread, and several
+    x = np.ones(count, np.float32)
+    curves.curve(Doubled(), x, x)
+    print(x.sum() / count)
+"""
+
+
+def test_class_that_cannot_be_imported(tmp_path):
+    """The next process has a class of the same name, and code on the disk that knows the first."""
+    script = tmp_path / "script.py"
+    script.write_text(f"exec(compile({CURVE!r}, __file__, 'exec'), {{'__name__': 'nowhere'}})\n")
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, str(script)],
+            env=environment(tmp_path),
+            capture_output=True,
+            text=True,
+        )
+        assert done.stdout.split() == ["2.0", "2.0"], done.stderr
