@@ -13,7 +13,7 @@ from kernels import jit
 from kernels.conv import depthwise
 from kernels.conv.forward import Pair
 from kernels.conv.gradient_source import NormedGradient, make_normed
-from kernels.conv.image import accumulate_image, combine_chunks, convolve_image
+from kernels.conv.image import accumulate_image, combine_chunks, combine_rows, convolve_image
 from kernels.conv.input import phases_of
 from kernels.jit import thread_id
 from kernels.portion import MAX_CHUNKS
@@ -80,8 +80,7 @@ def _pointwise(x, normed, weight, results, sizes, borders, room):
             )  # fmt: skip
     shares = shares_of(partial.size)
     for part in prange(shares):
-        for c in range(channels * part // shares, channels * (part + 1) // shares):
-            combine_chunks(partial, c * out_up, filters, dweight, c, channels)
+        combine_rows(partial, part, shares, channels, out_up, filters, dweight)
     if dbias.size:
         combine_chunks(partial, channels * out_up, filters, dbias, 0, 1)
 

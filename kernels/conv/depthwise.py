@@ -11,7 +11,7 @@ from numba import prange
 from kernels import jit
 from kernels.conv.depthwise_image import accumulate, gather, pack_taps, slide, whole_pixels
 from kernels.conv.gradient_source import gradient_images, make_normed
-from kernels.conv.image import combine_chunks, pool_and_rectify
+from kernels.conv.image import combine_chunks, combine_rows, pool_and_rectify
 from kernels.jit import thread_id
 from kernels.pool.image import image_sizes
 from kernels.shares import shares_of
@@ -193,8 +193,7 @@ def _weight_gradient(
     # Along a tree: the same bits for any number of threads.
     shares = shares_of(partial.size)
     for part in prange(shares):
-        for tap in range(area * part // shares, area * (part + 1) // shares):
-            combine_chunks(partial, tap * filters_up, filters, dweight, tap, area)
+        combine_rows(partial, part, shares, area, filters_up, filters, dweight)
     if dbias.size:
         combine_chunks(partial, area * filters_up, filters, dbias, 0, 1)
 
@@ -264,8 +263,7 @@ def _both_gradients(x, normed, weight, results, sizes, geometry, phases, borders
             )
     shares = shares_of(partial.size)
     for part in prange(shares):
-        for tap in range(area * part // shares, area * (part + 1) // shares):
-            combine_chunks(partial, tap * filters_up, filters, dweight, tap, area)
+        combine_rows(partial, part, shares, area, filters_up, filters, dweight)
     if dbias.size:
         combine_chunks(partial, area * filters_up, filters, dbias, 0, 1)
 

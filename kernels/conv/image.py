@@ -133,6 +133,16 @@ def combine_chunks(partial, first, count, target, target0, target_step):
         target[target0 + k * target_step] = partial[0, first + k]
 
 
+@jit.serial
+def combine_rows(partial, part, shares, rows, width, count, target):
+    """One share of target[k * rows + row] = sum over chunks of partial[chunk, row * width + k].
+
+    k < count, which is at most width
+    """
+    for row in range(rows * part // shares, rows * (part + 1) // shares):
+        combine_chunks(partial, row * width, count, target, row, rows)
+
+
 # --- 2 x 2 max pooling of an image while it is in the cache ---------------------------------------
 
 
