@@ -37,8 +37,9 @@ class Graph(Trainable):
 
     Parameters
     ----------
-    inputs : Symbol or sequence of Symbol
-        What goes in: `Input`, or what a layer gave, for the part of a graph behind it.
+    inputs : Symbol, sequence of Symbol, or dict of them
+        What goes in: `Input`, or what a layer gave, for the part of a graph behind it. A dict names
+        the inputs, and ``x`` can then be a dict of arrays.
     outputs : Symbol, sequence of Symbol, or dict of them
         What comes out; a dict names the outputs, which targets, ``loss`` and ``loss_weights`` can
         then be dicts of too.
@@ -69,18 +70,16 @@ class Graph(Trainable):
 
     def __init__(
         self,
-        inputs: Symbol | Sequence[Symbol],
+        inputs: Symbol | Sequence[Symbol] | Mapping[str, Symbol],
         outputs: Symbol | Sequence[Symbol] | Mapping[str, Symbol],
         *,
         seed: int | None = 42,
         name: str | None = None,
         class_names: Sequence[str] | None = None,
     ) -> None:
-        names = None
-        if isinstance(outputs, Mapping):
-            names, outputs = _checked_names(outputs), tuple(outputs.values())
+        self._names_in, inputs = _named("input", inputs)
+        self._names_out, outputs = _named("output", outputs)
         starts, ends = _symbols("inputs", inputs), _symbols("outputs", outputs)
-        self._named = names
         formats = {symbol.data_format for symbol in (*starts, *ends)}
         if len(formats) > 1:
             raise ValueError("Graph: one input is channels_first and the other channels_last")
@@ -134,18 +133,10 @@ class Graph(Trainable):
     @property
     def output_names(self) -> tuple[str, ...]:
         count = len(self._wiring.outputs)
-        return (self._named or tuple(f"y{i}" for i in range(count))) if count > 1 else ()
+        return (self._names_out or tuple(f"y{i}" for i in range(count))) if count > 1 else ()
 
     def by_output(self, who: str, given: Any) -> Any:
-        names = self.output_names
-        if not names or not isinstance(given, Mapping):
-            return given
-        if set(given) != set(names):
-            raise ValueError(
-                f"{who}: expected a dict of the outputs {', '.join(names)}, got one of "
-                f"{', '.join(map(str, given))}"
-            )
-        return tuple(given[name] for name in names)
+        return _in_order(who, "outputs", self.output_names, given)
 
     def _starts(self, sample: Shape | None) -> list[Shape]:
         """Shapes of the inputs, batch included, for a sample as layers see it."""
@@ -156,6 +147,7 @@ class Graph(Trainable):
         wiring, inputs = self._wiring, len(self._wiring.inputs)
         shapes = wiring.shapes(self.layers, self._starts(sample))
         names = [f"input {i}" for i in range(inputs)] if inputs > 1 else ["the input"]
+        names = list(self._names_in or names)
         known: set[int] = set()
         for number, (place, sources) in enumerate(wiring.calls, inputs):
             layer = self.layers[place]
@@ -197,7 +189,8 @@ class Graph(Trainable):
         return Connections(inputs, calls, wiring.outputs)
 
     def __call__(self, *inputs: Symbol) -> Any:
-        given = _symbols("a call", inputs[0] if len(inputs) == 1 else inputs)
+        named = _in_order("a call", "inputs", self._names_in, inputs[0]) if inputs else ()
+        given = _symbols("a call", named if len(inputs) == 1 else inputs)
         if len(given) != len(self._wiring.inputs):
             wanted = len(self._wiring.inputs)
             raise TypeError(f"this Graph takes {wanted} symbols, got {len(given)}")
@@ -208,8 +201,9 @@ class Graph(Trainable):
     # --- written down ---------------------------------------------------------------------------
 
     def structure(self) -> dict[str, Any]:
-        names = {} if self._named is None else {"output_names": list(self._named)}
-        return {"graph": self._wiring.spec(), **names}
+        names = {"input_names": self._names_in, "output_names": self._names_out}
+        given = {which: list(each) for which, each in names.items() if each}
+        return {"graph": self._wiring.spec(), **given}
 
     @classmethod
     def of_layers(cls, layers: Sequence[Layer], structure: Any, **options: Any) -> Self:
@@ -218,12 +212,9 @@ class Graph(Trainable):
         wiring = Wiring.from_spec(structure["graph"], len(layers))
         inputs = [input_of(shape, data_format) for shape in wiring.inputs]
         values = wiring.walk(layers, inputs, lambda layer, given: layer(given))
-        outputs: Any = [values[value] for value in wiring.outputs]
-        if (names := structure.get("output_names")) is not None:
-            if len(names) != len(outputs):
-                raise ValueError("it does not name each output")
-            outputs = dict(zip(names, outputs, strict=True))
-        made = cls(inputs, outputs, **options)
+        outputs = [values[value] for value in wiring.outputs]
+        named_in = _with_names("input", structure, inputs)
+        made = cls(named_in, _with_names("output", structure, outputs), **options)
         if made._wiring != wiring or made.layers != tuple(layers):
             raise ValueError("its layers are not those of its graph")
         return made
@@ -235,7 +226,10 @@ class Graph(Trainable):
 
     def joined(self, who: str, x: Any) -> Any:
         """Of several inputs a row of numbers for each sample."""
-        shapes = self._wiring.inputs
+        shapes, names = self._wiring.inputs, self._names_in
+        if names and isinstance(x, Mapping):
+            x = _in_order(who, "inputs", names, x)
+            x = x if len(shapes) > 1 else x[0]
         if len(shapes) == 1 or _is_packed(x, sum(self._sizes), self.dtype):
             return x
         if not isinstance(x, (tuple, list)) or len(x) != len(shapes):
@@ -245,22 +239,23 @@ class Graph(Trainable):
                 f"got {got}"
             )
         take = super().taken
-        arrays = [take(f"{who}, input {i}", each) for i, each in enumerate(x)]
+        called = names or range(len(shapes))
+        each = zip(called, x, strict=True)
+        arrays = [take(f"{who}, input {name}", part) for name, part in each]
         packed = np.empty((len(arrays[0]), sum(self._sizes)), self.dtype)
         first = 0
-        for number, (array, shape) in enumerate(zip(arrays, shapes, strict=True)):
+        for name, array, shape, size in zip(called, arrays, shapes, self._sizes, strict=True):
             wanted = self._as_people_see((len(array), *shape))
             if array.shape != wanted or len(array) != len(packed):
                 raise ValueError(
-                    f"{who}: input {number} must have shape (N, {', '.join(map(str, wanted[1:]))}) "
+                    f"{who}: input {name} must have shape (N, {', '.join(map(str, wanted[1:]))}) "
                     f"with the same N as the others, got {array.shape}"
                 )
             if array.dtype == np.uint8 and array.ndim != 4:
                 raise TypeError(
-                    f"{who}: input {number} is whole numbers of shape {array.shape}, and pixels "
+                    f"{who}: input {name} is whole numbers of shape {array.shape}, and pixels "
                     f"are those of images: give x.astype(np.{self.dtype})"
                 )
-            size = self._sizes[number]
             room = packed[:, first : first + size].reshape(len(packed), *in_memory(shape))
             for start in range(0, len(array), EVALUATED_AT_ONCE):
                 rows = slice(start, start + EVALUATED_AT_ONCE)
@@ -315,14 +310,45 @@ def _symbols(what: str, given: Any) -> tuple[Symbol, ...]:
     return symbols
 
 
-def _checked_names(outputs: Mapping[str, Any]) -> tuple[str, ...]:
-    for name in outputs:
-        if not isinstance(name, str) or not name.isidentifier() or f"{name}_".startswith(_TAKEN):
+def is_name(what: str, name: Any) -> bool:
+    """Whether an input or an output can be called so; what : "input" or "output"."""
+    is_word = isinstance(name, str) and name.isidentifier()
+    return is_word and not (what == "output" and f"{name}_".startswith(_TAKEN))
+
+
+def _named(what: str, given: Any) -> tuple[tuple[str, ...], Any]:
+    """The names of inputs or outputs, none unless it is a dict of them, and what they name."""
+    if not isinstance(given, Mapping):
+        return (), given
+    for name in given:
+        if not is_name(what, name):
+            but = ", not begin with val_ or test_" * (what == "output")
             raise ValueError(
-                f"Graph: the name of an output must be a word such as 'digit', not begin with val_ "
-                f"or test_, got {name!r}"
+                f"Graph: the name of an {what} must be a word such as 'digit'{but}, got {name!r}"
             )
-    return tuple(outputs)
+    return tuple(given), tuple(given.values())
+
+
+def _with_names(what: str, structure: Any, symbols: list[Any]) -> Any:
+    """Inputs or outputs by the names that a description has for them, if it has any."""
+    names = structure.get(f"{what}_names")
+    if names is None:
+        return symbols
+    if len(names) != len(symbols):
+        raise ValueError(f"it does not name each {what}")
+    return dict(zip(names, symbols, strict=True))
+
+
+def _in_order(who: str, what: str, names: tuple[str, ...], given: Any) -> Any:
+    """What is given by these names as a tuple in their order; anything but a dict as it is."""
+    if not names or not isinstance(given, Mapping):
+        return given
+    if set(given) != set(names):
+        raise ValueError(
+            f"{who}: expected a dict of the {what} {', '.join(names)}, got one of "
+            f"{', '.join(map(str, given))}"
+        )
+    return tuple(given[name] for name in names)
 
 
 def _is_packed(x: Any, size: int, dtype: np.dtype) -> bool:

@@ -19,6 +19,7 @@ from .test_onnx_out import (
     assert_same,
     branches,
     disturbed,
+    named,
     onnx,
     run,
     samples,
@@ -87,6 +88,50 @@ def test_a_graph(tmp_path: Path) -> None:
         assert_same(found, expected)
     # The convolution that is called twice is one layer still.
     assert sum(isinstance(layer, Conv2D) for layer in again.layers) == 1
+
+
+def test_names_come_back(tmp_path: Path) -> None:
+    path, given = tmp_path / "graph.onnx", {"left": samples((5, 4, 2)), "right": samples((5, 4, 2))}
+    exchange.save_onnx(named(), path)
+    again = exchange.load_onnx(path)
+    assert again.structure() == named().structure()
+    assert again.output_names == ("sum", "product")
+    for found, expected in zip(again.forward(given), named().forward(given), strict=True):
+        assert_same(found, expected)
+    exchange.save_onnx(branches(), path)  # has none
+    assert exchange.load_onnx(path).structure().keys() == {"graph"}
+    x = L.Input((3,))
+    exchange.save_onnx(Graph({"a": x}, {"b": x + Dense(3, 3)(x)}), path)
+    again = exchange.load_onnx(path).structure()
+    assert (again["input_names"], again["output_names"]) == (["a"], ["b"])
+    exchange.save_onnx(Graph({"a": x}, {"b": Dense(3, 3)(x)}), path)
+    assert isinstance(exchange.load_onnx(path), Sequential)  # which has no names
+
+
+@pytest.mark.parametrize(
+    ("names", "kept"),
+    [
+        (("digit", "ink"), ["digit", "ink"]),
+        (("digit:0", "ink:0"), None),
+        (("23", "ink"), None),
+        (("val_digit", "ink"), None),
+        (("output_0", "output_1"), None),
+        (("y", "y"), None),
+    ],
+)
+def test_names_that_others_chose(tmp_path: Path, names: tuple[str, str], kept: Any) -> None:
+    make = onnx.helper
+    values = [make.make_tensor_value_info(name, 1, ["n", 3]) for name in ("x.1", *names)]
+    made = [("Relu", names[0]), ("Tanh", names[1])][: len(set(names))]
+    nodes = [make.make_node(op, ["x.1"], [name]) for op, name in made]
+    graph = make.make_graph(nodes, "g", values[:1], values[1:])
+    path, opset = tmp_path / "model.onnx", make.make_opsetid("", 17)
+    onnx.save(make.make_model(graph, opset_imports=[opset], ir_version=8), path)
+    model = exchange.load_onnx(path)
+    assert model.structure().get("output_names") == kept
+    assert model.output_names == tuple(kept or ("y0", "y1"))
+    assert "input_names" not in model.structure()
+    assert [y.shape for y in model.forward(samples((3,)))] == [(3, 3)] * 2
 
 
 # --- what others write ----------------------------------------------------------------------------

@@ -133,6 +133,54 @@ def test_a_graph(tmp_path: Path) -> None:
     assert "BatchNormalization" in [node.op_type for node in onnx.load(path).graph.node]
 
 
+def named(
+    inputs: tuple[str, str] = ("left", "right"), outputs: tuple[str, ...] = ("sum", "product")
+) -> Graph:
+    """Two inputs and outputs with names; of images, so that both may lie channels last."""
+    x, z = (Input((5, 4, 2), data_format="channels_last") for _ in range(2))
+    ends = {"sum": x + z, "product": L.Flatten()(x * z)}
+    return Graph(
+        dict(zip(inputs, (x, z), strict=True)), dict(zip(outputs, ends.values(), strict=True))
+    )
+
+
+def test_outputs_are_given_by_name(tmp_path: Path) -> None:
+    graph, path = named(), tmp_path / "graph.onnx"
+    exchange.save_onnx(graph, path)
+    given = {"right": samples((5, 4, 2)), "left": samples((5, 4, 2)) ** 2}
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    for name, expected in zip(("sum", "product"), graph.forward(given), strict=True):
+        assert_same(session.run([name], given)[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "expected"),
+    [
+        (("image", "x"), ("image", "y"), ["image", "x", "image_2", "y"]),
+        (None, ("input_0", "output_0"), ["input_0_2", "input_1", "input_0", "output_0"]),
+        (("output_1", "b"), None, ["output_1", "b", "output_0", "output_1_2"]),
+        (None, None, ["input_0", "input_1", "output_0", "output_1"]),
+    ],
+)
+def test_a_name_stands_in_a_file_once(
+    tmp_path: Path, inputs: Any, outputs: Any, expected: list[str]
+) -> None:
+    graph, path = named(inputs or ("a", "b"), outputs or ("c", "d")), tmp_path / "graph.onnx"
+    structure = {
+        name: names
+        for name, names in graph.structure().items()
+        if not ((name == "input_names" and not inputs) or (name == "output_names" and not outputs))
+    }
+    graph = Graph.of_layers(graph.layers, structure, data_format="channels_last", input_shape=None)
+    exchange.save_onnx(graph, path)
+    onnx.checker.check_model(str(path), full_check=True)
+    found = onnx.load(path).graph
+    assert [value.name for value in (*found.input, *found.output)] == expected
+    given = samples((5, 4, 2)), samples((5, 4, 2)) ** 2
+    for found, wanted in zip(run(path, *given), graph.forward(given), strict=True):
+        assert_same(found, wanted)
+
+
 def folding() -> Sequential:
     row = [
         Conv2D(4, 4, 3, groups=2, bias=False), BatchNorm(4), L.ConvTranspose2D(4, 6, 2, groups=2),

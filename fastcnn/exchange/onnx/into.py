@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...files import place
-from ...graph import Graph
+from ...graph import Graph, is_name
 from ...losses import chosen as losses
 from ...network.checkpoint import CheckpointError
 from ...sequential import Sequential
@@ -16,7 +16,7 @@ from . import package
 from .at import At, Values
 from .constants import Purse, can_fold, fold, part_of
 from .elements import INSTEAD, OPERATORS, affine
-from .file import LARGEST, Content, Op, content
+from .file import LARGEST, Content, Op, Value, content
 from .inputs import Prepared, Uses, prepare, sizes, turned_out
 from .patterns import Matcher
 from .wire import DamagedError
@@ -31,8 +31,9 @@ def load_onnx(path: str | Path, input_shape: Sequence[int] | None = None) -> Seq
 
     Nodes become layers as docs/exchange.md says; what follows from the file alone is computed. A
     value that is multiplied by, or added to, an array of the file for each channel becomes a frozen
-    BatchNorm. Nothing in a file is executed, other files are not opened, and no more memory is
-    taken than is of the order of the file's size.
+    BatchNorm. A Graph has the file's names of its outputs, and of its inputs, where all of them are
+    words and somebody chose them. Nothing in a file is executed, other files are not opened, and no
+    more memory is taken than is of the order of the file's size.
 
     Parameters
     ----------
@@ -161,7 +162,8 @@ class _Building:
                     f"Transpose at its end both would lie alike"
                 )
             outputs.append(symbol)
-        made: Sequential | Graph = Graph(inputs, outputs)
+        named_in = _named("input", self.found.inputs, inputs)
+        made: Sequential | Graph = Graph(named_in, _named("output", self.found.outputs, outputs))
         if made.is_row and len(inputs) == 1:
             first = inputs[0]
             made = Sequential(*made.layers, input_shape=first.shape, data_format=first.data_format)
@@ -278,6 +280,15 @@ class _Building:
             made.trained_by(losses.from_spec(notes.get(package.LOSS)), notes[package.TASK])
         if package.TASK in notes and self.found.name != package.PRODUCER:
             made.name = self.found.name
+
+
+def _named(what: str, values: list[Value], symbols: list[Any]) -> Any:
+    """Inputs or outputs by the names that the file has for them, if these say something."""
+    names = [value.name for value in values]
+    is_default = names == package.default_names(what, len(names))
+    if is_default or len(set(names)) < len(names) or not all(is_name(what, n) for n in names):
+        return symbols
+    return dict(zip(names, symbols, strict=True))
 
 
 def _clip_as_inputs(node: Op, values: Values) -> None:

@@ -31,7 +31,10 @@ def save_onnx(
 
     The file takes what the model takes, and gives what `model.forward` gives, in float32: images
     lie as its `data_format` says. Nodes and arrays have the names of the layers, "0.Conv2D" and
-    "0.weight". What it says besides: `normalization`, class names, what the network is for.
+    "0.weight". Inputs and outputs have the names that a `Graph` was given for them, else "input"
+    and "output", of several "input_0", "input_1", ...; as a file has each name once, "_2" is added
+    to an output that is called like an input. What it says besides: `normalization`, class names,
+    what the network is for.
 
     Parameters
     ----------
@@ -92,7 +95,8 @@ class _Content:
     ) -> None:
         self.model, self.drawing = model, drawing
         self.last = model.data_format == "channels_last"
-        graph = model.structure().get("graph")
+        structure = model.structure()
+        graph = structure.get("graph")
         several = graph is not None and len(graph["inputs"]) > 1
         if several and input_shape is not None:
             raise ValueError("input_shape is for one input; this Graph says what its inputs are")
@@ -112,8 +116,8 @@ class _Content:
                 f"pixels=True is for images, the model takes samples of shape {shapes[0][1:]}"
             )
         self.inputs, values = [], []
-        for number, shape in enumerate(shapes):
-            name = drawing.unique("input" if len(shapes) == 1 else f"input_{number}")
+        names_in, names_out = _names(structure, drawing, len(shapes), len(graph["outputs"]))
+        for number, (name, shape) in enumerate(zip(names_in, shapes, strict=True)):
             is_pixels = self.pixels and images[number]
             self.inputs.append((name, shape[1:], is_pixels))
             values.append(self._prepared(name, shape, is_pixels))
@@ -125,8 +129,7 @@ class _Content:
             values.append(write(drawing, layer, str(at), given, seen))
             shapes.append(layer.output_shape(seen))
         self.outputs, self.results = [], []
-        for number, value in enumerate(graph["outputs"]):
-            name = "output" if len(graph["outputs"]) == 1 else f"output_{number}"
+        for name, value in zip(names_out, graph["outputs"], strict=True):
             self.outputs.append((name, self._as_people_see(shapes[value][1:])))
             self.results.append(self._given_out(values[value], shapes[value]))
 
@@ -243,3 +246,15 @@ class _Content:
         if model.class_names is not None:
             told[package.CLASS_NAMES] = list(model.class_names)
         return told
+
+
+def _names(
+    structure: dict[str, Any], drawing: Drawing, inputs: int, outputs: int
+) -> tuple[list[str], list[str]]:
+    """What inputs and outputs are called. Names that people chose come first, others make room."""
+    found: dict[str, list[str]] = {}
+    counts = {"input": inputs, "output": outputs}
+    for what in sorted(counts, key=lambda each: f"{each}_names" not in structure):
+        names = structure.get(f"{what}_names") or package.default_names(what, counts[what])
+        found[what] = [drawing.unique(name) for name in names]
+    return found["input"], found["output"]

@@ -10,6 +10,11 @@ TASK, LOSS = "task", "loss"
 PIXELS = "uint8 pixels from 0 to 255"
 
 
+def default_names(what: str, count: int) -> list[str]:
+    """Of inputs or outputs that nobody named; what : "input" or "output"."""
+    return [what] if count == 1 else [f"{what}_{i}" for i in range(count)]
+
+
 def onnx() -> Any:
     """The package.
 
