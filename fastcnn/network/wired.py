@@ -267,13 +267,15 @@ class Wired(Row):
             return parts[0][0] if parts else []
         outside = self.wiring.outputs.count(value)  # gradients that the caller gives come first
         into = next((i for i, (_, is_free) in enumerate(parts) if is_free), None)
+        # Where one of more than two lies, the sum of the first two would be written over it.
+        own = slots.take() if into is None and uses[value] > 2 else None
         for i, (lies, _) in enumerate(parts):
             for each in lies if i != into else ():
                 slots.add(each, -1)
         if into is not None:
             self._sums[value] = (outside + into, "")
             return parts[into][0]
-        slot = slots.take()
+        slot = slots.take() if own is None else own
         self._sums[value] = (None, f"gradient {slot} sum")
         return [slot]
 

@@ -292,6 +292,15 @@ def test_random_graphs(number: int, all_gradients_are_large: None) -> None:
     check_random_graph(number)
 
 
+def test_gradients_that_lie_where_their_sum_does() -> None:
+    x = Input((3,))
+    y = Add()(x, x, x)
+    dy = np.float32([[1, 2, 3]])
+    for graph, times in ((Graph(x, y + y), 6), (Graph(x, Add()(y, y, y, y)), 12)):
+        graph.forward(dy, training=True)
+        np.testing.assert_array_equal(graph.backward(dy), times * dy)
+
+
 def opened(model: Sequential) -> Graph:
     """The same layers, those inside blocks among them."""
 
