@@ -105,6 +105,11 @@ class Graph(Trainable):
         return tuple(self.layers[calls[value - inputs][0]] for value in self._wiring.outputs)
 
     @property
+    def needs_ends(self) -> tuple[bool, ...]:
+        uses = self._wiring.uses()
+        return tuple(uses[value] > 1 for value in self._wiring.outputs)
+
+    @property
     def sample_shape(self) -> Shape | None:
         return (sum(self._sizes),) if len(self._sizes) > 1 else self.input_shape
 

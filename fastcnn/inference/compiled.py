@@ -9,6 +9,7 @@ from kernels.workspace import Workspace
 
 from ..layers.memory import Shape
 from ..network.network import EVALUATED_AT_ONCE, Network
+from ..network.row import Logits
 from .operations import apart, operations
 from .plan import Plan
 
@@ -120,7 +121,7 @@ class Compiled:
 
     # --- how --------------------------------------------------------------------------------------
 
-    def _answer(self, x: np.ndarray, logits: bool) -> Any:
+    def _answer(self, x: np.ndarray, logits: Logits) -> Any:
         plan = self._plans.get(x.shape[1:]) or self._plan(x.shape)
         return plan.run(x, logits, self._workspace)
 

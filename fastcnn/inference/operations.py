@@ -26,7 +26,7 @@ from ..layers import (
     SpatialDropout,
 )
 from ..network.layered import Connections
-from ..network.row import is_contained
+from ..network.row import before_softmax
 
 
 @dataclass
@@ -59,6 +59,11 @@ class Operation:
     extra: int | None = None
     pooled: bool = False
     relu: bool = False
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """All values that it needs."""
+        return self.sources if self.extra is None else (*self.sources, self.extra)
 
     @property
     def is_closed(self) -> bool:
@@ -107,9 +112,8 @@ def operations(calls: Sequence[Call], outputs: tuple[int, ...], count: int) -> l
     uses = [0] * count
     for value in (*(v for _, given, _ in calls for v in given), *outputs):
         uses[value] += 1
-    # A softmax that logits go without is an operation of its own, and the last one.
-    if len(outputs) == 1 and calls and is_contained(calls[-1][0]):
-        uses[calls[-1][1][0]] += 1
+    for value in before_softmax(calls, outputs).values():
+        uses[value] += 1  # it may come out
     made: list[Operation] = []
     by_target: dict[int, Operation] = {}
     for layer, given, target in calls:

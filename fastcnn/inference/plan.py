@@ -17,7 +17,7 @@ from kernels.inference.multiplication import AT_ONCE
 from kernels.workspace import Workspace
 
 from ..layers.memory import Shape, memory_of, seen
-from ..network.row import is_contained
+from ..network.row import Logits, before_softmax
 from ..network.wired import in_memory
 from .operations import Operation
 from .steps import SLACK, Call, Step, Steps
@@ -92,10 +92,8 @@ class Plan:
         steps.inputs(inputs, *normalization)
         for each in operations:
             steps.operation(each)
-        last = operations[-1] if operations else None
-        self.logits = outputs
-        if last is not None and is_contained(last.layer) and outputs == (last.target,):
-            self.logits = last.sources
+        calls = ((each.layer, each.reads, each.target) for each in operations)
+        self._logits = before_softmax(calls, outputs)
         self._done, self._shapes = steps.done, steps.shapes
         self._numbers = [steps.numbers(value) for value in range(len(steps.shapes))]
         self._apart = [
@@ -150,7 +148,7 @@ class Plan:
             for value in (*step.reads, step.writes):
                 first, last = lives[value]
                 lives[value] = min(first, i), max(last, i)
-        for value in (*self.outputs, *self.logits):
+        for value in (*self.outputs, *self._logits.values()):
             lives[value] = lives[value][0], len(self._done)
         return lives
 
@@ -244,7 +242,7 @@ class Plan:
 
     # --- run --------------------------------------------------------------------------------------
 
-    def run(self, x: np.ndarray, is_logits: bool, workspace: Workspace) -> Any:
+    def run(self, x: np.ndarray, logits: Logits, workspace: Workspace) -> Any:
         """y for a batch as layers see it, or pixels; valid until this thread's next run.
 
         x : uint8 (N, C, H, W), or floats
@@ -253,10 +251,13 @@ class Plan:
         kind, given = self._given(x)
         memory = workspace.array("memory", (cut.numbers,), self.dtype)
         claims = workspace.array("claims", (cut.claims,), np.int64)
-        wanted = self.logits if is_logits else self.outputs
+        each = logits if isinstance(logits, tuple) else (logits,) * len(self.outputs)
+        pairs = zip(self.outputs, each, strict=True)
+        ends = {value for value, is_logits in pairs if is_logits and value in self._logits}
+        wanted = tuple(self._logits[y] if y in ends else y for y in self.outputs)
         for piece in cut.pieces:
             if isinstance(piece, Call):
-                if is_logits and self.logits != self.outputs and piece is self._done[-1]:
+                if piece.writes in ends:
                     continue  # the softmax
                 self._call(piece, len(x), memory)
             else:

@@ -22,7 +22,7 @@ class Softmax(Layer):
 
     The largest number of each row is subtracted first, which changes nothing but keeps exp from
     overflowing. `CrossEntropyLoss` contains a softmax: a model that is trained needs none at its
-    end, and `Sequential` leaves one that stands there out of training and evaluation.
+    end, and one that stands there is left out of training and evaluation.
 
     Parameters
     ----------

@@ -52,8 +52,10 @@ def each_of(several: Any) -> tuple[Any, ...]:
     return several if isinstance(several, tuple) else (several,)
 
 
-def takes_logits(loss: Any) -> bool:
-    """Whether it is given what comes before a Softmax at the end of the network."""
+def takes_logits(loss: Any) -> bool | tuple[bool, ...]:
+    """Whether it is given what comes before a Softmax at the network's end; of several, each."""
+    if isinstance(loss, Losses):
+        return tuple(bool(takes_logits(each)) for each in loss.losses)
     return bool(getattr(loss, "from_logits", False))
 
 

@@ -20,9 +20,10 @@ from ..losses.asked import Task
 from . import intake, pixels, turns
 from .layered import Layered
 from .parameters import FlatParameters
+from .row import Logits
 
 # y, or y before a softmax at the end, for a batch as layers see it, or of pixels.
-Answerer = Callable[[np.ndarray, bool], Any]
+Answerer = Callable[[np.ndarray, Logits], Any]
 _NO_AFFINE = np.empty((0, 6), np.float32)
 _OURS = "fastcnn.layers."
 
@@ -166,7 +167,7 @@ class Core(Layered):
         """What people give as an array, of pixels or of floats."""
         return conversion.samples(who, x, self.dtype)
 
-    def _predict(self, x: np.ndarray, logits: bool) -> np.ndarray:
+    def _predict(self, x: np.ndarray, logits: Logits) -> np.ndarray:
         """The output for samples that `intake` has seen; valid until this thread's next pass."""
         with intake.advising(self, x.shape):
             if self.answerer is not None:
@@ -195,16 +196,17 @@ class Core(Layered):
             )
         return self._given_out(dx) if input_gradient else None
 
-    def forward_training(self, x: np.ndarray, logits: bool = True) -> np.ndarray:
+    def forward_training(self, x: np.ndarray, logits: Logits = True) -> np.ndarray:
         """Outputs for a batch, for the training loop.
 
         x is a float array of the model's dtype and data_format. The outputs are overwritten by the
-        next pass. For `logits` a Softmax at the end of the model is left out.
+        next pass. For `logits` a Softmax at the end of the model is left out; of several outputs a
+        tuple may say of which.
         """
         with intake.advising(self, x.shape):
             return self._row.forward(type(self).__name__, self._as_layers_see(x), logits)
 
-    def backward_training(self, dy: Any, logits: bool = True) -> None:
+    def backward_training(self, dy: Any, logits: Logits = True) -> None:
         """Fill the layers' gradients after `forward_training`."""
         self._row.backward(type(self).__name__, dy, logits, to_input=False)
 

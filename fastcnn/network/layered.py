@@ -57,6 +57,11 @@ class Layered(foreign.Answering):
         return self.layers[-1:]
 
     @property
+    def needs_ends(self) -> tuple[bool, ...]:
+        """Of each output, whether it is the input of a layer, or another output, as well."""
+        return (False,)
+
+    @property
     def sample_shape(self) -> Shape | None:
         """Of what goes into the layers for one sample, as people see it, where that is known."""
         return self.input_shape

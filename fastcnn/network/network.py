@@ -11,6 +11,7 @@ from kernels.portion import WHOLE, Portion
 from ..losses import CLASSIFICATION, MULTILABEL, REGRESSION, Losses, chosen
 from . import intake, measures, weighting
 from .core import Core
+from .row import Logits
 
 EVALUATED_AT_ONCE = 256
 """Samples in a batch of `Network.evaluate` and its kin, unless told otherwise."""
@@ -74,7 +75,7 @@ class Network(Core):
     """
 
     def outputs(
-        self, x: np.ndarray, batch_size: int, logits: bool, portion: Portion = WHOLE
+        self, x: np.ndarray, batch_size: int, logits: Logits, portion: Portion = WHOLE
     ) -> Iterator[tuple[slice, np.ndarray]]:
         """(rows, outputs) of what `intake.samples` gave; overwritten by the next batch."""
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
@@ -164,7 +165,8 @@ class Network(Core):
         x = intake.samples(self, "predict", x)
         tasks = self.task if isinstance(self.task, tuple) else (self.task,)
         parts: list[list[np.ndarray]] = [[] for _ in tasks]
-        for _, y in self.outputs(x, batch_size, logits=tasks != (REGRESSION,)):
+        logits = tuple(task != REGRESSION for task in tasks)
+        for _, y in self.outputs(x, batch_size, logits if self.output_names else logits[0]):
             for part, task, each in zip(
                 parts, tasks, y if self.output_names else (y,), strict=True
             ):

@@ -1,6 +1,6 @@
 """Layers run one after the other, in memory that they share: what a pass through a network is."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from ..layers import Layer, Softmax
 from ..layers.fusion import Step, layers_of, plan, run_backward, run_forward
 from ..layers.memory import Clock, bind_memory
 from . import turns
+
+# Whether y is wanted as it is before a softmax at the end; of several outputs a tuple may say each.
+Logits = bool | tuple[bool, ...]
 
 
 class Row:
@@ -70,21 +73,21 @@ class Row:
         """What runs instead of a layer, or of one inside one, in the order in which it runs."""
         return [layer]
 
-    def _steps_for(self, logits: bool) -> Sequence[Step]:
+    def _steps_for(self, logits: Logits) -> Sequence[Step]:
         """What is run; for logits without a softmax at the end."""
         return self._trained if logits else self._steps
 
-    def _run(self, x: np.ndarray, training: bool, logits: bool) -> np.ndarray:
+    def _run(self, x: np.ndarray, training: bool, logits: Logits) -> np.ndarray:
         return run_forward(self._steps_for(logits), x, training)
 
-    def _run_back(self, dy: np.ndarray, logits: bool, to_input: bool) -> np.ndarray:
+    def _run_back(self, dy: np.ndarray, logits: Logits, to_input: bool) -> np.ndarray:
         return run_backward(self._steps_for(logits), dy, to_input)
 
     def _bind(self) -> None:
         """Give the layers their places in this row's memory."""
         bind_memory(layers_of(self._steps), self._scratch, "result")
 
-    def predict(self, x: np.ndarray, logits: bool) -> np.ndarray:
+    def predict(self, x: np.ndarray, logits: Logits) -> np.ndarray:
         """y for x, outside training; valid until this thread's next pass."""
         self._lend_memory()
         self._scratch.keep = True
@@ -93,7 +96,7 @@ class Row:
         finally:
             self._scratch.keep = False
 
-    def forward(self, who: str, x: np.ndarray, logits: bool) -> np.ndarray:
+    def forward(self, who: str, x: np.ndarray, logits: Logits) -> np.ndarray:
         """y for x in training, and all that `backward` needs; valid until the next pass.
 
         Raises
@@ -117,7 +120,7 @@ class Row:
         self.clock.step += 1
         return y
 
-    def backward(self, who: str, dy: np.ndarray, logits: bool, to_input: bool) -> np.ndarray:
+    def backward(self, who: str, dy: np.ndarray, logits: Logits, to_input: bool) -> np.ndarray:
         """The gradients of the layers, and dx if it is wanted, after `forward`."""
         self._pending += turns.take(who, self.family)
         try:
@@ -156,3 +159,19 @@ class Row:
 def is_contained(layer: Layer) -> bool:
     """Whether the loss has what a last layer does."""
     return isinstance(layer, Softmax) and layer.is_over_classes
+
+
+def before_softmax(
+    calls: Iterable[tuple[Layer, Sequence[int], int]], outputs: Sequence[int]
+) -> dict[int, int]:
+    """Of each output that such a layer gives, and that no other layer needs, what goes into it.
+
+    calls : (layer, the values that it is given, the value that it gives)
+    """
+    calls = list(calls)
+    used = [*outputs, *(value for _, given, _ in calls for value in given)]
+    return {
+        target: given[0]
+        for layer, given, target in calls
+        if target in outputs and is_contained(layer) and used.count(target) == 1
+    }

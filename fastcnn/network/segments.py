@@ -8,7 +8,7 @@ import numpy as np
 from ..layers import Add, Layer, ReLU
 from ..layers.described import is_own
 from ..layers.fusion import Step, end_of_block, layers_of, normalizes, plan
-from .row import is_contained
+from .row import before_softmax
 from .wiring import Wiring
 
 
@@ -115,7 +115,7 @@ def segments(wiring: Wiring, runs: Sequence[Layer]) -> Iterator[Segment]:
     inputs, uses = len(wiring.inputs), wiring.uses()
     sums = dict(_normalized_sums(wiring, runs))
     done = {call for _, norm, relu in sums.values() for call in (norm, relu) if call is not None}
-    last = runs[-1] if len(wiring.outputs) == 1 and is_contained(runs[-1]) else None
+    ends = logits_of(wiring, runs)  # each by itself, as a pass may leave it out
     for first, (_, sources) in enumerate(wiring.calls):
         if first in done:
             continue
@@ -132,11 +132,18 @@ def segments(wiring: Wiring, runs: Sequence[Layer]) -> Iterator[Segment]:
             continue
         chain = [first]
         while (following := _only_user(wiring, uses, inputs + chain[-1])) is not None:
-            if runs[following].takes_several or following in done or runs[following] is last:
+            if runs[following].takes_several or following in done or inputs + following in ends:
                 break
             chain.append(following)
         done |= set(chain)
         yield Segment(sources, inputs + chain[-1], plan([runs[call] for call in chain]))
+
+
+def logits_of(wiring: Wiring, runs: Sequence[Layer]) -> dict[int, int]:
+    """`row.before_softmax` of a graph."""
+    numbered = enumerate(zip(runs, wiring.calls, strict=True), len(wiring.inputs))
+    calls = ((layer, sources, target) for target, (layer, (_, sources)) in numbered)
+    return before_softmax(calls, wiring.outputs)
 
 
 def _only_user(wiring: Wiring, uses: list[int], value: int) -> int | None:

@@ -19,8 +19,8 @@ from ..layers import Layer
 from ..layers.described import is_own
 from ..layers.fusion import run_backward, run_forward
 from ..layers.memory import Clock, Place, Shape, memory_of, seen
-from .row import Row, is_contained
-from .segments import NormalizedAdd, Segment, segments
+from .row import Logits, Row
+from .segments import NormalizedAdd, Segment, logits_of, segments
 from .wiring import Wiring
 
 
@@ -73,7 +73,7 @@ class Wired(Row):
             for (_, leaf), (_, twin) in zip(first.leaves(), other.leaves(), strict=True)
         ]
         self._segments = list(segments(self.wiring, runs))
-        self._is_softmax = len(self.wiring.outputs) == 1 and is_contained(runs[-1])
+        self._logits = logits_of(self.wiring, runs)
         # By value: which of its gradients the others are added to, or the memory for the sum.
         self._sums: dict[int, tuple[int | None, str]] = {}
         self._share_arrays()
@@ -109,13 +109,17 @@ class Wired(Row):
                 for path, leaf in other.leaves(f"{place}, call {number}"):
                     leaf.path = path
 
-    def _ends(self, logits: bool) -> tuple[list[Segment], tuple[int, ...]]:
+    def _ends(self, logits: Logits) -> tuple[list[Segment], tuple[int, ...]]:
         """What is run, and the values that come out."""
-        if logits and self._is_softmax:
-            return self._segments[:-1], self._segments[-1].sources
-        return self._segments, self.wiring.outputs
+        outputs = self.wiring.outputs
+        each = logits if isinstance(logits, tuple) else (logits,) * len(outputs)
+        ends = {y for y, wanted in zip(outputs, each, strict=True) if wanted and y in self._logits}
+        if not ends:
+            return self._segments, outputs
+        rows = [row for row in self._segments if row.target not in ends]
+        return rows, tuple(self._logits[y] if y in ends else y for y in outputs)
 
-    def _run(self, x: np.ndarray, training: bool, logits: bool) -> Any:
+    def _run(self, x: np.ndarray, training: bool, logits: Logits) -> Any:
         self._share_arrays()
         rows, outputs = self._ends(logits)
         values: list[Any] = [None] * self.wiring.count
@@ -145,7 +149,7 @@ class Wired(Row):
 
     # --- back -----------------------------------------------------------------------------------
 
-    def _run_back(self, dy: Any, logits: bool, to_input: bool) -> Any:
+    def _run_back(self, dy: Any, logits: Logits, to_input: bool) -> Any:
         self._share_arrays()
         rows, outputs = self._ends(logits)
         inputs = len(self.wiring.inputs)
@@ -201,6 +205,8 @@ class Wired(Row):
 
     def _bind(self) -> None:
         slots, uses = Slots(), self.wiring.uses()
+        for value in self._logits.values():
+            uses[value] += 1  # it may come out
         found: list[list[int]] = [[] for _ in uses]  # by value: where it may lie; inputs nowhere
         for segment, way in zip(self._segments, self._ways(), strict=True):
             lies = [slot for source in segment.sources for slot in found[source]]
@@ -267,6 +273,8 @@ class Wired(Row):
             return parts[0][0] if parts else []
         outside = self.wiring.outputs.count(value)  # gradients that the caller gives come first
         into = next((i for i, (_, is_free) in enumerate(parts) if is_free), None)
+        if value in self._logits.values():
+            into = None  # the softmax gives one of them, or the caller instead of it
         # Where one of more than two lies, the sum of the first two would be written over it.
         own = slots.take() if into is None and uses[value] > 2 else None
         for i, (lies, _) in enumerate(parts):

@@ -22,6 +22,7 @@ from ..losses.asked import Task
 from ..network.intake import outputs_of, pair
 from ..network.measures import measured
 from ..network.network import EVALUATED_AT_ONCE, Network
+from ..network.row import is_contained
 from ..network.weighting import of_samples
 from ..random import generator
 from ..schedules import Constant, Schedule
@@ -279,17 +280,24 @@ def _divided(
 
 
 def _check_end(model: Network, loss: Any, task: Task) -> None:
-    """Refuse a network that ends with the sigmoid, or one of several softmaxes, of the loss."""
-    several = isinstance(task, tuple)
-    for last, own, kind in zip(model.ends, asked.each_of(loss), asked.each_of(task), strict=True):
-        what, twice = "sigmoid", Sigmoid | Softmax
-        if kind != MULTILABEL:
-            what, twice = "softmax", Softmax
-        asks = (several or kind == MULTILABEL) and asked.takes_logits(own)
-        if asks and isinstance(last, twice):
+    """Refuse a network that ends with the loss's sigmoid, or a softmax that cannot be left out."""
+    each = zip(
+        asked.each_of(loss), asked.each_of(task), model.ends, model.needs_ends,
+        model.output_names or ("",), strict=True,
+    )  # fmt: skip
+    for own, kind, last, is_needed, name in each:
+        if not asked.takes_logits(own):
+            continue
+        if kind == MULTILABEL and isinstance(last, Sigmoid | Softmax):
             raise ValueError(
-                f"{type(own).__name__} has a {what} of its own: leave out the "
+                f"{type(own).__name__} has a sigmoid of its own: leave out the "
                 f"{type(last).__name__} at the end of the network"
+            )
+        if is_needed and is_contained(last):
+            raise ValueError(
+                f"{type(own).__name__} has a softmax of its own, and the {type(last).__name__} of "
+                f"output {name} is not left out, as other layers or outputs need it: make what "
+                f"goes into it the output"
             )
 
 

@@ -88,7 +88,14 @@ def check_graph(seed: int) -> None:
     inputs, ends = random_graph(rng)
     model = with_statistics(Graph(inputs, ends))
     x = [rng.normal(size=(3, 2, 4, 4)).astype(np.float32) for _ in inputs]
-    assert_same(model, x if len(x) > 1 else x[0], not folds(model))
+    given = x if len(x) > 1 else x[0]
+    assert_same(model, given, not folds(model))
+    # Some outputs as they are before their softmax.
+    logits, packed = tuple(map(bool, rng.integers(0, 2, len(ends)))), model.taken("test", given)
+    expected = [each.copy() for each in tuple_of(model._predict(packed, logits))]
+    found = tuple_of(model.compile_for_inference()._model._predict(packed, logits))
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_allclose(other, one, rtol=0, atol=1e-5 * np.abs(one).max())
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -6,6 +6,7 @@ python -m tests.network.test_graph 1000    so many random graphs
 import copy
 import pickle
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -210,10 +211,16 @@ def random_graph(rng: np.random.Generator) -> tuple[list[Symbol], list[Symbol]]:
     ends = loose or [ReLU()(known[-1])]
     if free:
         ends[0] = Add()(ends[0], *free)
+    for end in (*ends, known[len(known) // 2], known[-1]):  # also of what others need
+        if rng.random() < 0.4:
+            where = ends.index(end) if end in ends and rng.random() < 0.5 else len(ends)
+            ends[where : where + 1] = [Softmax()(end)]
     return inputs, ends
 
 
-def alone(model: Graph, x: list[np.ndarray], dys: list[np.ndarray]) -> tuple[Any, Any, Any]:
+def alone(
+    model: Graph, x: list[np.ndarray], dys: Sequence[np.ndarray], outputs: Sequence[int]
+) -> tuple[Any, Any, Any]:
     """Outputs, gradients of inputs and of parameters: a copy of a layer for each call."""
     wiring, values, runs = model._wiring, list(x), []
     totals = dict.fromkeys(model.parameters.slices, 0.0)
@@ -227,7 +234,7 @@ def alone(model: Graph, x: list[np.ndarray], dys: list[np.ndarray]) -> tuple[Any
             runs[-1].forward(given if runs[-1].takes_several else given[0], training=True).copy()
         )
     gradients = [np.zeros(value.shape) for value in values]
-    for value, dy in zip(wiring.outputs, dys, strict=True):
+    for value, dy in zip(outputs, dys, strict=True):
         gradients[value] += dy
     for number in reversed(range(len(runs))):
         place, sources = wiring.calls[number]
@@ -236,7 +243,7 @@ def alone(model: Graph, x: list[np.ndarray], dys: list[np.ndarray]) -> tuple[Any
             gradients[source] += each
         for name, array in runs[number].grads.items():
             totals[f"{place}.{name}"] = totals[f"{place}.{name}"] + array
-    return [values[value] for value in wiring.outputs], gradients[: len(x)], totals
+    return [values[value] for value in outputs], gradients[: len(x)], totals
 
 
 def tuple_of(value: Any) -> tuple[Any, ...]:
@@ -262,7 +269,7 @@ def check_random_graph(number: int) -> None:
             given
         )
         dx = tuple_of(model.backward(tuple(dys) if len(dys) > 1 else dys[0]))
-        expected, by_input, by_parameter = alone(model, x, dys)
+        expected, by_input, by_parameter = alone(model, x, dys, model._wiring.outputs)
         for each, other in zip((*found, *dx), (*expected, *by_input), strict=True):
             close(each, other)
         flat = model.parameters
@@ -274,12 +281,35 @@ def check_random_graph(number: int) -> None:
         model.backward(tuple(dys) if len(dys) > 1 else dys[0], input_gradient=False)
         for name, place in flat.slices.items():
             close(flat.gradients[place], np.ravel(by_parameter[name]))
+        check_logits(model, x, rng)
     values: list[np.ndarray] = list(x)
     for place, sources in model._wiring.calls:  # outside training
         layer, before = copy.deepcopy(model.layers[place]), [values[source] for source in sources]
         values.append(layer.forward(before if layer.takes_several else before[0]).copy())
     for each, value in zip(tuple_of(model.forward(given)), model._wiring.outputs, strict=True):
         close(each, values[value])
+
+
+def check_logits(model: Graph, x: list[np.ndarray], rng: np.random.Generator) -> None:
+    """The same where some outputs are wanted as they are before their softmax."""
+    row, outputs = model._row, list(model._wiring.outputs)
+    logits = tuple(map(bool, rng.integers(0, 2, len(outputs))))
+    for i, wanted in enumerate(logits):
+        layer, sources = model._wiring.calls[outputs[i] - len(x)]
+        is_alone = model._wiring.uses()[outputs[i]] == 1
+        if wanted and is_alone and isinstance(model.layers[layer], Softmax):
+            (outputs[i],) = sources
+    given = model.joined("test", tuple(x)) if len(x) > 1 else x[0]
+    model.set_clock(0, 0)
+    found = tuple_of(row.forward("test", given, logits))
+    found, dys = [y.copy() for y in found], tuple(rng.normal(size=y.shape) for y in found)
+    model.forward(tuple(x) if len(x) > 1 else x[0])
+    dx = tuple_of(row.backward("test", dys if len(dys) > 1 else dys[0], logits, to_input=True))
+    expected, by_input, by_parameter = alone(model, x, dys, outputs)
+    for each, other in zip((*found, *dx), (*expected, *by_input), strict=True):
+        close(each, other)
+    for name, place in model.parameters.slices.items():
+        close(model.parameters.gradients[place], np.ravel(by_parameter[name]))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastcnn import Augment, Graph, Input, Sequential, load_model
-from fastcnn.layers import Dense, Dropout, Flatten, ReLU, Sigmoid, Softmax
+from fastcnn.layers import Dense, Dropout, Flatten, LogSoftmax, ReLU, Sigmoid, Softmax
 from fastcnn.losses import CrossEntropyLoss, Losses, MSELoss
 from fastcnn.network import checkpoint
 from fastcnn.network.checkpoint import CheckpointError
@@ -96,6 +96,87 @@ def test_weights_1_and_0_are_the_bits_of_one_output(options: dict[str, Any]) -> 
     arrays = dict(model.named_arrays())
     for name, array in alone.named_arrays():
         np.testing.assert_array_equal(arrays[name], array)
+
+
+def assert_same_training(model: Graph, same: Graph, **options: Any) -> None:
+    """The same bits of parameters and measures, apart from seconds."""
+    history, expected = train(model, **options), train(same, **options)
+    for name in expected.keys() - {"seconds", "seconds_training"}:
+        assert history[name] == expected[name], name
+    np.testing.assert_array_equal(model.parameters.values, same.parameters.values)
+
+
+@pytest.mark.parametrize("end", [Softmax, LogSoftmax])
+def test_a_softmax_that_the_loss_has_is_left_out(end: Any, tmp_path: Any) -> None:
+    model, same = two(end(), names=("digit", "ink")), two(names=("digit", "ink"))
+    assert_same_training(model, same, validation=0.25, epochs=3, ema=0.9, precise_bn=1)
+    model.save(tmp_path / "two.npz")
+    quick = model.compile_for_inference()
+    for again in (model, quick, load_model(tmp_path / "two.npz")):
+        assert again.measure(X, Y) == pytest.approx(same.measure(X, Y), rel=1e-5)
+        for found, expected in zip(again.predict(X), same.predict(X), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+        # What the network gives is what it says: probabilities, and numbers.
+        probabilities, numbers = again.forward(X)
+        np.testing.assert_allclose(probabilities, end().forward(same.forward(X)[0]), rtol=1e-5)
+        np.testing.assert_allclose(numbers, same.forward(X)[1], rtol=1e-5)
+
+
+def test_a_softmax_that_the_loss_does_not_have_stays() -> None:
+    onehot = np.eye(3)[LABELS]
+    model, same = two(Softmax()), two()
+    train(model, (onehot, NUMBERS), loss=("mse", "mse"))
+    train(same, (onehot, NUMBERS), loss=("mse", "mse"))
+    assert model.task == ("regression", "regression")
+    np.testing.assert_allclose(model.predict(X)[0].sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(model.predict(X)[0], model.forward(X)[0])
+    assert (model.parameters.values != same.parameters.values).any()
+    # Of two that are there, the one that its loss has is left out.
+    x = Input((3,))
+    y = LABELS, np.eye(2)[(LABELS > 0) * 1]
+    first, second = Graph(x, _both(x), seed=1), Graph(x, _one(x), seed=1)
+    second.parameters.values[:] = first.parameters.values
+    assert_same_training(first, second, y=y, epochs=3)
+
+
+def _both(x: Any) -> Any:
+    return Softmax()(Dense(3, 3)(x)), Softmax()(Dense(3, 2)(x))
+
+
+def _one(x: Any) -> Any:
+    return Dense(3, 3)(x), Softmax()(Dense(3, 2)(x))
+
+
+def forked(has_softmax: bool) -> Graph:
+    """Logits that come out twice and that another head needs too, before and after the softmax."""
+    x = Input((3,))
+    early = Dense(8, 2)(ReLU()(Dense(3, 8)(x)))
+    logits = ReLU()(Dense(3, 3)(x))
+    p = Softmax()(logits) if has_softmax else logits
+    late = Dense(3, 2)(logits * logits)
+    return Graph(x, {"p": p, "early": early, "late": late + early, "logits": logits}, seed=1)
+
+
+def test_logits_that_others_need_too() -> None:
+    y = LABELS, NUMBERS, NUMBERS, LABELS
+    loss = "cross-entropy", "mse", "mse", "cross-entropy"
+    model, same = forked(True).astype(np.float64), forked(False).astype(np.float64)
+    same.parameters.values[:] = model.parameters.values
+    options = {"loss": loss, "loss_weights": (1, 0.5, 2, 3), "optimizer": SGD(1e-3)}
+    for _ in range(2):
+        histories = [train(each, y, **options) for each in (model, same)]
+        assert histories[0]["loss"] == pytest.approx(histories[1]["loss"], rel=1e-9)
+        found, expected = model.parameters.values, same.parameters.values
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+        # With the softmax all is as it is in a loop of one's own.
+        outputs = model.forward(X, training=True)
+        dy = [RNG.normal(size=each.shape) for each in outputs]
+        model.backward(tuple(dy))
+        softmax = Softmax()
+        softmax.forward(same.forward(X, training=True)[0], training=True)
+        same.backward((softmax.backward(dy[0]), *dy[1:]))
+        found, expected = model.parameters.gradients, same.parameters.gradients
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_each_output_is_measured(tmp_path: Any) -> None:
@@ -325,8 +406,15 @@ def test_what_does_not_fit_is_told(options: dict[str, Any], sentence: str) -> No
 
 
 def test_what_the_network_ends_with_is_told() -> None:
-    with pytest.raises(ValueError, match="CrossEntropyLoss has a softmax of its own: leave out"):
-        train(two(Softmax()))
+    x = Input((3,))
+    logits = Dense(3, 3)(x)
+    p = Softmax()(logits)
+    for outputs in ((p, Dense(3, 2)(p)), (p, p)):
+        loss = "cross-entropy", "mse" if outputs[1] is not p else "cross-entropy"
+        with pytest.raises(
+            ValueError, match="the Softmax of output y0 is not left out, as other l"
+        ):
+            train(Graph(x, outputs), loss=loss, y=(LABELS, NUMBERS))
     with pytest.raises(ValueError, match="BinaryCrossEntropyLoss has a sigmoid of its own"):
         train(two(ReLU(), Sigmoid()), (LABELS, NUMBERS > 0), loss=("cross-entropy", "bce"))
     with pytest.raises(ValueError, match=r"has one output, so give one loss .* got 2"):
