@@ -245,8 +245,6 @@ def dense_backward_input(
 def _turn(dy, n, out, width, turned):
     """Panels of the transpose of dy (n, out); 0 past the last row."""
     for row in range(0, n, width):
-        if n - row < width:
-            fill_row(turned, row * out, width * out)
         pack_transposed(dy, 0, n, out, row, width, turned[row * out :])
 
 

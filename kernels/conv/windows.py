@@ -64,14 +64,15 @@ def suits(
 
 @jit.serial
 def _pack(weight, shape, width, packed):
-    """Panels of the weights, (out, in, kernel_h, kernel_w), with columns (i, j, c)."""
+    """Panels of the weights, (out, in, kernel_h, kernel_w), with columns (i, j, c), then zeros."""
     out_channels, channels, kernel_h, kernel_w = shape
     area = kernel_h * kernel_w
-    for column in range(area * channels):
+    for column in range(packed.size // out_channels):
         tap, c = column // channels, column % channels
         at = column // width * width * out_channels + column % width
         for o in range(out_channels):
-            packed[at + o * width] = weight[(o * channels + c) * area + tap]
+            inside = tap < area
+            packed[at + o * width] = weight[(o * channels + c) * area + tap] if inside else 0
 
 
 @jit.serial
@@ -114,7 +115,9 @@ def _input_gradient(
     for n in prange(images):
         dy, dy0 = gradient_images(gradient, n, n + 1)
         room, plane = products[thread_id()], planes[thread_id()]
-        fill_pixels(plane, 0, plane.size // channels, channels, bias)
+        pixels = plane.size // channels
+        fill_pixels(plane, 0, pixels, channels, bias)
+        fill_row(plane, pixels * channels, plane.size - pixels * channels)
         for row in range(0, y_height, at_once):
             rows = min(at_once, y_height - row)
             for column in range(0, columns, panel):

@@ -181,7 +181,7 @@ def _store_filter_row(filters, at, plane, g0, g1, g2):
 def equal_tiles(windows):
     """Rows of a register tile and number of such tiles for at least so many windows.
 
-    What lies in the windows past the last one has no meaning, and nobody reads its products.
+    Nobody reads the products of the windows past the last one.
     """
     repeats = (windows + TILE_ROWS - 1) // TILE_ROWS
     return (windows + repeats - 1) // repeats, repeats
@@ -201,6 +201,8 @@ def multiply_planes(windows, filters, zeros, products, count, planes, sizes):
     panels = (channels + panel - 1) // panel * panel
     rows, repeats = equal_tiles(count)
     for k in range(PLANES):
+        # What nobody wrote may be denormal, which some processors multiply 100 times as slowly.
+        fill_row(windows, k * planes[0] + count * in_up, (rows * repeats - count) * in_up)
         for g in range(groups):
             for o in range(0, channels, panel):
                 vectors = (min(panel, channels - o) + lanes(windows) - 1) // lanes(windows)

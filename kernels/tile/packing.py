@@ -167,12 +167,13 @@ def pack_panel(source, rows, columns, column, width, panel, panel0):
 def pack_transposed(source, source0, rows, columns, row, width, panel):
     """panel[i, k] = source[row + k, i] for the ``width`` rows from ``row`` on.
 
-    source is (rows, columns) and begins at source0. Past the last row the panel holds whatever
-    numbers.
+    source is (rows, columns) and begins at source0. Past the last row the panel holds zeros.
     """
     step = lanes(source)
     first = source0 + row * columns
     count = min(width, rows - row)
+    if count < width:
+        fill_row(panel, 0, width * columns)
     for k in range(0, count, step):
         for i in range(0, columns, step):
             transpose_block(
