@@ -7,10 +7,8 @@ and one rounding whichever compiler version and whichever fusion of kernels comp
 """
 
 import ast
-import ctypes
 import functools
 import hashlib
-import importlib.metadata
 import inspect
 import os
 import platform
@@ -31,8 +29,9 @@ from numba.core.registry import cpu_target
 
 from kernels import compiling, linking, workspace
 from kernels.cache import KernelCache, Store
-from kernels.cores import is_arm, uses_sve, usual_threads
+from kernels.cores import uses_sve, usual_threads
 from kernels.partner import Partner
+from kernels.threads import launch, load_tbb, threads_advice
 
 # Elements of room behind an array into which whole vectors are written: the widest vector's.
 SLACK = 16
@@ -290,35 +289,6 @@ def target_of(triple: str, cpu: str, features: str) -> Target:
 # --- threads ----------------------------------------------------------------------------------
 
 
-def _load_tbb() -> bool:
-    """Load the TBB library of the `tbb` wheel, which Numba does not find by itself.
-
-    The wheel puts libtbb.so.12 into the environment's lib folder, outside the loader's path;
-    once it is in the process, Numba's own lookup succeeds.
-    """
-    try:
-        files = importlib.metadata.files("tbb") or []
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    for file in files:
-        if file.name in ("libtbb.so.12", "libtbb.12.dylib", "tbb12.dll"):
-            try:
-                ctypes.CDLL(str(file.locate()), mode=ctypes.RTLD_GLOBAL)
-            except OSError:
-                continue
-            return True
-    return False
-
-
-def threads_advice(system: str, machine: str) -> str:
-    """How to get a better threading layer: `tbb` has wheels for x86 only, and none for a Mac."""
-    if system == "darwin":
-        return "install OpenMP with `brew install libomp`"
-    if not is_arm(machine):
-        return "install TBB with `pip install tbb`"
-    return "install OpenMP, on Debian and Ubuntu with `apt install libgomp1`"
-
-
 class _Thread(threading.local):
     """Lets a Python thread begin with as many threads as the main one has; Numba would take all."""
 
@@ -331,14 +301,17 @@ class _Thread(threading.local):
 
 def _prepare_threads() -> None:
     """Choose the threading layer and the number of threads before the first parallel call."""
-    if not _load_tbb():
+    if not load_tbb():
         # A spinning OpenMP team stalls beside any busy process; a waiting one does not.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
         numba.config.THREADING_LAYER_PRIORITY = ["tbb", "omp", "workqueue"]  # type: ignore
-    global _thread
+    global _thread, _crew
     _Thread.usual = min(usual_threads(), max_threads())
     _thread = _Thread()
+    _crew = launch()
+    if _crew:
+        _crew.enlist(_Thread.usual - 1)
     workspace.greet = lambda: _thread.begun  # who asks for memory is about to call kernels
     if threading_layer() == "workqueue":
         warnings.warn(
@@ -373,6 +346,8 @@ def set_threads(threads: int) -> None:
     if _thread.begun and threading.current_thread() is threading.main_thread():
         _Thread.usual = threads
     numba.set_num_threads(threads)
+    if _crew:
+        _crew.enlist(threads - 1)
 
 
 def max_threads() -> int:
@@ -386,8 +361,8 @@ def get_threads() -> int:
 
 
 def threading_layer() -> str:
-    """Name of the threading layer in use: "tbb", "omp" or "workqueue"."""
-    return numba.threading_layer()  # type: ignore
+    """Name of the threading layer in use: "crew", "tbb", "omp" or "workqueue"."""
+    return "crew" if _crew else numba.threading_layer()  # type: ignore
 
 
 _store = Store(_SOURCES and f"{_SOURCES}-{numba.__version__}")

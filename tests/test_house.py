@@ -77,7 +77,7 @@ FLOORS = (
     ("kernels.simd", "kernels.shares", "kernels.spans"),
     ("kernels.jit",),
     ("kernels.compiling",),
-    ("kernels.cache", "kernels.workspace", "kernels"),
+    ("kernels.cache", "kernels.workspace", "kernels", "kernels.threads"),
     ("kernels.cores", "kernels.partner", "kernels.portion"),
 )
 
