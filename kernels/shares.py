@@ -22,8 +22,8 @@ from kernels import jit
 from kernels.portion import MAX_CHUNKS
 
 CHUNKS = MAX_CHUNKS
-# The crew's threads come within 1 or 2 us, those of TBB within 10, in which one thread does a simple
-# operation on half to all of this many elements: below, it does them sooner by itself.
+# The crew's threads come within 1 or 2 us, those of TBB within 10, in which one thread does a
+# simple operation on half to all of so many elements: fewer it does sooner by itself.
 _SMALL = 1 << (15 if jit.threading_layer() == "crew" else 17)
 # Shares begin at multiples of this: whole cache lines, and no vector across two of them.
 _GRAIN = 64
