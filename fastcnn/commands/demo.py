@@ -1,5 +1,8 @@
 """Options of ``python -m fastcnn.demo``: a page that shows a trained network at work.
 
+The network is not compiled for its answers: the page shows what every layer gives, which nobody
+knows of a compiled one, and its weights are those of the moment that the slider is at.
+
 Exit codes: 0 never, as it runs until it is ended; 2 cannot be shown, 130 Ctrl-C, 143 SIGTERM.
 """
 

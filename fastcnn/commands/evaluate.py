@@ -1,5 +1,8 @@
 """Options of ``python -m fastcnn.evaluate``: a run's network measured on images.
 
+The network runs as in training, so that what is measured on a run's test images is what its
+result.json has; only where that would take long is it compiled for answers, see `Saved.logits`.
+
 Exit codes: 0 measured, 1 cannot be written, 2 cannot be measured.
 """
 

@@ -1,5 +1,8 @@
 """Options of ``python -m fastcnn.predict``: what a trained network takes pictures for.
 
+A few pictures are answered by the network as training ran it: to compile it for answers would take
+far longer than they do. For very many it is compiled, see `Saved.logits`.
+
 Exit codes: 0 answered, 1 cannot be written, 2 cannot be answered.
 """
 

@@ -5,6 +5,7 @@ import html.parser
 import io
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -12,17 +13,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastcnn import datasets, load_model, metrics
+import fastcnn
+from fastcnn import Graph, Input, datasets, load_model, metrics
 from fastcnn.commands.evaluate import table
 from fastcnn.datasets.own import digit, pictures
 from fastcnn.evaluate import main as evaluate
+from fastcnn.inference import Compiled
+from fastcnn.layers import BatchNorm, Conv2D, Dense, Flatten, ReLU
 from fastcnn.losses import MSELoss
 from fastcnn.plot import main as plot
 from fastcnn.predict import main as predict
 from fastcnn.report import main as report
+from fastcnn.runs import saved
 from fastcnn.runs.likeness import Likeness
 from fastcnn.runs.saved import Saved
 from fastcnn.train import main as train
+from fastcnn.trainable import Trainable
+from kernels import jit
 
 
 def draw(path, number, rng, size=(24, 20)):
@@ -274,6 +281,83 @@ def test_evaluate_refuses_in_a_sentence(run, tmp_path, capsys, monkeypatch, argv
     assert words in said.err and said.err.count("\n") == 1 and said.out == ""
 
 
+# --- the network compiled for answers -----------------------------------------------------------
+
+
+def no_compiling(self):
+    raise AssertionError("it was compiled")
+
+
+def written_by(command, argv, capsys):
+    assert command(argv) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["row", "branches", "last"])
+def test_many_images_are_answered_by_the_compiled_network(
+    kind, run, trained, tmp_path, capsys, monkeypatch
+):
+    """Here all are many. The same is written, and numbers are the same but for last digits."""
+    if kind == "row":
+        path = run
+    else:
+        path, data_format = str(tmp_path / "model.npz"), f"channels_{kind}"
+        x = Input((3, 16, 16)) if kind == "branches" else Input((16, 16, 3), data_format)
+        y = ReLU()(x + BatchNorm(3)(Conv2D(3, 3, 3, padding=1)(x)))
+        names = ("cat", "dog", "emu")
+        Graph(x, Dense(768, 3)(Flatten()(y)), class_names=names).save(path)
+    cats, pets = str(trained / "pets" / "cat"), str(trained / "pets")
+    commands = [
+        (predict, [path, cats]), (predict, [path, cats, "--json"]),
+        (evaluate, [path, "--dataset", pets]), (evaluate, [path, "--dataset", pets, "--csv"]),
+    ]  # fmt: skip
+    monkeypatch.setattr(Trainable, "compile_for_inference", no_compiling)
+    expected = [written_by(*each, capsys) for each in commands]
+    monkeypatch.undo()
+    monkeypatch.setattr(saved, "_WORTH_COMPILING", 0)
+    made = []
+    monkeypatch.setattr(Compiled, "predict_logits", told(Compiled.predict_logits, made))
+    found = [written_by(*each, capsys) for each in commands]
+    assert len(made) == 4
+    number = re.compile(r"\d+\.\d+(?:e-?\d+)?")
+    for one, other in zip(found, expected, strict=True):
+        assert number.sub("#", one) == number.sub("#", other)
+        numbers = [[float(each) for each in number.findall(text)] for text in (one, other)]
+        assert numbers[0] == pytest.approx(numbers[1], rel=1e-3, abs=1e-4)
+
+
+def told(function, calls):
+    def telling(*arguments):
+        calls.append(arguments)
+        return function(*arguments)
+
+    return telling
+
+
+def test_what_is_not_compiled_answers_as_always(run, trained, tmp_path, monkeypatch):
+    images = np.stack([pictures.read(file) for file in (trained / "pets").rglob("*.png")])
+    images = images.transpose(0, 3, 1, 2)[:, :, :16, :16]
+    expected = Saved(run).logits(images)
+    monkeypatch.setattr(saved, "_WORTH_COMPILING", 0)
+    monkeypatch.setattr(Trainable, "compile_for_inference", no_compiling)
+    with fastcnn.backend("im2col"):
+        np.testing.assert_allclose(Saved(run).logits(images), expected, rtol=1e-4, atol=1e-4)
+    Saved(run).model.astype(np.float64).save(tmp_path / "double.npz")
+    found = Saved(tmp_path / "double.npz").logits(images)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_how_much_is_much(run, monkeypatch):
+    """The multiply-adds of all images, for each thread."""
+    opened = Saved(run)
+    shapes = opened.model.walk(opened.image_shape)
+    each = sum(layer.multiply_adds(shape) for _, layer, shape, _ in shapes)
+    monkeypatch.setattr(saved, "_WORTH_COMPILING", 10 * each / jit.get_threads())
+    counts = [count for count in range(1, 20) if opened._is_much(np.zeros((count, 3, 16, 16)))]
+    assert counts == list(range(10, 20))
+
+
 # --- report -------------------------------------------------------------------------------------
 
 
@@ -402,3 +486,8 @@ def test_networks_for_numbers_have_no_classes_to_tell(run, trained, tmp_path, ca
         ):
             assert command(argv) == 2
             assert f"is a network for {words}, not for classes" in capsys.readouterr().err
+    x = Input((3, 16, 16))
+    flat = Flatten()(x)
+    Graph(x, (Dense(768, 3)(flat), Dense(768, 2)(flat))).save(path)
+    assert predict([str(path), cat]) == 2
+    assert "is a network for several outputs, not for classes" in capsys.readouterr().err
