@@ -69,12 +69,13 @@ PARTS = {
 }
 """What can be measured, in the order of the page."""
 
-# PyTorch's kernels and oneDNN's are held to the same vectors.
+# PyTorch's kernels, oneDNN's and MKL's are held to the same vectors.
 _AVX2 = {
     "NUMBA_CPU_NAME": "haswell",
     "NUMBA_CPU_FEATURES": "+sse4.2,+avx2,+fma,+bmi2,+popcnt",
     "ATEN_CPU_CAPABILITY": "avx2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
 }
 
 
