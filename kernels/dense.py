@@ -34,6 +34,7 @@ from kernels.workspace import Shapes, Workspace
 
 _SAME_SETS = 2048  # bytes; 14 rows a multiple of this apart do not fit into their L1 sets
 _FEW_ROWS = 64  # of x, for which the weights are read in place sooner than packed
+_SMALL_WEIGHTS = 1 << 20  # bytes; of larger ones a panel's rows lie on too many pages to read again
 _BLOCK_ROWS = 2 * TILE_ROWS  # of dweight
 _BLOCK_COLUMNS = 7 * 16  # of dx in a turned block: whole vectors, with AVX-512 whole tiles
 _FASTER = 20  # multiply-adds in the time of a simple operation on one element
@@ -107,7 +108,8 @@ class _Plan(NamedTuple):
 @functools.lru_cache(maxsize=1000)
 def _forward_plan(n: int, inner: int, out: int, dtype: np.dtype) -> _Plan:
     width = int(panel_width(np.empty(0, dtype), out))
-    packed = out % width != 0 or n > _FEW_ROWS or out * dtype.itemsize % _SAME_SETS == 0
+    row, many = out * dtype.itemsize, inner * out * dtype.itemsize > _SMALL_WEIGHTS
+    packed = out % width != 0 or n > _FEW_ROWS or row % _SAME_SETS == 0 or many
     panels, threads = -(-out // width), jit.max_threads()
     shares = 1 if panels > 4 else max(1, min(4, n // TILE_ROWS))
     scratch = (
