@@ -61,13 +61,26 @@ def _apart(x: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, int]:
 # --- forward ----------------------------------------------------------------------------------
 
 
+@jit.serial
+def _begin(bias, start, size):
+    """What sums start from: the bias, or zeros where there is none; zeros in lanes without one."""
+    copy_row(bias, 0, start, 0, bias.size)
+    fill_row(start, bias.size, size - bias.size)
+
+
 @jit.parallel
-def _forward(x, x_row, weight, y, shape, cut, start, panels, held, first_block, last_block):
-    for block in prange(first_block, last_block):
+def _forward(x, x_row, weight, bias, y, shape, cut, loops, start, panels, held):
+    """loops : (blocks, iterations that share them)"""
+    blocks, parts = loops
+    _begin(bias, start, start.size)
+    for thread in range(held.shape[0]):
+        held[thread, 0] = -1
+    for part in prange(parts):
         me = thread_id()
         _forward_share(
-            x, x_row, weight, y, shape, cut, start, panels[me], held[me], block, block + 1
-        )
+            x, x_row, weight, y, shape, cut, start, panels[me], held[me],
+            blocks * part // parts, blocks * (part + 1) // parts,
+        )  # fmt: skip
 
 
 @jit.serial
@@ -96,13 +109,16 @@ class _Plan(NamedTuple):
     """What follows from shapes alone.
 
     cut : shares of the rows and whether panels are packed; or the panels' width
-    blocks : what iterations are numbered by
+    loops : blocks, and the iterations that share them: one, if that is done sooner
     """
 
     cut: Any
-    blocks: int
-    is_small: bool
+    loops: tuple[int, int]
     scratch: Shapes
+
+
+def _loops(blocks: int, multiply_adds: int) -> tuple[int, int]:
+    return blocks, 1 if is_small(multiply_adds // _FASTER) else blocks
 
 
 @functools.lru_cache(maxsize=1000)
@@ -116,7 +132,7 @@ def _forward_plan(n: int, inner: int, out: int, dtype: np.dtype) -> _Plan:
         ("start", (panels * width,)),
         ("panels", (threads, inner * width if packed else 0)),
     )
-    return _Plan((shares, packed), panels * shares, _is_small(n * inner * out), scratch)
+    return _Plan((shares, packed), _loops(panels * shares, n * inner * out), scratch)
 
 
 def dense_forward(
@@ -129,31 +145,29 @@ def dense_forward(
     plan = _forward_plan(*shape, dtype)
     apart, distance = _apart(x, workspace)
     start, room = workspace.room(plan.scratch, dtype)
-    start[: bias.size] = bias
-    start[bias.size :] = 0
     held = workspace.array("held", (len(room), 1), np.int64)
-    held.fill(-1)
-    operands = apart, distance, weight.reshape(-1), y.reshape(-1), shape, plan.cut, start
-    if plan.is_small:
-        _forward_share(*operands, room[0], held[0], 0, plan.blocks)
-    else:
-        _forward(*operands, room, held, 0, plan.blocks)
-
-
-def _is_small(multiply_adds: int) -> bool:
-    """Whether one thread does so much sooner than two."""
-    return is_small(multiply_adds // _FASTER)
+    _forward(
+        apart, distance, weight.reshape(-1), bias, y.reshape(-1), shape, plan.cut, plan.loops,
+        start, room, held,
+    )  # fmt: skip
 
 
 # --- gradients --------------------------------------------------------------------------------
 
 
 @jit.parallel
-def _input_gradient(dy, dy_row, weight, dx, shape, turned, start, room, first_block, last_block):
-    for block in prange(first_block, last_block):
+def _input_gradient(dy, dy_row, weight, dx, shape, cut, loops, turned, start, room):
+    """cut : width of the panels of dy's transpose, where that is made"""
+    blocks, parts = loops
+    fill_row(start, 0, start.size)
+    if turned.size:
+        for row in range(0, shape[0], cut):
+            pack_transposed(dy, 0, shape[0], shape[2], row, cut, turned[row * shape[2] :])
+    for part in prange(parts):
         _input_gradient_share(
-            dy, dy_row, weight, dx, shape, turned, start, room[thread_id()], block, block + 1
-        )
+            dy, dy_row, weight, dx, shape, turned, start, room[thread_id()],
+            blocks * part // parts, blocks * (part + 1) // parts,
+        )  # fmt: skip
 
 
 @jit.serial
@@ -215,7 +229,7 @@ def _input_plan(n: int, inputs: int, out: int, dtype: np.dtype) -> _Plan:
         ("zeros", (max(blocks, 1) * width,)),
         ("room", (jit.max_threads(), room)),
     )
-    return _Plan(turned, blocks, _is_small(n * inputs * out), scratch)
+    return _Plan(turned, _loops(blocks, n * inputs * out), scratch)
 
 
 def dense_backward_input(
@@ -230,30 +244,24 @@ def dense_backward_input(
     shape = (len(dy), *weight.shape)
     plan = _input_plan(*shape, dtype)
     turned, start, room = workspace.room(plan.scratch, dtype)
-    start.fill(0)
-    if plan.cut:
-        apart, distance = dy.reshape(-1), weight.shape[1]
-        _turn(apart, len(dy), distance, plan.cut, turned)
-    else:
-        apart, distance = _apart(dy, workspace)
-    operands = apart, distance, weight.reshape(-1), dx.reshape(-1), shape, turned, start
-    if plan.is_small:
-        _input_gradient_share(*operands, room[0], 0, plan.blocks)
-    else:
-        _input_gradient(*operands, room, 0, plan.blocks)
-
-
-@jit.serial
-def _turn(dy, n, out, width, turned):
-    """Panels of the transpose of dy (n, out); 0 past the last row."""
-    for row in range(0, n, width):
-        pack_transposed(dy, 0, n, out, row, width, turned[row * out :])
+    apart, distance = (dy.reshape(-1), shape[2]) if plan.cut else _apart(dy, workspace)
+    _input_gradient(
+        apart, distance, weight.reshape(-1), dx.reshape(-1), shape, plan.cut, plan.loops, turned,
+        start, room,
+    )  # fmt: skip
 
 
 @jit.parallel
-def _weight_gradient(x, x_row, dy, dweight, shape, start, panels, first_block, last_block):
-    for block in prange(first_block, last_block):
-        _weight_gradient_share(x, x_row, dy, dweight, shape, start, panels, block, block + 1)
+def _weight_gradient(x, x_row, dy, dweight, dbias, shape, width, loops, start, panels):
+    """loops : (first block, last block, iterations that share them)"""
+    first, last, parts = loops
+    fill_row(start, 0, start.size)
+    _pack_gradient(dy, shape[0], shape[2], width, panels, dbias)
+    for part in prange(parts):
+        _weight_gradient_share(
+            x, x_row, dy, dweight, shape, start, panels,
+            first + (last - first) * part // parts, first + (last - first) * (part + 1) // parts,
+        )  # fmt: skip
 
 
 @jit.serial
@@ -286,7 +294,7 @@ def _weight_plan(n: int, inputs: int, out: int, dtype: np.dtype) -> _Plan:
     width = int(panel_width(np.empty(0, dtype), out))
     columns = -(-out // width) * width
     scratch = ("zeros", (columns,)), ("gradient_panels", (columns * n,))
-    return _Plan(width, -(-inputs // _BLOCK_ROWS), _is_small(n * inputs * out), scratch)
+    return _Plan(width, _loops(-(-inputs // _BLOCK_ROWS), n * inputs * out), scratch)
 
 
 def dense_backward_weight(
@@ -301,17 +309,16 @@ def dense_backward_weight(
     prepare(dtype)
     portion = workspace.portion
     x, dy = portion.whole(x, dy)
-    n, out = dy.shape
-    shape = (*x.shape, out)
+    shape = (*x.shape, dy.shape[1])
     plan = _weight_plan(*shape, dtype)
-    flat = dy.reshape(-1)
     apart, distance = _apart(x, workspace)
     start, panels = workspace.room(plan.scratch, dtype)
-    start.fill(0)
-    _pack_gradient(flat, n, out, plan.cut, panels, dbias)
-    run = _weight_gradient_share if plan.is_small else _weight_gradient
-    first, last = portion.blocks(plan.blocks)
-    run(apart, distance, flat, dweight.reshape(-1), shape, start, panels, first, last)
-    if last - first < plan.blocks:
+    blocks, parts = plan.loops
+    first, last = portion.blocks(blocks)
+    _weight_gradient(
+        apart, distance, dy.reshape(-1), dweight.reshape(-1), dbias, shape, plan.cut,
+        (first, last, min(parts, last - first)), start, panels,
+    )  # fmt: skip
+    if last - first < blocks:
         dweight[: first * _BLOCK_ROWS] = dweight[last * _BLOCK_ROWS :] = -0.0
     portion.settle(dbias)

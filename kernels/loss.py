@@ -29,22 +29,24 @@ def softmax_cross_entropy(
     smoothing: float,
     losses: np.ndarray,
     dlogits: np.ndarray,
-) -> None:
-    """Loss for class labels.
+) -> int:
+    """Loss for class labels; how many rows have their largest logit at the label, the first of
+    equal ones, or below 0 where a label is none of 0 to K - 1 (the results are then incomplete).
 
-    logits : (N, K);  labels : int64 (N,), 0 <= label < K
+    logits : (N, K);  labels : int64 (N,)
     smoothing : part of each label's weight that all K classes share, 0 to 1;
         t = (1 - smoothing) * one-hot(labels) + smoothing / K
     losses : (N,), the loss of every row, not scaled
     dlogits : (N, K) = (softmax(logits) - t) * scale;  scale is 1 / N for the gradient of the mean
     """
-    rows, classes = logits.shape
+    classes = logits.shape[1]
     logits, dlogits, kind = logits.reshape(-1), dlogits.reshape(-1), logits.dtype.type
     numbers = kind(scale), kind(1 - smoothing), kind(smoothing), kind(1 / classes)
-    if is_small(logits.size, _WORK):
-        _labels_share(logits, labels, numbers, losses, dlogits, classes, 0, rows)
-    else:
-        _labels_all(logits, labels, numbers, losses, dlogits, classes)
+    parts = 1 if is_small(logits.size, _WORK) else MAX_CHUNKS
+    right = np.empty(parts, np.int64)
+    _labels_all(logits, labels, numbers, losses, dlogits, classes, right)
+    counts = right.tolist()
+    return min(counts) if min(counts) < 0 else sum(counts)
 
 
 def softmax_cross_entropy_soft(
@@ -65,12 +67,12 @@ def softmax_cross_entropy_soft(
 
 
 @jit.parallel
-def _labels_all(logits, labels, numbers, losses, dlogits, classes):
-    chunks = MAX_CHUNKS
+def _labels_all(logits, labels, numbers, losses, dlogits, classes, right):
+    chunks = right.size
     rows = losses.size
     for chunk in prange(chunks):  # owns a few rows
         first, last = rows * chunk // chunks, rows * (chunk + 1) // chunks
-        _labels_share(logits, labels, numbers, losses, dlogits, classes, first, last)
+        _labels_share(logits, labels, numbers, losses, dlogits, classes, first, last, right, chunk)
 
 
 @jit.parallel
@@ -83,11 +85,31 @@ def _targets_all(logits, targets, scale, losses, dlogits, classes):
 
 
 @jit.serial
-def _labels_share(logits, labels, numbers, losses, dlogits, classes, first, last):
+def _first_of_largest(x, start, stop):
+    """Where numpy.argmax finds the largest number, or the first NaN."""
+    place = start
+    for i in range(start, stop):
+        if not x[i] <= x[place]:
+            place = i
+            if x[i] != x[i]:
+                break
+    return place
+
+
+@jit.serial
+def _labels_share(
+    logits, labels, numbers, losses, dlogits, classes, first, last, right, chunk
+):  # fmt: skip
+    """right[chunk] : how many of these rows are; -1, and nothing more is done, at a wrong label"""
     scale, keep, smoothing, portion = numbers
+    right[chunk] = 0
     for row in range(first, last):
         start, stop = row * classes, (row + 1) * classes
+        if labels[row] < 0 or labels[row] >= classes:
+            right[chunk] = -1
+            return
         target = start + labels[row]
+        right[chunk] += _first_of_largest(logits, start, stop) == target
         highest = row_maximum(logits, start, stop)
         weight_sum = exponentials(logits, start, stop, highest, dlogits)
         log_sum = math.log(weight_sum)

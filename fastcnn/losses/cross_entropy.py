@@ -101,12 +101,15 @@ class CrossEntropyLoss(Loss):
             if smoothing:
                 soft = soft * (1 - smoothing) + smoothing / classes
             kernels.softmax_cross_entropy_soft(logits, soft, scale, losses, self._gradient)
+            self.correct = int(np.count_nonzero(logits.argmax(axis=1) == right))
         else:
-            right = checked_labels(self._name, labels, rows, classes)
-            kernels.softmax_cross_entropy(
-                logits, right, scale, smoothing, losses, self._gradient
+            labels = whole_labels(self._name, labels, rows, classes)
+            correct = kernels.softmax_cross_entropy(
+                logits, labels, scale, smoothing, losses, self._gradient
             )  # fmt: skip
-        self.correct = int(np.count_nonzero(logits.argmax(axis=1) == right))
+            if correct < 0:
+                checked_labels(self._name, labels, rows, classes)  # says which is wrong
+            self.correct = correct
         self._logits = logits
         return self._weighted(losses, weights, scale)
 
@@ -138,6 +141,18 @@ class CrossEntropyLoss(Loss):
 
 def checked_labels(who: str, labels: np.ndarray, rows: int, classes: int) -> np.ndarray:
     """Class numbers int64 (rows,); or a sentence."""
+    whole = whole_labels(who, labels, rows, classes)
+    low, high = labels.min(), labels.max()
+    if low < 0 or high >= classes:
+        raise ValueError(
+            f"{who}: labels must lie between 0 and {classes - 1}, as there are "
+            f"{classes} logits per row, got {low if low < 0 else high}"
+        )
+    return whole
+
+
+def whole_labels(who: str, labels: np.ndarray, rows: int, classes: int) -> np.ndarray:
+    """Whole numbers int64 (rows,), whichever; or a sentence."""
     if labels.shape != (rows,):
         raise ValueError(
             f"{who}: expected {rows} labels as ({rows},) or one-hot as "
@@ -152,12 +167,6 @@ def checked_labels(who: str, labels: np.ndarray, rows: int, classes: int) -> np.
         raise TypeError(
             f"{who}: labels must be whole numbers or one-hot rows, got {labels.dtype}; "
             f"convert them with labels.astype(np.int64)"
-        )
-    low, high = labels.min(), labels.max()
-    if low < 0 or high >= classes:
-        raise ValueError(
-            f"{who}: labels must lie between 0 and {classes - 1}, as there are "
-            f"{classes} logits per row, got {low if low < 0 else high}"
         )
     return np.ascontiguousarray(labels, np.int64)
 

@@ -6,6 +6,7 @@ Each chunk of the batch has sums of its own, which are added along a tree.
 """
 
 import functools
+import math
 
 import numpy as np
 from numba import prange
@@ -118,27 +119,37 @@ def _plan(shapes, geometry, chunks, dtype) -> tuple[Arrangement, Shapes]:
     )
 
 
+@functools.lru_cache(maxsize=1000)
+def _way(x_shape, weight_shape, y_shape, geometry, dtype) -> tuple[str, int]:
+    """By which kernel, and how many bytes the sums of a chunk have."""
+    if depthwise.suits(x_shape, weight_shape):
+        return "depthwise", 0  # decides itself
+    stride, _, dilation = geometry
+    groups, numbers = x_shape[3] // weight_shape[1], math.prod(weight_shape)
+    if winograd_plan.suits(weight_shape, stride, y_shape[1:3], dtype, groups, dilation):
+        return "winograd", numbers // 9 * PLANES * dtype.itemsize
+    return "direct", numbers * dtype.itemsize
+
+
 def run_weight_gradient(x, gradient, geometry, y_shape, dweight, dbias, workspace):
     """The weight gradient, given where that of the output, of shape y_shape, comes from."""
     dtype = x.dtype
     prepare(dtype)
     stride, padding, dilation = geometry
-    if depthwise.suits(x.shape, dweight.shape):
+    way, size = _way(x.shape, dweight.shape, y_shape, geometry, dtype)
+    if way == "depthwise":
         depthwise.weight_gradient(x, gradient, geometry, y_shape, dweight, dbias, workspace)
         return
-    groups = x.shape[3] // dweight.shape[1]
     portion = workspace.portion
     images = portion.images(len(x))
-    by_windows = winograd_plan.suits(dweight.shape, stride, y_shape[1:3], dtype, groups, dilation)
-    numbers = dweight.size // 9 * PLANES if by_windows else dweight.size
-    chunks = chunks_with_sums(images, numbers * dtype.itemsize)
+    chunks = chunks_with_sums(images, size)
     borders = portion.borders(len(x), chunks)
     here = portion
     if not portion.splits(chunks):  # there are more processes than chunks: each computes them all
         (x, gradient), here = gradient.whole(portion, x), WHOLE
         borders = cut(images, chunks)
         y_shape = (images, *y_shape[1:])
-    if by_windows:
+    if way == "winograd":
         winograd.weight_gradient(
             x, gradient, padding, dilation, y_shape, dweight, dbias, images, borders, workspace
         )
