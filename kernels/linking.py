@@ -72,8 +72,7 @@ class Part(_Library):
         for function in self._final_module.functions:
             if not function.is_declaration and function.linkage == llvm.Linkage.external:
                 function.linkage = "linkonce_odr"
-        for library in self.needed:
-            self._reload_init.update(library._reload_init)
+        _take_what_is_reloaded(self, self.needed)
 
     def _optimize_final_module(self) -> None:
         pass
@@ -126,6 +125,13 @@ class Part(_Library):
         return parts[0]
 
 
+def _take_what_is_reloaded(whole: Any, parts: list[Any]) -> None:
+    """What code needs that is loaded from the disk; Numba 0.61 has no such list."""
+    for part in parts:
+        if hasattr(part, "_reload_init"):
+            whole._reload_init.update(part._reload_init)
+
+
 def _needed(library: Any) -> list[Any]:
     return library.needed if isinstance(library, Part) else []  # Numba's have all in them
 
@@ -175,8 +181,7 @@ class Whole(_Library):
 
     def finalize(self) -> None:
         """Link each part once."""
-        for library in self._linking_libraries:
-            self._reload_init.update(library._reload_init)
+        _take_what_is_reloaded(self, self._linking_libraries)
         _link(self._final_module, self._linking_libraries)
         self._linking_libraries = []
         super().finalize()

@@ -273,6 +273,8 @@ def test_sve_that_slipped_in_is_seen():
     ],
 )
 def test_what_a_processor_has(triple, cpu, features, size, has_fma, rows, pieces):
+    if cpu == "znver4" and llvm.llvm_version_info[0] < 16:
+        pytest.skip("LLVM 15, of Numba 0.61, ends the process at a processor that it does not know")
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     found = jit.target_of(triple, cpu, features)
