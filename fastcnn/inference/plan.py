@@ -22,10 +22,10 @@ from ..network.wired import in_memory
 from .operations import Operation
 from .steps import SLACK, Call, Step, Steps
 
-# Multiply-adds of a batch that one thread does sooner than several wake up: an image of `cifar-cnn`
-# (2.5 million) took 45 us with one thread and 51 with two, one of `resnet20` (25 million) half as
-# long with two.
-_WAKE = 4_000_000
+# Multiply-adds of a batch that one thread does sooner than several come together: an image of
+# `cifar-cnn` (2.5 million) took 1.1 times as long with one thread as with two, one of `lenet5` 0.8.
+_WAKE = 1_000_000 if jit.threading_layer() == "crew" else 4_000_000
+_FROM_MEMORY = 16  # multiply-adds in the time in which a weight comes that no cache holds
 _PART = 50_000  # multiply-adds that a part has at least
 _MOST_PARTS = 8
 _WEIGHTS = 1 << 17  # numbers of a stretch's weights: half of an L2 cache
@@ -190,7 +190,9 @@ class Plan:
 
     def _cut_for(self, count: int, threads: int) -> _Cut:
         steps = [step for step in self._done if isinstance(step, Step)]
-        work = count * sum(step.cost for step in steps)
+        work, weights = count * sum(step.cost for step in steps), sum(s.weights for s in steps)
+        if weights > _LARGE:
+            work += weights * _FROM_MEMORY
         workers = threads if work >= _WAKE else 1
         is_fine = workers > 1 and count < 4 * workers
         pieces: list[Any] = []
