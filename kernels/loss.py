@@ -72,7 +72,9 @@ def _labels_all(logits, labels, numbers, losses, dlogits, classes, right):
     rows = losses.size
     for chunk in prange(chunks):  # owns a few rows
         first, last = rows * chunk // chunks, rows * (chunk + 1) // chunks
-        _labels_share(logits, labels, numbers, losses, dlogits, classes, first, last, right, chunk)
+        right[chunk] = _labels_share(
+            logits, labels, numbers, losses, dlogits, classes, first, last
+        )  # fmt: skip
 
 
 @jit.parallel
@@ -97,19 +99,16 @@ def _first_of_largest(x, start, stop):
 
 
 @jit.serial
-def _labels_share(
-    logits, labels, numbers, losses, dlogits, classes, first, last, right, chunk
-):  # fmt: skip
-    """right[chunk] : how many of these rows are; -1, and nothing more is done, at a wrong label"""
+def _labels_share(logits, labels, numbers, losses, dlogits, classes, first, last):
+    """How many of these rows are right; -1, and nothing more is done, at a wrong label."""
     scale, keep, smoothing, portion = numbers
-    right[chunk] = 0
+    right = 0
     for row in range(first, last):
         start, stop = row * classes, (row + 1) * classes
         if labels[row] < 0 or labels[row] >= classes:
-            right[chunk] = -1
-            return
+            return -1
         target = start + labels[row]
-        right[chunk] += _first_of_largest(logits, start, stop) == target
+        right += _first_of_largest(logits, start, stop) == target
         highest = row_maximum(logits, start, stop)
         weight_sum = exponentials(logits, start, stop, highest, dlogits)
         log_sum = math.log(weight_sum)
@@ -123,6 +122,7 @@ def _labels_share(
         for i in range(start, stop, lanes(logits)):
             store_part(dlogits, i, fma(load_part(dlogits, i, stop - i), factor, shared), stop - i)
         dlogits[target] -= scale * keep
+    return right
 
 
 @jit.serial

@@ -100,3 +100,18 @@ def test_no_references_are_counted() -> None:
     assert _sum_of_heads(np.arange(4.0), False) == 2
     (whole,) = _sum_of_heads.wholes.values()
     assert "NRT_incref" not in str(whole.library._final_module)
+
+
+@jit.serial
+def _scaled(x, steps, factor):
+    return x[steps[0]] * factor * steps[1]
+
+
+@jit.serial
+def _scaled_twice(x, step, factor):
+    return _scaled(x, (step, 1), 2) + _scaled(x, (0, step), factor)
+
+
+def test_a_number_in_the_text_of_a_call_is_as_one_in_a_variable():
+    assert _scaled_twice(np.array([1.0, 3.0]), 1, 5) == 3 * 2 + 5
+    assert [len(kinds) for kinds in _scaled.overloads] == [3]
