@@ -100,10 +100,6 @@ class Code:
         """The smaller of two numbers."""
         return self.builder.select(self.builder.icmp_unsigned("<", a, b), a, b)
 
-    def most(self, a: Any, b: Any) -> Any:
-        """The larger of two numbers."""
-        return self.builder.select(self.builder.icmp_unsigned(">", a, b), a, b)
-
     def block(self, name: str) -> Any:
         """A place to jump to, with nothing in it yet."""
         return self.builder.append_basic_block(name)

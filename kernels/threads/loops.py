@@ -11,8 +11,8 @@ A member that comes late finds all shares claimed: their numbers only grow, and 
 the loop's number and its shares. So the description it reads after a claim is that loop's.
 
 Beside a busy process a member has its core half of the time, and everyone would wait for the share
-it is at. So a member that has lost its core stays away for a time, which doubles until the core is
-its own again; meanwhile others do its share.
+it is at. So a member that has lost its core stays away for a time, twice as long if it had been
+back for less than that; meanwhile others do its share.
 """
 
 from typing import Any
@@ -24,8 +24,8 @@ from kernels.threads.code import INT, INT32, LINE, OWN_TIME, VOID, Code
 MOST_MEMBERS = 255
 _MOST_SHARES = 256  # a loop with more is run in so many runs of shares
 _PAUSES_BEFORE_YIELD = 2000  # of the one who waits for the last shares: about 50 us
-_ABSENCE_NS = 200_000  # from here on a core was lost, not just interrupted
-_LEAST_AWAY_NS, _MOST_AWAY_NS = 10_000_000, 500_000_000
+_ABSENCE_NS = 1_000_000  # from here on a core was lost, not just interrupted
+_LEAST_AWAY_NS, _MOST_AWAY_NS = 10_000_000, 160_000_000
 
 # Where what is in the shared memory; what different threads write lies on different cache lines.
 _BUSY, _WORD, _DONE, _JOB, SIZE, SPIN = (line * LINE for line in range(6))
@@ -162,7 +162,7 @@ def _write_member(code: Code, work: Any) -> None:
     function = code.function("member", 1, INT)
     builder, (member,) = code.builder, function.args
     me, asleep = builder.add(member, code.number(1)), code.place(_ASLEEP, member)
-    seen, times, began, checked, ran, away = (builder.alloca(INT) for _ in range(6))
+    seen, times, began, checked, ran, away, back = (builder.alloca(INT) for _ in range(7))
     code.store(code.place(_SELVES, member, 1), code.call_c("pthread_self", result=INT))
     builder.store(code.number(0), seen)
     builder.store(code.number(_LEAST_AWAY_NS), away)
@@ -171,6 +171,7 @@ def _write_member(code: Code, work: Any) -> None:
         for name in ("awake", "ready", "look", "new", "wait", "check", "doze", "leave", "sleep")
     )
 
+    builder.store(code.now(), back)
     code.go(awake)
     builder.store(code.now(), checked)
     builder.store(code.now(OWN_TIME), ran)
@@ -188,8 +189,6 @@ def _write_member(code: Code, work: Any) -> None:
     shares = builder.and_(word, code.number(0xFFFF))
     code.unless(builder.icmp_unsigned("<", me, shares), wait)
     builder.call(work, [word, me])
-    shorter = builder.sub(builder.load(away), builder.lshr(builder.load(away), code.number(6)))
-    builder.store(code.most(shorter, code.number(_LEAST_AWAY_NS)), away)
     builder.branch(ready)
 
     builder.position_at_end(wait)
@@ -223,10 +222,13 @@ def _write_member(code: Code, work: Any) -> None:
     builder.cbranch(builder.icmp_unsigned("==", was, code.number(1)), ready, sleep)
 
     builder.position_at_end(leave)
-    longer = builder.load(away)
-    code.write(code.place(_AWAY_UNTIL, member), builder.add(time, longer))
-    longer = builder.shl(longer, code.number(1))
-    builder.store(code.least(longer, code.number(_MOST_AWAY_NS)), away)
+    twice = code.least(builder.shl(builder.load(away), code.number(1)), code.number(_MOST_AWAY_NS))
+    stayed = builder.icmp_unsigned(">", builder.sub(time, builder.load(back)), twice)
+    pause = builder.select(stayed, code.number(_LEAST_AWAY_NS), twice)
+    builder.store(pause, away)
+    until = builder.add(time, pause)
+    builder.store(until, back)
+    code.write(code.place(_AWAY_UNTIL, member), until)
     code.write(asleep, code.number(1))
     code.go(sleep)
     failed = code.call_c("sem_wait", code.place(SEMAPHORES, member))  # a signal may end it early
