@@ -54,8 +54,11 @@ def test_strangers_are_not_heard(capfd):
     for words in (b"", b"\n", b"x" * 500, b"0" * len(token) + b" 0 node0\n"):
         with socket.create_connection(("127.0.0.1", port), 5) as stranger:
             stranger.sendall(words)
-            stranger.shutdown(socket.SHUT_WR)
             stranger.settimeout(10)
+            try:
+                stranger.shutdown(socket.SHUT_WR)
+            except OSError:  # whoever listens has hung up already
+                continue
             with contextlib.suppress(ConnectionResetError):
                 assert stranger.recv(1) == b""
     with connected(port, token, 0) as line:
