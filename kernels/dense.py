@@ -62,17 +62,17 @@ def _apart(x: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, int]:
 
 
 @jit.serial
-def _begin(bias, start, size):
+def _begin(bias, start):
     """What sums start from: the bias, or zeros where there is none; zeros in lanes without one."""
     copy_row(bias, 0, start, 0, bias.size)
-    fill_row(start, bias.size, size - bias.size)
+    fill_row(start, bias.size, start.size - bias.size)
 
 
 @jit.parallel
 def _forward(x, x_row, weight, bias, y, shape, cut, loops, start, panels, held):
     """loops : (blocks, iterations that share them)"""
     blocks, parts = loops
-    _begin(bias, start, start.size)
+    _begin(bias, start)
     for thread in range(held.shape[0]):
         held[thread, 0] = -1
     for part in prange(parts):

@@ -17,7 +17,7 @@ from kernels.inference.multiplication import AT_ONCE
 from kernels.workspace import Workspace
 
 from ..layers.memory import Shape, memory_of, seen
-from ..network.row import Logits, before_softmax
+from ..network.row import Logits, before_softmax, ends_of
 from ..network.wired import in_memory
 from .operations import Operation
 from .steps import SLACK, Call, Step, Steps
@@ -253,13 +253,10 @@ class Plan:
         kind, given = self._given(x)
         memory = workspace.array("memory", (cut.numbers,), self.dtype)
         claims = workspace.array("claims", (cut.claims,), np.int64)
-        each = logits if isinstance(logits, tuple) else (logits,) * len(self.outputs)
-        pairs = zip(self.outputs, each, strict=True)
-        ends = {value for value, is_logits in pairs if is_logits and value in self._logits}
-        wanted = tuple(self._logits[y] if y in ends else y for y in self.outputs)
+        left_out, wanted = ends_of(self.outputs, self._logits, logits)
         for piece in cut.pieces:
             if isinstance(piece, Call):
-                if piece.writes in ends:
+                if piece.writes in left_out:
                     continue  # the softmax
                 self._call(piece, len(x), memory)
             else:

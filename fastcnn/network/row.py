@@ -161,6 +161,18 @@ def is_contained(layer: Layer) -> bool:
     return isinstance(layer, Softmax) and layer.is_over_classes
 
 
+def ends_of(
+    outputs: Sequence[int], before: dict[int, int], logits: Logits
+) -> tuple[set[int], tuple[int, ...]]:
+    """The outputs whose softmax is left out, and the values that come out in place of all.
+
+    before : what `before_softmax` found
+    """
+    each = logits if isinstance(logits, tuple) else (logits,) * len(outputs)
+    left_out = {y for y, wanted in zip(outputs, each, strict=True) if wanted and y in before}
+    return left_out, tuple(before[y] if y in left_out else y for y in outputs)
+
+
 def before_softmax(
     calls: Iterable[tuple[Layer, Sequence[int], int]], outputs: Sequence[int]
 ) -> dict[int, int]:

@@ -19,7 +19,7 @@ from ..layers import Layer
 from ..layers.described import is_own
 from ..layers.fusion import run_backward, run_forward
 from ..layers.memory import Clock, Place, Shape, memory_of, seen
-from .row import Logits, Row
+from .row import Logits, Row, ends_of
 from .segments import NormalizedAdd, Segment, logits_of, segments
 from .wiring import Wiring
 
@@ -111,13 +111,10 @@ class Wired(Row):
 
     def _ends(self, logits: Logits) -> tuple[list[Segment], tuple[int, ...]]:
         """What is run, and the values that come out."""
-        outputs = self.wiring.outputs
-        each = logits if isinstance(logits, tuple) else (logits,) * len(outputs)
-        ends = {y for y, wanted in zip(outputs, each, strict=True) if wanted and y in self._logits}
-        if not ends:
-            return self._segments, outputs
-        rows = [row for row in self._segments if row.target not in ends]
-        return rows, tuple(self._logits[y] if y in ends else y for y in outputs)
+        left_out, values = ends_of(self.wiring.outputs, self._logits, logits)
+        if not left_out:
+            return self._segments, values
+        return [row for row in self._segments if row.target not in left_out], values
 
     def _run(self, x: np.ndarray, training: bool, logits: Logits) -> Any:
         self._share_arrays()
