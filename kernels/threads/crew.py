@@ -10,10 +10,20 @@ import threading
 import llvmlite.binding as llvm
 
 from kernels.threads.code import LINE
-from kernels.threads.loops import MOST_MEMBERS, NUMBERS, SEMAPHORES, SIZE, SPIN, write_module
+from kernels.threads.loops import (
+    ABSENCE,
+    MOST_MEMBERS,
+    NUMBERS,
+    SEMAPHORES,
+    SIZE,
+    SPIN,
+    write_module,
+)
 
 SPIN_NS = 300_000
 """How long a member waits at the ready before it sleeps, in ns: a step's Python between loops."""
+ABSENCE_NS = 1_000_000
+"""A member that was without a core for longer has lost it, and was not just interrupted, in ns."""
 
 
 class Crew:
@@ -34,7 +44,7 @@ class Crew:
         engine.detach()  # members run until the process ends, after Python has tidied up
         self._library = ctypes.CDLL(None)
         self._enlisting = threading.Lock()
-        self._memory[SPIN] = SPIN_NS
+        self._memory[SPIN], self._memory[ABSENCE] = SPIN_NS, ABSENCE_NS
         llvm.add_symbol("numba_parallel_for", self._address["parallel_for"])
         llvm.add_symbol("get_thread_id", self._address["thread_id"])
         os.register_at_fork(after_in_child=self._begin_anew)
@@ -69,9 +79,9 @@ class Crew:
     def _begin_anew(self) -> None:
         """In a child process, which has none of the threads: start as many."""
         self._enlisting = threading.Lock()
-        size, spin = self.size, self._memory[SPIN]
+        size, spin, absence = self.size, self._memory[SPIN], self._memory[ABSENCE]
         ctypes.memset(self._memory, 0, ctypes.sizeof(self._memory))
-        self._memory[SPIN] = spin
+        self._memory[SPIN], self._memory[ABSENCE] = spin, absence
         self.enlist(size)
 
 

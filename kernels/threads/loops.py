@@ -24,11 +24,11 @@ from kernels.threads.code import INT, INT32, LINE, OWN_TIME, VOID, Code
 MOST_MEMBERS = 255
 _MOST_SHARES = 256  # a loop with more is run in so many runs of shares
 _PAUSES_BEFORE_YIELD = 2000  # of the one who waits for the last shares: about 50 us
-_ABSENCE_NS = 1_000_000  # from here on a core was lost, not just interrupted
 _LEAST_AWAY_NS, _MOST_AWAY_NS = 10_000_000, 160_000_000
 
 # Where what is in the shared memory; what different threads write lies on different cache lines.
 _BUSY, _WORD, _DONE, _JOB, SIZE, SPIN = (line * LINE for line in range(6))
+ABSENCE = SPIN + 1
 _FN, _ARGS, _DIMS, _STEPS, _DATA, _INNER, _COUNT, _SHARES = range(_JOB, _JOB + 8)
 _CLAIMED = 6 * LINE
 _ASLEEP = _CLAIMED + _MOST_SHARES * LINE
@@ -202,12 +202,13 @@ def _write_member(code: Code, work: Any) -> None:
     builder.position_at_end(check)
     enough, time = code.block("enough"), code.now()
     passed = builder.sub(time, builder.load(checked))
-    code.unless(builder.icmp_unsigned(">", passed, code.number(_ABSENCE_NS)), enough)
+    absence = code.load(code.place(ABSENCE))
+    code.unless(builder.icmp_signed(">", passed, absence), enough)
     own = code.now(OWN_TIME)
     lost = builder.sub(passed, builder.sub(own, builder.load(ran)))
     builder.store(time, checked)
     builder.store(own, ran)
-    builder.cbranch(builder.icmp_signed(">", lost, code.number(_ABSENCE_NS)), leave, enough)
+    builder.cbranch(builder.icmp_signed(">", lost, absence), leave, enough)
     builder.position_at_end(enough)
     waited = builder.sub(time, builder.load(began))
     spin = code.load(code.place(SPIN))
