@@ -18,6 +18,8 @@ import importlib
 from collections.abc import Iterator
 from types import ModuleType
 
+from kernels.changes import changed
+
 from .checks import unknown
 
 _MODULES = {"numba": "kernels.compiled", "im2col": "kernels.im2col", "loop": "kernels.loop"}
@@ -82,6 +84,7 @@ def set_backend(name: str) -> None:
     if name not in _MODULES:
         raise ValueError(unknown("backend", name, names()))
     _current_name = name
+    changed()
 
 
 @contextlib.contextmanager

@@ -158,7 +158,19 @@ def _squash_share(kind, a, b, y, start, stop):
 # --- dropout ------------------------------------------------------------------------------------
 
 
-def dropout(x: np.ndarray, rate: float, key: int, y: np.ndarray, first: int = 0) -> None:
+def dropout_key(key: int, first: int = 0) -> tuple[np.uint32, np.uint32]:
+    """What decides which elements `dropout` keeps, from a number and a place.
+
+    key : 0 <= key < 2**63
+    first : place of the first element of x, where x is a part of something
+    """
+    low, high = key_halves(key)
+    return np.uint32((int(low) + first) & 0xFFFFFFFF), high  # the place is added to low
+
+
+def dropout(
+    x: np.ndarray, rate: float, key: int | np.ndarray, y: np.ndarray, first: int = 0
+) -> None:
     """y[i] = x[i] / (1 - rate) if element i is kept, else 0 ("inverted" dropout).
 
     Element i is kept if a hash of (key, i) says so, which it does with probability 1 - rate. So
@@ -166,30 +178,28 @@ def dropout(x: np.ndarray, rate: float, key: int, y: np.ndarray, first: int = 0)
     hash runs over 32 bits of i: after 2**32 elements the pattern begins again.
 
     rate : probability of dropping, 0 <= rate < 1
-    key : 0 <= key < 2**63
-    first : place of the first element of x, where x is a part of something
+    key, first : as for `dropout_key`; or what that gives as key, uint32 (2,)
     """
     x, y = x.reshape(-1), y.reshape(-1)
-    low, high = key_halves(key)
-    low = np.uint32((int(low) + first) & 0xFFFFFFFF)  # it is added to the place
+    key = key if isinstance(key, np.ndarray) else np.array(dropout_key(key, first))
     threshold = np.uint32(min(round(rate * 2**32), 2**32 - 1))
     scale = y.dtype.type(1 / (1 - rate))
     if is_small(y.size, work=2):
-        _dropout_share(x, low, high, threshold, scale, y, 0, y.size)
+        _dropout_share(x, key, threshold, scale, y, 0, y.size)
     else:
-        _dropout_all(x, low, high, threshold, scale, y)
+        _dropout_all(x, key, threshold, scale, y)
 
 
 @jit.parallel
-def _dropout_all(x, low, high, threshold, scale, y):
+def _dropout_all(x, key, threshold, scale, y):
     for chunk in prange(CHUNKS):  # owns a stretch of y
         start, stop = share(y.size, chunk)
-        _dropout_share(x, low, high, threshold, scale, y, start, stop)
+        _dropout_share(x, key, threshold, scale, y, start, stop)
 
 
 @jit.serial
-def _dropout_share(x, low, high, threshold, scale, y, start, stop):
-    zero = scale - scale
+def _dropout_share(x, key, threshold, scale, y, start, stop):
+    zero, low, high = scale - scale, key[0], key[1]
     # Loops over whole numbers become vectors without our help, if only it is plain that no index
     # is negative, as it is for slices: 0.3 ns an element instead of 1.4.
     x, y = x[start:stop], y[start:stop]

@@ -303,7 +303,9 @@ def _without_constants(kind: Any) -> Any:
     return types.unliteral(kind) if is_constant else kind
 
 
-class _Kernel(CPUDispatcher):
+class Kernel(CPUDispatcher):
+    """A compiled function."""
+
     pipeline: type[_Pipeline]
     targetctx: Any
     _cache: Any
@@ -320,7 +322,7 @@ class _Kernel(CPUDispatcher):
         return self._cache
 
 
-class Parallel(_Kernel):
+class Parallel(Kernel):
     """A loop over threads, which only Python calls."""
 
     pipeline = WholePipeline
@@ -334,7 +336,7 @@ class Parallel(_Kernel):
                 return super().compile(sig)
 
 
-class Serial(_Kernel):
+class Serial(Kernel):
     """A function that compiled code calls, as a part, or Python, as a whole.
 
     Attributes

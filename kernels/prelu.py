@@ -47,10 +47,17 @@ def prelu_backward(
         _sums_share(*flat, width, block, sums, 0, 0, flat[0].size)
     else:
         _sums_all(*flat, width, block, sums, borders, 0, chunks)
-    add_chunks(sums, portion.totals(sums, chunks), width, channels)
-    dslope[...] = sums[:channels]
+    _finish(sums, portion.totals(sums, chunks), width, dslope)
     workspace.portion.settle(dslope)
     _bend(dy, x, slope, dx, workspace)
+
+
+@jit.serial
+def _finish(sums, chunks, width, dslope):
+    """The gradient from the sums of all chunks and columns."""
+    add_chunks(sums, chunks, width, dslope.size)
+    for c in range(dslope.size):
+        dslope[c] = sums[c]
 
 
 def _bend(

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import DTypeLike
 
+from kernels.changes import changed
 from kernels.portion import WHOLE, Portion
 
 # A cache line, and the width of the widest vector registers (AVX-512): an array that starts on
@@ -105,6 +106,7 @@ class Workspace(threading.local):
         buffer = self._buffers.get((name, dtype))
         if buffer is None or buffer.size < size:
             self._forget_views()  # they hold the buffer that is replaced
+            changed()
             buffer = self._buffers[name, dtype] = _aligned_empty(size, dtype)
         elif len(self._views) >= _MOST_VIEWS:
             self._forget_views()
@@ -113,6 +115,12 @@ class Workspace(threading.local):
     def _forget_views(self) -> None:
         self._views.clear()
         self._rooms.clear()
+
+    def spoil(self) -> None:
+        """Make NaN of all floats that are kept, so that it shows if somebody reads them."""
+        for buffer in self._buffers.values():
+            if buffer.dtype.kind == "f":
+                buffer.fill(np.nan)
 
     @property
     def nbytes(self) -> int:

@@ -74,11 +74,11 @@ FLOORS = (
     ),
     ("kernels.tile", "kernels.random_bits"),
     ("kernels.tree",),
-    ("kernels.simd", "kernels.shares", "kernels.spans"),
+    ("kernels.simd", "kernels.shares", "kernels.spans", "kernels.capture"),
     ("kernels.jit",),
     ("kernels.compiling",),
     ("kernels.cache", "kernels.workspace", "kernels", "kernels.threads"),
-    ("kernels.cores", "kernels.partner", "kernels.portion"),
+    ("kernels.cores", "kernels.partner", "kernels.portion", "kernels.changes"),
 )
 
 LARGEST_FILE = 400  # lines

@@ -7,6 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from kernels.changes import changed
+
 from .. import checks, random
 from .described import Described, is_own
 
@@ -42,6 +44,8 @@ class ParameterDict(dict[str, np.ndarray]):
 
     def bind(self, name: str, array: np.ndarray) -> None:
         """Make `array` itself the one called `name`, without copying."""
+        if self.get(name, array) is not array:
+            changed()
         super().__setitem__(name, array)
 
     def __setitem__(self, name: str, value: Any) -> None:
@@ -213,6 +217,7 @@ class WithArrays(Described):
         for name, array in state.items():
             groups[2].bind(name, array)
         self._arrays, self.dtype = groups, other.dtype
+        changed()
 
     def named_arrays(self, path: str = "") -> Iterator[tuple[str, np.ndarray]]:
         """(path and name, array) of all params and state, those of layers inside included."""

@@ -58,6 +58,7 @@ class Dropout(Layer):
             "a probability of dropping, at least 0 and below 1",
         )
         self._own_clock = Clock(self._seed_and_path[0])
+        self._key, self._first = np.zeros(2, np.uint32), 0
 
     def arguments(self) -> dict[str, Any]:
         return {"rate": self.rate}
@@ -67,26 +68,34 @@ class Dropout(Layer):
         x = memory_of(x)
         if not training:
             return seen(x) if self.scratch.keep else seen(x.copy())
-        clock = self.clock or self._own_clock
-        key = random.key(clock.seed, "dropout", self.path, clock.epoch, clock.step)
-        begins = self.scratch.portion.begins
-        if self.clock is None:
-            self._own_clock.step += 1
         y = self.result(x.shape, x.dtype, training)
-        self._drop(x, key, begins, y)
-        self.remember(seen(y), key, begins)
+        self._first = self.scratch.portion.begins * self._choices(x)
+        self.renew()
+        self._drop(x, y)
+        self.remember(seen(y))
         return seen(y)
 
+    def renew(self) -> None:
+        clock = self.clock or self._own_clock
+        key = random.key(clock.seed, "dropout", self.path, clock.epoch, clock.step)
+        if self.clock is None:
+            self._own_clock.step += 1
+        self._key[:] = kernels.dropout_key(key, self._first)
+
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        key, begins = self.recall(dy)
+        self.recall(dy)
         dy = memory_of(dy)
         dx = self.gradient(dy.shape, dy.dtype, dy)
-        self._drop(dy, key, begins, dx)
+        self._drop(dy, dx)
         return seen(dx)
 
-    def _drop(self, x: np.ndarray, key: int, begins: int, y: np.ndarray) -> None:
-        """Fill y; which numbers are dropped follows from the key and the first sample's number."""
-        kernels.dropout(x, self.rate, key, y, begins * x[0].size)
+    def _choices(self, x: np.ndarray) -> int:
+        """How many there are in a sample."""
+        return x[0].size
+
+    def _drop(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Fill y; which numbers are dropped follows from the key and the first number's place."""
+        kernels.dropout(x, self.rate, self._key, y)
 
 
 class SpatialDropout(Dropout):
@@ -128,10 +137,13 @@ class SpatialDropout(Dropout):
             )
         return input_shape
 
-    def _drop(self, x: np.ndarray, key: int, begins: int, y: np.ndarray) -> None:
+    def _choices(self, x: np.ndarray) -> int:
+        return x.shape[3 if x.ndim == 4 else 1]
+
+    def _drop(self, x: np.ndarray, y: np.ndarray) -> None:
         # Images lie with their channels last, series with them second.
         shape = (len(x), 1, 1, x.shape[3]) if x.ndim == 4 else (*x.shape[:2], 1)[: x.ndim]
         kept = np.ones(shape, x.dtype)
-        kernels.dropout(kept, self.rate, key, kept, begins * kept[0].size)
+        kernels.dropout(kept, self.rate, self._key, kept)
         y.fill(0)
         np.multiply(x, kept, out=y, where=kept > 0)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from kernels.changes import changed
 from kernels.workspace import Workspace
 
 from . import spoken
@@ -117,6 +118,11 @@ class WithMemory(Described):
         self._remembered: tuple[Any, ...] | None = None
         self._trained_like: tuple[Shape, np.dtype] = ((), np.dtype(np.float32))
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name[0] != "_" and name != "needs_input_gradient" and not is_own(self):
+            changed()  # a setting, which may decide about kernels
+
     @property
     def scratch(self) -> Workspace:
         """Memory that lives until the next layer has run."""
@@ -149,9 +155,15 @@ class WithMemory(Described):
             )
         return self._remembered
 
+    def renew(self) -> None:
+        """Write anew the numbers that a pass in training has of its own, where they were written.
+
+        Called where the kernels of the pass before are run again: then `forward` is not.
+        """
+
     def forget(self) -> None:
         """Let the backward pass find nothing."""
-        self._remembered = None
+        vars(self)["_remembered"] = None
 
     def result(self, shape: Shape, dtype: np.dtype, training: bool) -> np.ndarray:
         """Memory for y: until the backward pass if `training`, else until the layer after next."""

@@ -176,14 +176,10 @@ class BatchNorm(Layer):
 
     def update_running(self, mean: np.ndarray, variance: np.ndarray) -> None:
         """Let the running statistics follow those of a batch."""
-        momentum = self.momentum
-        if self.from_first_batch:
-            momentum *= float(self.state["begun"][0])
-            self.state["begun"][0] = 1
-        for name, batch in (("running_mean", mean), ("running_var", variance)):
-            running = self.state[name]
-            running *= momentum
-            running += (1 - momentum) * batch
+        kernels.follow(
+            self.state["running_mean"], self.state["running_var"], self.momentum,
+            self.state.get("begun"), mean, variance,
+        )  # fmt: skip
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         if self.recall(dy):

@@ -11,6 +11,7 @@ from ..layers import Layer, Softmax
 from ..layers.fusion import Step, layers_of, plan, run_backward, run_forward
 from ..layers.memory import Clock, bind_memory
 from . import turns
+from .replay import Replay
 
 # Whether y is wanted as it is before a softmax at the end; of several outputs a tuple may say each.
 Logits = bool | tuple[bool, ...]
@@ -46,6 +47,7 @@ class Row:
         self.family = [inner for layer in self._arrange() for inner in layer.family()]
         self._lent: list[Layer] = []  # which share it: not those in a container of one's own
         self._pending: list[Layer] = []  # whose turn was taken and is kept until the backward pass
+        self._replay = Replay(self.family)
         for layer in self.family:
             layer.check_loose_arrays()
         for path, leaf in self.leaves():
@@ -106,29 +108,46 @@ class Row:
         """
         self._pending += turns.take(who, self.family)
         try:
-            self._lend_memory()
-            self._claim()
-            self._keep(True)
-            y = self._run(x, True, logits)
+            y = self._replay.forward(self, x, logits)
         except BaseException:
             for layer in self.family:
                 layer.forget()  # half of it belongs to the pass before
             self._release()
             raise
-        finally:
-            self._keep(False)
         self.clock.step += 1
         return y
+
+    def run_forward(self, x: np.ndarray, logits: Logits) -> np.ndarray:
+        """y for x in training, layer by layer."""
+        try:
+            self._lend_memory()
+            self._claim()
+            self._keep(True)
+            return self._run(x, True, logits)
+        finally:
+            self._keep(False)
 
     def backward(self, who: str, dy: np.ndarray, logits: Logits, to_input: bool) -> np.ndarray:
         """The gradients of the layers, and dx if it is wanted, after `forward`."""
         self._pending += turns.take(who, self.family)
         try:
+            return self._replay.backward(self, dy, logits, to_input)
+        finally:
+            self._release()
+
+    def run_backward(self, dy: np.ndarray, logits: Logits, to_input: bool) -> np.ndarray:
+        """The gradients, layer by layer."""
+        try:
             self._keep(True)
             return self._run_back(dy, logits, to_input)
         finally:
             self._keep(False)
-            self._release()
+
+    def workspaces(self) -> Iterator[Workspace]:
+        """All memory that passes are made in."""
+        yield self._scratch
+        for layer in self.family:
+            yield layer.workspace
 
     def _release(self) -> None:
         pending, self._pending = self._pending, []

@@ -44,14 +44,14 @@ def take(who: str, layers: Sequence[Layer]) -> list[Layer]:
                 )
         taken = [layer for layer in layers if layer.trainer is not me]
         for layer in taken:
-            layer.trainer = me
+            vars(layer)["trainer"] = me  # which is no setting, see `Layer.__setattr__`
     return taken
 
 
 def release(layers: Iterable[Layer]) -> None:
     """Let another thread train these layers."""
     for layer in layers:
-        layer.trainer = None
+        vars(layer)["trainer"] = None
 
 
 @contextlib.contextmanager

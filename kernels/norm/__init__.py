@@ -4,6 +4,7 @@ from kernels.norm.batch import (
     batch_norm_inference,
     batch_norm_training,
     batch_statistics,
+    follow,
 )
 from kernels.norm.batch_gradient import batch_gradient_factors, batch_norm_backward
 from kernels.norm.group import group_norm, group_norm_backward
@@ -15,6 +16,7 @@ __all__ = [
     "batch_norm_inference",
     "batch_norm_training",
     "batch_statistics",
+    "follow",
     "group_norm",
     "group_norm_backward",
     "norm_pool_factors",

@@ -89,6 +89,35 @@ def batch_statistics(
     return factors, width
 
 
+def follow(
+    running_mean: np.ndarray,
+    running_var: np.ndarray,
+    momentum: float,
+    begun: np.ndarray | None,
+    mean: np.ndarray,
+    variance: np.ndarray,
+) -> None:
+    """running = momentum * running + (1 - momentum) * that of the batch, all (C,).
+
+    begun : (1,), which is 0 before the first batch, which counts alone, and then 1; or None
+    """
+    kind = mean.dtype.type
+    begun = mean[:0] if begun is None else begun
+    usual, first = (kind(momentum), kind(1 - momentum)), (kind(0), kind(1))
+    _follow(running_mean, running_var, usual, first, begun, mean, variance)
+
+
+@jit.serial
+def _follow(running_mean, running_var, usual, first, begun, mean, variance):
+    keep, take = usual
+    if begun.size and begun[0] == 0:
+        keep, take = first
+        begun[0] = 1
+    for c in range(mean.size):
+        running_mean[c] = running_mean[c] * keep + take * mean[c]
+        running_var[c] = running_var[c] * keep + take * variance[c]
+
+
 def batch_norm_inference(
     x: np.ndarray,
     gamma: np.ndarray,

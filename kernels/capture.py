@@ -1,0 +1,84 @@
+"""Kernels that some Python calls are listed while they run, and run again without that Python.
+
+A training step calls the same kernels with the same memory as the step before. Between them lies
+Python that finds this out anew, a third of the time of a small network. `capturing` lists the calls
+that a thread makes; `Capture.run` makes them again.
+
+Memory may hold other numbers by then; numbers that are arguments themselves are as they were, and
+what Python does besides calling kernels is not in the list. Whoever runs one sees to it that this
+is right (`fastcnn.network.replay`).
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from numba.core.registry import CPUDispatcher
+
+from kernels import jit
+from kernels.linking import Kernel, Serial
+
+_captures: dict[int, "Capture"] = {}  # by the thread whose calls are listed
+_guard = threading.Lock()
+
+
+def _begin_anew() -> None:
+    """In a forked process, which has one thread only."""
+    global _guard
+    _guard = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
+class Capture:
+    """Calls of kernels in their order, with what they were given."""
+
+    def __init__(self) -> None:
+        self._calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+
+    def add(self, kernel: Kernel, arguments: tuple[Any, ...]) -> None:
+        """List a call, of the code itself: Numba need not look at the arguments' types again."""
+        made = kernel.wholes if isinstance(kernel, Serial) else kernel.overloads
+        whole = made.get(tuple(map(kernel.typeof_pyval, arguments)))
+        self._calls.append((kernel if whole is None else whole.entry_point, arguments))
+
+    def run(self) -> None:
+        """Make all calls again."""
+        for code, arguments in self._calls:
+            code(*arguments)
+
+
+def is_possible() -> bool:
+    """Whether kernels may be called without what `jit` puts around them."""
+    return not jit.is_collecting() and jit.threading_layer() != "workqueue"
+
+
+def _listed_call(kernel: Any, *arguments: Any) -> Any:
+    result = CPUDispatcher.__call__(kernel, *arguments)
+    capture = _captures.get(threading.get_ident())
+    if capture is not None and result is None:  # those that give a number decide on other calls
+        capture.add(kernel, arguments)
+    return result
+
+
+@contextlib.contextmanager
+def capturing(capture: Capture) -> Iterator[None]:
+    """A with block in which the kernels that this thread calls are listed.
+
+    While there is such a block, every call goes through Python, 0.3 us each.
+    """
+    me = threading.get_ident()
+    with _guard:
+        _captures[me] = capture
+        Kernel.__call__ = _listed_call  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        with _guard:
+            del _captures[me]
+            if not _captures:
+                del Kernel.__call__

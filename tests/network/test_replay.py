@@ -1,0 +1,407 @@
+"""Passes whose kernels are only called again bring the bits of passes as always, whatever happens.
+
+Each test trains a network twice, once as always, and compares all that can be seen at every step.
+"""
+
+import copy
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from fastcnn import Graph, Sequential, backend, layers, models, optim
+from fastcnn.layers import (
+    Add,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Input,
+    Layer,
+    LeakyReLU,
+    LogSoftmax,
+    MaxPool2D,
+    PReLU,
+    ReLU,
+    Softmax,
+    SpatialDropout,
+)
+from fastcnn.losses import CrossEntropyLoss
+from fastcnn.network import replay
+from fastcnn.network.replay import Stage
+from kernels import jit
+from tests.layers.test_gradients import MAKERS
+
+Net = Sequential | Graph
+Arrays = list[np.ndarray]
+Change = Callable[[Net, int], object]
+
+
+@pytest.fixture(autouse=True)
+def _two_threads() -> Iterator[None]:
+    before = jit.get_threads()
+    jit.set_threads(2)
+    yield
+    jit.set_threads(before)
+
+
+def convolutional() -> Sequential:
+    return Sequential(
+        Conv2D(2, 6, 3, padding=1), BatchNorm(6), LeakyReLU(0.1), MaxPool2D(2),
+        Conv2D(6, 5, 3), ReLU(), Dropout(0.3), Flatten(), Dense(20, 4), seed=3,
+    )  # fmt: skip
+
+
+def batch(step: int, size: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(step)
+    return rng.standard_normal((size, 2, 8, 8), np.float32), rng.integers(0, 4, size)
+
+
+def one_step(model: Net, x: np.ndarray, y: np.ndarray, to_input: bool = False) -> Arrays:
+    """All that can be seen after it."""
+    loss = CrossEntropyLoss()
+    outputs = model.forward(x, training=True)
+    value = loss.forward(outputs, y)
+    dx = model.backward(loss.backward(), to_input)
+    gradients = [each.copy() for layer in model.layers for each in layer.grads.values()]
+    optim.SGD(0.05, momentum=0.5).step(model)
+    seen = [outputs, np.array(value), *gradients, *model.copy_arrays().values()]
+    return seen if dx is None else [dx, *seen]
+
+
+def nothing(model: Net, step: int) -> None:
+    pass
+
+
+def run(
+    build: Callable[[], Net],
+    change: Change = nothing,
+    steps: int = 12,
+    as_always: bool = False,
+    step: Callable[[Net, int], Arrays] = lambda model, k: one_step(model, *batch(k)),
+) -> tuple[Net, list[Arrays]]:
+    with mock.patch.object(replay, "is_possible", return_value=not as_always):
+        model, seen = build(), []
+        for k in range(steps):
+            change(model, k)
+            seen.append(step(model, k))
+    return model, seen
+
+
+def stages(model: Net) -> list[Stage]:
+    return [found.stage for found in model._row._replay._passes.values()]
+
+
+def runs(model: Net) -> int:
+    return model._row._replay._runs
+
+
+def compared(build: Callable[[], Net], change: Change = nothing, **options: Any) -> Net:
+    """The model that was trained, after all bits were compared with those of one as always."""
+    model, seen = run(build, change, **options)
+    always, expected = run(build, change, as_always=True, **options)
+    assert runs(always) == 0
+    for k, (mine, theirs) in enumerate(zip(seen, expected, strict=True)):
+        for a, b in zip(mine, theirs, strict=True):
+            assert a.tobytes() == b.tobytes(), f"step {k}"
+    return model
+
+
+def test_lists_are_run_soon():
+    model = compared(convolutional)
+    assert stages(model) == [Stage.TRUSTED]
+    assert runs(model) == 1 + 12 - 4  # one on trial; memory has its size from the second pass on
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_named_models(name):
+    size = 5
+
+    def step(model: Net, k: int) -> Arrays:
+        rng = np.random.default_rng(k)
+        x = rng.standard_normal((size, *model.input_shape), np.float32)
+        return one_step(model, x, rng.integers(0, 10, size))
+
+    model = compared(lambda: models.build(name), steps=5, step=step)
+    assert stages(model) == [Stage.TRUSTED]
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_every_layer(kind):
+    """With dx and without, and of two sizes by turns."""
+    for number in range(4):
+
+        def build(number: int = number) -> Sequential:
+            rng = np.random.default_rng(number)
+            layer, shape = MAKERS[kind](lambda low, high: int(rng.integers(low, high + 1)))
+            model = Sequential(layer, seed=5)
+            model.shape = shape  # type: ignore[attr-defined]
+            return model
+
+        def step(model: Any, k: int, number: int = number) -> Arrays:
+            rng = np.random.default_rng((number, k))
+            shape = (model.shape[0] + k // 2 % 2, *model.shape[1:])
+            x = rng.standard_normal(shape, np.float32)
+            y = model.forward(x, training=True)
+            dx = model.backward(rng.standard_normal(y.shape, np.float32), True)
+            gradients = [each.copy() for each in model.layers[0].grads.values()]
+            optim.SGD(0.05).step(model)
+            return [y, dx, *gradients, *model.copy_arrays().values()]
+
+        model = compared(build, steps=16, step=step)
+        assert Stage.LISTED not in stages(model)
+
+
+REFUSED = {
+    "Conv1D", "MaxPool1D", "AveragePool1D", "PixelShuffle", "Reshape", "SpatialDropout"
+}  # fmt: skip
+"""Layers in which NumPy does a part of the work: it moves numbers to where they lie better."""
+
+
+@pytest.mark.parametrize("kind", sorted(MAKERS.keys() - {"Softmax", "LogSoftmax", "PReLU"}))
+def test_few_layers_use_numpy(kind):
+    rng = np.random.default_rng(1)
+    layer, shape = MAKERS[kind](lambda low, high: int(rng.integers(low, high + 1)))
+    shape = shape if kind != "Flatten" else (3, 2, 4, 5)
+    model = Sequential(layer, seed=5)
+    for k in range(5):
+        rng = np.random.default_rng(k)
+        y = model.forward(rng.standard_normal(shape, np.float32), training=True)
+        model.backward(rng.standard_normal(y.shape, np.float32))
+        optim.SGD(0.05).step(model)
+    assert stages(model) == [Stage.REFUSED if kind in REFUSED else Stage.TRUSTED]
+
+
+@pytest.mark.parametrize("layer", [Softmax(), LogSoftmax(), PReLU(7), PReLU()], ids=repr)
+def test_nor_do_these_in_their_usual_place(layer):
+    def build() -> Sequential:
+        return Sequential(Flatten(), Dense(128, 7), copy.copy(layer), Dense(7, 4), seed=2)
+
+    model = compared(build)
+    assert stages(model) == [Stage.TRUSTED]
+
+
+def test_numpy_in_the_middle_is_found():
+    def build() -> Sequential:
+        return Sequential(
+            Conv2D(2, 6, 3), SpatialDropout(0.4), ReLU(), Flatten(), Dense(216, 4), seed=3
+        )
+
+    model = compared(build)
+    assert stages(model) == [Stage.REFUSED]
+
+
+# --- what changes on the way ----------------------------------------------------------------------
+
+
+def at(step: int, change: Callable[[Any], object]) -> Change:
+    return lambda model, k: change(model) if k == step else None
+
+
+def set_(place: int, name: str, value: Any) -> Callable[[Any], None]:
+    return lambda model: setattr(model.layers[place], name, value)
+
+
+CHANGES: dict[str, Change] = {
+    "a setting": at(6, set_(2, "alpha", 0.3)),
+    "dropout": at(6, set_(6, "rate", 0.7)),
+    "momentum": at(6, set_(1, "momentum", 0.4)),
+    "momentum every time": lambda model, k: setattr(model.layers[1], "momentum", k / 20),
+    "frozen": at(6, set_(0, "trainable", False)),
+    "frozen norm": at(6, set_(1, "trainable", False)),
+    "frozen and not": lambda model, k: model.freeze(3 if k in (2, 6, 7) else 0),
+    "weights": at(6, lambda model: model.layers[0].params.update(bias=np.arange(6.0))),
+    "weights in place": at(6, lambda model: model.layers[4].params["weight"].fill(0.01)),
+    "state": at(6, lambda model: model.layers[1].state["running_mean"].fill(2)),
+    "loaded": at(6, lambda model: model.load_arrays(convolutional().copy_arrays())),
+    "clock": at(6, lambda model: model.set_clock(3, 50, 9)),
+    "threads": lambda model, k: jit.set_threads(1 + k % 2),
+    "predicted": lambda model, k: model.predict_proba(batch(k, 3 + 40 * k)[0]),
+    "another head": at(6, lambda model: model.replace_head(4)),
+    "to float64 and back": at(6, lambda model: model.astype(np.float64).astype(np.float32)),
+    "layer of its own": at(6, lambda model: model.layers[4].forward(np.ones((1, 6, 5, 5), "f"))),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_whatever_changes(what):
+    compared(convolutional, CHANGES[what])
+
+
+def test_sizes_by_turns():
+    model = compared(
+        convolutional, step=lambda model, k: one_step(model, *batch(k, 3 + k % 3)), steps=18
+    )
+    assert stages(model) == [Stage.TRUSTED] * 3
+
+
+def test_many_sizes():
+    """Lists that are made in vain come to an end."""
+    model = compared(
+        convolutional, step=lambda model, k: one_step(model, *batch(k, 1 + k % 20)), steps=80
+    )
+    assert len(stages(model)) <= 8
+
+
+def test_the_gradient_by_the_input_now_and_then():
+    model = compared(convolutional, step=lambda model, k: one_step(model, *batch(k), k % 3 == 1))
+    assert runs(model) > 5
+
+
+def test_passes_without_a_way_back():
+    def step(model: Net, k: int) -> Arrays:
+        outputs = model.forward(batch(k)[0], training=True)
+        return [outputs, *(one_step(model, *batch(k)) if k % 2 else ())]
+
+    compared(convolutional, step=step)
+
+
+def test_backward_twice():
+    def step(model: Net, k: int) -> Arrays:
+        y = model.forward(batch(k)[0], training=True)
+        first = model.backward(np.ones_like(y))
+        return [y, first, model.backward(y), *one_step(model, *batch(k))]
+
+    compared(convolutional, step=step)
+
+
+def test_another_backend_for_a_while():
+    def step(model: Net, k: int) -> Arrays:
+        with backend("im2col" if k in (2, 7, 8) else "numba"):
+            return one_step(model, *batch(k))
+
+    compared(convolutional, step=step)
+
+
+def test_layers_of_two_networks():
+    def build() -> Sequential:
+        model = convolutional()
+        model.other = Sequential(*model.layers[:-1], Dense(20, 4, seed=1), seed=3)  # type: ignore[attr-defined]
+        return model
+
+    def step(model: Any, k: int) -> Arrays:
+        return one_step(model.other if k % 5 == 4 else model, *batch(k))
+
+    compared(build, step=step, steps=20)
+
+
+def test_a_layer_called_twice():
+    def build() -> Graph:
+        x, dense = Input((2, 8, 8)), Dense(128, 128)
+        y = Add()(dense(Flatten()(x)), dense(ReLU()(dense(Flatten()(x)))))
+        return Graph(x, Dense(128, 4)(y), seed=2)
+
+    compared(build)
+
+
+def test_other_threads_train_and_predict():
+    def step(model: Net, k: int) -> Arrays:
+        seen: list[Arrays] = []
+        asked = threading.Thread(target=lambda: model.predict(batch(k, 50)[0]))
+        training = threading.Thread(target=lambda: seen.append(one_step(model, *batch(k))))
+        asked.start()
+        if k % 3:
+            seen.append(one_step(model, *batch(k)))
+        else:
+            training.start()
+            training.join()
+        asked.join()
+        return seen[0]
+
+    compared(convolutional, step=step, steps=20)
+
+
+def test_a_copy_has_lists_of_its_own():
+    model, _ = run(convolutional)
+    twin = copy.deepcopy(model)
+    assert stages(twin) == []
+    for k in range(6):
+        for each in (model, twin):
+            each.set_clock(1, k)
+        seen = one_step(model, *batch(k)), one_step(twin, *batch(k))
+        for a, b in zip(*seen, strict=True):
+            assert a.tobytes() == b.tobytes()
+
+
+# --- what is refused, as ever ---------------------------------------------------------------------
+
+
+def test_after_a_step_there_is_no_way_back():
+    model, _ = run(convolutional)
+    with pytest.raises(RuntimeError, match="needs a forward"):
+        model.backward(np.ones((6, 4), np.float32))
+    y = model.forward(batch(0)[0], training=True)
+    with pytest.raises(ValueError, match="backward expected a float32 gradient"):
+        model.backward(y[:3])
+
+
+@pytest.mark.parametrize("at_call", [0, 3, -1])
+@pytest.mark.parametrize("way", ["forward", "backward"])
+@pytest.mark.parametrize("k", [3, 4, 8])
+def test_an_interrupt(at_call, way, k):
+    """While lists are tried and run: the next steps are right."""
+    interrupted: list[int] = []
+
+    def interrupt(calls: list[Any]) -> None:
+        kept = calls[at_call]
+
+        def fail(*_: Any) -> None:
+            calls[at_call] = kept
+            interrupted.append(k)
+            raise KeyboardInterrupt
+
+        calls[at_call] = fail, ()
+
+    def change(model: Net, step: int) -> None:
+        model.set_clock(0, step)
+        if step == k:
+            for found in model._row._replay._passes.values():
+                interrupt(getattr(found, way)._calls)
+
+    def step(model: Net, k: int) -> Arrays:
+        before = model.copy_arrays()
+        try:
+            return one_step(model, *batch(k))
+        except KeyboardInterrupt:
+            model.load_arrays(before)
+            model.set_clock(0, k)
+            return one_step(model, *batch(k))
+
+    compared(convolutional, change, step=step)
+    assert interrupted == [k]
+
+
+class Twice(Layer):
+    """A layer of somebody's own, written with NumPy."""
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        return 2 * x
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        return 2 * dy
+
+
+def test_layers_of_ones_own_are_called():
+    model = compared(lambda: Sequential(Twice(), *convolutional().layers, seed=3))
+    assert stages(model) == []
+
+
+def test_a_function_in_the_place_of_a_layers_own_is_called():
+    model, _ = run(convolutional)
+    with mock.patch.object(Dense, "forward", autospec=True, side_effect=Dense.forward) as forward:
+        one_step(model, *batch(0))
+    assert forward.call_count == 1
+    before = runs(model)
+    model.layers[-1].forward = Twice().forward
+    y = model.forward(batch(0)[0], training=True)
+    assert y.shape == (6, 20)
+    assert runs(model) == before
+
+
+def test_every_layer_is_in_the_table():
+    made = {name for name in layers.__all__ if isinstance(getattr(layers, name), type)}
+    assert made >= set(MAKERS)
