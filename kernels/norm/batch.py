@@ -20,6 +20,7 @@ from kernels.norm.wide_rows import (
     SCALE,
     add_block,
     add_chunks,
+    begin,
     block_rows,
     fold,
     in_chunks,
@@ -77,7 +78,8 @@ def batch_statistics(
     (x,), portion, borders = in_chunks(x, channels=channels, portion=workspace.portion)
     chunks = len(borders) - 1
     sums, scratch, factors = room(width, chunks, x.dtype, workspace)
-    repeat(portion.first(x[:channels]), factors, MEAN * width, width)
+    shift = portion.first(x[:channels])
+    begin(shift, gamma, gamma, shift[:0], factors, width)
     if chunks == 1:
         statistics_share(x, channels, factors, width, scratch, sums, 0, 0, x.size)
     else:

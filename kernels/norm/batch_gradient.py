@@ -12,10 +12,10 @@ from kernels.norm.wide_rows import (
     SLOPE,
     add_block,
     add_chunks,
+    begin,
     block_rows,
     fold,
     in_chunks,
-    repeat,
     repeat_row,
     room,
     whole_rows,
@@ -74,7 +74,7 @@ def batch_gradient_factors(
     flat, portion, borders = in_chunks(dy, x, channels=channels, portion=workspace.portion)
     chunks = len(borders) - 1
     sums, scratch, factors = room(width, chunks, x.dtype, workspace)
-    _begin_gradient(mean, gamma, inverse_std, mean[:0] if beta is None else beta, factors, width)
+    begin(mean, gamma, inverse_std, mean[:0] if beta is None else beta, factors, width)
     if chunks == 1:
         gradient_sums_share(*flat, factors, width, relu, scratch, sums, 0, 0, flat[0].size)
     else:
@@ -83,18 +83,6 @@ def batch_gradient_factors(
     finish_gradient(gamma, inverse_std, sums, chunks, rows, width, dgamma, dbeta, factors)
     workspace.portion.settle(dgamma, dbeta)
     return factors, width
-
-
-@jit.serial
-def _begin_gradient(mean, gamma, inverse_std, beta, factors, width):
-    """The factors of MEAN; with a beta those that go forward, too."""
-    repeat(mean, factors, MEAN * width, width)
-    if beta.size:
-        channels = mean.size
-        for c in range(channels):
-            factors[SCALE * width + c] = gamma[c] * inverse_std[c]
-        repeat_row(factors, SCALE, channels, width)
-        repeat(beta, factors, BETA * width, width)
 
 
 @jit.serial

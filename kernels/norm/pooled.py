@@ -14,7 +14,7 @@ from numba import prange
 from kernels import jit
 from kernels.norm.batch import batch_statistics
 from kernels.norm.batch_gradient import finish_gradient
-from kernels.norm.wide_rows import BETA, FACTORS, LEVEL, MEAN, SCALE, SLOPE, repeat
+from kernels.norm.wide_rows import BETA, FACTORS, LEVEL, MEAN, SCALE, SLOPE, begin
 from kernels.pool.image import max_of_four
 from kernels.simd import (
     fma,
@@ -113,7 +113,7 @@ def norm_pool_factors(
     sums = workspace.array("norm_sums", (2 * chunks * channels,), np.float64)
     scratch = workspace.array("norm_scratch", (chunks, 2 * channels), x.dtype)
     factors = workspace.array("norm_factors", (FACTORS * channels,), x.dtype)
-    repeat(mean, factors, MEAN * channels, channels)
+    begin(mean, gamma, inverse_std, mean[:0], factors, channels)
     flat = dy.reshape(-1), y.reshape(-1), index.reshape(-1), x.reshape(-1)
     _sums(*flat, factors, sizes, borders, relu, scratch, sums)
     rows = portion.images(len(x)) * (x[0].size // channels)

@@ -82,6 +82,18 @@ def repeat(values, factors, start, width):
 
 
 @jit.serial
+def begin(mean, gamma, inverse_std, beta, factors, width):
+    """The factors of MEAN; with a beta, unless that is empty, those that go forward, too."""
+    repeat(mean, factors, MEAN * width, width)
+    if beta.size:
+        channels = mean.size
+        for c in range(channels):
+            factors[SCALE * width + c] = gamma[c] * inverse_std[c]
+        repeat_row(factors, SCALE, channels, width)
+        repeat(beta, factors, BETA * width, width)
+
+
+@jit.serial
 def repeat_row(factors, row, channels, width):
     """Repeat the first ``channels`` numbers of a row of factors."""
     repeat(factors[row * width : row * width + channels], factors, row * width, width)
