@@ -28,12 +28,12 @@ import numpy as np
 
 from kernels.capture import Capture, capturing, is_possible
 from kernels.changes import mark
-from kernels.portion import WHOLE, Portion
+from kernels.portion import Portion
 from kernels.workspace import Workspace
 
 from ..layers import Layer
 from ..layers.described import is_own
-from ..layers.memory import Clock, memory_of, seen
+from ..layers.memory import NO_GRADIENT, Clock, memory_of, seen
 
 _MOST_KINDS = 8
 _LONG = 0.5  # seconds of a forward pass in which Python does not count
@@ -173,7 +173,7 @@ class Replay:
 
     def _kind_of(self, row: Row, x: Any, logits: Any) -> Pass | None:
         """What is known of such a pass; None if it has to be run as always."""
-        if not self._is_possible or row.portion is not WHOLE or not isinstance(x, np.ndarray):
+        if not self._is_possible or row.portion.processes > 1 or not isinstance(x, np.ndarray):
             return None
         if self._methods != self._methods_now():
             return None  # somebody put a function into the place of a layer's own
@@ -206,15 +206,20 @@ class Replay:
     def _list_backward(
         self, row: Row, now: Pass, dy: np.ndarray, logits: Any, to_input: bool
     ) -> Any:
+        if not isinstance(dy, np.ndarray):
+            now.stage = Stage.REFUSED
+            return row.run_backward(dy, logits, to_input)
         now.backward, now.dy, now.to_input = Capture(), _place_for(dy), to_input
         np.copyto(now.dy, dy)
         with capturing(now.backward):
-            now.dx = row.run_backward(now.dy, logits, to_input)
-        now.stage, now.weights = Stage.LISTED, self._weights()
+            dx = row.run_backward(now.dy, logits, to_input)
+        now.dx = dx if to_input else NO_GRADIENT
+        now.stage = Stage.LISTED if isinstance(now.dx, np.ndarray) else Stage.REFUSED
+        now.weights = self._weights()
         self._lists += 1
         if self._lists > _MOST_IN_VAIN and self._runs < 10 * self._lists:
             self._is_possible = False
-        return now.dx
+        return dx
 
     # --- trying them ----------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ from fastcnn.layers import (
 from fastcnn.losses import CrossEntropyLoss
 from fastcnn.network import replay
 from fastcnn.network.replay import Stage
+from fastcnn.training.augment import Augment
 from kernels import jit
 from tests.layers.test_gradients import MAKERS
 
@@ -325,6 +326,65 @@ def test_a_copy_has_lists_of_its_own():
         seen = one_step(model, *batch(k)), one_step(twin, *batch(k))
         for a, b in zip(*seen, strict=True):
             assert a.tobytes() == b.tobytes()
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "as it comes": {},
+    "drop_last": {"drop_last": True},
+    "clipped and averaged": {"clip_norm": 0.3, "ema": 0.9, "optimizer": optim.Adam(0.01)},
+    "precise statistics": {"precise_bn": 2, "track_gradients": True},
+    "looking ahead": {"optimizer": optim.Lookahead(optim.SGD(0.05))},
+    "sharpness": {"schedule": "cosine", "restore_best": True, "augment": Augment(shift=1)},
+    "weights": {"class_weight": "balanced", "sample_weight": np.linspace(0.1, 2, 50)},
+}
+
+
+@pytest.mark.parametrize("what", OPTIONS)
+def test_training(what):
+    """`train`, with what it does between steps."""
+
+    def step(model: Net, _: int) -> Arrays:
+        x, y = batch(0, 50)
+        history = model.train(
+            x, y, epochs=4, batch_size=8, validation=batch(1, 40), progress=False,
+            **copy.deepcopy(OPTIONS[what]),
+        )  # fmt: skip
+        return [np.array(history["loss"]), *model.copy_arrays().values()]
+
+    model = compared(convolutional, steps=2, step=step)
+    if "precise_bn" not in OPTIONS[what]:  # which sets momenta, and its epochs are short
+        assert Stage.TRUSTED in stages(model)
+        assert runs(model) > 20
+
+
+def graph(outputs: int = 1, inputs: int = 1) -> Graph:
+    given = [Input((2, 8, 8)) for _ in range(inputs)]
+    y = Add()(*[Conv2D(2, 5, 3)(x) for x in given]) if inputs > 1 else Conv2D(2, 5, 3)(given[0])
+    y = ReLU()(BatchNorm(5)(y))
+    y = Flatten()(Add()(Conv2D(5, 5, 3, padding=1)(y), y))
+    ends = [Dense(180, 4)(y) for _ in range(outputs)]
+    return Graph(given if inputs > 1 else given[0], ends if outputs > 1 else ends[0], seed=4)
+
+
+def test_a_graph():
+    for to_input in (False, True):
+        model = compared(graph, step=lambda model, k, d=to_input: one_step(model, *batch(k), d))
+        assert stages(model) == [Stage.TRUSTED]
+
+
+@pytest.mark.parametrize(("outputs", "inputs"), [(2, 1), (1, 2), (3, 2)])
+def test_graphs_of_several_ends(outputs, inputs):
+    def step(model: Net, k: int) -> Arrays:
+        given = [batch(k + 100 * n)[0] for n in range(inputs)]
+        y = model.forward(given if inputs > 1 else given[0], training=True)
+        dy = tuple(np.ones_like(each) * k for each in y) if outputs > 1 else y
+        dx = model.backward(dy, True)
+        gradients = [each.copy() for layer in model.layers for each in layer.grads.values()]
+        optim.SGD(0.05).step(model)
+        ends = [*(y if outputs > 1 else [y]), *(dx if inputs > 1 else [dx])]
+        return [*ends, *gradients, *model.copy_arrays().values()]
+
+    compared(lambda: graph(outputs, inputs), step=step)
 
 
 # --- what is refused, as ever ---------------------------------------------------------------------
