@@ -105,6 +105,8 @@ class WithMemory(Described):
         The thread whose turn it is to train it.
     """
 
+    read_anew: tuple[str, ...] = ("needs_input_gradient",)
+    """What is set without another kernel being called: `renew` reads it, or every pass sets it."""
     passes_through = False  # whether forward(training=False) returns its argument
 
     def __init__(self) -> None:
@@ -120,7 +122,7 @@ class WithMemory(Described):
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        if name[0] != "_" and name != "needs_input_gradient" and not is_own(self):
+        if name[0] != "_" and name not in self.read_anew and not is_own(self):
             changed()  # a setting, which may decide about kernels
 
     @property

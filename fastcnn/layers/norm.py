@@ -61,6 +61,7 @@ class BatchNorm(Layer):
     """
 
     positional = 1
+    read_anew = (*Layer.read_anew, "momentum")
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class BatchNorm(Layer):
             "BatchNorm", "eps", eps, np.nextafter(0, 1), np.inf, "a finite number above 0"
         )
         self.from_first_batch = checks.flag("BatchNorm", "from_first_batch", from_first_batch)
+        self._momenta = np.empty(2, self.dtype)
 
     def arguments(self) -> dict[str, Any]:
         given = {"num_features": self.num_features, "momentum": self.momentum, "eps": self.eps}
@@ -176,10 +178,16 @@ class BatchNorm(Layer):
 
     def update_running(self, mean: np.ndarray, variance: np.ndarray) -> None:
         """Let the running statistics follow those of a batch."""
+        if self._momenta.dtype != self.dtype:
+            self._momenta = np.empty(2, self.dtype)
+        self.renew()
         kernels.follow(
-            self.state["running_mean"], self.state["running_var"], self.momentum,
+            self.state["running_mean"], self.state["running_var"], self._momenta,
             self.state.get("begun"), mean, variance,
         )  # fmt: skip
+
+    def renew(self) -> None:
+        self._momenta[:] = self.momentum, 1 - self.momentum
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         if self.recall(dy):

@@ -119,6 +119,7 @@ class Replay:
     def __init__(self, family: Sequence[Layer]) -> None:
         self._family = family
         self._leaves = [layer for layer in family if not layer.children()]
+        self._renewed = [layer for layer in family if type(layer).renew is not Layer.renew]
         self._classes = tuple(dict.fromkeys(type(layer) for layer in family))
         self._methods = self._methods_now()
         self._is_possible = is_possible() and not any(map(is_own, family))
@@ -163,7 +164,7 @@ class Replay:
         return now.dx
 
     def _run_forward(self, now: Pass) -> None:
-        for layer in self._family:
+        for layer in self._renewed:
             layer.renew()
         now.forward.run()
         now.remind()

@@ -94,30 +94,32 @@ def batch_statistics(
 def follow(
     running_mean: np.ndarray,
     running_var: np.ndarray,
-    momentum: float,
+    momenta: np.ndarray,
     begun: np.ndarray | None,
     mean: np.ndarray,
     variance: np.ndarray,
 ) -> None:
-    """running = momentum * running + (1 - momentum) * that of the batch, all (C,).
+    """running = momenta[0] * running + momenta[1] * that of the batch, all (C,).
 
+    momenta : (2,), momentum and 1 - momentum
     begun : (1,), which is 0 before the first batch, which counts alone, and then 1; or None
     """
-    kind = mean.dtype.type
-    begun = mean[:0] if begun is None else begun
-    usual, first = (kind(momentum), kind(1 - momentum)), (kind(0), kind(1))
-    _follow(running_mean, running_var, usual, first, begun, mean, variance)
+    _follow(
+        running_mean, running_var, momenta, mean[:0] if begun is None else begun, mean, variance
+    )
 
 
 @jit.serial
-def _follow(running_mean, running_var, usual, first, begun, mean, variance):
-    keep, take = usual
-    if begun.size and begun[0] == 0:
-        keep, take = first
+def _follow(running_mean, running_var, momenta, begun, mean, variance):
+    is_first = begun.size and begun[0] == 0
+    if is_first:
         begun[0] = 1
     for c in range(mean.size):
-        running_mean[c] = running_mean[c] * keep + take * mean[c]
-        running_var[c] = running_var[c] * keep + take * variance[c]
+        if is_first:
+            running_mean[c], running_var[c] = mean[c], variance[c]
+        else:
+            running_mean[c] = running_mean[c] * momenta[0] + momenta[1] * mean[c]
+            running_var[c] = running_var[c] * momenta[0] + momenta[1] * variance[c]
 
 
 def batch_norm_inference(
