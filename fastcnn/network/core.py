@@ -199,12 +199,14 @@ class Core(Layered):
     def forward_training(self, x: np.ndarray, logits: Logits = True) -> np.ndarray:
         """Outputs for a batch, for the training loop.
 
-        x is a float array of the model's dtype and data_format. The outputs are overwritten by the
-        next pass. For `logits` a Softmax at the end of the model is left out; of several outputs a
-        tuple may say of which.
+        x is a float array of the model's dtype and data_format, in memory that may be kept and is
+        best filled anew for each batch. The outputs are overwritten by the next pass. For
+        `logits` a Softmax at the end of the model is left out; of several outputs a tuple may say
+        of which.
         """
         with intake.advising(self, x.shape):
-            return self._row.forward(type(self).__name__, self._as_layers_see(x), logits)
+            x = self._as_layers_see(x)
+            return self._row.forward(type(self).__name__, x, logits, is_lent=True)
 
     def backward_training(self, dy: Any, logits: Logits = True) -> None:
         """Fill the layers' gradients after `forward_training`."""
@@ -235,6 +237,7 @@ class Core(Layered):
             yield
         finally:
             self._row.portion = WHOLE
+            self._row.forget_lists()
 
     def trained_by(self, loss: Any, task: Any) -> None:
         """Note what the model is trained with, and so what it predicts.

@@ -2,7 +2,8 @@
 
 Batches of one size go through a network in the same way: the same kernels, in the same memory. The
 Python between them checks shapes, makes views and chooses kernels, which takes a third of a step of
-`mnist-baseline`. So of each kind of pass (shape and dtype of x, whether logits are wanted)
+`mnist-baseline`. So of each kind of pass (shape and dtype of x, where it lies if that stays so,
+whether logits are wanted)
 
 - the first is run as always, and another one if memory grew,
 - the next, too, and the kernels that it calls are listed (`kernels.capture`),
@@ -69,7 +70,9 @@ class Pass:
     Attributes
     ----------
     x, y, dy, dx : array
-        The memory that kernels read and write; the caller's x and dy are copied there.
+        The memory that kernels read and write. What the caller gives is copied there.
+    is_lent : bool
+        Whether x is the caller's.
     to_input : bool
         Whether the backward pass that is listed ends with the gradient by x.
     weights : int
@@ -86,9 +89,14 @@ class Pass:
     def __init__(self) -> None:
         self.mark, self.stage = mark(), Stage.NEW
         self.forward, self.backward = Capture(), Capture()
-        self.to_input, self.weights = False, 0
+        self.is_lent, self.to_input, self.weights = False, False, 0
         self.before: list[np.ndarray] = []
         self._left: list[tuple[dict[str, Any], dict[str, Any]]] = []
+
+    def take(self, x: np.ndarray) -> None:
+        """Have the kernels read this x."""
+        if not self.is_lent:
+            np.copyto(self.x, x)
 
     def fits(self, dy: Any, to_input: bool) -> bool:
         """Whether the backward pass that is listed is such a one."""
@@ -127,19 +135,22 @@ class Replay:
         self._current: Pass | None = None
         self._lists = self._runs = 0
 
-    def forward(self, row: Row, x: Any, logits: Any) -> Any:
-        """y of a row, and all that `backward` needs."""
+    def forward(self, row: Row, x: Any, logits: Any, is_lent: bool = False) -> Any:
+        """y of a row, and all that `backward` needs.
+
+        is_lent : whether x is memory that its owner fills anew for each pass, and may be kept
+        """
         self._current = None
-        now = self._kind_of(row, x, logits)
+        now = self._kind_of(row, x, logits, is_lent)
         if now is None or now.stage is Stage.REFUSED:
             return row.run_forward(x, logits)
         if now.stage is Stage.NEW:  # kernels may have to be compiled
             now.stage = Stage.KNOWN
             return row.run_forward(x, logits)
         if now.stage is Stage.KNOWN:
-            return self._list_forward(row, now, x, logits)
+            return self._list_forward(row, now, x, logits, is_lent)
         self._current = now
-        np.copyto(now.x, x)
+        now.take(x)
         if now.stage is Stage.LISTED:
             now.before = self._state()
             return row.run_forward(now.x, logits)
@@ -172,16 +183,17 @@ class Replay:
 
     # --- which kind -----------------------------------------------------------------------------
 
-    def _kind_of(self, row: Row, x: Any, logits: Any) -> Pass | None:
+    def _kind_of(self, row: Row, x: Any, logits: Any, is_lent: bool) -> Pass | None:
         """What is known of such a pass; None if it has to be run as always."""
         if not self._is_possible or row.portion.processes > 1 or not isinstance(x, np.ndarray):
             return None
         if self._methods != self._methods_now():
             return None  # somebody put a function into the place of a layer's own
-        kind = x.shape, x.dtype, logits, threading.get_ident()
+        place = (x.ctypes.data, x.strides) if is_lent else None
+        kind = x.shape, x.dtype, place, logits, threading.get_ident()
         found = self._passes.get(kind)
         if found is None or found.mark != mark():
-            if len(self._passes) == _MOST_KINDS:
+            if found is None and len(self._passes) == _MOST_KINDS:
                 del self._passes[next(iter(self._passes))]
             found = self._passes[kind] = Pass()
         return found
@@ -191,9 +203,10 @@ class Replay:
 
     # --- making lists ---------------------------------------------------------------------------
 
-    def _list_forward(self, row: Row, now: Pass, x: np.ndarray, logits: Any) -> Any:
-        now.forward, now.x = Capture(), _place_for(x)
-        np.copyto(now.x, x)
+    def _list_forward(self, row: Row, now: Pass, x: np.ndarray, logits: Any, is_lent: bool) -> Any:
+        is_lent = is_lent and x.flags.writeable and np.shares_memory(x, memory_of(x))
+        now.forward, now.x, now.is_lent = Capture(), x if is_lent else _place_for(x), is_lent
+        now.take(x)
         started = time.perf_counter()
         with capturing(now.forward):
             y = row.run_forward(now.x, logits)

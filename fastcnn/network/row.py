@@ -98,8 +98,10 @@ class Row:
         finally:
             self._scratch.keep = False
 
-    def forward(self, who: str, x: np.ndarray, logits: Logits) -> np.ndarray:
+    def forward(self, who: str, x: np.ndarray, logits: Logits, is_lent: bool = False) -> np.ndarray:
         """y for x in training, and all that `backward` needs; valid until the next pass.
+
+        is_lent : whether x is memory that its owner fills anew for each pass, and may be kept
 
         Raises
         ------
@@ -108,7 +110,7 @@ class Row:
         """
         self._pending += turns.take(who, self.family)
         try:
-            y = self._replay.forward(self, x, logits)
+            y = self._replay.forward(self, x, logits, is_lent)
         except BaseException:
             for layer in self.family:
                 layer.forget()  # half of it belongs to the pass before
@@ -142,6 +144,10 @@ class Row:
             return self._run_back(dy, logits, to_input)
         finally:
             self._keep(False)
+
+    def forget_lists(self) -> None:
+        """Keep nothing of the memory that was lent for training."""
+        self._replay = Replay(self.family)
 
     def workspaces(self) -> Iterator[Workspace]:
         """All memory that passes are made in."""
