@@ -8,6 +8,7 @@ A pixel that has no taps, in its row or its column, is a constant. Images are (N
 C-contiguous, float32 or float64; results are overwritten.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +39,7 @@ def copies(index: np.ndarray) -> Taps:
     """Output o is input index[o]; where that is negative it has no taps."""
     index = np.asarray(index, np.int64)
     place = np.maximum(index, 0)
-    return Taps(np.stack([place, place, index >= 0], axis=1), np.ones((len(index), 2)))
+    return _taps([place, place, index >= 0], [np.ones(len(index))] * 2)
 
 
 def between(place: np.ndarray, size: int) -> Taps:
@@ -47,8 +48,18 @@ def between(place: np.ndarray, size: int) -> Taps:
     second = np.minimum(first + 1, size - 1)
     far = place - first
     count = np.where((far > 0) & (second > first), 2, 1)
-    weight = np.stack([np.where(count == 2, 1 - far, 1.0), far], axis=1)
-    return Taps(np.stack([first, second, count], axis=1), weight)
+    return _taps([first, second, count], [np.where(count == 2, 1 - far, 1.0), far])
+
+
+def _taps(table: list[np.ndarray], weight: list[np.ndarray]) -> Taps:
+    """Taps from the columns of both arrays."""
+    return Taps(np.stack(table, axis=1), _in_one_place(np.stack(weight, axis=1).tobytes()))
+
+
+@functools.lru_cache(maxsize=1000)
+def _in_one_place(weight: bytes) -> np.ndarray:
+    """The same array for the same numbers: a list of calls (`capture`) holds floats by memory."""
+    return np.frombuffer(weight).reshape(-1, 2).copy()
 
 
 def resample(x: np.ndarray, rows: Taps, columns: Taps, constant: float, y: np.ndarray) -> None:

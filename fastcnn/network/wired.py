@@ -107,7 +107,8 @@ class Wired(Row):
         for place, (_, *others) in enumerate(self._calls):
             for number, other in enumerate(others, 2):
                 for path, leaf in other.leaves(f"{place}, call {number}"):
-                    leaf.path = path
+                    if leaf.path != path:
+                        leaf.path = path
 
     def _ends(self, logits: Logits) -> tuple[list[Segment], tuple[int, ...]]:
         """What is run, and the values that come out."""
@@ -175,7 +176,7 @@ class Wired(Row):
         for leaf, twin in self._twins:
             if leaf.trainable:
                 for name, gradient in leaf.grads.items():
-                    gradient += twin.grads[name]
+                    arithmetic.add(gradient, twin.grads[name], gradient)
         found = tuple(self._total(i, given[i]) for i in range(inputs)) if to_input else ()
         return found[0] if len(found) == 1 else found
 
