@@ -251,6 +251,7 @@ class WithArrays(Described):
             if leaf._arrays is not None and not value:
                 for gradient in leaf.grads.values():
                     gradient[...] = 0
+        changed()
 
     @property
     def learns(self) -> bool:

@@ -58,7 +58,7 @@ class Dropout(Layer):
             "a probability of dropping, at least 0 and below 1",
         )
         self._own_clock = Clock(self._seed_and_path[0])
-        self._key, self._first = np.zeros(2, np.uint32), 0
+        self._key = np.zeros(2, np.uint32)
 
     def arguments(self) -> dict[str, Any]:
         return {"rate": self.rate}
@@ -69,18 +69,17 @@ class Dropout(Layer):
         if not training:
             return seen(x) if self.scratch.keep else seen(x.copy())
         y = self.result(x.shape, x.dtype, training)
-        self._first = self.scratch.portion.begins * self._choices(x)
-        self.renew()
+        self.renew(self.scratch.portion.begins * self._choices(x))
         self._drop(x, y)
         self.remember(seen(y))
         return seen(y)
 
-    def renew(self) -> None:
+    def renew(self, first: int = 0) -> None:
         clock = self.clock or self._own_clock
         key = random.key(clock.seed, "dropout", self.path, clock.epoch, clock.step)
         if self.clock is None:
             self._own_clock.step += 1
-        self._key[:] = kernels.dropout_key(key, self._first)
+        self._key[:] = kernels.dropout_key(key, first)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         self.recall(dy)

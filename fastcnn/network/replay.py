@@ -5,17 +5,22 @@ Python between them checks shapes, makes views and chooses kernels, which takes 
 `mnist-baseline`. So of each kind of pass (shape and dtype of x, where it lies if that stays so,
 whether logits are wanted)
 
-- the first is run as always, and another one if memory grew,
-- the next, too, and the kernels that it calls are listed (`kernels.capture`),
-- the next, too; then the lists are tried: with other weights than they were made with, other x and
-  dy, and all memory full of NaN they have to bring the bits that a pass as always brings,
-- from then on the lists are run: the layers remember what they did after the listed pass, and
-  numbers that are new in every pass they write themselves (`Layer.renew`).
+- the first is run as always, and another one if memory grew;
+- the next, too, and the kernels that it calls are listed (`kernels.capture`);
+- before the next, as soon as an optimizer has changed the weights, the lists are tried: from memory
+  full of NaN they have to bring the bits of a pass as always, which has to call the same kernels
+  with the same memory;
+- from then on the lists are run. Afterwards the layers remember what they did after the pass that
+  was listed; numbers that are new in every pass they write themselves (`Layer.renew`).
 
 A list is thrown away when anything changes that may decide which kernels are called
-(`kernels.changes`): a setting of a layer, what is frozen, the backend, memory that grows. What
-NumPy does is in no list. So a network with a layer of somebody's own has none; if a layer of this
-package uses NumPy for more than shapes, that shows when they are tried, and all stays as it was.
+(`kernels.changes`): a setting of a layer, what is frozen, the backend, memory that grows. Weights
+and state may be written at any time, for they lie where the kernels read them.
+
+What NumPy does is in no list. So a network with a layer of somebody's own has none, nor has one
+where a function was put into the place of a layer's own. If a layer of this package uses NumPy for
+more than shapes, the trial shows it, for what NumPy makes is new memory each time, or was left full
+of NaN; then all stays as it was.
 """
 
 import enum
@@ -59,7 +64,7 @@ class Row(Protocol):
 
 
 class Stage(enum.Enum):
-    """How far it has come with a kind of pass."""
+    """How far it has come with a kind of pass: run once, listed, tried and found right or wrong."""
 
     NEW, KNOWN, LISTED, TRUSTED, REFUSED = range(5)
 
@@ -77,8 +82,6 @@ class Pass:
         Whether the backward pass that is listed ends with the gradient by x.
     weights : int
         Checksum of those that are trained, when the list was made.
-    before : list of array
-        The layers' state before the pass just now.
     """
 
     x: np.ndarray
@@ -90,7 +93,6 @@ class Pass:
         self.mark, self.stage = mark(), Stage.NEW
         self.forward, self.backward = Capture(), Capture()
         self.is_lent, self.to_input, self.weights = False, False, 0
-        self.before: list[np.ndarray] = []
         self._left: list[tuple[dict[str, Any], dict[str, Any]]] = []
 
     def take(self, x: np.ndarray) -> None:
@@ -114,7 +116,7 @@ class Pass:
             now.update(then)
 
     def is_remembered(self) -> bool:
-        """Whether they do: no optimizer has made a step since."""
+        """Whether they do: no optimizer has made a step since, and nobody has called one alone."""
         return all(now["_remembered"] is then["_remembered"] for now, then in self._left)
 
 
@@ -149,27 +151,24 @@ class Replay:
             return row.run_forward(x, logits)
         if now.stage is Stage.KNOWN:
             return self._list_forward(row, now, x, logits, is_lent)
-        self._current = now
         now.take(x)
-        if now.stage is Stage.LISTED:
-            now.before = self._state()
+        if now.stage is Stage.LISTED and (not now.weights or now.weights != self._weights()):
+            self._try(row, now, logits)
+        if now.stage is not Stage.TRUSTED:
             return row.run_forward(now.x, logits)
+        self._current = now
         self._run_forward(now)
         return now.y
 
     def backward(self, row: Row, dy: Any, logits: Any, to_input: bool) -> Any:
         """The gradients, and dx if it is wanted, after `forward`."""
         now, self._current = self._current, None
-        if now is None or now.mark != mark():
+        if now is None or now.mark != mark() or not now.is_remembered():
             return row.run_backward(dy, logits, to_input)
         if now.stage is Stage.KNOWN:
             return self._list_backward(row, now, dy, logits, to_input)
         if not now.fits(dy, to_input):
             return row.run_backward(dy, logits, to_input)
-        if now.stage is Stage.LISTED:
-            return self._try(row, now, dy, logits)
-        if not now.is_remembered():
-            return row.run_backward(dy, logits, to_input)  # which refuses
         np.copyto(now.dy, dy)
         now.backward.run()
         return now.dx
@@ -193,10 +192,16 @@ class Replay:
         kind = x.shape, x.dtype, place, logits, threading.get_ident()
         found = self._passes.get(kind)
         if found is None or found.mark != mark():
-            if found is None and len(self._passes) == _MOST_KINDS:
-                del self._passes[next(iter(self._passes))]
+            self._forget_old()
             found = self._passes[kind] = Pass()
+            if any(map(_is_altered, self._family)):
+                found.stage = Stage.REFUSED
         return found
+
+    def _forget_old(self) -> None:
+        """Let go of the memory of passes that are run no more."""
+        now = {kind: each for kind, each in self._passes.items() if each.mark == mark()}
+        self._passes = dict([*now.items()][1 - _MOST_KINDS :])
 
     def _methods_now(self) -> list[Any]:
         return [method for kind in self._classes for method in (kind.forward, kind.backward)]
@@ -237,61 +242,41 @@ class Replay:
 
     # --- trying them ----------------------------------------------------------------------------
 
-    def _try(self, row: Row, now: Pass, dy: np.ndarray, logits: Any) -> Any:
-        """The backward pass as always; then see whether the lists do the same."""
-        np.copyto(now.dy, dy)
-        dx = row.run_backward(now.dy, logits, now.to_input)
-        if self._weights() == now.weights != 0:
-            return dx  # what is made of the weights may still lie where it did
-        x, dy, after, step = now.x.copy(), now.dy.copy(), self._state(), row.clock.step
+    def _try(self, row: Row, now: Pass, logits: Any) -> None:
+        """See whether the lists do what a pass as always does; then all is as it was before."""
         now.stage = Stage.REFUSED
+        arrays = [each for layer in self._leaves for each in layer.state.values()]
+        states = len(arrays)
+        arrays += [each for layer in self._leaves for each in layer.grads.values()]
+        kept = [each.copy() for each in arrays]
+        forward, backward = Capture(), Capture()
         try:
-            np.multiply(x[::-1], 0.75, now.x)
-            np.multiply(dy[::-1], 0.75, now.dy)
             self._begin(row, now)
             self._run_forward(now)
             now.backward.run()
             found = self._left_behind(now)
+            _write(kept[:states], arrays[:states])
             self._begin(row, now)
-            self._run_as_always(row, now, logits)
+            with capturing(forward):
+                row.run_forward(now.x, logits)
+            with capturing(backward):
+                row.run_backward(now.dy, logits, now.to_input)
             is_same = self._left_behind(now) == found
-            # And once more what the caller has asked for.
-            np.copyto(now.x, x)
-            np.copyto(now.dy, dy)
-            self._begin(row, now)
-            row.clock.step = step - 1
-            dx = self._run_as_always(row, now, logits)
-        except BaseException:
-            self._set_state(after)
-            for layer in self._family:
-                layer.forget()
-            raise
+            is_same &= bool(np.isfinite(now.y).all())  # NaN is like all other NaN
         finally:
-            row.clock.step = step
-        now.stage = Stage.TRUSTED if is_same else Stage.REFUSED
-        return dx
-
-    def _run_as_always(self, row: Row, now: Pass, logits: Any) -> Any:
-        row.run_forward(now.x, logits)
-        return row.run_backward(now.dy, logits, now.to_input)
+            _write(kept, arrays)
+        if is_same and forward.is_like(now.forward) and backward.is_like(now.backward):
+            now.stage = Stage.TRUSTED
 
     def _begin(self, row: Row, now: Pass) -> None:
-        """Put the state back, and NaN wherever the passes write."""
-        self._set_state(now.before)
+        """Noise as dy, as there may be no gradient yet, and NaN wherever passes write."""
+        now.dy[...] = np.random.default_rng(1).standard_normal(now.dy.shape, now.dy.dtype)
         for workspace in row.workspaces():
             workspace.spoil()
         for layer in self._leaves:
             if layer.trainable:
                 for gradient in layer.grads.values():
                     gradient.fill(np.nan)
-
-    def _state(self) -> list[np.ndarray]:
-        return [array.copy() for layer in self._leaves for array in layer.state.values()]
-
-    def _set_state(self, values: list[np.ndarray]) -> None:
-        arrays = (array for layer in self._leaves for array in layer.state.values())
-        for array, value in zip(arrays, values, strict=True):
-            array[...] = value
 
     def _weights(self) -> int:
         """Checksum of those that are trained; 0 if none are."""
@@ -308,6 +293,16 @@ class Replay:
             remembered = vars(layer)["_remembered"] or ()
             left += [each for each in remembered if isinstance(each, np.ndarray)]
         return [_sum(array) for array in left]
+
+
+def _is_altered(layer: Layer) -> bool:
+    """Whether somebody put a function into the place of a method of this one layer."""
+    return any(callable(getattr(type(layer), name, None)) for name in vars(layer))
+
+
+def _write(values: Sequence[np.ndarray], arrays: Sequence[np.ndarray]) -> None:
+    for value, array in zip(values, arrays, strict=True):
+        array[...] = value
 
 
 def _place_for(array: np.ndarray) -> np.ndarray:
