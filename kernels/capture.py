@@ -46,6 +46,9 @@ class Capture:
     def __init__(self) -> None:
         self._calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
 
+    def __len__(self) -> int:
+        return len(self._calls)
+
     def add(self, kernel: Kernel, arguments: tuple[Any, ...]) -> None:
         """List a call, of the code itself: Numba need not look at the arguments' types again."""
         made = kernel.wholes if isinstance(kernel, Serial) else kernel.overloads
