@@ -106,7 +106,8 @@ class Workspace(threading.local):
         buffer = self._buffers.get((name, dtype))
         if buffer is None or buffer.size < size:
             self._forget_views()  # they hold the buffer that is replaced
-            changed()
+            if buffer is not None:
+                changed()
             buffer = self._buffers[name, dtype] = _aligned_empty(size, dtype)
         elif len(self._views) >= _MOST_VIEWS:
             self._forget_views()

@@ -37,6 +37,7 @@ from fastcnn.network import replay
 from fastcnn.network.replay import Stage
 from fastcnn.training.augment import Augment
 from kernels import jit
+from kernels.changes import mark
 from kernels.portion import Portion
 from tests.layers.test_gradients import MAKERS
 
@@ -440,6 +441,16 @@ def test_other_threads_train_and_predict():
         return seen[0]
 
     compared(convolutional, step=step, steps=20)
+
+
+def test_another_thread_that_begins_to_predict_throws_no_list_away():
+    model, _ = run(convolutional)
+    before = mark()
+    thread = threading.Thread(target=lambda: model.predict(batch(0)[0]))
+    thread.start()
+    thread.join()
+    assert mark() == before
+    assert stages(model) == [Stage.TRUSTED]
 
 
 def test_a_copy_has_lists_of_its_own():
