@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import DTypeLike
 
-from kernels.changes import changed
+from kernels.changes import changed_here
 from kernels.portion import WHOLE, Portion
 
 # A cache line, and the width of the widest vector registers (AVX-512): an array that starts on
@@ -107,7 +107,7 @@ class Workspace(threading.local):
         if buffer is None or buffer.size < size:
             self._forget_views()  # they hold the buffer that is replaced
             if buffer is not None:
-                changed()
+                changed_here()
             buffer = self._buffers[name, dtype] = _aligned_empty(size, dtype)
         elif len(self._views) >= _MOST_VIEWS:
             self._forget_views()
