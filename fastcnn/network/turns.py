@@ -5,15 +5,13 @@ is the layers whose turn is taken.
 """
 
 import contextlib
-import operator
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..layers import Layer
 
 _guard = threading.Lock()
-_trainer = operator.attrgetter("trainer")
 
 
 def _renew() -> None:
@@ -36,17 +34,15 @@ def take(who: str, layers: Sequence[Layer]) -> list[Layer]:
     """
     me = threading.current_thread()
     with _guard:
-        trainers = list(map(_trainer, layers))
-        if trainers.count(me) == len(trainers):
-            return []
-        for other in trainers:
+        for layer in layers:
+            other = layer.trainer
             if other is not None and other is not me and other.is_alive():
                 raise RuntimeError(
                     f"{who}: the thread {other.name!r} is training this model, or layers of it, so "
                     f"{me.name!r} cannot: let one thread train at a time, or train a copy, "
                     f"copy.deepcopy(model); predict and evaluate are for any number of threads"
                 )
-        taken = [layer for layer, by in zip(layers, trainers, strict=True) if by is not me]
+        taken = [layer for layer in layers if layer.trainer is not me]
         for layer in taken:
             vars(layer)["trainer"] = me  # which is no setting, see `Layer.__setattr__`
     return taken
@@ -58,15 +54,11 @@ def release(layers: Iterable[Layer]) -> None:
         vars(layer)["trainer"] = None
 
 
-class turn(contextlib.AbstractContextManager[None]):
+@contextlib.contextmanager
+def turn(who: str, layers: Sequence[Layer]) -> Iterator[None]:
     """The turn of all layers for the length of a with block."""
-
-    def __init__(self, who: str, layers: Sequence[Layer]) -> None:
-        self._who, self._layers = who, layers
-        self._taken: list[Layer] = []
-
-    def __enter__(self) -> None:
-        self._taken = take(self._who, self._layers)
-
-    def __exit__(self, *_: object) -> None:
-        release(self._taken)
+    taken = take(who, layers)
+    try:
+        yield
+    finally:
+        release(taken)

@@ -25,7 +25,6 @@ from kernels.norm.wide_rows import (
     fold,
     in_chunks,
     load_four,
-    repeat,
     room,
     store_four,
     whole_rows,
@@ -221,11 +220,7 @@ def _finish_statistics(
         mean[c] = np.float64(factors[MEAN * width + c]) + offset
         variance[c] = spread
         inverse_std[c] = 1 / math.sqrt(spread + eps)
-        factors[SCALE * width + c] = gamma[c] * inverse_std[c]
-    repeat(mean, factors, MEAN * width, width)
-    scale = factors[SCALE * width : SCALE * width + channels]
-    repeat(scale, factors, SCALE * width, width)
-    repeat(beta, factors, BETA * width, width)
+    begin(mean, gamma, inverse_std, beta, factors, width)
 
 
 # --- normalising --------------------------------------------------------------------------------
