@@ -14,7 +14,7 @@ from typing import Any
 
 import optuna
 import sqlalchemy
-from optuna.exceptions import OptunaError
+from optuna.exceptions import DuplicatedStudyError, OptunaError
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -36,6 +36,7 @@ WITHOUT_FILE = (
 _PLAN = "fastcnn"  # the study's attribute that holds the plan
 _WAIT = 60  # seconds that SQLite waits for another process's transaction
 _TRIES = 10
+_BEGINNING = 5  # seconds between making a study and writing its plan, at most
 _LIBPQ = ("psycopg", "psycopg2")
 # Seconds, milliseconds: a machine that went without a word is noticed within a minute.
 _NOTICED = {
@@ -161,26 +162,47 @@ def join(storage: optuna.storages.RDBStorage, name: str, plan: Plan) -> optuna.S
     ConfigError
         If there is a study of that name with another plan; says what differs.
     """
-    study = optuna.create_study(
-        storage=storage,
-        study_name=name,
-        direction="maximize" if plan.is_higher_better else "minimize",
-        sampler=PlanSampler(plan),
-        pruner=_pruner(plan.prune),
-        load_if_exists=True,
-    )
+    options: Any = {
+        "storage": storage,
+        "study_name": name,
+        "direction": "maximize" if plan.is_higher_better else "minimize",
+        "sampler": PlanSampler(plan),
+        "pruner": _pruner(plan.prune),
+    }
     identity = json.loads(json.dumps(plan.identity()))
-    theirs = study.user_attrs.get(_PLAN)
-    if theirs is None and not study.get_trials(deepcopy=False):
+    try:
+        study = optuna.create_study(**options)  # by one process only, whose plan it has
         study.set_user_attr(_PLAN, identity)
-    elif theirs is None:
-        raise ConfigError(f"the study {name!r} in this database is none of fastcnn's: give --name")
-    elif theirs != identity:
-        raise ConfigError(
-            f"the search {name!r} was begun with other settings, {_difference(theirs, identity)}: "
-            f"give another --out (in a shared database: and --name), or the same settings"
-        )
+    except DuplicatedStudyError:
+        study = optuna.create_study(**options, load_if_exists=True)
+        if (theirs := _plan_of(study)) is None:
+            if study.get_trials(deepcopy=False):
+                raise ConfigError(
+                    f"the study {name!r} in this database is none of fastcnn's: give --name"
+                ) from None
+            study.set_user_attr(_PLAN, identity)  # whoever made it stopped there
+        elif theirs != identity:
+            raise ConfigError(
+                f"the search {name!r} was begun with other settings, "
+                f"{_difference(theirs, identity)}: give another --out (in a shared database: and "
+                f"--name), or the same settings"
+            ) from None
     return study
+
+
+def _plan_of(study: optuna.Study) -> dict[str, Any] | None:
+    """The plan that a study was begun with; None if it has none.
+
+    One that another process is just making is waited for. A plan is written before any trial, and
+    trials are looked for before the plan: a study of ours that has trials is seen with its plan.
+    """
+    end = time.monotonic() + _BEGINNING
+    while True:
+        has_trials = bool(study.get_trials(deepcopy=False))
+        plan = study.user_attrs.get(_PLAN)
+        if plan is not None or has_trials or time.monotonic() > end:
+            return plan
+        time.sleep(0.05)
 
 
 def absent(name: str, names: Sequence[str]) -> str:
@@ -205,7 +227,7 @@ def begun(url: str, name: str) -> dict[str, Any] | None:
     if name not in names:
         raise ConfigError(absent(name, names))
     study = optuna.load_study(study_name=name, storage=storage)
-    tables = study.user_attrs.get(_PLAN)
+    tables = _plan_of(study)
     if tables is None:
         return None
     tables["search"].pop("order")

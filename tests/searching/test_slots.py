@@ -207,6 +207,44 @@ def test_another_plan_under_the_same_name_is_refused(tmp_path):
         database.join(storage, "not ours", plan("lr=0.1,1"))
 
 
+def test_a_search_that_another_process_is_beginning_is_waited_for(tmp_path, monkeypatch):
+    """Its study is there, its plan comes, then its trials: at any moment it is known as ours."""
+    storage = database.connect(database.default_url(tmp_path))
+    own = plan("lr=0.1,1")
+    database.join(storage, "model", own)
+    identity = optuna.load_study(study_name="model", storage=storage).user_attrs
+    optuna.create_study(storage=storage, study_name="it")
+    looked = []
+
+    def begin(self, deepcopy=True, states=None):
+        looked.append(get_trials(self, deepcopy=False))
+        if len(looked) == 2:  # between the two things that are read
+            for key, value in identity.items():
+                self.set_user_attr(key, value)
+            self.enqueue_trial({"lr": 0.1})
+        return looked[-1]
+
+    get_trials = optuna.Study.get_trials
+    monkeypatch.setattr(optuna.Study, "get_trials", begin)
+    database.join(storage, "it", own)
+    assert len(looked) == 2
+    monkeypatch.setattr(optuna.Study, "get_trials", get_trials)
+    with pytest.raises(ConfigError, match="other settings"):
+        database.join(storage, "it", plan("lr=0.1,2"))
+
+
+def test_a_study_whose_maker_stopped_before_its_plan_is_taken_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "_BEGINNING", 0.1)
+    url = database.default_url(tmp_path)
+    storage = database.connect(url)
+    optuna.create_study(storage=storage, study_name="it")
+    assert database.begun(url, "it") is None
+    database.join(storage, "it", plan("lr=0.1,1"))
+    assert database.begun(url, "it") is not None
+    with pytest.raises(ConfigError, match="other settings"):
+        database.join(storage, "it", plan("lr=0.1,2"))
+
+
 @pytest.mark.parametrize(
     "error",
     [StorageInternalError("gone"), sqlalchemy.exc.OperationalError("", {}, OSError("gone"))],
