@@ -321,6 +321,13 @@ def is_name(what: str, name: Any) -> bool:
     return is_word and not (what == "output" and f"{name}_".startswith(_TAKEN))
 
 
+def by_names(what: str, names: Sequence[str], symbols: Sequence[Any]) -> Any:
+    """A dict of symbols, if all names can be theirs and no two are alike, else the symbols."""
+    if len(set(names)) < len(symbols) or not all(is_name(what, name) for name in names):
+        return symbols
+    return dict(zip(names, symbols, strict=True))
+
+
 def _named(what: str, given: Any) -> tuple[tuple[str, ...], Any]:
     """The names of inputs or outputs, none unless it is a dict of them, and what they name."""
     if not isinstance(given, Mapping):

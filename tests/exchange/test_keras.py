@@ -194,7 +194,6 @@ def test_what_would_be_wrong_in_silence_is_refused() -> None:
             keras.Model(x, L.Add()([L.ReLU()(half(x)), L.ReLU()(x)])),
             "the input goes to a Rescaling",
         ),
-        (keras.Model(x, {"y": L.ReLU()(x)}), "inputs and outputs with names"),
         (keras.Model(x, L.Subtract()([x, L.ReLU()(x)])), "with 2 inputs it has no counterpart"),
     ]
     for model, said in models:
@@ -206,3 +205,108 @@ def test_an_output_in_the_middle_of_a_row_stays_one() -> None:
     x = keras.Input(SHAPE)
     y = L.Conv2D(2, 3)(x)
     assert isinstance(same(keras.Model(x, [y, L.ReLU()(y)])), Graph)
+
+
+# --- names --------------------------------------------------------------------------------------
+
+TWO = ("left", "right")
+Z = {"left": X[:, 0, 0], "right": X[:, 1, 1]}
+
+
+def two_inputs() -> list:
+    return [keras.Input((4,), name=name) for name in TWO]
+
+
+def test_names_of_outputs_and_inputs_are_those_of_keras() -> None:
+    left, right = two_inputs()
+    y = L.Concatenate()([left, right])
+    model = keras.Model([left, right], [L.Dense(3, name="digit")(y), L.Dense(1, name="ink")(y)])
+    ours = same(model, [Z["left"], Z["right"]])
+    assert ours.output_names == tuple(model.output_names) == ("digit", "ink")
+    wanted = ours.forward(tuple(Z.values()))
+    for name, got, out in zip(TWO, ours.forward(Z), wanted, strict=True):
+        assert (got == out).all(), name
+    # As in Keras: dicts by these names, and what is measured has them.
+    history = ours.train(
+        Z, {"digit": np.arange(3), "ink": np.ones(3)}, epochs=1,
+        loss={"digit": "cross-entropy", "ink": "mse"}, loss_weights={"digit": 1, "ink": 2},
+    )  # fmt: skip
+    assert {"digit_loss", "digit_accuracy", "ink_r2"} <= set(history)
+
+
+def test_dicts_of_inputs_and_outputs_are_in_the_order_of_their_names() -> None:
+    # Keras sorts the keys; the values are given here in another order on purpose.
+    left, right = (keras.Input((4,), name=name) for name in TWO)
+    inside = keras.Model(
+        {"right": right, "left": left},
+        {"sum": L.Add()([left, right]), "many": L.Concatenate()([right, left])},
+    )
+    one, other = (keras.Input((4,), name=name) for name in ("one", "other"))
+    found = inside({"right": one, "left": other})
+    model = keras.Model([one, other], {"y": L.Dense(2)(found["sum"]), "x": found["many"]})
+    spread(model)
+    ours = exchange.from_keras(model)
+    assert ours.output_names == ("x", "y")
+    theirs = model.predict([Z["left"], Z["right"]], verbose=0)
+    got = ours.forward({"one": Z["left"], "other": Z["right"]})
+    for name, array in zip(ours.output_names, got, strict=True):
+        np.testing.assert_allclose(array, theirs[name], rtol=1e-4, atol=1e-5)
+    both = exchange.from_keras(inside)
+    got, wanted = both.forward(Z), inside.predict(Z, verbose=0)
+    for name, array in zip(both.output_names, got, strict=True):
+        np.testing.assert_allclose(array, wanted[name], rtol=1e-4, atol=1e-5)
+
+
+def test_names_that_nobody_gave_or_that_are_alike_are_left_out(tmp_path) -> None:
+    x, dense = keras.Input((6,)), L.Dense(6, name="dense")
+    twice = exchange.from_keras(keras.Model(x, [dense(x), dense(L.ReLU()(x))]))
+    assert twice.output_names == ("y0", "y1")
+    assert twice.structure().keys() == {"graph"}
+    model = keras.Model(x, [dense(x), L.Activation("relu", name="val_x")(x)])
+    assert exchange.from_keras(model).output_names == ("y0", "y1")
+    model = keras.Model(x, [dense(x), L.ReLU(name="positive")(x)])
+    model.save(tmp_path / "m.keras")  # where the input's name is written like one that was given
+    for each in (model, keras.saving.load_model(tmp_path / "m.keras")):
+        assert exchange.from_keras(each).structure()["output_names"] == ["dense", "positive"]
+        assert "input_names" not in exchange.from_keras(each).structure()
+
+
+def test_names_stay_in_onnx_files(tmp_path) -> None:
+    pytest.importorskip("onnx")
+    left, right = two_inputs()
+    y = L.Add()([left, right])
+    model = keras.Model([left, right], {"digit": L.Dense(3)(y), "ink": L.Dense(1)(y)})
+    ours = exchange.from_keras(model)
+    exchange.save_onnx(ours, tmp_path / "m.onnx")
+    again = exchange.load_onnx(tmp_path / "m.onnx")
+    assert again.structure() == ours.structure() and again.output_names == ("digit", "ink")
+
+
+def test_a_model_may_end_with_a_model() -> None:
+    part, x = keras.Input((4,)), keras.Input((4,))
+    inside = keras.Model(part, [L.Dense(3)(part), L.Dense(2)(part)], name="inside")
+    once, again = inside(x), inside(L.ReLU()(x))
+    ours = same(keras.Model(x, [once[1], again[0], again[1]]), X[:, 0, 0])
+    assert len([layer for layer in ours.layers if layer.params]) == 2
+    row = keras.Model(part, L.Dense(3)(part))
+    assert isinstance(same(keras.Model(x, row(L.ReLU()(x))), X[:, 0, 0]), Sequential)
+
+
+class Net(keras.Model):
+    """A functional model in a class of one's own."""
+
+    def __init__(self):
+        x = keras.Input(SHAPE)
+        super().__init__(x, L.Add()([L.ReLU()(x), x]))
+
+
+def test_functional_models_that_do_not_say_how_they_are_connected() -> None:
+    net = Net()
+    with pytest.raises(ValueError, match=r"its class Net does not say .* give keras.Model\("):
+        exchange.from_keras(net)
+    assert isinstance(same(keras.Model(net.inputs, net.outputs)), Graph)
+    left, right = two_inputs()
+    row = keras.Model([left, right], L.Concatenate()([left, right]))
+    model = keras.Model([left, right], row({"right": left, "left": right}))
+    with pytest.raises(ValueError, match="it is called on a dict and has its inputs in a row"):
+        exchange.from_keras(model)

@@ -319,8 +319,12 @@ def test_a_module_that_stands_twice_in_a_row_is_one_layer() -> None:
     ("module", "shape", "said"),
     [
         (_module(lambda x: _relu(x.flatten(1)) + x.flatten(1)), SHAPE, "view of it was changed"),
-        (_module(lambda x: {"y": F.relu(x)}), SHAPE, "must give a tensor, or several in a row"),
-        (_module(lambda x: None), SHAPE, "several in a row, got NoneType"),
+        (
+            _module(lambda x: {"y": None}),
+            SHAPE,
+            "a tensor, or several in a row or a dict",
+        ),
+        (_module(lambda x: None), SHAPE, "several in a row or a dict, got NoneType"),
         (_module(F.relu), 4, "input_shape must be as (3, 32, 32), got 4"),
         ({}, SHAPE, "from_torch takes a torch.nn.Module, got dict"),
         (nn.InstanceNorm2d(3, track_running_stats=True), SHAPE, "track_running_stats=True has no"),
@@ -339,3 +343,62 @@ def test_a_row_with_an_output_in_between_goes_out_as_a_graph() -> None:
     found = exchange.to_torch(model)(torch.from_numpy(X))
     for ours, theirs in zip(model.forward(X), found, strict=True):
         np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+# --- names --------------------------------------------------------------------------------------
+
+
+class Named(nn.Module):
+    """Two inputs, and two outputs by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 2, 1), nn.Linear(128, 3)
+
+    def forward(self, image, other):
+        y = self.conv(image) * self.conv(other)
+        return {"digit": self.fc(y.flatten(1)), "map": y.sigmoid()}
+
+
+def test_names_of_arguments_and_of_a_dict_are_kept(tmp_path) -> None:
+    module = Named()
+    model = exchange.from_torch(module, (SHAPE, SHAPE))
+    assert isinstance(model, Graph) and model.output_names == ("digit", "map")
+    given = {"other": X[::-1].copy(), "image": X}
+    theirs = module(**{name: torch.from_numpy(x) for name, x in given.items()})
+    for name, ours in zip(model.output_names, model.forward(given), strict=True):  # type: ignore[arg-type]
+        np.testing.assert_allclose(ours, theirs[name].detach().numpy(), rtol=1e-5, atol=1e-6)
+    pytest.importorskip("onnx")
+    exchange.save_onnx(model, tmp_path / "m.onnx")
+    assert exchange.load_onnx(tmp_path / "m.onnx").structure() == model.structure()
+
+
+def test_names_may_be_given() -> None:
+    names = {"input_names": ["left", "right"], "output_names": ("which", "where")}
+    model = exchange.from_torch(Named(), (SHAPE, SHAPE), **names)
+    assert model.output_names == ("which", "where")
+    model.forward({"left": X, "right": X})  # type: ignore[arg-type]
+    row = exchange.from_torch(nn.Sequential(nn.Flatten()), SHAPE, output_names=["flat"])
+    assert isinstance(row, Graph) and row.structure()["output_names"] == ["flat"]
+    # Words that cannot be names: the tuple it would have been.
+    model = exchange.from_torch(_module(lambda x: {"a b": x.sigmoid(), "c": x.tanh()}), SHAPE)
+    assert model.output_names == ("y0", "y1")
+    assert isinstance(exchange.from_torch(_module(lambda x: {"y": x.tanh()}), SHAPE), Sequential)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ({"input_names": "left"}, "input_names must be a list of 2 different words, as there are"),
+        ({"input_names": ["left"]}, "2 different words, as there are so many inputs, got ['left']"),
+        ({"input_names": ["left", "left"]}, "got ['left', 'left']"),
+        ({"output_names": 2}, "output_names must be a list of 2 different words"),
+        ({"output_names": ["a b", "c"]}, "the name of an output must be a word such as 'digit'"),
+        ({"output_names": [["a"], "c"]}, "output_names must be a list of 2 different words"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused(names, said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        exchange.from_torch(Named(), (SHAPE, SHAPE), **names)
+    with pytest.raises(ValueError, match="a network with names is followed with symbols: give"):
+        exchange.from_torch(nn.Sequential(nn.ReLU()), **names)

@@ -1,7 +1,8 @@
 """Keras models as ours.
 
-kinds.py  which layers a Keras layer becomes, and where its weights go
-into.py   a model's layers, called as its graph says
+kinds.py      which layers a Keras layer becomes, and where its weights go
+described.py  what a model says of itself: its graph, and its names
+into.py       a model's layers, called as its graph says
 """
 
 from .into import from_keras

@@ -1,14 +1,15 @@
 """A Keras model's layers, called on symbols as its graph says."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ...graph import Graph
+from ...graph import Graph, by_names
 from ...layers import Dense, Flatten, GroupNorm, Input, Layer, Reshape
 from ...layers.symbols import Symbol
 from ...sequential import Sequential
+from . import described
 from .kinds import KINDS, MERGES, Made, is_of_keras
 
 # What a flattened image's numbers are in Keras: where ours at each place stands there.
@@ -25,6 +26,11 @@ def from_keras(model: Any) -> Sequential | Graph:
     becomes two of ours. Floats go in as they went into Keras's model. A `Rescaling` right behind
     the input becomes `normalization`: the model then takes pixels, uint8 arrays, or floats that
     are rescaled already.
+
+    A `Graph` has Keras's names: those of ``model.output_names``, so the layers that the outputs
+    come from, and those that people gave the inputs, ``keras.Input(shape, name="picture")``; or
+    the keys, where inputs or outputs are a dict. Their order is that of ``model.inputs`` and
+    ``model.outputs``. They have none where two are alike, or one is no word.
 
     Parameters
     ----------
@@ -69,7 +75,9 @@ def from_keras(model: Any) -> Sequential | Graph:
             "order; put a Dense layer behind it"
         )
     ends = [symbol for symbol, _ in outputs]
-    made: Sequential | Graph = Graph(inputs, ends)
+    names_in, names_out = described.names_of(model)
+    named_in, named_out = by_names("input", names_in, inputs), by_names("output", names_out, ends)
+    made: Sequential | Graph = Graph(named_in, named_out)
     if made.is_row and len(inputs) == 1:
         options = {"input_shape": inputs[0].shape, "data_format": "channels_last"}
         made = Sequential(*made.layers, **options)
@@ -91,25 +99,25 @@ class _Taker:
 
     def run(self, model: Any, given: list[Flow]) -> list[Flow]:
         """What a model gives for what it is given."""
-        config = model.get_config()
-        if "input_layers" not in config:
+        if described.is_a(model, "Sequential"):
             flows = given
             for layer in model.layers:
                 flows = self.call(layer, flows)
             return flows
-        known: dict[tuple[str, int, int], Flow] = dict(
-            zip(_ends(config["input_layers"]), given, strict=True)
-        )
-        waiting = list(_calls(config))
+        config = described.config_of(model)
+        starts = described.ends_in(config["input_layers"])
+        known: dict[described.Key, Flow] = dict(zip(starts, given, strict=True))
+        waiting = list(described.calls_in(model, config))
         while waiting:
             ready = [each for each in waiting if all(key in known for key in each[2])]
             if not ready:
                 raise ValueError("from_keras: a layer is given what no layer of the model gives")
             for name, number, sources in ready:
-                flows = self.call(_layer_of(model, name), [known[key] for key in sources])
+                layer = described.layer_of(model, name)
+                flows = self.call(layer, [known[key] for key in sources])
                 known |= {(name, number, place): flow for place, flow in enumerate(flows)}
             waiting = [each for each in waiting if each not in ready]
-        return [known[end] for end in _ends(config["output_layers"])]
+        return [known[end] for end in described.ends_out(model, config["output_layers"])]
 
     def call(self, layer: Any, given: list[Flow]) -> list[Flow]:
         """What a layer, or a model, gives for what it is given."""
@@ -227,46 +235,3 @@ def _reshaped(layer: Any, flow: Flow) -> Flow:
     if order is not None or len(x.seen) > 1 or (seen[0] > 1 and np.prod(seen[1:]) > 1):
         raise ValueError(f"to {shape} it has no counterpart: the numbers stand in another order")
     return Reshape(seen)(x), None
-
-
-# --- Keras's description of a graph ---------------------------------------------------------------
-
-Key = tuple[str, int, int]
-
-
-def _ends(found: Any) -> list[Key]:
-    """One end, or a list of them."""
-    if isinstance(found, Mapping):
-        raise ValueError("from_keras: inputs and outputs with names are not known; give a list")
-    several = not found or isinstance(found[0], (list, tuple))
-    return [(name, number, place) for name, number, place in (found if several else [found])]
-
-
-def _calls(config: Mapping[str, Any]) -> Iterator[tuple[str, int, list[Key]]]:
-    """(layer, number of the call, what it is given) for every call of a functional model."""
-    for layer in config["layers"]:
-        for number, node in enumerate(layer["inbound_nodes"]):
-            sources: list[Key] = []
-            _histories(node, sources)
-            yield layer["name"], number, sources
-
-
-def _histories(found: Any, sources: list[Key]) -> None:
-    if isinstance(found, Mapping):
-        if found.get("class_name") == "__keras_tensor__":
-            name, number, place = found["config"]["keras_history"]
-            sources.append((name, number, place))
-            return
-        found = list(found.values())
-    if isinstance(found, (list, tuple)):
-        for each in found:
-            _histories(each, sources)
-    elif isinstance(found, (int, float)) and not isinstance(found, bool):
-        raise ValueError(f"from_keras: arithmetic with the number {found} has no layer")
-
-
-def _layer_of(model: Any, name: str) -> Any:
-    for operation in model.operations:
-        if operation.name == name:
-            return operation
-    raise ValueError(f"from_keras: the model has no layer {name!r}")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...files import place
-from ...graph import Graph, is_name
+from ...graph import Graph, by_names
 from ...losses import chosen as losses
 from ...network.checkpoint import CheckpointError
 from ...sequential import Sequential
@@ -286,9 +286,7 @@ def _named(what: str, values: list[Value], symbols: list[Any]) -> Any:
     """Inputs or outputs by the names that the file has for them, if these say something."""
     names = [value.name for value in values]
     is_default = names == package.default_names(what, len(names))
-    if is_default or len(set(names)) < len(names) or not all(is_name(what, n) for n in names):
-        return symbols
-    return dict(zip(names, symbols, strict=True))
+    return symbols if is_default else by_names(what, names, symbols)
 
 
 def _clip_as_inputs(node: Op, values: Values) -> None:

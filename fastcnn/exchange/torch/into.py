@@ -1,6 +1,6 @@
 """PyTorch's modules as our layers, with what they have learned."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ... import layers
@@ -130,7 +130,13 @@ def _whole(factor: Any) -> Any:
     return int(factor) if isinstance(factor, float) and factor.is_integer() else factor
 
 
-def from_torch(module: Any, input_shape: Any = None) -> Sequential | Graph:
+def from_torch(
+    module: Any,
+    input_shape: Any = None,
+    *,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+) -> Sequential | Graph:
     """The model that computes what a `torch.nn.Module` computes; it can be trained on.
 
     A `torch.nn.Sequential` is taken apart, and Identity is left out. A module of one's own is
@@ -145,19 +151,29 @@ def from_torch(module: Any, input_shape: Any = None) -> Sequential | Graph:
     input_shape : sequence of int, or of shapes, optional
         Shape of one sample, such as (3, 32, 32); a shape for each input, if there are several.
         Needed for a module of one's own.
+    input_names, output_names : sequence of str, optional
+        What inputs and outputs are called, in the order in which `forward` takes and gives them:
+        the result is then a `Graph`. Without them several inputs are called as the arguments of
+        `forward`, and outputs as the keys of a dict, if that is what it gives.
 
     Raises
     ------
     ImportError
         If PyTorch is not installed.
     ValueError
-        If a module or function has no counterpart; names it.
+        If a module or function has no counterpart, which is named; if names are not as many as
+        there are inputs or outputs, or are no words.
 
     Examples
     --------
+    >>> import numpy as np
     >>> import torch
-    >>> from_torch(torch.nn.Sequential(torch.nn.Linear(4, 2), torch.nn.ReLU())).layers
+    >>> row = torch.nn.Sequential(torch.nn.Linear(4, 2), torch.nn.ReLU())
+    >>> from_torch(row).layers
     (Dense(4, 2), ReLU())
+    >>> named = from_torch(row, (4,), input_names=["features"])
+    >>> named.forward({"features": np.ones((1, 4), np.float32)}).shape
+    (1, 2)
     """
     torch = pytorch()
     if not isinstance(module, torch.nn.Module):
@@ -165,28 +181,54 @@ def from_torch(module: Any, input_shape: Any = None) -> Sequential | Graph:
     modules = list(_flat(torch, module))
     with_weights = [each for each in modules if next(each.parameters(), None) is not None]
     is_shared = len(set(map(id, with_weights))) < len(with_weights)
-    if is_shared or any(not _of_pytorch(each) for each in modules):
+    names = input_names, output_names
+    is_named = names != (None, None)
+    if is_named and input_shape is None:
+        raise ValueError(
+            "from_torch: a network with names is followed with symbols: give a sample's shape, "
+            "such as input_shape=(3, 32, 32)"
+        )
+    if is_named or is_shared or any(not _of_pytorch(each) for each in modules):
         if input_shape is None:
             raise ValueError(
                 f"from_torch: {type(module).__name__} is or has a module of one's own, or one "
                 f"that is called twice, which is followed with symbols: give a sample's shape, "
                 f"such as input_shape=(3, 32, 32)"
             )
-        return _followed(torch, module, input_shape)
+        return _followed(torch, module, input_shape, *names)
     made = [(_layer(each), each) for each in modules]
     _fill(made)
     return Sequential(*(layer for layer, _ in made), input_shape=input_shape)
 
 
-def _followed(torch: Any, module: Any, input_shape: Any) -> Sequential | Graph:
+def _followed(
+    torch: Any, module: Any, input_shape: Any, names_in: Any, names_out: Any
+) -> Sequential | Graph:
     if not isinstance(input_shape, (tuple, list)) or not input_shape:
         raise ValueError(f"from_torch: input_shape must be as (3, 32, 32), got {input_shape!r}")
     several = isinstance(input_shape[0], (tuple, list))
     shapes = [tuple(shape) for shape in (input_shape if several else [input_shape])]
     inputs, output, made = symbols_of(torch, module, shapes, _layer)
     _fill(made.values())
-    graph = Graph(inputs, output)
-    return Sequential(*graph.layers, input_shape=shapes[0]) if graph.is_row else graph
+    graph = Graph(_called("input", inputs, names_in), _called("output", output, names_out))
+    if not graph.is_row or (names_in, names_out) != (None, None):
+        return graph
+    return Sequential(*graph.layers, input_shape=shapes[0])
+
+
+def _called(what: str, symbols: Any, names: Any) -> Any:
+    """Inputs or outputs by the names that are asked for."""
+    if names is None:
+        return symbols
+    several = list(symbols.values()) if isinstance(symbols, Mapping) else symbols
+    several = several if isinstance(several, (tuple, list)) else [several]
+    is_list = isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
+    if not is_list or not len(set(names)) == len(names) == len(several):
+        raise ValueError(
+            f"from_torch: {what}_names must be a list of {len(several)} different words, as there "
+            f"are so many {what}s, got {names!r}"
+        )
+    return dict(zip(names, several, strict=True))
 
 
 def _fill(made: Iterable[tuple[Layer, Any]]) -> None:

@@ -1,9 +1,10 @@
 """A module's `forward`, followed by torch.fx, as calls of our layers on symbols."""
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ...graph import by_names
 from ...layers import Add, Concat, Flatten, Input, Layer, Multiply, Reshape
 from ...layers.symbols import Symbol
 from .installed import SAME_NAME
@@ -52,7 +53,7 @@ _BATCH = _Batch()
 
 def symbols_of(
     torch: Any, module: Any, shapes: Sequence[tuple[int, ...]], make: Make
-) -> tuple[Sequence[Symbol], Any, dict[int, tuple[Layer, Any]]]:
+) -> tuple[Any, Any, dict[int, tuple[Layer, Any]]]:
     """What a module does with symbols.
 
     Parameters
@@ -65,7 +66,8 @@ def symbols_of(
     Returns
     -------
     inputs, output
-        Symbols; the output is one, or a sequence.
+        Symbols: one, a sequence, or a dict by names. Several inputs are called as `forward` calls
+        its arguments, outputs as the keys of the dict that it gives.
     made : dict
         Identity of a module -> the layer made of it, and the module.
 
@@ -80,7 +82,8 @@ def symbols_of(
         raise ValueError(
             f"from_torch: torch.fx cannot follow {type(module).__name__}: {error}"
         ) from None
-    names = [node.name for node in graph.nodes if node.op == "placeholder"]
+    starts = [node for node in graph.nodes if node.op == "placeholder"]
+    names = [node.name for node in starts]
     if len(names) != len(shapes):
         raise ValueError(
             f"from_torch: {type(module).__name__} takes {len(names)} inputs ({', '.join(names)}), "
@@ -96,7 +99,9 @@ def symbols_of(
             (node.args, node.kwargs), lambda other: memory.read(other.name)
         )
         if node.op == "output":
-            return inputs, _outputs(module, arguments[0]), follower.made
+            called = [node.target for node in starts]
+            named_in = by_names("input", called, inputs) if len(inputs) > 1 else inputs
+            return named_in, _outputs(module, arguments[0]), follower.made
         try:
             value = follower.run(node.op, node.target, arguments, options)
             first = next(iter(node.all_input_nodes), None)
@@ -160,13 +165,15 @@ def _is_view_of(value: Symbol, before: Symbol) -> bool:
 
 
 def _outputs(module: Any, found: Any) -> Any:
-    several = found if isinstance(found, (tuple, list)) else [found]
+    is_dict = isinstance(found, Mapping)
+    several = list(found.values()) if is_dict else found
+    several = several if isinstance(several, (tuple, list)) else [several]
     if not several or not all(isinstance(each, Symbol) for each in several):
         raise ValueError(
-            f"from_torch: {type(module).__name__} must give a tensor, or several in a row, got "
-            f"{type(found).__name__}"
+            f"from_torch: {type(module).__name__} must give a tensor, or several in a row or a "
+            f"dict, got {type(found).__name__}"
         )
-    return found
+    return by_names("output", list(found), several) if is_dict else found
 
 
 def _place(torch: Any, node: Any) -> str:
