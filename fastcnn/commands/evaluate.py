@@ -8,6 +8,7 @@ Exit codes: 0 measured, 1 cannot be written, 2 cannot be measured.
 
 import dataclasses
 import json
+import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -21,6 +22,7 @@ from ..terminal import one_line
 from . import interrupt, options
 
 _PROGRAM = "python -m fastcnn.evaluate"
+_HEAD: list[object] = ["metric", "class", "predicted", "value", "low", "high", "images"]
 _RATES = ("precision", "recall", "f1")
 _COLUMNS = 80  # of a terminal
 _MOST_LETTERS = 15  # of a class's name in the table
@@ -32,7 +34,8 @@ class Arguments:
     """Measure a trained network: loss, accuracy, precision, recall, F1, confusion, calibration.
 
     Every number comes with the interval that holds it with 95 %: Wilson's for shares, else that of
-    1,000 bootstrap samples. Rates are defined as in scikit-learn.
+    1,000 bootstrap samples. Rates are defined as in scikit-learn. Of several outputs, those are
+    measured that tell the dataset's classes apart.
 
     Exit codes: 0 measured, 1 cannot be written, 2 cannot be measured.
     """
@@ -75,12 +78,27 @@ def _evaluate(arguments: Arguments) -> int:
         raise ValueError("csv and json are two ways to write the same numbers: give one of them")
     saved = Saved(arguments.run)
     path = None if arguments.out is None else options.output(arguments.out, arguments.run)
-    data = saved.dataset(arguments.dataset, arguments.data_dir, arguments.offline)
+    several = bool(saved.model.output_names)
+    data = saved.dataset(arguments.dataset, arguments.data_dir, arguments.offline, several)
     images, labels = part_of(data, arguments.part)
-    report = metrics.measure(saved.logits(images), labels, data.class_names)
-    heading = f"{saved.model_name} on {report.count:,} {arguments.part} images of {data.title}"
-    written = as_csv if arguments.csv else as_json if arguments.json else table
-    text = written(report, heading)
+    heading = f"{saved.model_name} on {len(images):,} {arguments.part} images of {data.title}"
+    if several:
+        measured, answers = saved.telling(data), saved.answers(images)
+        reports = {
+            saved.outputs[i].name: metrics.measure(answers[i], labels, data.class_names)
+            for i in measured
+        }
+        left = [each.name for i, each in enumerate(saved.outputs) if i not in measured]
+        if left:
+            print(
+                f"not measured, as the images have no targets: {', '.join(left)}", file=sys.stderr
+            )
+        written = _csv_of if arguments.csv else _json_of if arguments.json else _tables_of
+        text = written(reports, heading)
+    else:
+        report = metrics.measure(saved.logits(images), labels, data.class_names)
+        written = as_csv if arguments.csv else as_json if arguments.json else table
+        text = written(report, heading)
     if path is None:
         print(text, end="")
     else:
@@ -114,24 +132,48 @@ def rows(report: Report) -> list[tuple[str, str, Measured, int]]:
     return found
 
 
+def _csv_of(reports: dict[str, Report], _heading: str) -> str:
+    """Of several outputs: the name of each first."""
+    lines: list[list[object]] = [["output", *_HEAD]]
+    lines += [[name, *line] for name, report in reports.items() for line in _lines(report)]
+    return files.csv_text(lines)
+
+
+def _json_of(reports: dict[str, Report], heading: str) -> str:
+    outputs = {name: _content(report) for name, report in reports.items()}
+    content = {"outputs": outputs, "about": heading}
+    return json.dumps(content, indent=2, allow_nan=False, default=str) + "\n"
+
+
+def _tables_of(reports: dict[str, Report], heading: str) -> str:
+    tables = (table(report, f"{heading}, output {name}") for name, report in reports.items())
+    return "\n".join(tables)
+
+
 def as_csv(report: Report, _heading: str) -> str:
     """A line per number, and one per pair of classes that were confused."""
-    lines: list[list[object]] = [["metric", "class", "predicted", "value", "low", "high", "images"]]
+    return files.csv_text([_HEAD, *_lines(report)])
+
+
+def _lines(report: Report) -> list[list[object]]:
+    lines: list[list[object]] = []
     for what, name, number, count in rows(report):
         lines.append([what, name, "", number.value, number.low, number.high, count])
     names = list(report.classes)
     for true, counts in zip(names, report.confusion.tolist(), strict=True):
         for predicted, count in zip(names, counts, strict=True):
             lines.append(["confusion", true, predicted, count, "", "", report.support[true]])
-    return files.csv_text(lines)
+    return lines
 
 
 def as_json(report: Report, heading: str) -> str:
     """Everything, with intervals as {"value", "low", "high"}."""
-    content = dataclasses.asdict(report)
-    content["confusion"] = report.confusion.tolist()
-    content["about"] = heading
+    content = _content(report) | {"about": heading}
     return json.dumps(content, indent=2, allow_nan=False, default=str) + "\n"
+
+
+def _content(report: Report) -> dict[str, Any]:
+    return dataclasses.asdict(report) | {"confusion": report.confusion.tolist()}
 
 
 def table(report: Report, heading: str) -> str:

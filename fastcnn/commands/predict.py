@@ -26,6 +26,7 @@ from ..runs.likeness import Likeness
 from ..runs.saved import Saved
 from ..terminal import one_line
 from . import interrupt, options
+from .columns import Columns
 
 _PROGRAM = "python -m fastcnn.predict"
 _TOLD = 3  # classes per picture
@@ -36,6 +37,7 @@ _SHOWN = 100  # pictures in one file
 class Arguments:
     """Ask a trained network what pictures show: the class, its probability, and the next two.
 
+    Of a network with several outputs, or one for numbers or several labels, what each output says.
     Pictures are read, turned and scaled as those of the training folder were. A note says where one
     is unlike anything trained on, and why.
 
@@ -87,9 +89,12 @@ def _predict(arguments: Arguments) -> int:
     if arguments.csv and arguments.json:
         raise ValueError("csv and json are two ways to write the same answers: give one of them")
     saved = Saved(arguments.run)
-    shape = saved.image_shape
+    shape, columns = saved.image_shape, Columns(saved)
     if shape is None:
-        raise ValueError(f"{saved.path} does not say which images it takes: it has no input_shape")
+        raise ValueError(
+            f"{saved.path} takes samples of shape {saved.model.input_shape}, which are no "
+            f"pictures: use it in Python, load_model(...).predict(x)"
+        )
     if arguments.mnist_like and shape != (1, 28, 28):
         raise ValueError(
             f"mnist_like is for networks that take MNIST's images, 28 x 28 in grey; this one has "
@@ -101,15 +106,22 @@ def _predict(arguments: Arguments) -> int:
         for wanted in (arguments.out, arguments.show)
     )
     images, files_read = _read([*named, *found], set(named), shape, arguments.mnist_like)
-    probabilities = softmax(saved.logits(images))
-    answers = _answers(saved, files_read, probabilities, _notes(saved, images))
-    if show is not None:
-        _show(show, images, answers)
-    written = _as_csv if arguments.csv else _as_json if arguments.json else _table
-    if path is None:
-        print(written(answers), end="")
+    form = "csv" if arguments.csv else "json" if arguments.json else "table"
+    if columns.is_usual:
+        probabilities = softmax(saved.logits(images))
+        answers = _answers(saved, files_read, probabilities, _notes(saved, images))
+        titles = [f"{each.classes[0]} {each.probabilities[0]:.1%}" for each in answers]
+        text = {"csv": _as_csv, "json": _as_json, "table": _table}[form](answers)
     else:
-        files.write_text(path, written(answers))
+        told, notes = columns.answers(images), _notes(saved, images)
+        titles = [columns.title(each) for each in told]
+        text = columns.text(form, list(map(_text, files_read)), told, notes)
+    if show is not None:
+        _show(show, images, files_read, titles)
+    if path is None:
+        print(text, end="")
+    else:
+        files.write_text(path, text)
         print(f"written: {one_line(path)}", file=sys.stderr)
     return 0
 
@@ -235,11 +247,9 @@ def _as_json(answers: Sequence[Answer]) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def _show(path: Path, images: np.ndarray, answers: Sequence[Answer]) -> None:
+def _show(path: Path, images: np.ndarray, shown: Sequence[Path], told: Sequence[str]) -> None:
     """A sheet of the images as the network was given them."""
-    titles = [
-        f"{one_line(Path(answer.file).name)}\n{answer.classes[0]} {answer.probabilities[0]:.1%}"
-        for answer in answers
-    ]
-    plots.save(plots.given(images[:_SHOWN], titles[:_SHOWN]), path)
+    each = zip(shown[:_SHOWN], told, strict=False)
+    titles = [f"{one_line(_text(Path(file.name)))}\n{answer}" for file, answer in each]
+    plots.save(plots.given(images[:_SHOWN], titles), path)
     print(f"written: {one_line(path)}", file=sys.stderr)

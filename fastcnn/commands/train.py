@@ -29,6 +29,7 @@ from .interrupt import Interrupt
 
 _PROGRAM = "python -m fastcnn.train"
 _DIVERGED = 3
+_FILES = (".npz", ".onnx", ".safetensors", ".pt", ".pth")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,11 +98,22 @@ def parse(argv: Sequence[str]) -> Arguments:
         value = options.given(argv, name)
         if value is not None:
             settings[name] = value
+    _check_model(settings.get("model"))
     config = presets.configure(settings)
     arguments = Arguments(**{field.name: getattr(config, field.name) for field in _groups()})
     parsed = options.parse(arguments, argv, _PROGRAM)
     # Their names as they are listed; "auto" is known by now.
     return replace(parsed, {"model": config.model.model, "dataset": config.data.dataset})
+
+
+def _check_model(name: Any) -> None:
+    """Refuse a file, whose network has no settings to be trained with."""
+    if isinstance(name, str) and name.lower().endswith(_FILES):
+        raise ConfigError(
+            f"--model {name}: here the networks are trained that have a name "
+            f"({', '.join(models.names())}); --init-from FILE.npz begins one of them with the "
+            f"file's weights, and any other network is trained in Python, load_model(...).train"
+        )
 
 
 def _resumed(argv: list[str]) -> tuple[list[str], dict[str, Any]]:

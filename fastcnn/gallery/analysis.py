@@ -107,7 +107,7 @@ def image_shape(model: Trainable, place: Place) -> tuple[int, int, int] | None:
     if model.data_format == "channels_last":
         height, width, channels = model.input_shape
     shape, found = (1, channels, height, width), None
-    for layer in model.in_row("image_shape")[: int(place.path)]:
+    for layer in model.in_row("this picture")[: int(place.path)]:
         after = layer.output_shape(shape)
         if "weight" in layer.params or len(after) == 4:
             found = None

@@ -98,6 +98,11 @@ class Compiled:
         return self._model.measure(x, y, batch_size, **options)
 
     @property
+    def network(self) -> Network:
+        """Itself as a network, whose answers are compiled; it cannot be trained."""
+        return self._model
+
+    @property
     def class_names(self) -> tuple[str, ...] | None:
         """What the classes are called, for people."""
         return self._model.class_names

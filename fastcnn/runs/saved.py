@@ -10,7 +10,7 @@ Examples
 import dataclasses
 import functools
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from ..files import place
 from ..graph import Graph
 from ..inference import Compiled
 from ..losses import CLASSIFICATION, REGRESSION
+from ..network import intake
+from ..network.network import EVALUATED_AT_ONCE
 from ..sequential import Sequential, load_model
 from ..training.history import History, Table
 from .folder import MODEL, read_file, read_result
@@ -32,6 +34,24 @@ from .folder import MODEL, read_file, read_result
 # takes some 20 s for them (bench/README.md, answers in batches), and compiling, which the first
 # command on a machine has to wait for, about as long. It then takes 0.55 to 0.8 of the time.
 _WORTH_COMPILING = 5e11
+
+
+class Output(NamedTuple):
+    """What comes out of a network.
+
+    Attributes
+    ----------
+    name : str
+        Empty where there is one output, which nobody named.
+    task : str
+        What it says: "classification", "multilabel" or "regression".
+    shape : tuple of int
+        Of what it gives for a sample.
+    """
+
+    name: str
+    task: str
+    shape: tuple[int, ...]
 
 
 class Saved:
@@ -132,9 +152,15 @@ class Saved:
         return f"{self.model_name} on {datasets.title(self.config.data.dataset)}"
 
     def dataset(
-        self, name: str | None = None, data_dir: str | None = None, offline: bool = False
+        self,
+        name: str | None = None,
+        data_dir: str | None = None,
+        offline: bool = False,
+        several: bool = False,
     ) -> Dataset:
         """The images that the run was trained and tested on, or those of the dataset named.
+
+        several : whether the network may have several outputs, one of which tells classes apart
 
         Raises
         ------
@@ -157,7 +183,10 @@ class Saved:
             data = self._other(config, str(name))
         if self.is_run and not (self.path / MODEL).is_file():
             return data  # a run without an epoch has no model to fit
-        self._check_task()
+        if several:
+            self._check_inputs()
+        else:
+            self._check_task()
         shape = data.x_test.shape[1:]
         if self.model.data_format == "channels_last":
             shape = (*shape[1:], shape[0])
@@ -166,12 +195,79 @@ class Saved:
                 f"{self.model_name} takes images of shape {self.model.input_shape}, those of "
                 f"{data.title} have {shape}"
             )
+        if several:
+            self.telling(data)
+            return data
         outputs, classes = self.model.output_shape((1, *shape))[1], len(data.class_names)
         if outputs != classes:
             raise ValueError(
                 f"{self.model_name} tells {outputs} classes apart, {data.title} has {classes}"
             )
         return data
+
+    @functools.cached_property
+    def outputs(self) -> tuple[Output, ...]:
+        """What comes out of the network.
+
+        Raises
+        ------
+        ValueError
+            If it does not say which images it takes.
+        """
+        model, shape = self.model, self.model.input_shape
+        self._check_inputs()
+        if shape is None:
+            raise ValueError(
+                f"{self.path} does not say which images it takes: it has no input_shape"
+            )
+        found: Any = model.output_shape((1, *shape))
+        tasks = model.task if isinstance(model.task, tuple) else (model.task,)
+        shapes = found if model.output_names else (found,)
+        names = model.output_names or model.structure().get("output_names") or ("",)
+        each = zip(names, tasks, shapes, strict=True)
+        return tuple(Output(name, task, tuple(shape[1:])) for name, task, shape in each)
+
+    def telling(self, data: Dataset) -> tuple[int, ...]:
+        """The places of the outputs that tell the classes of a dataset apart.
+
+        Raises
+        ------
+        ValueError
+            If there are none.
+        """
+        wanted = CLASSIFICATION, (len(data.class_names),)
+        found = [i for i, each in enumerate(self.outputs) if (each.task, each.shape) == wanted]
+        if not found:
+            given = ", ".join(f"{each.name} {each.shape}" for each in self.outputs)
+            raise ValueError(
+                f"{data.title} has {wanted[1][0]} classes, which none of the outputs of "
+                f"{self.model_name} tells apart, {given}: measure it in Python, "
+                f"load_model(...).measure(images, targets)"
+            )
+        return tuple(found)
+
+    def answers(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
+        """What each output gives for images (N, C, H, W), before a softmax where it has a task.
+
+        Computed as `logits` computes.
+
+        Raises
+        ------
+        ValueError
+            If the network has several inputs.
+        """
+        self._check_inputs()
+        last = self.model.data_format == "channels_last"
+        x = images.transpose(0, 2, 3, 1) if last else images
+        logits = tuple(each.task != REGRESSION for each in self.outputs)
+        several = len(logits) > 1
+        model = self._compiled.network if self._is_much(images) else self.model
+        x = intake.samples(model, "predict", x)
+        parts: list[list[np.ndarray]] = [[] for _ in logits]
+        for _, y in model.outputs(x, EVALUATED_AT_ONCE, logits if several else logits[0]):
+            for part, each in zip(parts, y if several else (y,), strict=True):
+                part.append(each.copy())
+        return tuple(map(np.concatenate, parts))
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """What the network gives for images (N, C, H, W) of a dataset, before its softmax.
@@ -204,13 +300,29 @@ class Saved:
         work = sum(layer.multiply_adds(shape) for _, layer, shape, _ in walk)
         return work * len(images) >= _WORTH_COMPILING * jit.get_threads()
 
+    def _check_inputs(self) -> None:
+        count = len(self.model.connections().inputs)
+        if count > 1:
+            names = self.model.structure().get("input_names") or [f"x{i}" for i in range(count)]
+            raise ValueError(
+                f"{self.path} is a network of {count} inputs, and here each picture is one: use it "
+                f"in Python, load_model(...).predict(({', '.join(names)}))"
+            )
+
     def _check_task(self) -> None:
+        self._check_inputs()
+        if self.model.output_names:
+            names = ", ".join(self.model.output_names)
+            raise ValueError(
+                f"{self.path} is a network of several outputs ({names}), and this is for one that "
+                f"tells classes apart: ask it with python -m fastcnn.predict, or in Python, "
+                f"load_model(...).predict(images)"
+            )
         if self.model.task != CLASSIFICATION:
             kind = "numbers" if self.model.task == REGRESSION else "several labels of one image"
-            kind = "several outputs" if self.model.output_names else kind
             raise ValueError(
-                f"{self.path} is a network for {kind}, not for classes: use it in Python, "
-                f"load_model(...).predict(images)"
+                f"{self.path} is a network for {kind}, not for classes: ask it with "
+                f"python -m fastcnn.predict, or in Python, load_model(...).predict(images)"
             )
 
     def _other(self, config: Config, name: str) -> Dataset:
