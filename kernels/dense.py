@@ -252,29 +252,37 @@ def dense_backward_input(
 
 
 @jit.parallel
-def _weight_gradient(x, x_row, dy, dweight, dbias, shape, width, loops, start, panels):
+def _weight_gradient(x, x_row, dy, dweight, dbias, shape, width, loops, start, panels, room):
     """loops : (first block, last block, iterations that share them)"""
     first, last, parts = loops
     fill_row(start, 0, start.size)
     _pack_gradient(dy, shape[0], shape[2], width, panels, dbias)
     for part in prange(parts):
         _weight_gradient_share(
-            x, x_row, dy, dweight, shape, start, panels,
+            x, x_row, dy, dweight, shape, start, panels, room[thread_id()],
             first + (last - first) * part // parts, first + (last - first) * (part + 1) // parts,
         )  # fmt: skip
 
 
 @jit.serial
-def _weight_gradient_share(x, x_row, dy, dweight, shape, start, panels, first_block, last_block):
+def _weight_gradient_share(
+    x, x_row, dy, dweight, shape, start, panels, room, first_block, last_block
+):  # fmt: skip
     """A block owns some rows of dweight; each number sums over the batch in order."""
     n, inputs, out = shape
     width = panel_width(dy, out)
     for block in range(first_block, last_block):
-        rows = (block * _BLOCK_ROWS, min(inputs, (block + 1) * _BLOCK_ROWS))
+        first = block * _BLOCK_ROWS
+        count = min(_BLOCK_ROWS, inputs - first)
+        a, a0, a_step = x, first, x_row
+        if room.size:
+            for i in range(n):
+                copy_row(x, i * x_row + first, room, i * _BLOCK_ROWS, count)
+            a, a0, a_step = room, 0, _BLOCK_ROWS
         for column in range(0, out, width):
             multiply_block(
-                x, 0, (1, x_row), rows, n, panels, column * n, width, (column, out), start,
-                dweight,
+                a, a0 - first, (1, a_step), (first, first + count), n, panels, column * n, width,
+                (column, out), start, dweight,
             )  # fmt: skip
 
 
@@ -293,7 +301,12 @@ def _weight_plan(n: int, inputs: int, out: int, dtype: np.dtype) -> _Plan:
     """Its cut : the width of the panels."""
     width = int(panel_width(np.empty(0, dtype), out))
     columns = -(-out // width) * width
-    scratch = ("zeros", (columns,)), ("gradient_panels", (columns * n,))
+    room = n * _BLOCK_ROWS if columns >= 4 * width else 0
+    scratch = (
+        ("zeros", (columns,)),
+        ("gradient_panels", (columns * n,)),
+        ("rows", (jit.max_threads(), room)),
+    )
     return _Plan(width, _loops(-(-inputs // _BLOCK_ROWS), n * inputs * out), scratch)
 
 
@@ -311,13 +324,14 @@ def dense_backward_weight(
     x, dy = portion.whole(x, dy)
     shape = (*x.shape, dy.shape[1])
     plan = _weight_plan(*shape, dtype)
-    apart, distance = _apart(x, workspace)
-    start, panels = workspace.room(plan.scratch, dtype)
+    start, panels, room = workspace.room(plan.scratch, dtype)
+    is_packed = room.shape[1] > 0
+    apart, distance = (x.reshape(-1), shape[1]) if is_packed else _apart(x, workspace)
     blocks, parts = plan.loops
     first, last = portion.blocks(blocks)
     _weight_gradient(
         apart, distance, dy.reshape(-1), dweight.reshape(-1), dbias, shape, plan.cut,
-        (first, last, min(parts, last - first)), start, panels,
+        (first, last, min(parts, last - first)), start, panels, room,
     )  # fmt: skip
     if last - first < blocks:
         dweight[: first * _BLOCK_ROWS] = dweight[last * _BLOCK_ROWS :] = -0.0

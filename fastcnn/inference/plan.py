@@ -118,10 +118,28 @@ class Plan:
             channels, height, width = self._shapes[0]
             pixels, turned = rows.copy(), rows.copy()
             pixels[0, t.KIND] = t.PIXELS
-            pixels[0, t.OWN : t.OWN + 3] = channels, height * width, scale0
+            goes_flat = self._flattens_at_once()
+            pixels[0, t.OWN : t.OWN + 4] = channels, height * width, scale0, goes_flat
             turned[0, t.OWN : t.OWN + 5] = 0, channels, height * width, self._numbers[0], 1
+            if goes_flat:  # as they are given
+                turned[0, t.OWN : t.OWN + 5] = 0, 1, self._numbers[0], self._numbers[0], 0
+                for table in (pixels, turned):
+                    table[0, t.Y], table[1, t.KIND] = rows[1, t.Y], t.NOTHING
             found |= {"pixels": pixels, "turned": turned}
         return found
+
+    def _flattens_at_once(self) -> bool:
+        """Whether nobody needs the images but a layer that flattens them."""
+        readers = [step for step in self._done if 0 in step.reads]
+        first = readers[0] if readers else None
+        wanted = (*self.outputs, *self._logits.values())
+        return (
+            len(readers) == 1
+            and first is self._done[1]
+            and isinstance(first, Step)
+            and first.row[t.KIND] == t.TURN
+            and 0 not in wanted
+        )
 
     def _in_stretches(self) -> Any:
         """(first step, last step, whether it is one that is always cut), or calls, in order."""

@@ -37,15 +37,25 @@ def share_of(count, part, parts, grain):
 
 @jit.serial
 def take_pixels(step, values, constants, memory, pixels, frame, span):
-    """y = pixel * scale + offset, channels last; own : (channels, pixels of an image, scale0)"""
+    """y = pixel * scale + offset; own : (channels, pixels of an image, scale0, apart)
+
+    Channels come last, or stay one behind the other if `apart`.
+    """
     channels, plane, scale0 = step[OWN], step[OWN + 1], step[OWN + 2]
     scale = constants[scale0 : scale0 + channels]
     offset = constants[scale0 + channels : scale0 + 2 * channels]
     moved = span[2] < 0  # a variable, as in `gather_share`
     for n in range(span[0], span[1]):
-        y0 = address(values, step[Y], frame, n)
-        result = memory[y0 : y0 + channels * plane]
-        copy_pixels(pixels, n * channels * plane, plane, moved, scale, offset, result)
+        y0, x0 = address(values, step[Y], frame, n), n * channels * plane
+        if step[OWN + 3]:
+            for c in range(channels):
+                at = c * plane
+                result = memory[y0 + at : y0 + at + plane]
+                copy_pixels(
+                    pixels, x0 + at, plane, moved, scale[c : c + 1], offset[c : c + 1], result
+                )
+        else:
+            copy_pixels(pixels, x0, plane, moved, scale, offset, memory[y0 : y0 + channels * plane])
 
 
 @jit.serial

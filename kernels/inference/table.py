@@ -21,6 +21,7 @@ NONE = -1
 (PIXELS, FLOATS, DIRECT_CONV, WINOGRAD, DEPTHWISE, DENSE, POOL, TURN, SCALE, PUT, ELEMENTWISE) = (
     range(11)
 )
+NOTHING = -1  # of a step that has been done by the one before it
 COPY, ADD, MULTIPLY, RECTIFY, LEAKY, SIGMOID, TANH = range(7)  # what `ELEMENTWISE` does
 
 # Columns of a table of phases, see `run`.

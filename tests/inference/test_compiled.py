@@ -117,14 +117,20 @@ def test_random_graphs(seed: int) -> None:
         [MaxPool2D(3, 2, dilation=2), GELU(), Flatten(), Dense(3 * 7 * 6, 40), Sigmoid()],
         [Residual([Conv2D(3, 3, 1)], [Conv2D(3, 3, 3, padding=1)], ReLU()), Dropout(0.5)],
         [Flatten(), Dense(3 * 17 * 15, 512, bias=False), Dense(512, 200), BatchNorm(200), ReLU()],
+        [Flatten(), Dense(3 * 17 * 15, 1024), Tanh(), Dense(1024, 1100)],  # sums cut, memory asked
+        [Flatten()],
+        [Flatten(), ReLU()],
     ],
     ids=str,
 )
 def test_layers_and_what_follows_them(layers: list[Layer]) -> None:
     model = with_statistics(Sequential(*layers, input_shape=(3, 17, 15)))
-    for count in (1, 13):
+    for count in (1, 13, 130):
         x = RNG.normal(size=(count, 3, 17, 15)).astype(np.float32)
         assert_same(model, x, not folds(model))
+        assert_same(model, np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2),
+                    not folds(model))  # fmt: skip
+        assert_same(model, RNG.integers(0, 256, x.shape, np.uint8), not folds(model))
 
 
 def test_series_and_rows_of_numbers() -> None:
