@@ -104,6 +104,7 @@ class Plan:
         self._values, self._shared = self._places()
         self._steps = self._rows(steps.place_of_scale)
         self._cuts: dict[Any, _Cut] = {}
+        self._turn = 0
 
     # --- made once --------------------------------------------------------------------------------
 
@@ -269,6 +270,7 @@ class Plan:
         """
         cut = self._cut(len(x))
         kind, given = self._given(x)
+        self._turn += 1
         memory = workspace.array("memory", (cut.numbers,), self.dtype)
         claims = workspace.array("claims", (cut.claims,), np.int64)
         left_out, wanted = ends_of(self.outputs, self._logits, logits)
@@ -280,7 +282,7 @@ class Plan:
             else:
                 kernels.run(
                     self._steps[kind], self._values, piece, self._constants, memory, claims,
-                    given, cut.sizes, cut.workers,
+                    given, (*cut.sizes, self._turn), cut.workers,
                 )  # fmt: skip
         found = tuple(seen(self._view(value, len(x), memory)) for value in wanted)
         return found[0] if len(found) == 1 else found

@@ -80,14 +80,17 @@ def _work(tables, phases, arrays, given, sizes, worker, workers):
     """All phases, with the help of those who work at them too."""
     steps, values = tables
     constants, memory, claims = arrays
-    count, private0, scratch0, scratch_size = sizes
+    count, private0, scratch0, scratch_size, turn = sizes
     scratch = memory[scratch0 + worker * scratch_size : scratch0 + (worker + 1) * scratch_size]
     for p in range(len(phases)):
         phase = phases[p]
         group, parts, items, done = phase[GROUP], phase[PARTS], phase[ITEMS], phase[CLAIMS]
+        # Everybody begins with a stretch of his own, and with the end of it where he began with its
+        # beginning the last time: what was used last, samples or weights, is still in his cache.
+        way = 1 - 2 * ((p + turn) % 2)
+        first_item = items * worker // workers if way > 0 else items * (worker + 1) // workers - 1
         for k in range(items):
-            # Everybody begins with a stretch of his own: the next phase finds it in his cache.
-            item = (items * worker // workers + k) % items
+            item = (first_item + way * k) % items
             if workers > 1 and not claim(claims, done + 1 + item):
                 continue
             first = item // parts * group
@@ -120,14 +123,14 @@ def run(
     memory: np.ndarray,
     claims: np.ndarray,
     given: tuple[np.ndarray, np.ndarray],
-    sizes: tuple[int, int, int, int],
+    sizes: tuple[int, int, int, int, int],
     workers: int,
 ) -> None:
     """Run the phases of a table.
 
     given : pixels and floats that go in, flat; one of them is empty
     sizes : samples; where values begin that are not shared; where scratch begins, and how many
-        numbers a worker has of it
+        numbers a worker has of it; how often it has been run
     """
     prepare(memory.dtype)
     arrays = constants, memory, claims
