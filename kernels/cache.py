@@ -32,6 +32,7 @@ from numba.core.serialize import dumps
 from numba.core.sigutils import normalize_signature
 from numba.misc.appdirs import AppDirs
 
+from kernels import shortcuts
 from kernels.partner import Partner
 
 _PREFIX = "fastcnn-"
@@ -264,7 +265,7 @@ class KernelCache(_Cache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled code, or None."""
-        target_context.refresh()
+        shortcuts.refresh(target_context)
         try:
             name, origin = self._file(sig, target_context.codegen())
             content = self._store.read(name, origin)

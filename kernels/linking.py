@@ -26,6 +26,8 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.environment import lookup_environment
 from numba.core.registry import CPUDispatcher, cpu_target
 
+from kernels import shortcuts
+
 _ENVIRONMENT = "_ZN08NumbaEnv"
 
 # Numba counts functions from 1 in every process, and that count is all that tells the symbols of
@@ -138,8 +140,7 @@ def _needed(library: Any) -> list[Any]:
 
 
 def _module_of(library: Any) -> Any:
-    is_part = isinstance(library, Part)
-    return library._final_module if is_part else library._get_module_for_linking()
+    return library._final_module if isinstance(library, Part) else library._get_module_for_linking()
 
 
 def _with_needed(libraries: Iterable[Any]) -> list[Any]:
@@ -194,8 +195,7 @@ class Whole(_Library):
             super()._optimize_final_module()
             return
         passes, builder = made
-        with self._recorded_timings.record("Module passes", builder):
-            passes.run(self._final_module, builder)
+        passes.run(self._final_module, builder)
 
     def _finalize_specific(self) -> None:
         super()._finalize_specific()
@@ -244,6 +244,9 @@ class _Pipeline(compiler.Compiler):
         self.state.library.enable_object_caching()
         return super().compile_extra(func)
 
+    def define_pipelines(self) -> list[Any]:
+        return [shortcuts.needed_passes(*super().define_pipelines())]
+
 
 class _PartPipeline(_Pipeline):
     library = Part
@@ -276,8 +279,7 @@ def compiling() -> Iterator[None]:
         if not isinstance(library, Part):  # the body of a loop: Python does not call it
             type(context).create_cpython_wrapper(context, library, *arguments, **options)
 
-    with global_compiler_lock:
-        context.refresh()  # Numba's runtime, which must be in memory
+    with global_compiler_lock, shortcuts.taken(context):
         _is_compiling, collects = True, gc.isenabled()
         codegen.create_library = functools.partial(Part, codegen)
         context.create_cpython_wrapper = create_wrapper
@@ -347,8 +349,8 @@ class Serial(Kernel):
 
     pipeline = _PartPipeline
 
-    def __init__(self, py_func: Any, locals: Any = None, targetoptions: Any = None) -> None:
-        super().__init__(py_func, locals, targetoptions)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self.wholes: dict[Any, Any] = {}
         self._wholes_cache: Any = NullCache()
 

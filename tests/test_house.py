@@ -78,7 +78,7 @@ FLOORS = (
     ("kernels.jit",),
     ("kernels.compiling",),
     ("kernels.cache", "kernels.workspace", "kernels", "kernels.threads"),
-    ("kernels.cores", "kernels.partner", "kernels.portion", "kernels.changes"),
+    ("kernels.cores", "kernels.partner", "kernels.portion", "kernels.changes", "kernels.shortcuts"),
 )
 
 LARGEST_FILE = 400  # lines

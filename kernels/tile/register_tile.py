@@ -283,6 +283,20 @@ def _symbol(dtype: types.Float) -> str:
     return f"fastcnn_tile_{dtype}"
 
 
+class _Tile(linking.Whole):
+    """Nothing is linked into the tile: LLVM's passes for each function leave none to do to all.
+
+    Those for whole modules took a third of a second, and every inner loop stayed as it was.
+    """
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+
+class _Pipeline(linking.WholePipeline):
+    library = _Tile
+
+
 @functools.cache
 def prepare(dtype: np.dtype) -> None:
     """Compile the tile for arrays of ``dtype`` (or load it from the cache), once per process.
@@ -297,7 +311,7 @@ def prepare(dtype: np.dtype) -> None:
         return
     # What numba.cfunc does, with our cache.
     signature = sigutils.normalize_signature(_c_signature(kind))
-    compiled: Any = CFunc(_tile_entry, signature, {}, {}, pipeline_class=linking.WholePipeline)
+    compiled: Any = CFunc(_tile_entry, signature, {}, {}, pipeline_class=_Pipeline)
     compiled._cache = jit.kept_whole(_tile_entry)
     with linking.compiling():
         compiled.compile()

@@ -82,7 +82,7 @@ def assembly(cpu: str, mode: int, rows: int, vectors: int, target: jit.Target) -
     compiled.triple, compiled.data_layout = triple, str(machine.target_data)
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     passes = llvm.create_pass_builder(machine, options)
-    passes.getModulePassManager().run(compiled, passes)
+    passes.getFunctionPassManager().run(compiled.get_function("tile"), passes)
     return machine.emit_assembly(compiled)
 
 
