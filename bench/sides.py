@@ -31,6 +31,9 @@ OVERRIDES: dict[str, dict[str, Any]] = {"cifar-cnn": {"filters": (32, 64)}}
 # After these, which may compile, and try what later ones rely on (`fastcnn.network.replay`), all
 # steps are alike.
 _FIRST_STEPS = 6
+# Seconds before a turn: threads of who had the last one wait at the ready for a while, on the cores
+# of who has the next one (ONNX Runtime's cost a turn of 0.3 s behind it a sixth of its speed).
+_SETTLING = 0.25
 
 # step(images) trains on the first images of the batch, all unless told otherwise: the loss
 Step = Callable[..., float]
@@ -206,6 +209,7 @@ def serve(step: Step, count: int) -> None:
     for line in sys.stdin:
         question, *numbers = line.split()
         if question == "rate":
+            step()  # wakes its threads
             answer = rate(step, count, float(numbers[0]))
         else:
             steps, least = map(int, numbers)
@@ -284,6 +288,7 @@ def alternate(workers: Sequence[Worker], rounds: int, seconds: float) -> list[li
     rates: list[list[float]] = [[] for _ in workers]
     for _ in range(rounds):
         for worker, measured in zip(workers, rates, strict=True):
+            time.sleep(_SETTLING)
             measured.append(worker.rate(seconds))
     return rates
 
