@@ -4,7 +4,9 @@ x is (N, in), weight (in, out), y and dy (N, out). Each direction cuts its resul
 one iteration owns whole, so no sum crosses threads. Operands are packed where the tile would
 otherwise read them badly: weights (but for few rows of x) and dy into panels, and x into rows whose
 length is no multiple of 2 KB, because rows a power of two apart fall into the same few sets of the
-L1 cache. Where that moves less, dx is computed transposed instead of the weights.
+L1 cache. dW sums along columns of x, which lie on as many pages as there are rows: of a block of
+them a copy is made where it is read by several panels. Where that moves less, dx is computed
+transposed instead of the weights.
 """
 
 import functools
@@ -36,6 +38,7 @@ _SAME_SETS = 2048  # bytes; 14 rows a multiple of this apart do not fit into the
 _FEW_ROWS = 64  # of x, for which the weights are read in place sooner than packed
 _SMALL_WEIGHTS = 1 << 20  # bytes; of larger ones a panel's rows lie on too many pages to read again
 _BLOCK_ROWS = 2 * TILE_ROWS  # of dweight
+_PANELS_TO_COPY = 4  # of dy, for which as many columns of x are copied before they are read
 _BLOCK_COLUMNS = 7 * 16  # of dx in a turned block: whole vectors, with AVX-512 whole tiles
 _FASTER = 20  # multiply-adds in the time of a simple operation on one element
 
@@ -268,7 +271,10 @@ def _weight_gradient(x, x_row, dy, dweight, dbias, shape, width, loops, start, p
 def _weight_gradient_share(
     x, x_row, dy, dweight, shape, start, panels, room, first_block, last_block
 ):  # fmt: skip
-    """A block owns some rows of dweight; each number sums over the batch in order."""
+    """A block owns some rows of dweight; each number sums over the batch in order.
+
+    room : this thread's own, for those columns of x
+    """
     n, inputs, out = shape
     width = panel_width(dy, out)
     for block in range(first_block, last_block):
@@ -301,7 +307,7 @@ def _weight_plan(n: int, inputs: int, out: int, dtype: np.dtype) -> _Plan:
     """Its cut : the width of the panels."""
     width = int(panel_width(np.empty(0, dtype), out))
     columns = -(-out // width) * width
-    room = n * _BLOCK_ROWS if columns >= 4 * width else 0
+    room = n * _BLOCK_ROWS if columns >= _PANELS_TO_COPY * width else 0
     scratch = (
         ("zeros", (columns,)),
         ("gradient_panels", (columns * n,)),
