@@ -259,12 +259,12 @@ class Saved:
         self._check_inputs()
         last = self.model.data_format == "channels_last"
         x = images.transpose(0, 2, 3, 1) if last else images
-        logits = tuple(each.task != REGRESSION for each in self.outputs)
+        logits = [each.task != REGRESSION for each in self.outputs]
         several = len(logits) > 1
         model = self._compiled.network if self._is_much(images) else self.model
         x = intake.samples(model, "predict", x)
         parts: list[list[np.ndarray]] = [[] for _ in logits]
-        for _, y in model.outputs(x, EVALUATED_AT_ONCE, logits if several else logits[0]):
+        for _, y in model.outputs(x, EVALUATED_AT_ONCE, tuple(logits) if several else logits[0]):
             for part, each in zip(parts, y if several else (y,), strict=True):
                 part.append(each.copy())
         return tuple(map(np.concatenate, parts))
