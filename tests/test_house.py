@@ -75,6 +75,7 @@ FLOORS = (
     ("kernels.tile", "kernels.random_bits"),
     ("kernels.tree",),
     ("kernels.simd", "kernels.shares", "kernels.spans", "kernels.capture"),
+    ("kernels.sizes",),
     ("kernels.jit",),
     ("kernels.compiling",),
     ("kernels.cache", "kernels.workspace", "kernels", "kernels.threads"),

@@ -16,6 +16,7 @@ from kernels import jit
 from kernels.conv.gradient_source import gradient_images
 from kernels.jit import thread_id
 from kernels.simd import first_lanes, lanes, load, splat, store, where
+from kernels.sizes import size
 from kernels.tile import (
     PAIRED,
     copy_row,
@@ -138,7 +139,7 @@ def _input_gradient(
             )  # fmt: skip
 
 
-@jit.serial
+@size
 def _plane_size(outputs, kernel, stride, padded):
     """Numbers along one axis of a plane: the windows, and the image where that reaches further."""
     return max((outputs - 1) * stride + kernel, padded)

@@ -28,6 +28,7 @@ from kernels import jit
 from kernels.pool.image import max_of_four
 from kernels.simd import lanes, load, load_part, splat, store, store_index, store_part
 from kernels.simd.mathematics import rectified
+from kernels.sizes import size
 from kernels.tile import (
     FULL,
     TILE_ROWS,
@@ -177,7 +178,7 @@ def _store_filter_row(filters, at, plane, g0, g1, g2):
     store(filters, at + 3 * plane, u3)
 
 
-@jit.serial
+@size
 def equal_tiles(windows):
     """Rows of a register tile and number of such tiles for at least so many windows.
 

@@ -9,6 +9,7 @@ from kernels import jit
 from kernels.conv.winograd_image import PLANES, equal_tiles
 from kernels.portion import MAX_CHUNKS
 from kernels.simd import lanes
+from kernels.sizes import size
 from kernels.tile import full_panel, full_vectors, vector_lanes
 
 Shape = tuple[int, ...]
@@ -106,14 +107,14 @@ def suits(
     return _COST * PLANES * windows < 9 * out_size[0] * out_size[1]
 
 
-@jit.serial
+@size
 def plane_step(windows, width, array):
     """Distance between planes of windows of whole vectors: an odd number of vectors."""
     rows, repeats = equal_tiles(windows)
     return (rows * repeats * width // lanes(array) | 1) * lanes(array)
 
 
-@jit.serial
+@size
 def row_width(array, groups, channels):
     """Numbers in a window's row of all groups' channels, each read or written in whole vectors."""
     return full_vectors(array, (groups - 1) * channels + full_vectors(array, channels))

@@ -22,6 +22,8 @@ a plain Numba loop and 0.75 us with vectors.
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core.datamodel import models
@@ -41,6 +43,7 @@ from kernels.simd.codegen import (
     scalar_ir,
     write_part,
 )
+from kernels.sizes import Size
 
 
 class Intrinsic(Protocol):
@@ -102,14 +105,21 @@ def vector_of(kind: Any) -> Vector:
 
 
 @intrinsic
-def lanes(_, array):
-    """Number of lanes of the vectors that ``array`` is loaded into: a compile-time constant."""
+def _compiled_lanes(_, array):
     count = vector_of(array).lanes
 
     def codegen(context, builder, sig, args):
         return I64(count)
 
     return types.intp(array), codegen
+
+
+def _lanes(array: np.ndarray) -> int:
+    """Number of lanes of the vectors that ``array`` is loaded into: a compile-time constant."""
+    return lanes_of(numba.from_dtype(array.dtype))
+
+
+lanes = Size(_lanes, _compiled_lanes)
 
 
 @intrinsic

@@ -8,23 +8,24 @@ scratch, one at a time: no padded copy of a whole batch ever exists.
 
 from kernels import jit
 from kernels.simd import lanes, load_part, splat, store, store_part
+from kernels.sizes import size
 from kernels.tile.register_tile import FULL, HALF, PAIRED, TILE_VECTORS
 from kernels.tile.transpose import transpose_block
 
 
-@jit.serial
+@size
 def use_half(array, channels):
     """Whether half-width vectors hold all ``channels`` of arrays like ``array``."""
     return lanes(array) > 1 and channels <= lanes(array) // 2
 
 
-@jit.serial
+@size
 def mode_of(array, channels):
     """How the tile uses its lanes for ``channels`` output channels."""
     return HALF if use_half(array, channels) else FULL
 
 
-@jit.serial
+@size
 def packed_mode(array, channels, depth):
     """The same for weights packed by `pack`: in pairs where half the lanes would be idle.
 
@@ -35,38 +36,38 @@ def packed_mode(array, channels, depth):
     return mode_of(array, channels)
 
 
-@jit.serial
+@size
 def vector_width(array, channels):
     """Lanes of the vectors that the tile uses for ``channels`` output channels."""
     return lanes(array) // 2 if use_half(array, channels) else lanes(array)
 
 
-@jit.serial
+@size
 def whole_vectors(array, channels):
     """``channels`` rounded up to whole vectors."""
     width = vector_width(array, channels)
     return (channels + width - 1) // width * width
 
 
-@jit.serial
+@size
 def vector_lanes(array):
     """Numbers in a whole vector of an array's kind."""
     return lanes(array)
 
 
-@jit.serial
+@size
 def full_vectors(array, channels):
     """``channels`` rounded up to whole vectors of full width."""
     return (channels + lanes(array) - 1) // lanes(array) * lanes(array)
 
 
-@jit.serial
+@size
 def full_panel(array, channels):
     """Channels in one panel of full vectors, padding included."""
     return min(lanes(array) * TILE_VECTORS, full_vectors(array, channels))
 
 
-@jit.serial
+@size
 def panel_width(array, channels):
     """Channels in one panel of packed weights, padding included."""
     width = vector_width(array, channels)
@@ -74,7 +75,7 @@ def panel_width(array, channels):
     return min(most, whole_vectors(array, channels))
 
 
-@jit.serial
+@size
 def padded_channels(array, channels):
     """``channels`` rounded up to whole panels."""
     width = panel_width(array, channels)
