@@ -23,7 +23,7 @@ from kernels.threads.loops import (
 SPIN_NS = 300_000
 """How long a member waits at the ready before it sleeps, in ns: a step's Python between loops."""
 ABSENCE_NS = 1_000_000
-"""Who was without a core for longer, and for a quarter of the time, was not just interrupted; ns."""
+"""Who was without a core for longer, and a quarter of the time, was not just interrupted; ns."""
 
 
 class Crew:
