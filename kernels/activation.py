@@ -208,6 +208,42 @@ def _dropout_share(x, key, threshold, scale, y, start, stop):
         y[i] = x[i] * scale if h >= threshold else zero
 
 
+def channel_dropout(
+    x: np.ndarray, rate: float, key: np.ndarray, y: np.ndarray, whole: bool = True
+) -> None:
+    """`dropout` of whole channels;  x, y (N, places, C).
+
+    whole : whether a channel is dropped as one, element n * C + c of what the key decides about;
+        else each number by itself, in the order of an (N, C, places)
+    """
+    images, places, channels = x.shape
+    threshold = np.uint32(min(round(rate * 2**32), 2**32 - 1))
+    scale = y.dtype.type(1 / (1 - rate))
+    run = _channel_dropout_share if is_small(y.size, work=3) else _channel_dropout_all
+    x, y = x.reshape(-1), y.reshape(-1)
+    run(x, key, threshold, scale, places, channels, whole, y, 0, images)
+
+
+@jit.parallel
+def _channel_dropout_all(x, key, threshold, scale, places, channels, whole, y, first, last):
+    for n in prange(first, last):  # owns a sample of y
+        _channel_dropout_share(x, key, threshold, scale, places, channels, whole, y, n, n + 1)
+
+
+@jit.serial
+def _channel_dropout_share(x, key, threshold, scale, places, channels, whole, y, first, last):
+    zero, low, high = scale - scale, key[0], key[1]
+    step = 1 if whole else places  # from one channel's first choice to the next one's
+    for n in range(first, last):
+        for place in range(places):
+            choice, start = n * channels * step, (n * places + place) * channels
+            if not whole:
+                choice += place
+            for c in range(channels):
+                h = random_bits(choice + c * step, low, high)
+                y[start + c] = x[start + c] * scale if h >= threshold else zero
+
+
 # --- softmax ------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,6 @@ A pixel that has no taps, in its row or its column, is a constant. Images are (N
 C-contiguous, float32 or float64; results are overwritten.
 """
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -53,13 +52,7 @@ def between(place: np.ndarray, size: int) -> Taps:
 
 def _taps(table: list[np.ndarray], weight: list[np.ndarray]) -> Taps:
     """Taps from the columns of both arrays."""
-    return Taps(np.stack(table, axis=1), _in_one_place(np.stack(weight, axis=1).tobytes()))
-
-
-@functools.lru_cache(maxsize=1000)
-def _in_one_place(weight: bytes) -> np.ndarray:
-    """The same array for the same numbers: a list of calls (`capture`) holds floats by memory."""
-    return np.frombuffer(weight).reshape(-1, 2).copy()
+    return Taps(np.stack(table, axis=1), np.stack(weight, axis=1))
 
 
 def resample(x: np.ndarray, rows: Taps, columns: Taps, constant: float, y: np.ndarray) -> None:

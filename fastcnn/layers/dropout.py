@@ -1,5 +1,6 @@
 """Dropout."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from kernels import activation as kernels
 from .. import checks, random
 from . import spoken
 from .base import Layer
-from .memory import Clock, Shape, memory_of, seen
+from .memory import Clock, Shape, as_given, as_image, memory_of, seen
 
 
 class Dropout(Layer):
@@ -65,14 +66,16 @@ class Dropout(Layer):
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         self.check_input(x)
-        x = memory_of(x)
         if not training:
+            x = memory_of(x)
             return seen(x) if self.scratch.keep else seen(x.copy())
-        y = self.result(x.shape, x.dtype, training)
+        image = memory_of(as_image(x))
+        y = self.result(image.shape, x.dtype, training)
         self.renew(self.scratch.portion.begins * self._choices(x))
-        self._drop(x, y)
-        self.remember(seen(y))
-        return seen(y)
+        self._drop(image, x.ndim, y)
+        given = as_given(seen(y), x.ndim)
+        self.remember(given)
+        return given
 
     def renew(self, first: int = 0) -> None:
         clock = self.clock or self._own_clock
@@ -83,18 +86,24 @@ class Dropout(Layer):
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         self.recall(dy)
-        dy = memory_of(dy)
-        dx = self.gradient(dy.shape, dy.dtype, dy)
-        self._drop(dy, dx)
-        return seen(dx)
+        image = memory_of(as_image(dy))
+        dx = self.gradient(image.shape, dy.dtype, dy)
+        self._drop(image, dy.ndim, dx)
+        return as_given(seen(dx), dy.ndim)
 
     def _choices(self, x: np.ndarray) -> int:
         """How many there are in a sample."""
         return x[0].size
 
-    def _drop(self, x: np.ndarray, y: np.ndarray) -> None:
-        """Fill y; which numbers are dropped follows from the key and the first number's place."""
-        kernels.dropout(x, self.rate, self._key, y)
+    def _drop(self, x: np.ndarray, axes: int, y: np.ndarray) -> None:
+        """Fill y, both as they lie; which numbers are dropped follows from the key and their place.
+
+        axes : of the input as people see it, whose places those of series are: (N, C, L)
+        """
+        if axes == 3:
+            kernels.channel_dropout(x[:, 0], self.rate, self._key, y[:, 0], whole=False)
+        else:
+            kernels.dropout(x, self.rate, self._key, y)
 
 
 class SpatialDropout(Dropout):
@@ -137,12 +146,8 @@ class SpatialDropout(Dropout):
         return input_shape
 
     def _choices(self, x: np.ndarray) -> int:
-        return x.shape[3 if x.ndim == 4 else 1]
+        return x.shape[1]
 
-    def _drop(self, x: np.ndarray, y: np.ndarray) -> None:
-        # Images lie with their channels last, series with them second.
-        shape = (len(x), 1, 1, x.shape[3]) if x.ndim == 4 else (*x.shape[:2], 1)[: x.ndim]
-        kept = np.ones(shape, x.dtype)
-        kernels.dropout(kept, self.rate, self._key, kept)
-        y.fill(0)
-        np.multiply(x, kept, out=y, where=kept > 0)
+    def _drop(self, x: np.ndarray, axes: int, y: np.ndarray) -> None:
+        shape = len(x), math.prod(x.shape[1:-1]), x.shape[-1]
+        kernels.channel_dropout(x.reshape(shape), self.rate, self._key, y.reshape(shape))

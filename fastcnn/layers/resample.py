@@ -1,5 +1,6 @@
 """Images of another size: padding, and scaling."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from . import spoken
 from .base import Layer
 from .memory import Shape, memory_of, seen
 from .window import check_images, check_padding, plain, sides
+
+_MOST_TABLES = 200  # of each kind; an image of another size needs two
 
 
 class _Resampled(Layer):
@@ -110,14 +113,7 @@ class Pad(_Resampled):
         return (*input_shape[:2], rows, columns)
 
     def _taps(self, size: int, outputs: int, axis: int) -> kernels.Taps:
-        place = np.arange(outputs) - sides(self.padding)[axis][0]
-        if self.mode == "replicate":
-            place = np.clip(place, 0, size - 1)
-        elif self.mode == "reflect":
-            place = size - 1 - abs(size - 1 - abs(place))
-        else:
-            place = np.where(place < size, place, -1)
-        return kernels.copies(place)
+        return _padded(size, outputs, sides(self.padding)[axis][0], self.mode)
 
 
 class Upsample(_Resampled):
@@ -199,11 +195,34 @@ class Upsample(_Resampled):
         return (*input_shape[:2], rows * input_shape[2], columns * input_shape[3])
 
     def _taps(self, size: int, outputs: int, axis: int) -> kernels.Taps:
-        o = np.arange(outputs)
-        if self.mode == "nearest":
-            # In float32, as PyTorch: where the quotient is whole but for rounding, this decides.
-            place = np.float32(o) * (np.float32(size) / np.float32(outputs))
-            return kernels.copies(np.minimum(np.floor(place), size - 1))
-        if self.align_corners:
-            return kernels.between(o * ((size - 1) / max(outputs - 1, 1)), size)
-        return kernels.between(np.maximum((o + 0.5) * (size / outputs) - 0.5, 0), size)
+        return _scaled(size, outputs, self.mode, self.align_corners)
+
+
+# Tables follow from these few numbers, so they are kept here and not in each layer, whose settings
+# may change. They stay where they are, for a list of kernels holds them by their memory.
+
+
+@functools.lru_cache(maxsize=_MOST_TABLES)
+def _padded(size: int, outputs: int, before: int, mode: str) -> kernels.Taps:
+    """What `Pad` makes an axis of."""
+    place = np.arange(outputs) - before
+    if mode == "replicate":
+        place = np.clip(place, 0, size - 1)
+    elif mode == "reflect":
+        place = size - 1 - abs(size - 1 - abs(place))
+    else:
+        place = np.where(place < size, place, -1)
+    return kernels.copies(place)
+
+
+@functools.lru_cache(maxsize=_MOST_TABLES)
+def _scaled(size: int, outputs: int, mode: str, align_corners: bool) -> kernels.Taps:
+    """What `Upsample` makes an axis of."""
+    o = np.arange(outputs)
+    if mode == "nearest":
+        # In float32, as PyTorch: where the quotient is whole but for rounding, this decides.
+        place = np.float32(o) * (np.float32(size) / np.float32(outputs))
+        return kernels.copies(np.minimum(np.floor(place), size - 1))
+    if align_corners:
+        return kernels.between(o * ((size - 1) / max(outputs - 1, 1)), size)
+    return kernels.between(np.maximum((o + 0.5) * (size / outputs) - 0.5, 0), size)

@@ -11,7 +11,7 @@ from kernels.images import layout as kernels
 from .. import checks
 from . import spoken
 from .base import Layer
-from .memory import Shape, memory_of, seen
+from .memory import Shape, as_given, as_image, memory_of, seen
 from .window import check_images
 
 
@@ -34,29 +34,16 @@ class Flatten(Layer):
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         y = self.result(self.check_input(x), x.dtype, training)
-        if x.ndim == 4:
-            image, (batch, channels) = memory_of(x), x.shape[:2]
-            kernels.transpose_images(
-                image.reshape(batch, -1, channels), y.reshape(batch, channels, -1)
-            )
-        else:
-            y.reshape(x.shape)[...] = x
+        _to_rows(x, y)
         if training:
             self.remember(y, x.shape)
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         (x_shape,) = self.recall(dy)
-        if len(x_shape) == 4:
-            batch, channels, height, width = x_shape
-            dx = self.gradient((batch, height, width, channels), dy.dtype, dy)
-            kernels.transpose_images(
-                memory_of(dy).reshape(batch, channels, -1), dx.reshape(batch, -1, channels)
-            )
-        else:
-            dx = self.gradient(x_shape, dy.dtype, dy)
-            dx[...] = dy.reshape(x_shape)
-        return seen(dx)
+        dx = self.gradient(_in_memory(x_shape), dy.dtype, dy)
+        _from_rows(memory_of(dy), dx)
+        return as_given(seen(dx), len(x_shape))
 
 
 class Reshape(Layer):
@@ -114,21 +101,54 @@ class Reshape(Layer):
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         shape = self.check_input(x)
         y = self.result(_in_memory(shape), x.dtype, training)
-        seen(y)[...] = x.reshape(shape)
+        self._carry(x, y)
+        given = as_given(seen(y), len(shape))
         if training:
-            self.remember(seen(y), x.shape)
-        return seen(y)
+            self.remember(given, x.shape)
+        return given
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         (x_shape,) = self.recall(dy)
         dx = self.gradient(_in_memory(x_shape), dy.dtype, dy)
-        seen(dx)[...] = dy.reshape(x_shape)
-        return seen(dx)
+        self._carry(dy, dx)
+        return as_given(seen(dx), len(x_shape))
+
+    def _carry(self, x: np.ndarray, y: np.ndarray) -> None:
+        """The numbers of x, as people see it, into y as it lies."""
+        if x.ndim in _CHANNELS_LAST and y.ndim == 4:
+            rows = self.scratch.array("rows", (len(x), y[0].size), y.dtype)
+            _to_rows(x, rows)
+            _from_rows(rows, y)
+        elif y.ndim == 4:
+            _from_rows(memory_of(x), y)
+        else:
+            _to_rows(x, y)
+
+
+_CHANNELS_LAST = 3, 4  # axes of what lies otherwise than people see it: series and images
 
 
 def _in_memory(shape: Shape) -> Shape:
     """How an array that people see with this shape lies."""
+    if len(shape) == 3:
+        return (shape[0], 1, shape[2], shape[1])
     return (shape[0], *shape[2:], shape[1]) if len(shape) == 4 else shape
+
+
+def _to_rows(x: np.ndarray, rows: np.ndarray) -> None:
+    """The numbers of each sample, in the order in which people see them, one after the other."""
+    numbers, channels = x[:1].size, x.shape[1] if x.ndim in _CHANNELS_LAST else 1
+    places = numbers // channels
+    image = memory_of(as_image(x)).reshape(len(x), places, channels)
+    kernels.transpose_images(image, rows.reshape(len(x), channels, places))
+
+
+def _from_rows(rows: np.ndarray, y: np.ndarray) -> None:
+    """The opposite, into y as it lies."""
+    numbers, channels = y[:1].size, y.shape[3] if y.ndim == 4 else 1
+    places = numbers // channels
+    shape = len(y), channels, places
+    kernels.transpose_images(rows.reshape(shape), y.reshape(len(y), places, channels))
 
 
 class PixelShuffle(Layer):
@@ -181,7 +201,7 @@ class PixelShuffle(Layer):
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         batch, channels, rows, columns = self.check_input(x)
         y = self.result((batch, rows, columns, channels), x.dtype, training)
-        self._blocks(y)[...] = self._channels(memory_of(x))
+        kernels.shuffle_pixels(memory_of(x), y, self.upscale_factor)
         if training:
             self.remember(seen(y), x.shape)
         return seen(y)
@@ -189,16 +209,5 @@ class PixelShuffle(Layer):
     def backward(self, dy: np.ndarray) -> np.ndarray:
         (x_shape,) = self.recall(dy)
         dx = self.gradient(_in_memory(x_shape), dy.dtype, dy)
-        self._channels(dx)[...] = self._blocks(memory_of(dy))
+        kernels.shuffle_pixels(dx, memory_of(dy), self.upscale_factor, back=True)
         return seen(dx)
-
-    def _blocks(self, y: np.ndarray) -> np.ndarray:
-        """(N, H * r, W * r, C) as N, H, i, W, j, C."""
-        (batch, rows, columns, channels), r = y.shape, self.upscale_factor
-        return y.reshape(batch, rows // r, r, columns // r, r, channels)
-
-    def _channels(self, x: np.ndarray) -> np.ndarray:
-        """(N, H, W, C * r * r) as N, H, i, W, j, C."""
-        (batch, height, width, channels), r = x.shape, self.upscale_factor
-        apart = x.reshape(batch, height, width, channels // (r * r), r, r)
-        return apart.transpose(0, 1, 4, 2, 5, 3)

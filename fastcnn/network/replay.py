@@ -39,7 +39,7 @@ from kernels.workspace import Workspace
 
 from ..layers import Layer
 from ..layers.described import is_own
-from ..layers.memory import NO_GRADIENT, Clock, memory_of, seen
+from ..layers.memory import NO_GRADIENT, Clock, as_given, as_image, memory_of, seen
 
 _MOST_KINDS = 8
 _LONG = 0.002  # seconds of a kernel beside which Python does not count
@@ -209,7 +209,7 @@ class Replay:
     # --- making lists ---------------------------------------------------------------------------
 
     def _list_forward(self, row: Row, now: Pass, x: np.ndarray, logits: Any, is_lent: bool) -> Any:
-        is_lent = is_lent and x.flags.writeable and np.shares_memory(x, memory_of(x))
+        is_lent = is_lent and x.flags.writeable and np.shares_memory(x, memory_of(as_image(x)))
         now.forward, now.x, now.is_lent = Capture(), x if is_lent else _place_for(x), is_lent
         now.take(x)
         started = time.perf_counter()
@@ -307,9 +307,10 @@ def _write(values: Sequence[np.ndarray], arrays: Sequence[np.ndarray]) -> None:
 
 
 def _place_for(array: np.ndarray) -> np.ndarray:
-    """Memory for an array like this one, in which images lie as layers like it."""
-    memory = memory_of(array)
-    return seen(Workspace(keep=False).array("", memory.shape, memory.dtype))
+    """Memory for an array like this one, in which images and series lie as layers like it."""
+    memory = memory_of(as_image(array))
+    place = Workspace(keep=False).array("", memory.shape, memory.dtype)
+    return as_given(seen(place), array.ndim)
 
 
 def _sum(array: np.ndarray) -> int:

@@ -10,6 +10,7 @@ from kernels.images.channels import (
     take_last_channels,
 )
 from kernels.images.layout import (
+    shuffle_pixels,
     transpose_images,
 )
 from kernels.images.pixels import (
@@ -22,6 +23,7 @@ __all__ = [
     "gather",
     "gather_changed",
     "join_channels",
+    "shuffle_pixels",
     "take_last_channels",
     "transpose_images",
 ]

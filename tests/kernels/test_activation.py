@@ -194,6 +194,26 @@ def test_dropout_depends_on_the_key_and_on_nothing_else():
         assert 0.45 < agreement < 0.55, other
 
 
+@every_dtype
+@pytest.mark.parametrize("shape", [(2, 5, 7), (3, 1, 4), (40, 60, 60)])
+def test_channel_dropout_is_dropout_of_channels_or_of_numbers_elsewhere(shape, dtype: DTypeLike):
+    """Of the same choices, those that `dropout` makes of an (N, C) and of an (N, C, places)."""
+    images, places, channels = shape
+    key = np.array(activation.dropout_key(KEY, 3))
+    x = numbers(images * places * channels, dtype, 4).reshape(shape)
+    x[0, 0, :2] = np.nan  # what is dropped is zero, whatever it was
+    kept = np.ones((images, channels), dtype)
+    activation.dropout(kept, 0.4, key, kept)
+    wanted = np.where(kept[:, None] > 0, x * kept[:, None], dtype(0))
+    y = np.full(shape, np.nan, dtype)
+    activation.channel_dropout(x, 0.4, key, y)
+    assert y.tobytes() == wanted.astype(dtype).tobytes()
+    turned = x.transpose(0, 2, 1).copy()
+    activation.dropout(turned, 0.4, key, turned)
+    activation.channel_dropout(x, 0.4, key, y, whole=False)
+    assert y.tobytes() == np.ascontiguousarray(turned.transpose(0, 2, 1)).tobytes()
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_any_number_of_threads_gives_the_same_bits(threads: int):
     x = numbers(LARGE, np.float32, 10)
