@@ -56,7 +56,8 @@ class Columns:
         if output.task == CLASSIFICATION:
             names, best = self._called(output), given.argmax(axis=1)
             shares = softmax(given)[np.arange(len(given)), best].tolist()
-            return [(names[i], share) for i, share in zip(best.tolist(), shares, strict=True)]
+            places: list[int] = best.tolist()
+            return [(names[i], share) for i, share in zip(places, shares, strict=True)]
         if output.task == MULTILABEL:
             names = self._called(output)
             shares = 1 / (1 + np.exp(-given.astype(np.float64).clip(-700, 700)))
