@@ -62,6 +62,9 @@ ELSEWHERE = {
     "standard output cannot be written: {}": "commands/test_entry.py",
     "error: there is not enough memory{}; a smaller network, batch or number of images needs "
     "less": "commands/test_entry.py",
+    "--model {}: here the networks are trained that have a name ({}); --init-from FILE.npz begins "
+    "one of them with the file's weights, and any other network is trained in Python, "
+    "load_model(...).train": "commands/test_several_outputs.py",
 }
 
 
