@@ -47,13 +47,13 @@ def take_pixels(step, values, constants, memory, pixels, frame, span):
     moved = span[2] < 0  # a variable, as in `gather_share`
     for n in range(span[0], span[1]):
         y0, x0 = address(values, step[Y], frame, n), n * channels * plane
-        if step[OWN + 3]:
-            for c in range(channels):
-                at = c * plane
-                result = memory[y0 + at : y0 + at + plane]
-                copy_pixels(
-                    pixels, x0 + at, plane, moved, scale[c : c + 1], offset[c : c + 1], result
-                )
+        if step[OWN + 3] and channels > 1:
+            for c in range(channels):  # rounded twice, as `copy_pixels` does
+                source = pixels[x0 + c * plane : x0 + (c + 1) * plane]
+                result = memory[y0 + c * plane : y0 + (c + 1) * plane]
+                factor, shift = scale[c], offset[c]
+                for k in range(plane):
+                    result[k] = source[k] * factor + shift
         else:
             copy_pixels(pixels, x0, plane, moved, scale, offset, memory[y0 : y0 + channels * plane])
 

@@ -133,6 +133,14 @@ def test_layers_and_what_follows_them(layers: list[Layer]) -> None:
         assert_same(model, RNG.integers(0, 256, x.shape, np.uint8), not folds(model))
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_pixels_that_are_flattened_at_once_have_the_bits_of_the_model(channels: int) -> None:
+    model = Sequential(Flatten(), Dense(channels * 35, 40), input_shape=(channels, 7, 5))
+    model.normalization = (np.float32([0.0173, 0.0181, 0.0169][:channels]),
+                           np.float32([-2.117, -2.035, -1.804][:channels]))  # fmt: skip
+    assert_same(model, RNG.integers(0, 256, (9, channels, 7, 5), np.uint8), True)
+
+
 def test_series_and_rows_of_numbers() -> None:
     series = Sequential(Conv1D(2, 3, 3), ReLU(), Flatten(), Dense(18, 4), Softmax())
     assert_same(series, RNG.normal(size=(5, 2, 8)).astype(np.float32), True)
