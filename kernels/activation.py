@@ -11,8 +11,9 @@ from numba import prange
 from kernels import jit
 from kernels.portion import MAX_CHUNKS
 from kernels.random_bits import key_halves, random_bits
-from kernels.shares import CHUNKS, is_small, share
+from kernels.shares import AHEAD, CHUNKS, is_small, share
 from kernels.simd import (
+    ask_for,
     first_lanes,
     fma,
     lanes,
@@ -78,6 +79,7 @@ def _rectify_all(kind, a, b, alpha, y):
 def _rectify_share(kind, a, b, alpha, y, start, stop):
     zero, slope = splat(y, 0.0), splat(y, alpha)
     for i in range(start, stop, lanes(y)):
+        ask_for(y, i + AHEAD)
         u = load_part(a, i, stop - i)
         if kind == _RELU:
             u = mathematics.rectified(u)

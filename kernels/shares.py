@@ -27,6 +27,8 @@ CHUNKS = MAX_CHUNKS
 _SMALL = 1 << (15 if jit.threading_layer() == "crew" else 17)
 # Shares begin at multiples of this: whole cache lines, and no vector across two of them.
 _GRAIN = 64
+# Loops that write more than caches hold ask for the line so many elements on.
+AHEAD = 512
 
 
 def is_small(elements: int, work: int = 1) -> bool:

@@ -6,7 +6,7 @@ Arrays are flat; image0, y0 and the like say where something begins in them.
 from kernels import jit
 from kernels.conv.image import rows_inside
 from kernels.simd import fma, lanes, load, settled, splat, store, store_part, touch
-from kernels.tile import fill_row, widen_rows
+from kernels.tile import ask_for_row, fill_row, widen_rows
 
 _BLOCK_NUMBERS = 4096  # of dy, which with as much of x stay in the L1 cache for all taps
 
@@ -124,6 +124,8 @@ def slide(
         if read < below:
             _read_ahead(image, image0 + read * row_length, image0 + below * row_length)
             read = below
+        next_row = y0 + (h + 1) * y_steps[0]
+        ask_for_row(y, next_row, next_row + size[1] * y_steps[1])
         x_row, w_row = image0 + (row + i * gap_h) * row_length, w0 + i * w_steps[0]
         w = 0
         while w < size[1]:

@@ -83,12 +83,15 @@ def _convolve(
             grid, in_up, padded[me],
         )  # fmt: skip
         all_rows = (last_image - first_image) * gaps[0] * gaps[1] * grid[0]
+        count = (last_image - first_image) * y_image
         for first in range(0, all_rows, block_rows):
             last = min(all_rows, first + block_rows)
             transform_windows(padded[me], grid, in_up, first, last, windows[me], planes[0])
             multiply_planes(
                 windows[me], filters, zeros, products[me], (last - first) * grid[1], planes,
                 (joined, depth, columns, in_up, out_up),
+                y, first_image * y_image + count * first // all_rows,
+                count * (last - first) // all_rows,
             )  # fmt: skip
             if index.size:
                 pool_products(

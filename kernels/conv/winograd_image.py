@@ -36,6 +36,7 @@ from kernels.tile import (
     Rows,
     Sums,
     TileShape,
+    ask_for_row,
     fill_row,
     full_panel,
     full_vectors,
@@ -189,10 +190,11 @@ def equal_tiles(windows):
 
 
 @jit.serial
-def multiply_planes(windows, filters, zeros, products, count, planes, sizes):
+def multiply_planes(windows, filters, zeros, products, count, planes, sizes, y, y0, y_count):
     """products[k] = windows[k] @ filters[k] for the first ``count`` windows of each plane k.
 
     planes : distance between planes of windows and of products
+    y, y0, y_count : what is written next, to be fetched meanwhile
     sizes : (groups, input channels and filters of one, width of a row of windows and of products)
 
     A group's last vector may reach into the next group, which is computed later.
@@ -202,6 +204,7 @@ def multiply_planes(windows, filters, zeros, products, count, planes, sizes):
     panels = (channels + panel - 1) // panel * panel
     rows, repeats = equal_tiles(count)
     for k in range(PLANES):
+        ask_for_row(y, y0 + y_count * k // PLANES, y0 + y_count * (k + 1) // PLANES)
         # What nobody wrote may be denormal, which some processors multiply 100 times as slowly.
         fill_row(windows, k * planes[0] + count * in_up, (rows * repeats - count) * in_up)
         for g in range(groups):

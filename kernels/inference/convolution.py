@@ -135,6 +135,7 @@ def convolve_by_windows(step, values, constants, memory, scratch, nobody, frame,
             multiply_planes(
                 windows, packed, zeros, products, count * rows * grid_w, planes,
                 (1, channels, filters, in_up, out_up),
+                memory, y0, 0,  # what a phase writes is in the cache
             )  # fmt: skip
             if pooled_w:
                 pool_products(

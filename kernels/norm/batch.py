@@ -29,8 +29,8 @@ from kernels.norm.wide_rows import (
     store_four,
     whole_rows,
 )
-from kernels.shares import CHUNKS, is_small
-from kernels.simd import fma, lanes, load, load_part, splat, store, store_part
+from kernels.shares import AHEAD, CHUNKS, is_small
+from kernels.simd import ask_for, fma, lanes, load, load_part, splat, store, store_part
 from kernels.simd.mathematics import rectified
 from kernels.workspace import Workspace
 
@@ -239,6 +239,7 @@ def normalise_share(x, factors, width, added, relu, y, first_chunk, last_chunk):
     last = whole_rows(x.size, width, last_chunk - 1, CHUNKS)[1]
     for at in range(first * width, last * width, width):
         for c in range(0, width, lanes(x)):
+            ask_for(y, at + c + AHEAD)
             v = load(x, at + c) - load(factors, MEAN * width + c)
             v = fma(v, load(factors, SCALE * width + c), load(factors, BETA * width + c))
             store(y, at + c, finished(v, added, at + c, lanes(x), relu))

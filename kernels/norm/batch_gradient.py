@@ -20,8 +20,8 @@ from kernels.norm.wide_rows import (
     room,
     whole_rows,
 )
-from kernels.shares import CHUNKS, is_small
-from kernels.simd import fma, lanes, load, load_part, splat, store, store_part
+from kernels.shares import AHEAD, CHUNKS, is_small
+from kernels.simd import ask_for, fma, lanes, load, load_part, splat, store, store_part
 from kernels.simd.mathematics import through_relu
 from kernels.workspace import Workspace
 
@@ -197,6 +197,7 @@ def gradient_stretch(dy, x, first, count, factors, width, relu, dx, dx0):
     to, end = dx0 - first, first + count // width * width
     for at in range(first, end, width):
         for c in range(0, width, lanes(x)):
+            ask_for(dx, to + at + c + AHEAD)
             v = load(x, at + c) - load(factors, MEAN * width + c)
             d = _reaching(load(dy, at + c), v, c, factors, width, relu)
             v = fma(v, load(factors, SLOPE * width + c), load(factors, LEVEL * width + c))

@@ -33,9 +33,11 @@ from numba.extending import register_model
 
 from kernels.simd.codegen import (
     I1,
+    I8,
     I32,
     I64,
     broadcast,
+    call_intrinsic,
     element_pointer,
     lanes_of,
     opaque,
@@ -199,6 +201,28 @@ def store_part(_, array, offset, vector, count):
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector, types.intp), codegen
+
+
+@intrinsic
+def ask_for(_, array, offset):
+    """Have the cache line of ``array[offset]`` fetched, which will be written; go on meanwhile.
+
+    A line that nobody asked for makes the processor wait as soon as the few dozen writes are under
+    way that it has room for. It is fetched as if it were to be read: asked for as one to be written
+    (x86's PREFETCHW) it took those longer who read it afterwards. Any offset is allowed.
+    """
+
+    def codegen(context, builder, sig, args):
+        pointer = element_pointer(context, builder, array, args[0], args[1])
+        pointer = builder.bitcast(pointer, I8.as_pointer())
+        to_read, into_the_second_cache, data = I32(0), I32(2), I32(1)
+        call_intrinsic(
+            builder, "llvm.prefetch.p0", ir.VoidType(),
+            [pointer, to_read, into_the_second_cache, data],
+        )  # fmt: skip
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), codegen
 
 
 def _whole_numbers(array: Any, like: Vector) -> tuple[Any, Any]:

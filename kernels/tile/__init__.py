@@ -2,6 +2,7 @@
 
 from kernels.tile.packing import (
     add_row,
+    ask_for_row,
     copy_row,
     fill_pixels,
     fill_row,
@@ -53,6 +54,7 @@ __all__ = [
     "Sums",
     "TileShape",
     "add_row",
+    "ask_for_row",
     "copy_row",
     "fill_pixels",
     "fill_row",

@@ -7,10 +7,13 @@ scratch, one at a time: no padded copy of a whole batch ever exists.
 """
 
 from kernels import jit
-from kernels.simd import lanes, load_part, splat, store, store_part
+from kernels.simd import ask_for, lanes, load_part, splat, store, store_part
 from kernels.sizes import size
 from kernels.tile.register_tile import FULL, HALF, PAIRED, TILE_VECTORS
 from kernels.tile.transpose import transpose_block
+
+# Bytes of a cache line of most processors. Where they are twice as many, half is asked for twice.
+_LINE = 64
 
 
 @size
@@ -119,6 +122,14 @@ def add_row(source, source0, target, target0, count):
     for i in range(0, count, lanes(source)):
         here = load_part(target, target0 + i, count - i)
         store_part(target, target0 + i, here + load_part(source, source0 + i, count - i), count - i)
+
+
+@jit.serial
+def ask_for_row(array, first, stop):
+    """`ask_for` every line of array[first:stop]."""
+    line = _LINE // array.itemsize
+    for i in range(first, min(stop, array.size), line):
+        ask_for(array, i)
 
 
 @jit.serial

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from kernels import jit
-from kernels.simd import lanes, load_part, store_index, store_part
+from kernels.simd import ask_for, lanes, load_part, store_index, store_part
+from kernels.tile import ask_for_row
 
 
 @pytest.fixture(params=[False, True], ids=["masked", "pieces"])
@@ -45,3 +46,18 @@ def test_exactly_so_many_numbers_are_stored(storing, dtype):
         write(x, index, count)
         expected[3 : 3 + min(count, width)] = x[: min(count, width)]
         np.testing.assert_array_equal(index, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_any_line_may_be_asked_for(dtype):
+    """Also of memory that is nobody's: nothing is read or written, and nothing fails."""
+
+    @numba.njit
+    def ask(x, offset):
+        ask_for(x, offset)
+        ask_for_row(x, offset, offset + 1000)
+
+    x = np.arange(40, dtype=dtype)
+    for offset in (0, 1, 39, 40, -1, 10**6, -(10**6), 2**50, -(2**50)):
+        ask(x, offset)
+    np.testing.assert_array_equal(x, np.arange(40))
