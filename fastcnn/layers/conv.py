@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from kernels.conv.backward import run_both_gradients, suits
+from kernels.conv.gradient_source import not_normed
+
 from .. import backends, checks
 from ..checks import Pair
 from .arrays import ParameterDict
@@ -182,6 +185,9 @@ class Conv2D(_Convolution):
         (image,) = self.recall(dy)
         stride, start, dilation = self.geometry(seen(image).shape)
         dy, kernels = memory_of(dy), backends.current()
+        is_numba = backends.current_name() == "numba"
+        if is_numba and self.trainable and self.needs_input_gradient and self.is_light:
+            return self._backward_at_once(image, dy)
         if self.trainable:
             kernels.conv_backward_weight(
                 image, dy, stride, start, self.grads["weight"], self.bias_or_none(self.grads),
@@ -193,6 +199,21 @@ class Conv2D(_Convolution):
         kernels.conv_backward_input(
             dy, self.params["weight"], stride, start, dx, self.scratch, dilation
         )
+        return seen(dx)
+
+    @property
+    def is_light(self) -> bool:
+        """Whether it has more to read and write than to compute."""
+        shape = self.parameter_shapes()["weight"]
+        return suits(shape, self.stride, self.padding, self.in_channels)
+
+    def _backward_at_once(self, image: np.ndarray, dy: np.ndarray) -> np.ndarray:
+        dx = self.gradient(image.shape, dy.dtype, dy)
+        run_both_gradients(
+            image, not_normed(dy), dy.shape, self.params["weight"],
+            self.geometry(seen(image).shape), self.grads["weight"], self.bias_or_none(self.grads),
+            dx, self.scratch,
+        )  # fmt: skip
         return seen(dx)
 
 

@@ -23,7 +23,7 @@ from typing import Protocol, TypeGuard
 import numpy as np
 
 from kernels import activation as activation_kernels
-from kernels.conv.backward import run_both_gradients, suits
+from kernels.conv.backward import run_both_gradients
 from kernels.conv.forward import Pooled
 from kernels.conv.forward import run_forward as run_convolution
 from kernels.conv.gradient_source import POOLED, GradientSource
@@ -237,8 +237,9 @@ class ConvNormReLU(Group):
         gradient = norm.normed_gradient(dy, relu=True)
         dx = conv.gradient(image.shape, image.dtype, dy)
         run_both_gradients(
-            image, gradient, conv.params["weight"], conv.geometry(seen(image).shape),
-            conv.grads["weight"], conv.bias_or_none(conv.grads), dx, conv.scratch,
+            image, gradient, gradient.x.shape, conv.params["weight"],
+            conv.geometry(seen(image).shape), conv.grads["weight"], conv.bias_or_none(conv.grads),
+            dx, conv.scratch,
         )  # fmt: skip
         return seen(dx)
 
@@ -328,9 +329,7 @@ def normalizes(step: Step | None) -> TypeGuard[Norm]:
 
 def _is_light(layer: Layer | Step | None) -> TypeGuard[Conv2D]:
     """Whether it is a convolution with more to read and write than to compute."""
-    return type(layer) is Conv2D and suits(
-        layer.parameter_shapes()["weight"], layer.stride, layer.padding, layer.in_channels
-    )
+    return type(layer) is Conv2D and layer.is_light
 
 
 def _halves(layer: Layer) -> TypeGuard[MaxPool2D]:

@@ -1,10 +1,12 @@
-"""Both gradients of a convolution behind which BatchNorm comes, in one pass over the images.
+"""Both gradients of a convolution in one pass over the images.
 
-The gradient of the convolution's output is made from that behind BatchNorm (and ReLU), image by
-image, in a thread's own scratch, is used for the weights and for the input while it is in the
-cache, and is never written to memory. That pays where memory is what takes the time: in depthwise
-convolutions and those of single pixels.
+The gradient of the output is used for the weights and for the input while an image of it is in the
+cache. Where BatchNorm (and ReLU) follow, it is made from that behind them, image by image, in a
+thread's own scratch, and is never written to memory. That pays where memory is what takes the time:
+in depthwise convolutions and those of single pixels.
 """
+
+import math
 
 import numpy as np
 from numba import prange
@@ -12,11 +14,11 @@ from numba import prange
 from kernels import jit
 from kernels.conv import depthwise
 from kernels.conv.forward import Pair
-from kernels.conv.gradient_source import NormedGradient, make_normed
+from kernels.conv.gradient_source import NormedGradient, normed_image, room_of_normed
 from kernels.conv.image import accumulate_image, combine_chunks, combine_rows, convolve_image
 from kernels.conv.input import phases_of
 from kernels.jit import thread_id
-from kernels.portion import MAX_CHUNKS
+from kernels.portion import MAX_CHUNKS, chunks_with_sums
 from kernels.shares import shares_of
 from kernels.tile import (
     fill_row,
@@ -36,12 +38,14 @@ Geometry = tuple[Pair, Pair, Pair]  # stride, padding, dilation
 def suits(weight_shape: tuple[int, ...], stride: Pair, padding: object, channels: int) -> bool:
     """Whether both gradients are sooner made together.
 
-    Threads share the chunks of the weight gradient, so there should be no more than that.
+    Threads share the chunks of the weight gradient, so there should be no more than that; and as
+    many filters as make large sums are fewer chunks' work.
     """
-    pointwise = weight_shape[1:] == (channels, 1, 1) and stride == (1, 1)
+    pointwise = weight_shape[1:] == (channels, 1, 1) and stride == (1, 1) and padding == (0, 0)
     depthwise_ = weight_shape[:2] == (channels, 1) and channels > 1
-    plain = pointwise and padding == (0, 0)
-    return (plain or depthwise_) and jit.max_threads() <= MAX_CHUNKS
+    sums = math.prod(weight_shape) * np.dtype(np.float32).itemsize
+    all_chunks = chunks_with_sums(MAX_CHUNKS, sums) == MAX_CHUNKS
+    return (pointwise or depthwise_) and all_chunks and jit.max_threads() <= MAX_CHUNKS
 
 
 @jit.parallel
@@ -63,20 +67,20 @@ def _pointwise(x, normed, weight, results, sizes, borders, room):
         sums = partial[chunk]
         fill_row(sums, 0, sums.size)
         for n in range(borders[chunk], borders[chunk + 1]):
-            dy, at = images[me], n * pixels * channels
-            make_normed(normed, n * size, size, dy)
+            at = n * pixels * channels
+            dy, dy0 = normed_image(normed, n, size, images[me])
             convolve_image(
-                dy, 0, (height, 0), (1, filters, width * filters, 1), packed, 0, (1, filters),
+                dy, dy0, (height, 0), (1, filters, width * filters, 1), packed, 0, (1, filters),
                 mode, start, 0, dx, at, (height, width), (width * channels, channels), channels,
             )  # fmt: skip
             if dbias.size:
-                sum_rows(dy, 0, pixels, filters, sums, channels * out_up)
+                sum_rows(dy, dy0, pixels, filters, sums, channels * out_up)
             if out_up != filters:
-                widen_rows(dy, 0, pixels, filters, filters, widened[me], out_up)
-                dy = widened[me]
+                widen_rows(dy, dy0, pixels, filters, filters, widened[me], out_up)
+                dy, dy0 = widened[me], 0
             accumulate_image(
                 x, at, (height, 0), (1, channels, width * channels, 1), (1, channels),
-                dy, 0, (height, width), out_up, sums, 0,
+                dy, dy0, (height, width), out_up, sums, 0,
             )  # fmt: skip
     shares = shares_of(partial.size)
     for part in prange(shares):
@@ -88,6 +92,7 @@ def _pointwise(x, normed, weight, results, sizes, borders, room):
 def run_both_gradients(
     x: np.ndarray,
     gradient: NormedGradient,
+    y_shape: tuple[int, ...],
     weight: np.ndarray,
     geometry: Geometry,
     dweight: np.ndarray,
@@ -97,10 +102,10 @@ def run_both_gradients(
 ) -> None:
     """dweight, dbias, dx of a convolution for which `suits` holds, of the images x (N, H, W, C).
 
+    gradient, y_shape : where that of the output, of shape y_shape, comes from
     dbias : (O,), or size 0
     """
     prepare(x.dtype)
-    y_shape = gradient.x.shape
     normed = gradient._replace(dy=gradient.dy.reshape(-1), x=gradient.x.reshape(-1))
     if depthwise.suits(x.shape, weight.shape):
         phases = phases_of(weight.shape, geometry, y_shape, x.shape, x.dtype)
@@ -117,7 +122,7 @@ def run_both_gradients(
         workspace.array("packed_transposed", (filters * width,), x.dtype),
         workspace.array("start", (width,), x.dtype),
         workspace.array("partial", (len(borders) - 1, channels * out_up + filters), x.dtype),
-        workspace.array("gradients", (threads, pixels * filters + jit.SLACK), x.dtype),
+        room_of_normed(gradient, pixels * filters, workspace),
         workspace.array("widened", (threads, widened), x.dtype),
     )
     _pointwise(

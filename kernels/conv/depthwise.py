@@ -10,7 +10,7 @@ from numba import prange
 
 from kernels import jit
 from kernels.conv.depthwise_image import accumulate, gather, pack_taps, slide, whole_pixels
-from kernels.conv.gradient_source import gradient_images, make_normed
+from kernels.conv.gradient_source import gradient_images, normed_image, room_of_normed
 from kernels.conv.image import combine_chunks, combine_rows, pool_and_rectify
 from kernels.jit import thread_id
 from kernels.pool.image import image_sizes
@@ -232,7 +232,7 @@ def weight_gradient(x, gradient, geometry, y_shape, dweight, dbias, workspace):
     )  # fmt: skip
 
 
-# --- both, behind batch normalisation -------------------------------------------------------------
+# --- both -----------------------------------------------------------------------------------------
 
 
 @jit.parallel
@@ -252,14 +252,13 @@ def _both_gradients(x, normed, weight, results, sizes, geometry, phases, borders
         me = thread_id()
         fill_row(partial[chunk], 0, partial.shape[1])
         for n in range(borders[chunk], borders[chunk + 1]):
-            dy = images[me]
-            make_normed(normed, n * size, size, dy)
+            dy, dy0 = normed_image(normed, n, size, images[me])
             _weight_image(
-                x, n, dy, 0, dbias.size > 0, sizes, geometry, partial[chunk], wide_x[me],
+                x, n, dy, dy0, dbias.size > 0, sizes, geometry, partial[chunk], wide_x[me],
                 wide_dy[me],
             )  # fmt: skip
             _input_image(
-                dy, 0, dx, n, sizes, stride, phases, packed, start, wide_dy[me], wide_dy[me]
+                dy, dy0, dx, n, sizes, stride, phases, packed, start, wide_dy[me], wide_dy[me]
             )
     shares = shares_of(partial.size)
     for part in prange(shares):
@@ -270,7 +269,7 @@ def _both_gradients(x, normed, weight, results, sizes, geometry, phases, borders
 
 def both_gradients(x, normed, weight, geometry, phases, y_shape, dweight, dbias, dx, workspace):
     """See `backward.run_both_gradients`; as many filters as channels."""
-    threads, flat = jit.max_threads(), x.reshape(-1)
+    flat = x.reshape(-1)
     filters, _, kernel_h, kernel_w = weight.shape
     sizes = (*x.shape[1:], filters, kernel_h, kernel_w, *y_shape[1:3])
     filters_up, pixels = int(full_vectors(flat, filters)), y_shape[1] * y_shape[2]
@@ -279,7 +278,7 @@ def both_gradients(x, normed, weight, geometry, phases, y_shape, dweight, dbias,
         workspace.array("depthwise_weight", (taps * filters_up,), x.dtype),
         workspace.array("start", (2 * filters_up,), x.dtype),
         workspace.array("partial", (len(borders) - 1, (taps + 1) * filters_up), x.dtype),
-        workspace.array("gradients", (threads, pixels * filters + jit.SLACK), x.dtype),
+        room_of_normed(normed, pixels * filters, workspace),
         _widened("wide_x", x.shape, filters_up, x.dtype, workspace),
         _widened("wide_dy", y_shape, filters_up, x.dtype, workspace),
     )

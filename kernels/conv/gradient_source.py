@@ -146,6 +146,7 @@ class NormedGradient(NamedTuple):
     """What the gradient of a convolution's output x is made of, if BatchNorm follows unpooled.
 
     dy : the gradient behind BatchNorm, or behind the ReLU that follows it if ``relu``
+    x : empty if there is no BatchNorm, and dy is the gradient
     factors, width : what `norm.batch_gradient_factors` returned
     """
 
@@ -156,10 +157,25 @@ class NormedGradient(NamedTuple):
     relu: bool
 
 
+def not_normed(dy: np.ndarray) -> NormedGradient:
+    """The same for a gradient that lies in memory."""
+    none = nothing(dy.dtype)
+    return NormedGradient(dy, none, none, 0, False)
+
+
+def room_of_normed(gradient: NormedGradient, size: int, workspace: Workspace) -> np.ndarray:
+    """Each thread's room for `normed_image`."""
+    room = size + jit.SLACK if gradient.x.size else 1
+    return workspace.array("gradients", (jit.max_threads(), room), gradient.dy.dtype)
+
+
 @jit.serial
-def make_normed(gradient, first, count, target):
-    """target[:count] = the gradient by x[first:], which begins with channel 0."""
+def normed_image(gradient, n, size, room):
+    """(array, start in it) of the gradient by image n, of so many numbers."""
+    if gradient.x.size == 0:
+        return gradient.dy, n * size
     gradient_stretch(
-        gradient.dy, gradient.x, first, count, gradient.factors, gradient.width, gradient.relu,
-        target, 0,
+        gradient.dy, gradient.x, n * size, size, gradient.factors, gradient.width, gradient.relu,
+        room, 0,
     )  # fmt: skip
+    return room, 0
