@@ -29,9 +29,11 @@ def softmax_cross_entropy(
     smoothing: float,
     losses: np.ndarray,
     dlogits: np.ndarray,
-) -> int:
-    """Loss for class labels; how many rows have their largest logit at the label, the first of
-    equal ones, or below 0 where a label is none of 0 to K - 1 (the results are then incomplete).
+) -> tuple[int, float]:
+    """Loss for class labels.
+
+    Returns how many rows have their largest logit at the label, the first of equal ones, or below 0
+    where a label is none of 0 to K - 1 (the results are then incomplete), and the sum of losses.
 
     logits : (N, K);  labels : int64 (N,)
     smoothing : part of each label's weight that all K classes share, 0 to 1;
@@ -43,10 +45,10 @@ def softmax_cross_entropy(
     logits, dlogits, kind = logits.reshape(-1), dlogits.reshape(-1), logits.dtype.type
     numbers = kind(scale), kind(1 - smoothing), kind(smoothing), kind(1 / classes)
     parts = 1 if is_small(logits.size, _WORK) else MAX_CHUNKS
-    right = np.empty(parts, np.int64)
-    _labels_all(logits, labels, numbers, losses, dlogits, classes, right)
-    counts = right.tolist()
-    return -1 if -1 in counts else sum(counts)
+    found = np.empty(2 * parts)
+    _labels_all(logits, labels, numbers, losses, dlogits, classes, found)
+    counts, totals = found[:parts].tolist(), found[parts:].tolist()
+    return -1 if -1 in counts else int(sum(counts)), sum(totals)
 
 
 def softmax_cross_entropy_soft(
@@ -67,12 +69,13 @@ def softmax_cross_entropy_soft(
 
 
 @jit.parallel
-def _labels_all(logits, labels, numbers, losses, dlogits, classes, right):
-    chunks = right.size
+def _labels_all(logits, labels, numbers, losses, dlogits, classes, found):
+    """found : for each chunk how many are right, and behind these the sums of their losses"""
+    chunks = found.size // 2
     rows = losses.size
     for chunk in prange(chunks):  # owns a few rows
         first, last = rows * chunk // chunks, rows * (chunk + 1) // chunks
-        right[chunk] = _labels_share(
+        found[chunk], found[chunks + chunk] = _labels_share(
             logits, labels, numbers, losses, dlogits, classes, first, last
         )  # fmt: skip
 
@@ -100,13 +103,13 @@ def _first_of_largest(x, start, stop):
 
 @jit.serial
 def _labels_share(logits, labels, numbers, losses, dlogits, classes, first, last):
-    """How many of these rows are right; -1, and nothing more is done, at a wrong label."""
+    """How many of these rows are right, and the sum of their losses; -1 and 0 at a wrong label."""
     scale, keep, smoothing, portion = numbers
-    right = 0
+    right, total_loss = 0.0, 0.0
     for row in range(first, last):
         start, stop = row * classes, (row + 1) * classes
         if labels[row] < 0 or labels[row] >= classes:
-            return -1
+            return -1.0, 0.0
         target = start + labels[row]
         right += _first_of_largest(logits, start, stop) == target
         highest = row_maximum(logits, start, stop)
@@ -117,12 +120,13 @@ def _labels_share(logits, labels, numbers, losses, dlogits, classes, first, last
             mean = _sum_below(logits, start, stop, highest) * portion
             loss = keep * loss + smoothing * (log_sum - mean)
         losses[row] = loss
+        total_loss += losses[row]
         factor = splat(logits, scale / weight_sum)
         shared = splat(logits, -scale * smoothing * portion)
         for i in range(start, stop, lanes(logits)):
             store_part(dlogits, i, fma(load_part(dlogits, i, stop - i), factor, shared), stop - i)
         dlogits[target] -= scale * keep
-    return right
+    return right, total_loss
 
 
 @jit.serial

@@ -104,12 +104,14 @@ class CrossEntropyLoss(Loss):
             self.correct = int(np.count_nonzero(logits.argmax(axis=1) == right))
         else:
             labels = whole_labels(self._name, labels, rows, classes)
-            correct = kernels.softmax_cross_entropy(
+            correct, total = kernels.softmax_cross_entropy(
                 logits, labels, scale, smoothing, losses, self._gradient
-            )  # fmt: skip
+            )
             if correct < 0:
                 checked_labels(self._name, labels, rows, classes)  # says which is wrong
-            self.correct = correct
+            self.correct, self._logits = correct, logits
+            if weights is None:
+                return total * scale
         self._logits = logits
         return self._weighted(losses, weights, scale)
 

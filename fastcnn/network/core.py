@@ -267,7 +267,7 @@ class Core(Layered):
         RuntimeError
             On entering it, if another thread trains the model.
         """
-        return turns.turn(type(self).__name__, self._row.family)
+        return turns.Turn(type(self).__name__, self._row.family)
 
     def _as_layers_see(self, x: np.ndarray) -> np.ndarray:
         return seen(x) if self.data_format == "channels_last" else x

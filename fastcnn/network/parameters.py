@@ -7,9 +7,11 @@ with one pass over one array, and clipping or comparing gradients is one operati
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from kernels.changes import mark
 from kernels.workspace import Workspace
 
 from ..layers import Layer
@@ -105,6 +107,7 @@ class FlatParameters:
         self.values = aligned.array("values", (size,), self.dtype, zeroed=True)
         self.gradients = aligned.array("gradients", (size,), self.dtype, zeroed=True)
         self._whole = self._stretch(0, size)
+        self._trained: tuple[Any, list[Stretch]] = (None, [])
         self.bind()
 
     @property
@@ -124,6 +127,12 @@ class FlatParameters:
 
     def trained(self) -> list[Stretch]:
         """What optimizers may change: everything, or what lies between frozen layers."""
+        now = mark()
+        if self._trained[0] != now:  # whether a layer is frozen is a thing of which `mark` tells
+            self._trained = now, self._trained_now()
+        return self._trained[1]
+
+    def _trained_now(self) -> list[Stretch]:
         if all(layer.trainable for layer in self._layers):
             return [self._whole]
         stretches: list[list[int]] = []

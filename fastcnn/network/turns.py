@@ -4,10 +4,9 @@ Prediction needs no turn, as it leaves nothing behind. Layers may be part of sev
 is the layers whose turn is taken.
 """
 
-import contextlib
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from ..layers import Layer
 
@@ -54,11 +53,15 @@ def release(layers: Iterable[Layer]) -> None:
         vars(layer)["trainer"] = None
 
 
-@contextlib.contextmanager
-def turn(who: str, layers: Sequence[Layer]) -> Iterator[None]:
+class Turn:
     """The turn of all layers for the length of a with block."""
-    taken = take(who, layers)
-    try:
-        yield
-    finally:
-        release(taken)
+
+    def __init__(self, who: str, layers: Sequence[Layer]) -> None:
+        self._who, self._layers = who, layers
+        self._taken: list[Layer] = []
+
+    def __enter__(self) -> None:
+        self._taken = take(self._who, self._layers)
+
+    def __exit__(self, *_: object) -> None:
+        release(self._taken)

@@ -124,7 +124,7 @@ class Optimizer(foreign.Answering):
         if not _same_objects(layers, self._own_layers):
             self._own_layers, self._own_flat = layers, None
             self._own_family = [inner for layer in layers for inner in layer.family()]
-        return turns.turn(type(self).__name__, self._own_family)
+        return turns.Turn(type(self).__name__, self._own_family)
 
     def _flat_of(self, target: Any) -> FlatParameters:
         if isinstance(target, Network):

@@ -26,6 +26,21 @@ def run_labels(logits: np.ndarray, labels: np.ndarray, scale: float = 1.0, smoot
     return losses, dlogits
 
 
+@every_dtype
+@pytest.mark.parametrize("shape", [*SHAPES, (5000, 10)], ids=str)
+def test_what_it_returns(shape: tuple[int, int], dtype: DTypeLike):
+    """Rows that are right and the sum of what stands in `losses`; below 0 for a label too many."""
+    rng = np.random.default_rng(1)
+    rows, classes = shape
+    logits, labels = rng.standard_normal(shape).astype(dtype), rng.integers(0, classes, rows)
+    losses, dlogits = np.full(rows, 7, dtype), np.full_like(logits, 7)
+    right, total = loss.softmax_cross_entropy(logits, labels, 0.5, 0.0, losses, dlogits)
+    assert right == np.count_nonzero(logits.argmax(axis=1) == labels)
+    np.testing.assert_allclose(total, losses.sum(dtype=np.float64), rtol=1e-13)
+    labels[rows // 2] = classes
+    assert loss.softmax_cross_entropy(logits, labels, 0.5, 0.0, losses, dlogits)[0] < 0
+
+
 def run_targets(logits: np.ndarray, targets: np.ndarray, scale: float = 1.0):
     losses, dlogits = np.full(len(logits), 7, logits.dtype), np.full_like(logits, 7)
     loss.softmax_cross_entropy_soft(logits, targets, scale, losses, dlogits)
