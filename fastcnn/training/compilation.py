@@ -20,6 +20,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -32,6 +33,10 @@ from kernels.partner import Partner
 
 uses_helper = True
 """Whether a helper process may be started."""
+_AFTER = 1.0
+"""CPU seconds of compiling in a later training, before it gets a helper: that takes 0.8 to begin.
+
+What one training leaves for the next one to compile is little: kernels for few images, say."""
 
 # The kernels must be told before they are imported, which `import fastcnn` does.
 _HELPER = """
@@ -46,6 +51,8 @@ _OURS = {"fastcnn", "kernels", "numpy", *sys.stdlib_module_names}
 class _Compilation(event.Listener):
     """What happens when Numba compiles for the first time, and what must be ended after it."""
 
+    has_been = False  # whether a training of this process has compiled
+
     def __init__(
         self, training: Callable[..., Any], arguments: Callable[[], tuple[Any, ...]]
     ) -> None:
@@ -54,16 +61,27 @@ class _Compilation(event.Listener):
         self._threads: list[threading.Thread] = []
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._has_begun = False
+        self._left = _AFTER if self.has_been else 0.0
+        self._depth, self._began = 0, 0.0  # a kernel compiles the functions that it calls
 
     def on_start(self, event: Any) -> None:
         if self._has_begun or not compiling.is_kernel(event):
             return
-        self._has_begun = True
+        if self._depth == 0:
+            self._began = time.thread_time()
+        self._depth += 1
+        if time.thread_time() - self._began < self._left:
+            return
+        self._has_begun = _Compilation.has_been = True
         with contextlib.suppress(Exception):  # whatever cannot be pickled, or started
             self._start_helper(pickle.dumps(self._arguments()))
 
     def on_end(self, event: Any) -> None:
-        pass
+        if self._has_begun or not compiling.is_kernel(event):
+            return
+        self._depth -= 1
+        if self._depth == 0:
+            self._left -= time.thread_time() - self._began
 
     def _start_helper(self, arguments: bytes) -> None:
         self._helper = subprocess.Popen(

@@ -56,7 +56,7 @@ def main(path):
         first(x)
         folder = Path(second.stats.cache_path)
         for _ in range(600):
-            if all(list(folder.glob(f"*{name}*.nbc")) for name in ("second", "third")):
+            if all(list(folder.glob(f"*.{name}-*.nbc")) for name in ("second", "third")):
                 break
             time.sleep(0.1)
         watcher = compiling.watcher
@@ -151,6 +151,7 @@ def helpers(monkeypatch):
     """The helper processes that were started."""
     monkeypatch.setattr(compilation, "uses_helper", True)
     monkeypatch.setattr(compilation, "usual_threads", lambda: 2)
+    monkeypatch.setattr(compilation._Compilation, "has_been", False)
     started = []
     popen = subprocess.Popen
 
@@ -175,6 +176,26 @@ def test_nothing_to_compile_no_helper(helpers):
     with shared():
         assert numba.njit(eval("lambda: 1"))() == 1  # not a kernel of ours
     assert helpers == []
+
+
+def test_little_that_a_later_training_compiles_gets_no_helper(helpers, monkeypatch):
+    monkeypatch.setattr(compilation, "_AFTER", 1e6)
+    with shared():
+        compile_something()
+    assert len(helpers) == 1
+    with shared():
+        compile_something()
+        compile_something()
+    assert len(helpers) == 1
+
+
+def test_much_that_a_later_training_compiles_gets_a_helper(helpers, monkeypatch):
+    monkeypatch.setattr(compilation._Compilation, "has_been", True)
+    monkeypatch.setattr(compilation, "_AFTER", 1e-4)  # one kernel takes longer
+    with shared():
+        compile_something()
+        compile_something()
+    assert len(helpers) == 1
 
 
 def test_helper_that_fails_is_not_missed(helpers, monkeypatch):
