@@ -7,12 +7,12 @@ import numpy as np
 
 from . import conversion
 from .layers import Layer
-from .layers.memory import Clock, Shape, memory_of
+from .layers.memory import Clock, Shape, in_memory, memory_of
 from .layers.symbols import Symbol, input_of
+from .layers.wiring import Wiring, traced
 from .network.layered import Connections
 from .network.network import EVALUATED_AT_ONCE
-from .network.wired import Wired, in_memory
-from .network.wiring import Wiring, traced
+from .network.row import Row
 from .trainable import Trainable
 
 _TAKEN = ("val_", "test_")  # by the columns of validation and test data
@@ -96,8 +96,8 @@ class Graph(Trainable):
 
     # --- how the layers are connected -----------------------------------------------------------
 
-    def new_row(self, layers: tuple[Layer, ...], seed: int | None, clock: Clock) -> Wired:
-        return Wired(layers, self._wiring, seed, clock)
+    def new_row(self, layers: tuple[Layer, ...], seed: int | None, clock: Clock) -> Row:
+        return Row(layers, self._wiring, seed, clock)
 
     @property
     def ends(self) -> tuple[Layer, ...]:
@@ -182,9 +182,7 @@ class Graph(Trainable):
             found.append((layer, layer.forward(given)))
             return found[-1][1]
 
-        row = self._row
-        assert isinstance(row, Wired)
-        self._wiring.walk(self.layers, list(row.apart(x)), run)
+        self._wiring.walk(self.layers, self._row.inputs(x), run)
         yield from found
 
     def connections(self) -> Connections:

@@ -14,17 +14,15 @@ import numpy as np
 from ..layers import (
     Add,
     BatchNorm,
-    Concat,
-    Concatenate,
     Conv2D,
     Dense,
     Dropout,
     Layer,
     MaxPool2D,
     ReLU,
-    Residual,
     SpatialDropout,
 )
+from ..layers.branches import is_block
 from ..network.layered import Connections
 from ..network.row import before_softmax
 
@@ -80,31 +78,27 @@ def apart(network: Connections) -> tuple[list[Call], tuple[int, ...], int]:
     A call is (layer, the values that it is given, the value that it gives).
     """
     calls: list[Call] = []
-    count = len(network.inputs)
+    inputs = len(network.inputs)
 
-    def call(layer: Layer, given: tuple[int, ...]) -> int:
-        nonlocal count
-        if type(layer) is Residual:
-            main = row(layer.main, given)
-            y = call(Add(), (main, row(layer.shortcut or (), given)))
-            return row((layer.activation,), (y,)) if layer.activation else y
-        if type(layer) is Concatenate:
-            return call(Concat(), (*given, row(layer.layers, given)))
+    def call(layer: Layer, given: Any) -> int:
+        if is_block(layer):
+            assert layer.wiring is not None
+            return layer.wiring.walk(layer.inside, [given], call)[-1]
         if type(layer) in (Dropout, SpatialDropout):
-            return given[0]
-        calls.append((layer, given, count))
-        count += 1
-        return count - 1
+            return given
+        target = inputs + len(calls)
+        calls.append((layer, tuple(given) if layer.takes_several else (given,), target))
+        return target
 
-    def row(layers: Any, given: tuple[int, ...]) -> int:
-        for layer in layers:
-            given = (call(layer, given),)
-        return given[0]
-
-    values = list(range(len(network.inputs)))
+    values = list(range(inputs))
     for layer, sources in network.calls:
-        values.append(call(layer, tuple(values[source] for source in sources)))
-    return calls, tuple(values[value] for value in network.outputs), count
+        given = [values[source] for source in sources]
+        values.append(call(layer, given if layer.takes_several else given[0]))
+    return (
+        calls,
+        tuple(values[value] for value in network.outputs),
+        len(network.inputs) + len(calls),
+    )
 
 
 def operations(calls: Sequence[Call], outputs: tuple[int, ...], count: int) -> list[Operation]:

@@ -16,9 +16,8 @@ from kernels.inference import table as t
 from kernels.inference.multiplication import AT_ONCE
 from kernels.workspace import Workspace
 
-from ..layers.memory import Shape, memory_of, seen
+from ..layers.memory import Shape, in_memory, memory_of, seen
 from ..network.row import Logits, before_softmax, ends_of
-from ..network.wired import in_memory
 from .operations import Operation
 from .steps import SLACK, Call, Step, Steps
 

@@ -5,7 +5,7 @@ own (`arrays`), and so are its memory (`memory`) and how it is written down (`de
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from .arrays import WithArrays
 from .described import from_spec, own_classes
 from .memory import Shape, WithMemory
 from .symbols import Symbol, called
+
+if TYPE_CHECKING:
+    from .wiring import Wiring
 
 
 class Layer(WithArrays, WithMemory):
@@ -41,6 +44,8 @@ class Layer(WithArrays, WithMemory):
 
     least_axes = 2  # of what goes in
     takes_several = False  # whether x is a list of arrays, as where branches of a graph meet
+    inside: "tuple[Layer, ...]" = ()  # of a block: all that runs, which `wiring` connects
+    wiring: "Wiring | None" = None
 
     def __init__(self, seed: int | None = None) -> None:
         WithArrays.__init__(self, seed)

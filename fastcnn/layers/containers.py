@@ -1,26 +1,48 @@
 """Layers made of layers."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from kernels import activation as activation_kernels
-from kernels.images import channels as kernels
-
 from . import spoken
 from .arrays import ParameterDict
 from .base import Layer
+from .branches import Branches, Opened
 from .described import from_spec
-from .fusion import end_of_block, layers_of, plan, run_backward, run_forward
-from .memory import NO_GRADIENT, Place, Shape, bind_memory, memory_of, seen
+from .memory import NO_GRADIENT, Place, Shape
+from .merge import Add, Concat
+from .wiring import Wiring
 
 
 class _Container(Layer):
-    """A layer made of rows of layers, each row with a name.
+    """A small graph: rows of layers, each with a name, on x, and where what they give meets.
+
+    A network runs what is inside instead of the block, as a part of its own graph; `forward` and
+    `backward` are for a block that stands alone.
 
     params, grads, state: those of all layers inside, "main.0.weight" and so on.
     """
+
+    def _connect(
+        self, ways: Sequence[Sequence[Layer]], meeting: Layer, behind: Sequence[Layer] = ()
+    ) -> None:
+        """Be `meeting` of what each of the ways makes of x, and then the layers behind it."""
+        layers: list[Layer] = []
+        calls: list[tuple[int, tuple[int, ...]]] = []
+
+        def through(way: Sequence[Layer], *given: int) -> int:
+            for layer in way:
+                calls.append((len(layers), given))
+                layers.append(layer)
+                given = (len(layers),)
+            return given[0]
+
+        ends = [through(way, 0) for way in ways]
+        y = through((meeting, *behind), *ends)
+        self.inside, self.wiring = tuple(layers), Wiring(((),), tuple(calls), (y,))
+        self._branches = Branches(Opened(self.wiring, self.inside))
 
     def rows(self) -> dict[str, tuple[Layer, ...]]:
         """The rows by name; the input runs into the first layer of each."""
@@ -48,6 +70,31 @@ class _Container(Layer):
             for name, row in self.rows().items()
             for i, layer in enumerate(row)
         ]
+
+    def family(self) -> Iterator[Layer]:
+        yield self
+        for layer in self.inside:
+            yield from layer.family()
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        self.check_input(x)
+        y = self._branches.forward((x,), training)[-1]
+        if training:
+            self.remember(y)
+        return y
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        self.recall(dy)
+        if not self.needs_input_gradient:
+            self._branches.backward((dy,), to_input=False)
+            return NO_GRADIENT
+        (parts,) = self._branches.backward((dy,), to_input=True)
+        return self._branches.total(0, parts, functools.partial(self.gradient, dy=dy))
+
+    def bind_inside(self, place: Place) -> Place:
+        scratch, slot, way = place
+        self._branches.bind(scratch, f"{slot} inside", f"{way} inside")
+        return place
 
     def summary_rows(self, input_shape: Shape | None) -> list[tuple[str, Shape | None, int]]:
         output = None if input_shape is None else self.output_shape(input_shape)
@@ -148,8 +195,7 @@ class Residual(_Container):
                 f"Residual: activation must be a layer such as ReLU() or None, got {activation!r}"
             )
         self.activation = activation
-        self.main_steps, self.sum = end_of_block(plan(self.main), activation)
-        self.shortcut_steps = plan(self.shortcut or ())
+        self._connect((self.main, self.shortcut or ()), Add(), (activation,) if activation else ())
 
     def rows(self) -> dict[str, tuple[Layer, ...]]:
         return {"main": self.main} | ({} if self.shortcut is None else {"shortcut": self.shortcut})
@@ -178,39 +224,6 @@ class Residual(_Container):
                 f"{spoken.shape(shapes[1])}, which cannot be added; {cure}"
             )
         return self.activation.output_shape(shapes[0]) if self.activation else shapes[0]
-
-    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        self.check_input(x)
-        main = run_forward(self.main_steps, x, training)
-        shortcut = run_forward(self.shortcut_steps, x, training)
-        y = self.sum.forward(self, main, shortcut, training)
-        if training:
-            self.remember(y)
-        return y
-
-    def backward(self, dy: np.ndarray) -> np.ndarray:
-        self.recall(dy)
-        by_main, by_shortcut = self.sum.backward(dy)
-        by_main = run_backward(self.main_steps, by_main, self.needs_input_gradient)
-        by_shortcut = run_backward(self.shortcut_steps, by_shortcut, self.needs_input_gradient)
-        if not self.needs_input_gradient:
-            return NO_GRADIENT
-        by_main, by_shortcut = memory_of(by_main), memory_of(by_shortcut)
-        dx = self.gradient(by_main.shape, by_main.dtype, dy)
-        activation_kernels.add(by_main, by_shortcut, dx)
-        return seen(dx)
-
-    def bind_inside(self, place: Place) -> Place:
-        scratch, slot, way = place
-        main = [*layers_of(self.main_steps), *self.sum.layers]
-        bind_memory(main, scratch, f"{slot}.main", f"{way}.main")
-        shortcut = layers_of(self.shortcut_steps)
-        bind_memory(shortcut, scratch, f"{slot}.shortcut", f"{way}.shortcut")
-        if self.activation is None:
-            return place
-        bind_memory([self.activation], scratch, f"{slot}.activation", f"{way}.activation")
-        self.activation.place = self.activation.place._replace(slot=slot)
-        return Place(scratch, f"{slot}.sum", way)
 
 
 class Concatenate(_Container):
@@ -248,7 +261,7 @@ class Concatenate(_Container):
     def __init__(self, layers: Sequence[Layer]) -> None:
         super().__init__()
         self.layers = self._checked_row("layers", layers)
-        self.steps = plan(self.layers)
+        self._connect(((), self.layers), Concat())
 
     def rows(self) -> dict[str, tuple[Layer, ...]]:
         return {"layers": self.layers}
@@ -266,29 +279,3 @@ class Concatenate(_Container):
                 f"{spoken.images()} and differ in C at most"
             )
         return (batch, channels + shape[1], *size)
-
-    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        batch, channels, *size = self.check_input(x)
-        made = memory_of(run_forward(self.steps, x, training))
-        y = self.result((batch, *size, channels), x.dtype, training)
-        kernels.join_channels(memory_of(x), made, y)
-        if training:
-            self.remember(seen(y), x.shape, made.shape)
-        return seen(y)
-
-    def backward(self, dy: np.ndarray) -> np.ndarray:
-        (batch, channels, *size), made_shape = self.recall(dy)
-        wide = memory_of(dy)
-        by_made = self.scratch.array(f"{self.place.gradient_slot} made", made_shape, dy.dtype)
-        kernels.take_last_channels(wide, by_made)
-        by_layers = run_backward(self.steps, seen(by_made), self.needs_input_gradient)
-        if not self.needs_input_gradient:
-            return NO_GRADIENT
-        dx = self.gradient((batch, *size, channels), dy.dtype, dy)
-        kernels.add_first_channels(wide, memory_of(by_layers), dx)
-        return seen(dx)
-
-    def bind_inside(self, place: Place) -> Place:
-        scratch, slot, way = place
-        bind_memory(layers_of(self.steps), scratch, f"{slot}.layers", f"{way}.layers")
-        return place

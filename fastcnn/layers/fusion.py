@@ -13,8 +13,8 @@ they are: nothing here can be seen by someone who reads or writes a layer.
   convolution's output is never written out.
 - A convolution of single pixels or channels, BatchNorm, and ReLU are one step (`ConvNormReLU`):
   going back, the gradient of the convolution's output is made image by image, too.
-- A normalisation before ReLU is one step (`NormalizedReLU`), and so is one at the end of a residual
-  block with the addition and ReLU that follow it (`end_of_block`).
+- A normalisation before ReLU is one step (`NormalizedReLU`), and so is one before an addition, with
+  ReLU after that (`segments.NormalizedAdd`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,6 @@ from typing import Protocol, TypeGuard
 
 import numpy as np
 
-from kernels import activation as activation_kernels
 from kernels.conv.backward import run_both_gradients
 from kernels.conv.forward import Pooled
 from kernels.conv.forward import run_forward as run_convolution
@@ -260,66 +259,6 @@ class NormalizedReLU(Group):
 
     def run_back(self, dy: np.ndarray) -> np.ndarray:
         return self.norm.spread(dy, relu=True)
-
-
-class Sum:
-    """The end of a residual block: main + shortcut, and perhaps an activation.
-
-    The block itself, whose memory the sum lies in, comes with each call: it must not be kept here,
-    or both would live until Python looks for circles.
-    """
-
-    def __init__(self, activation: Layer | None) -> None:
-        self.activation = activation
-        self.layers: list[Layer] = []  # those of the main way that this replaces
-
-    def forward(
-        self, block: Layer, main: np.ndarray, shortcut: np.ndarray, training: bool
-    ) -> np.ndarray:
-        main, shortcut = memory_of(main), memory_of(shortcut)
-        y = block.result(main.shape, main.dtype, training)
-        activation_kernels.add(main, shortcut, y)
-        return self.activation.forward(seen(y), training) if self.activation else seen(y)
-
-    def backward(self, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The gradients by main and by shortcut."""
-        if self.activation:
-            dy = self.activation.backward(dy)
-        return dy, dy
-
-
-class NormalizedSum(Sum):
-    """A normalisation of main, + shortcut, and perhaps ReLU, in one pass; the same bits."""
-
-    def __init__(self, norm: Norm, activation: Layer | None) -> None:
-        super().__init__(activation)
-        self.norm = norm
-        self.layers = [norm]
-
-    def forward(
-        self, block: Layer, main: np.ndarray, shortcut: np.ndarray, training: bool
-    ) -> np.ndarray:
-        if not training or not self.norm.trainable:
-            return super().forward(block, self.norm.forward(main, training), shortcut, training)
-        self.norm.check_input(main)
-        y = self.norm.normalise(
-            main, block.workspace, memory_of(shortcut), self.activation is not None
-        )
-        if self.activation:
-            self.activation.remember(y, memory_of(y))
-        return y
-
-    def backward(self, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        dy, same = super().backward(dy)
-        return self.norm.backward(dy), same
-
-
-def end_of_block(steps: list[Step], activation: Layer | None) -> tuple[list[Step], Sum]:
-    """What is run for a residual block: the steps of its main way, and what follows them."""
-    last = steps[-1]
-    if normalizes(last) and (activation is None or type(activation) is ReLU):
-        return steps[:-1], NormalizedSum(last, activation)
-    return steps, Sum(activation)
 
 
 def normalizes(step: Step | None) -> TypeGuard[Norm]:

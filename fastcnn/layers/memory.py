@@ -8,11 +8,9 @@ Workspaces hold arrays for each thread by itself, so that any number of threads 
 layers; only training, which leaves something behind in the layers, is for one thread at a time.
 """
 
-import itertools
 import math
 import threading
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,9 +19,6 @@ from kernels.workspace import Workspace
 
 from . import spoken
 from .described import Described, is_own
-
-if TYPE_CHECKING:
-    from .base import Layer
 
 Shape = tuple[int, ...]
 
@@ -57,6 +52,11 @@ def as_image(x: np.ndarray) -> np.ndarray:
 def as_given(y: np.ndarray, axes: int) -> np.ndarray:
     """The opposite, for a y of images where x had so many axes."""
     return y[:, :, 0] if axes == 3 else y
+
+
+def in_memory(shape: Shape) -> Shape:
+    """How a sample that layers see with this shape lies."""
+    return (*shape[1:], shape[0]) if len(shape) == 3 else shape
 
 
 class Clock:
@@ -193,30 +193,3 @@ class WithMemory(Described):
     def bind_inside(self, place: Place) -> Place:
         """Give the layers inside their memory, if there are any; returns where y then lies."""
         return place
-
-
-def bind_memory(
-    layers: "Iterable[Layer]", scratch: Workspace, prefix: str, way: str = "gradient"
-) -> None:
-    """Give the layers of a row the memory that they share.
-
-    Outside training a result is needed only until the next layer has run, so the layers of a row
-    take turns with two buffers. What a layer of somebody's own gives may be what it was given, and
-    so lie in either: the next one has a third. The memory is kept during the model's own passes
-    only (`keep` is theirs to set): a layer that someone calls by itself gives a new array every
-    time.
-
-    Parameters
-    ----------
-    prefix, way : str
-        Names for the results and for the gradients of this row; all containers that stand side by
-        side can use the same memory for gradients.
-    """
-    lies: set[int] = set()
-    for layer in layers:
-        slot = next(slot for slot in itertools.count() if slot not in lies)
-        layer.place = layer.bind_inside(Place(scratch, f"{prefix} {slot}", way))
-        if is_own(layer):
-            lies.add(slot)
-        elif not layer.passes_through:
-            lies = {slot}

@@ -1,5 +1,7 @@
 """Layers that make one array of several: where the branches of a graph meet."""
 
+import functools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +13,10 @@ from kernels.images import channels
 from . import spoken
 from .base import Layer
 from .memory import Shape, memory_of, seen
+
+_is_array = functools.partial(type.__instancecheck__, np.ndarray)
+_dtype_of, _shape_of = operator.attrgetter("dtype"), operator.attrgetter("shape")
+_FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
 
 
 class _Merge(Layer):
@@ -33,18 +39,17 @@ class _Merge(Layer):
         return shapes[0]
 
     def check_input(self, x: Any) -> Shape:
-        if not isinstance(x, (list, tuple)) or not all(isinstance(a, np.ndarray) for a in x):
+        if not isinstance(x, (list, tuple)) or not all(map(_is_array, x)):
             raise TypeError(
                 f"{self.name}: expected a list of arrays, as a Graph gives it, got "
                 f"{type(x).__name__}"
             )
-        kinds = {each.dtype for each in x}
-        if len(kinds) > 1 or not kinds <= {np.dtype(np.float32), np.dtype(np.float64)}:
+        kinds, shapes = set(map(_dtype_of, x)), tuple(map(_shape_of, x))
+        if len(kinds) > 1 or not kinds <= _FLOATS:
             raise TypeError(
                 f"{self.name}: expected arrays of float32, or all of float64, got "
                 f"{', '.join(sorted(map(str, kinds))) or 'none'}"
             )
-        shapes = tuple(each.shape for each in x)
         checked = self._checked
         if checked is None or checked[0] != shapes:
             checked = self._checked = (shapes, self.output_shape(shapes))
@@ -81,13 +86,18 @@ class Add(_Merge):
 
     def forward(self, x: Any, training: bool = False) -> np.ndarray:
         self.check_input(x)
+        y = self.added(x, training)
+        if training:
+            self.remember(y, len(x))
+        return y
+
+    def added(self, x: Sequence[np.ndarray], training: bool) -> np.ndarray:
+        """The sum of what fits together."""
         first, *others = map(memory_of, x)
         y = self.result(first.shape, first.dtype, training)
         for other in others:
             arithmetic.add(first, other, y)
             first = y
-        if training:
-            self.remember(seen(y), len(x))
         return seen(y)
 
     def backward(self, dy: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -169,25 +179,30 @@ class Concat(_Merge):
         y = self.result(
             (shape[0], *shape[2:], shape[1]) if at_end else shape, inputs[0].dtype, training
         )
-        first, rows = 0, _rows(y)
-        for each in inputs:
-            channels.put_channels(_rows(each), first, rows)
-            first += _rows(each).shape[-1]
+        first, rows, parts = 0, y, inputs
+        if y.ndim == 3:
+            rows, parts = rows_of(y), [*map(rows_of, inputs)]
+        if len(parts) == 2:
+            channels.join_channels(parts[0], parts[1], rows)
+        else:
+            for part in parts:
+                channels.put_channels(part, first, rows)
+                first += part.shape[-1]
         if training:
-            self.remember(seen(y), [each.shape for each in inputs])
+            self.remember(seen(y), [*map(_shape_of, inputs)])
         return seen(y)
 
     def backward(self, dy: np.ndarray) -> tuple[np.ndarray, ...]:
         (shapes,) = self.recall(dy)
-        first, rows, gradients = 0, _rows(memory_of(dy)), []
+        first, rows, gradients = 0, rows_of(memory_of(dy)), []
         for i, shape in enumerate(shapes):
             dx = self.part(i, shape, dy.dtype)
-            channels.take_channels(rows, first, _rows(dx))
-            first += _rows(dx).shape[-1]
+            channels.take_channels(rows, first, rows_of(dx))
+            first += rows_of(dx).shape[-1]
             gradients.append(seen(dx))
         return tuple(gradients)
 
 
-def _rows(x: np.ndarray) -> np.ndarray:
+def rows_of(x: np.ndarray) -> np.ndarray:
     """An array in memory with what is joined as its last axis: channels, or channels of lengths."""
-    return x if x.ndim == 4 else x.reshape(len(x), -1)
+    return x.reshape(len(x), -1) if x.ndim == 3 else x

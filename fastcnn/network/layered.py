@@ -9,6 +9,7 @@ from .. import foreign
 from ..layers import Layer
 from ..layers.memory import Clock, Shape
 from ..layers.symbols import Symbol
+from ..layers.wiring import Wiring
 from .row import Row
 
 
@@ -44,7 +45,7 @@ class Layered(foreign.Answering):
 
     def new_row(self, layers: tuple[Layer, ...], seed: int | None, clock: Clock) -> Row:
         """What runs these layers as this network does."""
-        return Row(layers, seed, clock)
+        return Row(layers, Wiring.of_row(len(layers)), seed, clock)
 
     @property
     def layers(self) -> tuple[Layer, ...]:

@@ -1,6 +1,8 @@
-"""Layers run one after the other, in memory that they share: what a pass through a network is."""
+"""Layers run as one, in memory that they share: what a pass through a network is."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -8,17 +10,23 @@ from kernels.portion import WHOLE, Portion
 from kernels.workspace import Workspace
 
 from ..layers import Layer, Softmax
-from ..layers.fusion import Step, layers_of, plan, run_backward, run_forward
-from ..layers.memory import Clock, bind_memory
+from ..layers.branches import Branches, Opened
+from ..layers.memory import NO_GRADIENT, Clock, in_memory, seen
+from ..layers.segments import Segment
+from ..layers.wiring import Wiring
 from . import turns
 from .replay import Replay
+from .twins import Twins
 
 # Whether y is wanted as it is before a softmax at the end; of several outputs a tuple may say each.
 Logits = bool | tuple[bool, ...]
 
 
 class Row:
-    """A row of layers with memory, a clock and a turn at training in common.
+    """Layers, connected as a wiring says, with memory, a clock and a turn at training in common.
+
+    With several inputs x is a row of numbers for each sample, (N, all of them), in which the inputs
+    lie one behind the other, images channels-last. With several outputs y and dy are tuples.
 
     Layers may be part of two rows, which then lend them their memory in turn. During a pass the
     memory is kept, by each thread for itself; a layer that someone calls by itself gives a new
@@ -30,21 +38,35 @@ class Row:
         In the order in which people see them.
     named : list of (str, Layer)
         The same with their names: "0", "1", ...
+    wiring : Wiring
+        How they are connected.
     family : list of Layer
-        With those inside them.
+        All that run, with those inside them: the layers but for blocks, whose parts run instead,
+        and the copies of those that are called more than once.
     clock : Clock
         What random choices in training are keyed by.
     portion : Portion
         Which images of a batch its passes in training get.
     """
 
-    def __init__(self, layers: tuple[Layer, ...], seed: int | None, clock: Clock) -> None:
-        self.layers = layers
+    def __init__(
+        self, layers: tuple[Layer, ...], wiring: Wiring, seed: int | None, clock: Clock
+    ) -> None:
+        self.layers, self.wiring = layers, wiring
         self.named = [(str(i), layer) for i, layer in enumerate(layers)]
         self.clock = clock
         self.portion: Portion = WHOLE
         self._scratch = Workspace(keep=False)
-        self.family = [inner for layer in self._arrange() for inner in layer.family()]
+        self._twins = Twins(layers, wiring)
+        opened = Opened(self._twins.wiring, self._twins.runs)
+        self._before_softmax = {
+            y: z
+            for y, z in before_softmax(opened.calls(), opened.wiring.outputs).items()
+            if any(opened.layer_of(y) is each for each in self._twins.runs)  # in no block
+        }
+        self._branches = Branches(opened, self._before_softmax)
+        self._ends: dict[Logits, tuple[list[Segment], tuple[int, ...]]] = {}
+        self.family = [inner for layer in opened.layers for inner in layer.family()]
         self._lent: list[Layer] = []  # which share it: not those in a container of one's own
         self._pending: list[Layer] = []  # whose turn was taken and is kept until the backward pass
         self._replay = Replay(self.family)
@@ -54,13 +76,6 @@ class Row:
             if seed is not None and not leaf.has_chosen_values():
                 leaf.initialize(seed, path)
 
-    def _arrange(self) -> Sequence[Layer]:
-        """Decide what is run, once; gives all layers that are."""
-        self._steps = plan(self.layers)
-        # The softmax that CrossEntropyLoss contains must not be applied twice.
-        self._trained = self._steps[:-1] if is_contained(self.layers[-1]) else self._steps
-        return self.layers
-
     def leaves(self) -> Iterator[tuple[str, Layer]]:
         """(path, layer) of all that have no layers inside them."""
         for path, layer in self.named:
@@ -69,25 +84,48 @@ class Row:
     @property
     def is_shared(self) -> bool:
         """Whether a layer with parameters is called more than once."""
-        return False
+        return any(leaf.params for leaf, _ in self._twins.pairs)
 
     def copies(self, layer: Layer) -> list[Layer]:
-        """What runs instead of a layer, or of one inside one, in the order in which it runs."""
-        return [layer]
+        """What runs for a layer, or for one inside one, in the order in which it runs."""
+        same = {id(layer), *(id(twin) for leaf, twin in self._twins.pairs if leaf is layer)}
+        if len(same) == 1:
+            return [layer]
+        run = (layer for segment in self._branches.segments for layer in segment.layers())
+        return [inner for each in run for inner in each.family() if id(inner) in same]
 
-    def _steps_for(self, logits: Logits) -> Sequence[Step]:
-        """What is run; for logits without a softmax at the end."""
-        return self._trained if logits else self._steps
+    def _ends_for(self, logits: Logits) -> tuple[list[Segment], tuple[int, ...]]:
+        """What is run, and the values that come out."""
+        found = self._ends.get(logits)
+        if found is None:
+            outputs = self._branches.wiring.outputs
+            left_out, values = ends_of(outputs, self._before_softmax, logits)
+            rows = [row for row in self._branches.segments if row.target not in left_out]
+            found = self._ends[logits] = rows, values
+        return found
 
-    def _run(self, x: np.ndarray, training: bool, logits: Logits) -> np.ndarray:
-        return run_forward(self._steps_for(logits), x, training)
+    def _run(self, x: np.ndarray, training: bool, logits: Logits) -> Any:
+        if self._twins.pairs:
+            self._twins.share()
+        rows, outputs = self._ends_for(logits)
+        inputs = (x,) if len(self.wiring.inputs) == 1 else self.inputs(x, training)
+        values = self._branches.forward(inputs, training, rows)
+        return values[outputs[0]] if len(outputs) == 1 else tuple(values[each] for each in outputs)
 
-    def _run_back(self, dy: np.ndarray, logits: Logits, to_input: bool) -> np.ndarray:
-        return run_backward(self._steps_for(logits), dy, to_input)
-
-    def _bind(self) -> None:
-        """Give the layers their places in this row's memory."""
-        bind_memory(layers_of(self._steps), self._scratch, "result")
+    def inputs(self, x: np.ndarray, training: bool = False) -> list[np.ndarray]:
+        """The inputs, which lie in x one behind the other."""
+        shapes, first = self.wiring.inputs, 0
+        if len(shapes) == 1:
+            return [x]
+        found = []
+        for number, shape in enumerate(shapes):
+            numbers = math.prod(shape)
+            name = f"input {number}{' in training' * training}"  # a prediction leaves it alone
+            memory = self._scratch.array(name, (len(x), numbers), x.dtype)
+            memory[...] = x[:, first : first + numbers]
+            first += numbers
+            found.append(seen(memory.reshape(len(x), *in_memory(shape))))
+        return found
 
     def predict(self, x: np.ndarray, logits: Logits) -> np.ndarray:
         """y for x, outside training; valid until this thread's next pass."""
@@ -137,13 +175,27 @@ class Row:
         finally:
             self._release()
 
-    def run_backward(self, dy: np.ndarray, logits: Logits, to_input: bool) -> np.ndarray:
+    def run_backward(self, dy: Any, logits: Logits, to_input: bool) -> Any:
         """The gradients, layer by layer."""
+        if self._twins.pairs:
+            self._twins.share()
+        rows, outputs = self._ends_for(logits)
+        dys = dy if isinstance(dy, tuple) else (dy,)
+        if len(dys) != len(outputs):
+            raise ValueError(
+                f"backward: there are {len(outputs)} outputs, got {len(dys)} gradients"
+            )
         try:
             self._keep(True)
-            return self._run_back(dy, logits, to_input)
+            parts = self._branches.backward(dys, to_input, rows, outputs)
+            dx = [*map(self._branches.total, range(len(parts)), parts)]
+            if self._twins.pairs:
+                self._twins.add_gradients()
         finally:
             self._keep(False)
+        if not to_input:
+            return NO_GRADIENT
+        return dx[0] if len(dx) == 1 else tuple(dx)
 
     def forget_lists(self) -> None:
         """Keep nothing of the memory that was lent for training."""
@@ -168,7 +220,7 @@ class Row:
     def _lend_memory(self) -> None:
         """Let the layers share this row's memory, unless they do."""
         if not self._lent or any(layer.scratch is not self._scratch for layer in self._lent):
-            self._bind()
+            self._branches.bind(self._scratch, "result", "gradient")
             self._lent = [layer for layer in self.family if layer.scratch is self._scratch]
 
     def _claim(self) -> None:
@@ -177,7 +229,7 @@ class Row:
             return
         for layer in self.family:
             layer.clock, layer.workspace = self.clock, Workspace(keep=False)
-        for path, leaf in self.leaves():
+        for path, leaf in (*self.leaves(), *self._twins.leaves()):
             leaf.path = path
 
 

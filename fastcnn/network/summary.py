@@ -13,6 +13,7 @@ from kernels import jit, peak
 
 from ..layers import Layer
 from ..layers.memory import Clock, Shape, seen
+from ..layers.wiring import Wiring
 from .core import Core
 from .row import Row
 
@@ -146,7 +147,7 @@ def _tasks(network: Core, found: list[Line], batch: int) -> Iterator[_Task]:
     for i, line in enumerate(found):
         layer, shape, output = line.layer, line.input, line.output
         assert layer is not None and shape is not None and output is not None
-        row = Row((layer,), None, Clock(0))
+        row = Row((layer,), Wiring.of_row(1), None, Clock(0))
         x = _numbers((batch, *shape[1:]), network.dtype)
         dy = _numbers((batch, *output[1:]), network.dtype)
         work = 2 * batch * line.multiply_adds

@@ -5,27 +5,32 @@ import math
 import numpy as np
 import pytest
 
-from fastcnn import Sequential, backend
+from fastcnn import Graph, Sequential, backend
 from fastcnn.layers import (
+    Add,
     BatchNorm,
+    Concat,
     Concatenate,
     Conv2D,
     Flatten,
     GroupNorm,
+    Input,
     LayerNorm,
+    LeakyReLU,
     MaxPool2D,
     ReLU,
     Residual,
+    Tanh,
 )
 from fastcnn.layers.fusion import (
     ConvMaxPool,
     ConvNormMaxPool,
     ConvNormReLU,
     NormalizedReLU,
-    NormalizedSum,
     layers_of,
     plan,
 )
+from fastcnn.layers.segments import NormalizedAdd, WidenedConcat
 
 
 def rows_of_layers(channels):
@@ -250,7 +255,7 @@ def test_the_end_of_a_residual_block(norm, size, shortcut, activation):
     rng = np.random.default_rng(0)
     main = [Conv2D(5, 5, 3, padding=1), norm]
     block = Residual(main, shortcut, activation)
-    assert isinstance(block.sum, NormalizedSum)
+    assert isinstance(block._branches.segments[-1].joint, NormalizedAdd)
     x = rng.normal(1, 2, (6, 5, *size)).astype(np.float32)
     dy = rng.normal(0, 1, x.shape).astype(np.float32)
     y, dx = block.forward(x, training=True).copy(), block.backward(dy).copy()
@@ -267,6 +272,56 @@ def test_the_end_of_a_residual_block(norm, size, shortcut, activation):
     for name, layer in (("main.0", main[0]), ("main.1", main[1])):
         for part, array in layer.grads.items():
             np.testing.assert_array_equal(gradients[f"{name}.{part}"], array)
+
+
+def test_blocks_are_opened_but_for_those_of_somebody_s_own():
+    class Mine(Residual):
+        pass
+
+    inner = Residual([Conv2D(2, 2, 1)])
+    block = Residual([inner, BatchNorm(2)], activation=ReLU())
+    assert [*block.family()] == [block, inner, *inner.inside, *block.inside[1:]]
+    model = Sequential(block, Mine([Conv2D(2, 2, 1)]), Tanh(), seed=1)
+    run = [layer for segment in model._row._branches.segments for layer in segment.layers()]
+    assert not {block, inner} & {*run}
+    assert {*block.inside, *inner.inside} - {inner} <= {*run} and type(run[-2]) is Mine
+    x = np.random.default_rng(0).normal(size=(3, 2, 4, 4)).astype(np.float32)
+    y = model.forward(x, training=True)
+    dx = model.backward(y)
+    for layer in model.layers:
+        x = layer.forward(x, training=True)
+    np.testing.assert_array_equal(y, x)
+    dy = y
+    for layer in reversed(model.layers):
+        dy = layer.backward(dy)
+    np.testing.assert_array_equal(dx, dy)
+
+
+@pytest.mark.parametrize("wide", [(4, 3), (4, 3, 5), (4, 3, 2, 2)], ids=str)
+@pytest.mark.parametrize("kind", ["one gradient besides", "an output", "two concatenations"])
+def test_a_gradient_is_added_where_it_lies(kind, wide):
+    """What is put behind an x from which it was made, in a graph, against NumPy."""
+    x = Input(wide[1:])
+    a = Tanh()(x)
+    b = Concat()(a, LeakyReLU(0.5)(a))
+    graph = Graph(x, {"an output": (b, a)}.get(kind, b), seed=None)
+    if kind == "two concatenations":
+        graph = Graph(x, Add()(Concat()(a, x), Concat()(a, x)), seed=None)
+    joints = [type(segment.joint) for segment in graph._row._branches.segments]
+    assert (WidenedConcat in joints) == (kind == "one gradient besides")
+    values = np.random.default_rng(0).normal(size=wide)
+    y = graph.astype(np.float64).forward(values, training=True)
+    made = np.tanh(values)
+    by_made = 1 - made**2
+    if kind == "one gradient besides":
+        np.testing.assert_allclose(y, np.concatenate([made, np.where(made > 0, 1, 0.5) * made], 1))
+        expected = (1 + np.where(made > 0, 1, 0.5)) * by_made
+    elif kind == "an output":
+        expected = (2 + np.where(made > 0, 1, 0.5)) * by_made
+    else:
+        expected = 2 * (by_made + 1)
+    dy = tuple(map(np.ones_like, y)) if isinstance(y, tuple) else np.ones_like(y)
+    np.testing.assert_allclose(graph.backward(dy), expected)
 
 
 def dense_units(channels):
@@ -311,8 +366,10 @@ def test_units_of_a_densenet(size):
     """A row of units in a model, which uses memory again, against the layers one by one."""
     rng = np.random.default_rng(0)
     model, alone = Sequential(*dense_units(6)), dense_units(6)
+    first, _, end, *_ = (segment for segment in model._row._branches.segments)
+    assert isinstance(first.steps[0], NormalizedReLU)
+    assert isinstance(end.joint, WidenedConcat)
     for ours, theirs in zip(model.layers, alone, strict=True):
-        assert isinstance(ours.steps[0], NormalizedReLU)
         for part in ours.params:
             ours.params[part] = rng.normal(0, 0.5, ours.params[part].shape)
             theirs.params[part] = ours.params[part]

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-from ..layers import Layer
-from ..layers.symbols import Symbol
+from .base import Layer
+from .symbols import Symbol
 
 Shape = tuple[int, ...]
 Value = TypeVar("Value")
@@ -30,6 +30,11 @@ class Wiring:
     inputs: tuple[Shape, ...]
     calls: tuple[tuple[int, tuple[int, ...]], ...]
     outputs: tuple[int, ...]
+
+    @classmethod
+    def of_row(cls, layers: int) -> Self:
+        """So many layers, each called on what the one before it gave."""
+        return cls(((),), tuple((i, (i,)) for i in range(layers)), (layers,))
 
     @property
     def count(self) -> int:

@@ -1,0 +1,208 @@
+"""A graph as rows of layers between the places where it branches and where branches meet."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kernels.images import channels
+
+from .activation import ReLU
+from .base import Layer
+from .fusion import Norm, Step, layers_of, normalizes, plan
+from .memory import memory_of, seen
+from .merge import Add, Concat, rows_of
+from .wiring import Wiring
+
+NO_ENDS: Mapping[int, int] = {}
+
+
+class NormalizedAdd:
+    """A normalisation, the sum of what it gives and of a shortcut, and perhaps ReLU, as one step.
+
+    It is what ends a `Residual`. The bits are those of the layers.
+
+    Parameters
+    ----------
+    place : {0, 1}
+        Which of both inputs is normalised.
+    """
+
+    def __init__(self, norm: Norm, add: Add, relu: ReLU | None, place: int) -> None:
+        self.norm, self.add, self.relu, self.place = norm, add, relu, place
+        self.layers: list[Layer] = [norm, add, *([relu] if relu else [])]
+
+    @property
+    def learns(self) -> bool:
+        """Whether the normalisation does."""
+        return self.norm.learns
+
+    def forward(self, x: Sequence[np.ndarray], training: bool) -> np.ndarray:
+        """y for both inputs."""
+        norm, relu = self.norm, self.relu
+        main, shortcut = x[self.place], x[1 - self.place]
+        if not training or not norm.trainable:
+            y = self.add.added((norm.forward(main, training), shortcut), training)
+            return relu.forward(y, training) if relu else y
+        norm.check_input(main)
+        y = norm.normalise(main, self.add.workspace, memory_of(shortcut), relu is not None)
+        if relu:
+            relu.remember(y, memory_of(y))
+        return y
+
+    def backward(self, dy: np.ndarray) -> tuple[np.ndarray, ...]:
+        """dx for both inputs."""
+        norm, portion = self.norm, self.norm.scratch.portion
+        by_shortcut = self.relu.backward(dy) if self.relu else dy
+        by_main = norm.backward(by_shortcut)
+        if portion.processes > 1 and norm.trainable:
+            portion.computed(norm.grads.values())
+        return (by_shortcut, by_main) if self.place else (by_main, by_shortcut)
+
+
+class Leading(NamedTuple):
+    """The gradient by the first input of a `Concat`: it lies in the wide one that came back."""
+
+    wide: np.ndarray
+
+    def add_to(self, other: np.ndarray, total: np.ndarray) -> None:
+        """Total = this + other, both as they lie; total may be other."""
+        wide = self.wide
+        if wide.ndim == 3:
+            wide, other, total = rows_of(wide), rows_of(other), rows_of(total)
+        channels.add_first_channels(wide, other, total)
+
+
+class WidenedConcat:
+    """What is put behind an x from which it was made: x's own gradient is added, never copied.
+
+    It is what ends a `Concatenate`.
+    """
+
+    learns = False
+
+    def __init__(self, concat: Concat) -> None:
+        self.forward, self._concat, self.layers = concat.forward, concat, [concat]
+
+    def backward(self, dy: np.ndarray) -> tuple[Leading, np.ndarray]:
+        """dx for both inputs."""
+        (shapes,) = self._concat.recall(dy)
+        place, wide = self._concat.place, memory_of(dy)
+        dx = place.scratch.array(f"{place.gradient_slot} 1", shapes[1], dy.dtype)
+        if wide.ndim == 3:
+            channels.take_last_channels(rows_of(wide), rows_of(dx))
+        else:
+            channels.take_last_channels(wide, dx)
+        return Leading(wide), seen(dx)
+
+
+class Segment(NamedTuple):
+    """Layers that run one after the other, each the only one that needs what the last one gave.
+
+    Attributes
+    ----------
+    sources : tuple of int
+        The values that go in: one, or several into `joint`.
+    target : int
+        The value that comes out.
+    steps : list of Step
+        What is run of a row.
+    joint : optional
+        What makes one array of several.
+    """
+
+    sources: tuple[int, ...]
+    target: int
+    steps: list[Step]
+    joint: NormalizedAdd | WidenedConcat | Layer | None = None
+
+    def layers(self) -> list[Layer]:
+        """The layers in the order in which they run."""
+        if isinstance(self.joint, (NormalizedAdd, WidenedConcat)):
+            return list(self.joint.layers)
+        return list(layers_of(self.steps)) if self.joint is None else [self.joint]
+
+    @property
+    def learns(self) -> bool:
+        """Whether a layer of it is trained."""
+        if self.joint is not None:
+            return self.joint.learns
+        return any(step.learns for step in self.steps)
+
+
+def segments(
+    wiring: Wiring, runs: Sequence[Layer], ends: Mapping[int, int] = NO_ENDS
+) -> Iterator[Segment]:
+    """The rows of a graph, in an order in which each finds what it needs.
+
+    runs : the layer of each call
+    ends : outputs that a pass may leave out, and what then comes out instead
+    """
+    inputs, uses = len(wiring.inputs), wiring.uses()
+    sums = dict(_normalized_sums(wiring, runs))
+    done = {call for _, norm, relu in sums.values() for call in (norm, relu) if call is not None}
+    for first, (_, sources) in enumerate(wiring.calls):
+        if first in done:
+            continue
+        if first in sums:
+            place, norm, relu = sums[first]
+            given = list(sources)
+            given[place] = wiring.calls[norm][1][0]
+            run: Sequence[Any] = runs
+            joint = NormalizedAdd(run[norm], run[first], None if relu is None else run[relu], place)
+            yield Segment(tuple(given), inputs + (first if relu is None else relu), [], joint)
+            continue
+        if len(sources) > 1:
+            merging: Any = runs[first]
+            if type(merging) is Concat and _is_widening(first, wiring, runs, ends):
+                merging = WidenedConcat(merging)
+            yield Segment(sources, inputs + first, [], merging)
+            continue
+        chain = [first]
+        while (following := _only_user(wiring, uses, inputs + chain[-1])) is not None:
+            meets = len(wiring.calls[following][1]) > 1
+            if meets or following in done or inputs + following in ends:
+                break
+            chain.append(following)
+        done |= set(chain)
+        yield Segment(sources, inputs + chain[-1], plan([runs[call] for call in chain]))
+
+
+def _is_widening(call: int, wiring: Wiring, runs: Sequence[Layer], ends: Mapping[int, int]) -> bool:
+    """Whether the first of two inputs has one gradient besides, which is whole."""
+    _, sources = wiring.calls[call]
+    value = sources[0]
+    users = [runs[i] for i, (_, given) in enumerate(wiring.calls) if value in given]
+    comes_out = value in wiring.outputs or value in ends.values()
+    is_needed_twice = wiring.uses()[value] == len(users) == 2
+    return (
+        len(sources) == 2
+        and is_needed_twice
+        and not comes_out
+        and (sum(type(each) is Concat for each in users) == 1)
+    )
+
+
+def _only_user(wiring: Wiring, uses: list[int], value: int) -> int | None:
+    """The call that is the only one to need a value."""
+    if uses[value] != 1:
+        return None
+    users = (call for call, (_, sources) in enumerate(wiring.calls) if value in sources)
+    return next(users, None)
+
+
+def _normalized_sums(
+    wiring: Wiring, runs: Sequence[Layer]
+) -> Iterator[tuple[int, tuple[int, int, int | None]]]:
+    """(call of Add, (which input is normalised, call of its norm, call of ReLU behind))."""
+    inputs, uses = len(wiring.inputs), wiring.uses()
+    for call, (_, sources) in enumerate(wiring.calls):
+        if type(runs[call]) is not Add or len(sources) != 2:
+            continue
+        for place, value in enumerate(sources):
+            norm = value - inputs
+            if norm >= 0 and uses[value] == 1 and normalizes(runs[norm]):
+                relu = _only_user(wiring, uses, inputs + call)
+                relu = relu if relu is not None and type(runs[relu]) is ReLU else None
+                yield call, (place, norm, relu)
+                break
