@@ -28,8 +28,8 @@ from kernels.simd import (
 
 # Operations of one or two arrays that share a compiled loop: another loop for threads would cost
 # every first start half a second per operation.
-_RELU, _RELU_BACKWARD, _LEAKY_RELU, _LEAKY_RELU_BACKWARD, _ADD = range(5)
-_SIGMOID, _SIGMOID_BACKWARD, _TANH, _TANH_BACKWARD, _MULTIPLY = range(5, 10)
+_RELU, _RELU_BACKWARD, _RELU_BACKWARD_SUM, _LEAKY_RELU, _LEAKY_RELU_BACKWARD, _ADD = range(6)
+_SIGMOID, _SIGMOID_BACKWARD, _TANH, _TANH_BACKWARD, _MULTIPLY = range(6, 11)
 
 
 # --- rectifiers and sums ------------------------------------------------------------------------
@@ -43,6 +43,11 @@ def relu(x: np.ndarray, y: np.ndarray) -> None:
 def relu_backward(dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
     """dx = 0 where y <= 0, else dy; y is the result of `relu`."""
     _rectify(_RELU_BACKWARD, dy, y, 0.0, dx)
+
+
+def relu_backward_sum(a: np.ndarray, b: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
+    """`relu_backward` of dy = a + b."""
+    _rectify(_RELU_BACKWARD_SUM, a, b, 0.0, dx, y)
 
 
 def leaky_relu(x: np.ndarray, alpha: float, y: np.ndarray) -> None:
@@ -60,23 +65,31 @@ def add(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
     _rectify(_ADD, a, b, 0.0, y)
 
 
-def _rectify(kind: int, a: np.ndarray, b: np.ndarray, alpha: float, y: np.ndarray) -> None:
+def _rectify(
+    kind: int,
+    a: np.ndarray,
+    b: np.ndarray,
+    alpha: float,
+    y: np.ndarray,
+    c: np.ndarray | None = None,
+) -> None:
     a, b, y = a.reshape(-1), b.reshape(-1), y.reshape(-1)
+    c = a if c is None else c.reshape(-1)
     if is_small(y.size):
-        _rectify_share(kind, a, b, alpha, y, 0, y.size)
+        _rectify_share(kind, a, b, c, alpha, y, 0, y.size)
     else:
-        _rectify_all(kind, a, b, alpha, y)
+        _rectify_all(kind, a, b, c, alpha, y)
 
 
 @jit.parallel
-def _rectify_all(kind, a, b, alpha, y):
+def _rectify_all(kind, a, b, c, alpha, y):
     for chunk in prange(CHUNKS):  # owns a stretch of y
         start, stop = share(y.size, chunk)
-        _rectify_share(kind, a, b, alpha, y, start, stop)
+        _rectify_share(kind, a, b, c, alpha, y, start, stop)
 
 
 @jit.serial
-def _rectify_share(kind, a, b, alpha, y, start, stop):
+def _rectify_share(kind, a, b, c, alpha, y, start, stop):
     zero, slope = splat(y, 0.0), splat(y, alpha)
     for i in range(start, stop, lanes(y)):
         ask_for(y, i + AHEAD)
@@ -89,6 +102,8 @@ def _rectify_share(kind, a, b, alpha, y, start, stop):
             v = load_part(b, i, stop - i)
             if kind == _RELU_BACKWARD:
                 u = mathematics.through_relu(u, v)
+            elif kind == _RELU_BACKWARD_SUM:
+                u = mathematics.through_relu(u + v, load_part(c, i, stop - i))
             elif kind == _LEAKY_RELU_BACKWARD:
                 u = where(zero >= v, u * slope, u)
             else:

@@ -66,6 +66,14 @@ class ReLU(_Elementwise):
     def spread(self, dy: np.ndarray, kept: np.ndarray, dx: np.ndarray) -> None:
         kernels.relu_backward(dy, kept, dx)
 
+    def backward_of_sum(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """`backward` of a + b, in one pass."""
+        (kept,) = self.recall(a)
+        self.recall(b)
+        dx = self.gradient(kept.shape, kept.dtype, a)
+        kernels.relu_backward_sum(memory_of(as_image(a)), memory_of(as_image(b)), kept, dx)
+        return as_given(seen(dx), a.ndim)
+
 
 class LeakyReLU(_Elementwise):
     """x where x > 0, else alpha * x, elementwise; the gradient at 0 is alpha.

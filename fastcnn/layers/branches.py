@@ -6,7 +6,7 @@ they are made of takes their place, so that planning and memory know no blocks.
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from .described import is_own
 from .fusion import run_backward
 from .lifetimes import Gradients, results
 from .memory import Place, Shape, memory_of, seen
-from .segments import NO_ENDS, Leading, Segment, segments
+from .segments import NO_ENDS, Leading, NormalizedAdd, Segment, segments
 from .wiring import Wiring
 
 # Of one array; where branches meet, its parts lie in different memory.
@@ -29,6 +29,12 @@ Memory = Callable[[Shape, np.dtype], np.ndarray]
 def is_block(layer: Layer) -> bool:
     """Whether it is no more than the layers inside it; one of somebody's own may be."""
     return layer.wiring is not None and not is_own(layer)
+
+
+def _are_one_pass(joint: Any, parts: Sequence[Gradient]) -> TypeGuard[NormalizedAdd]:
+    """Whether what goes back through a joint is added up on the way through its ReLU."""
+    adds = len(parts) == 2 and not any(isinstance(part, Leading) for part in parts)
+    return adds and isinstance(joint, NormalizedAdd) and joint.relu is not None
 
 
 class Opened:
@@ -164,12 +170,15 @@ class Branches:
         for row in reversed(rows):
             if row is not rows[-1] and not needed[row.target]:
                 continue
-            parts = given[row.target]
-            dy: Any = self.total(row.target, parts) if len(parts) > 1 else parts[0]
-            if row.joint is None:
-                dx: Any = (run_backward(row.steps, dy, needed[row.sources[0]]),)
+            parts: Any = given[row.target]
+            if _are_one_pass(row.joint, parts):
+                dx: Any = row.joint.backward_of_sum(*parts)
             else:
-                dx = row.joint.backward(dy)
+                dy = self.total(row.target, parts) if len(parts) > 1 else parts[0]
+                if row.joint is None:
+                    dx = (run_backward(row.steps, dy, needed[row.sources[0]]),)
+                else:
+                    dx = row.joint.backward(dy)
             for source, each in zip(row.sources, dx, strict=True):
                 if needed[source]:
                     given.setdefault(source, []).append(each)

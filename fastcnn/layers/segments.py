@@ -52,8 +52,15 @@ class NormalizedAdd:
 
     def backward(self, dy: np.ndarray) -> tuple[np.ndarray, ...]:
         """dx for both inputs."""
+        return self._through_norm(self.relu.backward(dy) if self.relu else dy)
+
+    def backward_of_sum(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, ...]:
+        """`backward` of a + b, which is written nowhere; for one with ReLU."""
+        assert self.relu is not None
+        return self._through_norm(self.relu.backward_of_sum(a, b))
+
+    def _through_norm(self, by_shortcut: np.ndarray) -> tuple[np.ndarray, ...]:
         norm, portion = self.norm, self.norm.scratch.portion
-        by_shortcut = self.relu.backward(dy) if self.relu else dy
         by_main = norm.backward(by_shortcut)
         if portion.processes > 1 and norm.trainable:
             portion.computed(norm.grads.values())

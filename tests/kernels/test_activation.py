@@ -48,6 +48,11 @@ def test_rectifiers_and_sum(size: int, dtype: DTypeLike):
     np.testing.assert_array_equal(result, np.where(x > 0, dy, slope * dy))
     activation.add(x, dy, result)
     np.testing.assert_array_equal(result, x + dy)
+    activation.relu_backward_sum(dy, x, y, result)
+    np.testing.assert_array_equal(result, np.where(x > 0, dy + x, 0))
+    again = dy.copy()
+    activation.relu_backward_sum(again, x, y, again)
+    np.testing.assert_array_equal(again, result)
 
 
 @every_dtype

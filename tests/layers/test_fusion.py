@@ -1,5 +1,6 @@
 """What a model runs gives what its layers give one by one."""
 
+import copy
 import math
 
 import numpy as np
@@ -272,6 +273,37 @@ def test_the_end_of_a_residual_block(norm, size, shortcut, activation):
     for name, layer in (("main.0", main[0]), ("main.1", main[1])):
         for part, array in layer.grads.items():
             np.testing.assert_array_equal(gradients[f"{name}.{part}"], array)
+
+
+@pytest.mark.parametrize("norm", [BatchNorm(5), GroupNorm(5, 5)], ids=repr)
+@pytest.mark.parametrize("size", [(2, 2), (90, 70)])  # small and large gradients have other memory
+def test_gradients_of_a_row_of_blocks_are_added_on_the_way_back_through_relu(
+    norm, size, monkeypatch
+):
+    def block(**shortcut):
+        main = [Conv2D(5, 5, 3, padding=1), copy.deepcopy(norm)]
+        return Residual(main, **shortcut, activation=ReLU())
+
+    added = []
+    whole = ReLU.backward_of_sum
+    monkeypatch.setattr(
+        ReLU, "backward_of_sum", lambda *given: added.append(given) or whole(*given)
+    )
+    model = Sequential(block(), block(shortcut=[Conv2D(5, 5, 1)]), block(), Flatten(), seed=1)
+    rng = np.random.default_rng(0)
+    x = rng.normal(1, 2, (16, 5, *size)).astype(np.float32)
+    y = model.forward(x, training=True)
+    dy = rng.normal(0, 1, y.shape).astype(np.float32)
+    for _ in range(2):  # with memory that is there already
+        y, dx = model.forward(x, training=True), model.backward(dy)
+    gradients = [array.copy() for layer in model.layers for array in layer.grads.values()]
+    assert len(added) == 2 * 2
+    expected_y, expected = one_by_one(model.layers, x, lambda _: dy)
+    np.testing.assert_array_equal(y, expected_y)
+    np.testing.assert_array_equal(dx, expected)
+    alone = [array for layer in model.layers for array in layer.grads.values()]
+    for ours, theirs in zip(gradients, alone, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_blocks_are_opened_but_for_those_of_somebody_s_own():
