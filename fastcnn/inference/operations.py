@@ -94,11 +94,8 @@ def apart(network: Connections) -> tuple[list[Call], tuple[int, ...], int]:
     for layer, sources in network.calls:
         given = [values[source] for source in sources]
         values.append(call(layer, given if layer.takes_several else given[0]))
-    return (
-        calls,
-        tuple(values[value] for value in network.outputs),
-        len(network.inputs) + len(calls),
-    )
+    outputs = tuple(values[value] for value in network.outputs)
+    return calls, outputs, inputs + len(calls)
 
 
 def operations(calls: Sequence[Call], outputs: tuple[int, ...], count: int) -> list[Operation]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from kernels.conv.backward import run_both_gradients, suits
-from kernels.conv.gradient_source import not_normed
+from kernels.conv.gradient_source import NormedGradient, not_normed
 
 from .. import backends, checks
 from ..checks import Pair
@@ -187,7 +187,7 @@ class Conv2D(_Convolution):
         dy, kernels = memory_of(dy), backends.current()
         is_numba = backends.current_name() == "numba"
         if is_numba and self.trainable and self.needs_input_gradient and self.is_light:
-            return self._backward_at_once(image, dy)
+            return self.backward_at_once(image, not_normed(dy))
         if self.trainable:
             kernels.conv_backward_weight(
                 image, dy, stride, start, self.grads["weight"], self.bias_or_none(self.grads),
@@ -207,12 +207,12 @@ class Conv2D(_Convolution):
         shape = self.parameter_shapes()["weight"]
         return suits(shape, self.stride, self.padding, self.in_channels)
 
-    def _backward_at_once(self, image: np.ndarray, dy: np.ndarray) -> np.ndarray:
-        dx = self.gradient(image.shape, dy.dtype, dy)
+    def backward_at_once(self, image: np.ndarray, gradient: NormedGradient) -> np.ndarray:
+        """`backward` where it `is_light`, by one kernel, of the image (N, H, W, C) in training."""
+        dx = self.gradient(image.shape, image.dtype, gradient.dy)
         run_both_gradients(
-            image, not_normed(dy), dy.shape, self.params["weight"],
-            self.geometry(seen(image).shape), self.grads["weight"], self.bias_or_none(self.grads),
-            dx, self.scratch,
+            image, gradient, self.params["weight"], self.geometry(seen(image).shape),
+            self.grads["weight"], self.bias_or_none(self.grads), dx, self.scratch,
         )  # fmt: skip
         return seen(dx)
 

@@ -22,7 +22,6 @@ from typing import Protocol, TypeGuard
 
 import numpy as np
 
-from kernels.conv.backward import run_both_gradients
 from kernels.conv.forward import Pooled
 from kernels.conv.forward import run_forward as run_convolution
 from kernels.conv.gradient_source import POOLED, GradientSource
@@ -233,14 +232,7 @@ class ConvNormReLU(Group):
         if not (self.needs_input_gradient and conv.trainable and _is_light(conv)):
             return run_backward([conv], norm.spread(dy, relu=True), self.needs_input_gradient)
         (image,) = conv.remembered()
-        gradient = norm.normed_gradient(dy, relu=True)
-        dx = conv.gradient(image.shape, image.dtype, dy)
-        run_both_gradients(
-            image, gradient, gradient.x.shape, conv.params["weight"],
-            conv.geometry(seen(image).shape), conv.grads["weight"], conv.bias_or_none(conv.grads),
-            dx, conv.scratch,
-        )  # fmt: skip
-        return seen(dx)
+        return conv.backward_at_once(image, norm.normed_gradient(dy, relu=True))
 
 
 class NormalizedReLU(Group):

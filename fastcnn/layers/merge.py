@@ -1,7 +1,5 @@
 """Layers that make one array of several: where the branches of a graph meet."""
 
-import functools
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +12,6 @@ from . import spoken
 from .base import Layer
 from .memory import Shape, memory_of, seen
 
-_is_array = functools.partial(type.__instancecheck__, np.ndarray)
-_dtype_of, _shape_of = operator.attrgetter("dtype"), operator.attrgetter("shape")
 _FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
 
 
@@ -39,12 +35,12 @@ class _Merge(Layer):
         return shapes[0]
 
     def check_input(self, x: Any) -> Shape:
-        if not isinstance(x, (list, tuple)) or not all(map(_is_array, x)):
+        if not isinstance(x, (list, tuple)) or not all(isinstance(a, np.ndarray) for a in x):
             raise TypeError(
                 f"{self.name}: expected a list of arrays, as a Graph gives it, got "
                 f"{type(x).__name__}"
             )
-        kinds, shapes = set(map(_dtype_of, x)), tuple(map(_shape_of, x))
+        kinds, shapes = {each.dtype for each in x}, tuple(each.shape for each in x)
         if len(kinds) > 1 or not kinds <= _FLOATS:
             raise TypeError(
                 f"{self.name}: expected arrays of float32, or all of float64, got "
@@ -179,9 +175,7 @@ class Concat(_Merge):
         y = self.result(
             (shape[0], *shape[2:], shape[1]) if at_end else shape, inputs[0].dtype, training
         )
-        first, rows, parts = 0, y, inputs
-        if y.ndim == 3:
-            rows, parts = rows_of(y), [*map(rows_of, inputs)]
+        first, rows, parts = 0, rows_of(y), [*map(rows_of, inputs)]
         if len(parts) == 2:
             channels.join_channels(parts[0], parts[1], rows)
         else:
@@ -189,7 +183,7 @@ class Concat(_Merge):
                 channels.put_channels(part, first, rows)
                 first += part.shape[-1]
         if training:
-            self.remember(seen(y), [*map(_shape_of, inputs)])
+            self.remember(seen(y), [each.shape for each in inputs])
         return seen(y)
 
     def backward(self, dy: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -74,10 +74,7 @@ class Leading(NamedTuple):
 
     def add_to(self, other: np.ndarray, total: np.ndarray) -> None:
         """Total = this + other, both as they lie; total may be other."""
-        wide = self.wide
-        if wide.ndim == 3:
-            wide, other, total = rows_of(wide), rows_of(other), rows_of(total)
-        channels.add_first_channels(wide, other, total)
+        channels.add_first_channels(*map(rows_of, (self.wide, other, total)))
 
 
 class WidenedConcat:
@@ -96,10 +93,7 @@ class WidenedConcat:
         (shapes,) = self._concat.recall(dy)
         place, wide = self._concat.place, memory_of(dy)
         dx = place.scratch.array(f"{place.gradient_slot} 1", shapes[1], dy.dtype)
-        if wide.ndim == 3:
-            channels.take_last_channels(rows_of(wide), rows_of(dx))
-        else:
-            channels.take_last_channels(wide, dx)
+        channels.take_last_channels(rows_of(wide), rows_of(dx))
         return Leading(wide), seen(dx)
 
 

@@ -94,7 +94,7 @@ class CrossEntropyLoss(Loss):
         rows, classes = logits.shape
         losses, self._gradient = np.empty(rows, logits.dtype), np.empty_like(logits)
         scale = 1 / rows if self.reduction == "mean" else 1.0
-        smoothing = self.label_smoothing
+        smoothing, total = self.label_smoothing, None
         if labels.ndim == 2 and (labels.shape[1] == classes or labels.shape[1] > 1):
             soft = checked_targets(self._name, labels, logits)
             right = soft.argmax(axis=1)
@@ -109,10 +109,10 @@ class CrossEntropyLoss(Loss):
             )
             if correct < 0:
                 checked_labels(self._name, labels, rows, classes)  # says which is wrong
-            self.correct, self._logits = correct, logits
-            if weights is None:
-                return total * scale
+            self.correct = correct
         self._logits = logits
+        if total is not None and weights is None:
+            return total * scale
         return self._weighted(losses, weights, scale)
 
     def measuring(self) -> Self:

@@ -92,7 +92,6 @@ def _pointwise(x, normed, weight, results, sizes, borders, room):
 def run_both_gradients(
     x: np.ndarray,
     gradient: NormedGradient,
-    y_shape: tuple[int, ...],
     weight: np.ndarray,
     geometry: Geometry,
     dweight: np.ndarray,
@@ -102,10 +101,11 @@ def run_both_gradients(
 ) -> None:
     """dweight, dbias, dx of a convolution for which `suits` holds, of the images x (N, H, W, C).
 
-    gradient, y_shape : where that of the output, of shape y_shape, comes from
+    gradient : where that of the output comes from, its dy (N, H_out, W_out, O)
     dbias : (O,), or size 0
     """
     prepare(x.dtype)
+    y_shape = gradient.dy.shape
     normed = gradient._replace(dy=gradient.dy.reshape(-1), x=gradient.x.reshape(-1))
     if depthwise.suits(x.shape, weight.shape):
         phases = phases_of(weight.shape, geometry, y_shape, x.shape, x.dtype)

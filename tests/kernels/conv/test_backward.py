@@ -47,7 +47,7 @@ def test_they_are_those_of_one_by_one(
         conv.conv_backward_weight(x, dy, stride, padding, *expected[:2], workspace, dilation)
         conv.conv_backward_input(dy, weight, stride, padding, expected[2], workspace, dilation)
         found = tuple(np.full_like(each, 8) for each in expected)
-        run_both_gradients(x, not_normed(dy), dy.shape, weight, geometry, *found, workspace)
+        run_both_gradients(x, not_normed(dy), weight, geometry, *found, workspace)
         for ours, theirs in zip(found, expected, strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
