@@ -31,7 +31,7 @@ class Budget:
     """
 
     minutes: float
-    started: float = dataclasses.field(default_factory=time.monotonic)
+    started: float = dataclasses.field(default_factory=lambda: clock()[0])
     reserve: float = 0.0
 
     def __post_init__(self) -> None:
