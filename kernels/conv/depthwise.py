@@ -9,8 +9,9 @@ image are not there: its edges are computed with the taps that lie on it.
 from numba import prange
 
 from kernels import jit
-from kernels.conv.depthwise_image import accumulate, gather, pack_taps, slide, whole_pixels
-from kernels.conv.gradient_source import gradient_images, normed_image, room_of_normed
+from kernels.conv.depthwise_image import gather, pack_taps, rows_ahead, slide, whole_pixels
+from kernels.conv.depthwise_sums import accumulate
+from kernels.conv.gradient_source import PLAIN, gradient_images, normed_image, room_of_normed
 from kernels.conv.image import combine_chunks, combine_rows, pool_and_rectify
 from kernels.jit import thread_id
 from kernels.pool.image import image_sizes
@@ -41,6 +42,10 @@ def _forward(x, weight, bias, y, shapes, geometry, packed, start, widened, pool)
     fill_row(start, 0, filters_up)
     copy_row(bias, 0, start, 0, bias.size)
     y_row = y_shape[2] * filters
+    extent = (height, width, filters_up, -top, -left)
+    steps = (stride_h, stride_w, dilation_h, dilation_w)
+    # A copy is in the cache.
+    asked_row = stride_h * width * channels if filters_up == channels else 0
     for n in prange(images):
         image, image0 = whole_pixels(
             x, n * height * width * channels, (height, width, channels, filters),
@@ -50,10 +55,10 @@ def _forward(x, weight, bias, y, shapes, geometry, packed, start, widened, pool)
         if index.size:
             target, target0 = unpooled[thread_id()], 0
         slide(
-            image, image0, (height, width, filters_up, -top, -left),
-            (stride_h, stride_w, dilation_h, dilation_w),
+            image, image0, extent, steps,
             packed, 0, (kernel_w * filters_up, filters_up), (kernel_h, kernel_w), start,
             target, target0, (y_shape[1], y_shape[2]), (y_row, filters), filters,
+            image, rows_ahead(image0, extent, steps, (kernel_h, kernel_w)), asked_row,
         )  # fmt: skip
         if index.size:
             pool_and_rectify(target, sizes, relu, y, n * pooled_size, index)
@@ -98,20 +103,29 @@ def _input_gradient(
     bias0 = 0 if filters == channels else full_vectors(dx, filters)
     copy_row(bias, 0, start, bias0, bias.size)
     sizes = (height, width, channels, filters, kernel_h, kernel_w, dy_h, dy_w)
+    size = dy_h * dy_w * filters
+    asked_size = size if gradient.kind == PLAIN and filters == full_vectors(dx, filters) else 0
     for n in prange(images):
         me = thread_id()
         dy, dy0 = gradient_images(gradient, n, n + 1)
         _input_image(
-            dy, dy0, dx, n, sizes, stride, phases, packed, start, widened[me], repeated[me]
-        )
+            dy, dy0, dx, n, sizes, stride, phases, packed, start, widened[me], repeated[me],
+            dy, dy0 + kernel_h * dy_w * filters, asked_size,
+        )  # fmt: skip
 
 
 @jit.serial
-def _input_image(dy, dy0, dx, n, sizes, stride, phases, packed, start, widened, repeated):
+def _input_image(
+    dy, dy0, dx, n, sizes, stride, phases, packed, start, widened, repeated,
+    asked, asked0, asked_size,
+):  # fmt: skip
     """The gradient of input n, given that of its output.
 
     sizes : height and width of the input, channels, filters, height and width of the filters and
         of the output
+    asked, asked0, asked_size : what is read next, to be asked for meanwhile
+
+    14 parameters, in groups as those of `slide`.
     """
     height, width, channels, filters, _, kernel_w, dy_h, dy_w = sizes
     multiplier, filters_up = filters // channels, full_vectors(dx, filters)
@@ -140,7 +154,9 @@ def _input_image(dy, dy0, dx, n, sizes, stride, phases, packed, start, widened, 
                 (taps_h, taps_w), start,
                 target, target0 + (r_h * width + r_w) * pixel, (count_h, count_w),
                 (stride[0] * width * pixel, stride[1] * pixel), filters,
+                asked, asked0, asked_size // count_h,
             )  # fmt: skip
+            asked_size = 0
     if multiplier > 1:
         gather(
             target, height * width, filters_up, start, dx, n * height * width * channels,
@@ -181,6 +197,7 @@ def _weight_gradient(
     filters, _, kernel_h, kernel_w = weight_shape
     filters_up, area = full_vectors(x, filters), kernel_h * kernel_w
     sizes = (height, width, channels, filters, kernel_h, kernel_w, dy_shape[1], dy_shape[2])
+    asked_row = dy_shape[2] * filters if gradient.kind == PLAIN else 0
     for chunk in prange(partial.shape[0]):
         me = thread_id()
         fill_row(partial[chunk], 0, partial.shape[1])
@@ -188,7 +205,7 @@ def _weight_gradient(
             dy, dy0 = gradient_images(gradient, n, n + 1)
             _weight_image(
                 x, n, dy, dy0, dbias.size > 0, sizes, geometry, partial[chunk], wide_x[me],
-                wide_dy[me],
+                wide_dy[me], gradient.dy, asked_row,
             )  # fmt: skip
     # Along a tree: the same bits for any number of threads.
     shares = shares_of(partial.size)
@@ -199,8 +216,14 @@ def _weight_gradient(
 
 
 @jit.serial
-def _weight_image(x, n, dy, dy0, has_bias, sizes, geometry, sums, wide_x, wide_dy):
-    """Add image n's share to the sums of a chunk. sizes : as in `_input_image`."""
+def _weight_image(
+    x, n, dy, dy0, has_bias, sizes, geometry, sums, wide_x, wide_dy, asked, asked_row
+):  # fmt: skip
+    """Add image n's share to the sums of a chunk.
+
+    sizes : as in `_input_image`
+    asked, asked_row : where the next image's gradient comes from, and how much of it for a row
+    """
     stride_h, stride_w, top, left, dilation_h, dilation_w = geometry
     height, width, channels, filters, kernel_h, kernel_w, dy_h, dy_w = sizes
     filters_up, pixels = full_vectors(x, filters), dy_h * dy_w
@@ -212,7 +235,7 @@ def _weight_image(x, n, dy, dy0, has_bias, sizes, geometry, sums, wide_x, wide_d
     accumulate(
         image, image0, (height, width, filters_up, -top, -left),
         (stride_h, stride_w, dilation_h, dilation_w), (kernel_h, kernel_w), dy, dy0, (dy_h, dy_w),
-        sums,
+        sums, asked, (n + 1) * dy_h * asked_row, asked_row, filters_up == channels,
     )  # fmt: skip
 
 
@@ -255,11 +278,12 @@ def _both_gradients(x, normed, weight, results, sizes, geometry, phases, borders
             dy, dy0 = normed_image(normed, n, size, images[me])
             _weight_image(
                 x, n, dy, dy0, dbias.size > 0, sizes, geometry, partial[chunk], wide_x[me],
-                wide_dy[me],
+                wide_dy[me], normed.dy, dy_w * filters,
             )  # fmt: skip
             _input_image(
-                dy, dy0, dx, n, sizes, stride, phases, packed, start, wide_dy[me], wide_dy[me]
-            )
+                dy, dy0, dx, n, sizes, stride, phases, packed, start, wide_dy[me], wide_dy[me],
+                normed.x, (n + 1) * size, min(size, normed.x.size),
+            )  # fmt: skip
     shares = shares_of(partial.size)
     for part in prange(shares):
         combine_rows(partial, part, shares, area, filters_up, filters, dweight)

@@ -5,15 +5,13 @@ Arrays are flat; image0, y0 and the like say where something begins in them.
 
 from kernels import jit
 from kernels.conv.image import rows_inside
-from kernels.simd import fma, lanes, load, settled, splat, store, store_part, touch
+from kernels.simd import ask_for, fma, lanes, load, settled, splat, store_part, touch
 from kernels.tile import ask_for_row, fill_row, widen_rows
-
-_BLOCK_NUMBERS = 4096  # of dy, which with as much of x stay in the L1 cache for all taps
 
 
 @jit.serial
-def _read_ahead(array, first, stop):
-    """Have the numbers from ``first`` to ``stop`` in the cache.
+def read_ahead(array, first, stop):
+    """Have the numbers from ``first`` to ``stop`` in the cache: nobody has asked for them.
 
     Filters read an image in strides, a vector of channels at a time, which comes from memory at a
     quarter of the speed of a row that is read from end to end.
@@ -43,23 +41,60 @@ def _add_tap(sums, x, at, x_step, w, outside):
 
 
 @jit.serial
+def _add_close_taps(sums, x, at, step, weights, w_at, w_step, outside):
+    """Sums of eight neighbouring outputs, and what they see at three taps side by side.
+
+    step : from tap to tap, and from output to output as well, which see ten columns between them
+    outside : whether the first of those is a zero beside the image, and the last one
+    """
+    s0, s1, s2, s3, s4, s5, s6, s7 = sums
+    w0, w1 = load(weights, w_at), load(weights, w_at + w_step)
+    w2, zero = load(weights, w_at + 2 * w_step), splat(w0, 0.0)
+    v0, v1, v2 = zero if outside[0] else load(x, at), load(x, at + step), load(x, at + 2 * step)
+    at = settled(at + 4 * step)
+    v3, v4, v5, v6 = load(x, at - step), load(x, at), load(x, at + step), load(x, at + 2 * step)
+    at = settled(at + 4 * step)
+    v7, v8, v9 = load(x, at - step), load(x, at), zero if outside[1] else load(x, at + step)
+    return (
+        fma(v2, w2, fma(v1, w1, fma(v0, w0, s0))),
+        fma(v3, w2, fma(v2, w1, fma(v1, w0, s1))),
+        fma(v4, w2, fma(v3, w1, fma(v2, w0, s2))),
+        fma(v5, w2, fma(v4, w1, fma(v3, w0, s3))),
+        fma(v6, w2, fma(v5, w1, fma(v4, w0, s4))),
+        fma(v7, w2, fma(v6, w1, fma(v5, w0, s5))),
+        fma(v8, w2, fma(v7, w1, fma(v6, w0, s6))),
+        fma(v9, w2, fma(v8, w1, fma(v7, w0, s7))),
+    )
+
+
+@jit.serial
 def _eight(
-    x, x0, beside, x_step, weights, w0, taps, x_steps, w_steps, start, y, y0, y_step, channels
+    x, x0, beside, x_step, weights, w0, taps, x_steps, w_steps, start, y, y0, y_steps, channels,
+    asked, asked0, count,
 ):  # fmt: skip
     """Eight neighbouring outputs of all channels.
 
     beside : whether the first output's first column lies beside the image, and the last one's last
-    x_step, y_step : from one output to the next; x_steps, w_steps : from tap to tap (row, column)
+    x_step : from one output to the next; y_steps : likewise, from row to row and within a row
+    x_steps, w_steps : from tap to tap (row, column)
+    asked, asked0, count : so many numbers from there on are asked for, a few for each vector
 
-    14 parameters, in groups as those of `slide`.
+    17 parameters, in groups as those of `slide`.
     """
-    last = taps[1] - 1
+    last, y_step = taps[1] - 1, y_steps[1]
+    each = count // ((channels + lanes(y) - 1) // lanes(y))
     for c in range(0, channels, lanes(y)):
         s0 = load(start, c)
         s = s0, s0, s0, s0, s0, s0, s0, s0
+        ask_for_row(asked, asked0, asked0 + each)
+        asked0 += each
+        for k in range(8):
+            ask_for(y, y0 + y_steps[0] + k * y_step + c)
         for i in range(taps[0]):
             at, w_at = settled(x0 + c + i * x_steps[0]), w0 + c + i * w_steps[0]
-            if last == 2:  # without a loop, in half the time
+            if last == 2 and x_step == x_steps[1]:
+                s = _add_close_taps(s, x, at, x_step, weights, w_at, w_steps[1], beside)
+            elif last == 2:  # without a loop, in half the time
                 s = _add_tap(s, x, at, x_step, load(weights, w_at), (beside[0], False))
                 at, w_at = settled(at + x_steps[1]), w_at + w_steps[1]
                 s = _add_tap(s, x, at, x_step, load(weights, w_at), (False, False))
@@ -96,7 +131,8 @@ def _one(x, x0, weights, w0, taps, x_steps, w_steps, start, y, y0, channels):
 
 @jit.serial
 def slide(
-    image, image0, extent, steps, weights, w0, w_steps, taps, start, y, y0, size, y_steps, channels
+    image, image0, extent, steps, weights, w0, w_steps, taps, start, y, y0, size, y_steps, channels,
+    asked, asked0, asked_row,
 ):  # fmt: skip
     """Slide filters over one image, every channel by itself; one call owns its share of y.
 
@@ -105,8 +141,10 @@ def slide(
     steps : image rows and columns from output to output, and from tap to tap
     start : what the sums begin with, a number for each channel
     size, y_steps : (rows, columns) of the output and their strides in y
+    asked, asked0, asked_row : what is read next, and how much of it is asked for while one row of
+        the output is computed; see `rows_ahead`
 
-    14 parameters, in groups as those of `convolve_image`.
+    17 parameters, in groups as those of `convolve_image`.
     """
     height, width, pixel, first_row, first_column = extent
     stride_h, stride_w, gap_h, gap_w = steps
@@ -116,16 +154,17 @@ def slide(
     reach, least = (taps[1] - 1) * gap_w, min(stride_w, gap_w)
     inside = width - 7 * stride_w - reach + 2 * least
     eights, stop_eights = rows_inside(first_column + least, stride_w, size[1] - 7, inside)
-    row_length, read = width * pixel, max(0, first_row)
+    row_length = width * pixel
+    below = min(height, first_row + (taps[0] - 1) * gap_h + 1)
+    read_ahead(image, image0 + max(0, first_row) * row_length, image0 + below * row_length)
     for h in range(size[0]):
         row = first_row + h * stride_h
         i, stop = rows_inside(row, gap_h, taps[0], height)
-        below = min(height, row + (taps[0] - 1) * gap_h + 1)
-        if read < below:
-            _read_ahead(image, image0 + read * row_length, image0 + below * row_length)
-            read = below
-        next_row = y0 + (h + 1) * y_steps[0]
-        ask_for_row(y, next_row, next_row + size[1] * y_steps[1])
+        asked_at = asked0 + h * asked_row
+        if eights >= stop_eights:
+            next_row = y0 + (h + 1) * y_steps[0]
+            ask_for_row(asked, asked_at, asked_at + asked_row)
+            ask_for_row(y, next_row, next_row + size[1] * y_steps[1])
         x_row, w_row = image0 + (row + i * gap_h) * row_length, w0 + i * w_steps[0]
         w = 0
         while w < size[1]:
@@ -137,7 +176,8 @@ def slide(
                 beside = column < 0, column + 7 * stride_w + reach >= width
                 _eight(
                     image, x_row + column * pixel, beside, x_step, weights, w_row,
-                    (stop - i, taps[1]), x_steps, w_steps, start, y, y_at, y_steps[1], channels,
+                    (stop - i, taps[1]), x_steps, w_steps, start, y, y_at, y_steps, channels,
+                    asked, asked_at + asked_row * w // size[1], asked_row * 8 // size[1],
                 )  # fmt: skip
                 w += 8
             else:
@@ -147,6 +187,13 @@ def slide(
                     (stop - i, end - j), x_steps, w_steps, start, y, y_at, channels,
                 )  # fmt: skip
                 w += 1
+
+
+@jit.serial
+def rows_ahead(image0, extent, steps, taps):
+    """Where in an image those rows begin that `slide` needs for its second row, and not before."""
+    _, width, pixel, first_row, _ = extent
+    return image0 + (first_row + (taps[0] - 1) * steps[2] + 1) * width * pixel
 
 
 @jit.serial
@@ -189,104 +236,3 @@ def gather(repeated, pixels, filters_up, start, dx, dx0, channels, multiplier):
             for m in range(multiplier):
                 value += repeated[pixel * filters_up + c * multiplier + m]
             dx[dx0 + pixel * channels + c] = value
-
-
-@jit.serial
-def _on_image(x, at, column, width, d, total):
-    """total + x[at] * d, if the column is one of the image."""
-    return fma(load(x, at), d, total) if 0 <= column < width else total
-
-
-@jit.serial
-def _three(x, x0, extent, steps, dy, dy0, dy_steps, size, sums, at, next_sum):
-    """Add to the sums of three neighbouring taps, of one vector of channels.
-
-    extent : columns of the image, numbers in a pixel, the first tap's column for the first of dy
-    steps : numbers from row to row, columns from column to column of dy, columns from tap to tap
-    size : rows and columns of dy
-    Even and odd columns have sums of their own, so that additions need not wait for each other.
-    """
-    width, pixel, first = extent
-    row_step, stride, gap = steps
-    left, right = rows_inside(first, stride, size[1], width - 2 * gap)
-    a0, a1, a2 = load(sums, at), load(sums, at + next_sum), load(sums, at + 2 * next_sum)
-    b0, b1, b2 = splat(a0, 0.0), splat(a0, 0.0), splat(a0, 0.0)
-    x_step, tap_step = stride * pixel, gap * pixel
-    for h in range(size[0]):
-        x_row, dy_row, w = x0 + h * row_step, dy0 + h * dy_steps[0], 0
-        while w < size[1]:
-            x_at, dy_at = x_row + w * x_step, dy_row + w * dy_steps[1]
-            d = load(dy, dy_at)
-            if left <= w < right - 1:
-                e = load(dy, dy_at + dy_steps[1])
-                a0 = fma(load(x, x_at), d, a0)
-                a1 = fma(load(x, x_at + tap_step), d, a1)
-                a2 = fma(load(x, x_at + 2 * tap_step), d, a2)
-                b0 = fma(load(x, x_at + x_step), e, b0)
-                b1 = fma(load(x, x_at + x_step + tap_step), e, b1)
-                b2 = fma(load(x, x_at + x_step + 2 * tap_step), e, b2)
-                w += 2
-            else:
-                column = first + w * stride
-                a0 = _on_image(x, x_at, column, width, d, a0)
-                a1 = _on_image(x, x_at + tap_step, column + gap, width, d, a1)
-                a2 = _on_image(x, x_at + 2 * tap_step, column + 2 * gap, width, d, a2)
-                w += 1
-    store(sums, at, a0 + b0)
-    store(sums, at + next_sum, a1 + b1)
-    store(sums, at + 2 * next_sum, a2 + b2)
-
-
-@jit.serial
-def _single(x, x0, extent, steps, dy, dy0, dy_steps, size, sums, at):
-    """Add to the sum of one tap, of one vector of channels; arguments as those of `_three`."""
-    width, pixel, first = extent
-    row_step, stride, _ = steps
-    left, right = rows_inside(first, stride, size[1], width)
-    s = load(sums, at)
-    for h in range(size[0]):
-        x_at, dy_at = x0 + h * row_step, dy0 + h * dy_steps[0]
-        for w in range(left, right):
-            s = fma(load(x, x_at + w * stride * pixel), load(dy, dy_at + w * dy_steps[1]), s)
-    store(sums, at, s)
-
-
-@jit.serial
-def accumulate(image, image0, extent, steps, taps, dy, dy0, size, sums):
-    """Add one image's share to the sums [tap, channel].
-
-    extent, steps : as in `slide`; size : rows and columns of dy; both have pixels of whole vectors
-    """
-    height, width, pixel, first_row, first_column = extent
-    stride_h, stride_w, gap_h, gap_w = steps
-    block = max(1, _BLOCK_NUMBERS // (size[1] * pixel))
-    row_length, read = width * pixel, max(0, first_row)
-    dy_steps, x_steps = (size[1] * pixel, pixel), (stride_h * row_length, stride_w, gap_w)
-    for first in range(0, size[0], block):
-        last = min(size[0], first + block)
-        below = min(height, first_row + (last - 1) * stride_h + (taps[0] - 1) * gap_h + 1)
-        if read < below:
-            _read_ahead(image, image0 + read * row_length, image0 + below * row_length)
-            read = below
-        _read_ahead(dy, dy0 + first * dy_steps[0], dy0 + last * dy_steps[0])
-        for c in range(0, pixel, lanes(dy)):
-            for i in range(taps[0]):
-                row = first_row + i * gap_h
-                h, stop = rows_inside(row, stride_h, size[0], height)
-                h, stop = max(h, first), min(stop, last)
-                if h >= stop:
-                    continue
-                x_at = image0 + (row + h * stride_h) * row_length + first_column * pixel + c
-                dy_at = dy0 + h * dy_steps[0] + c
-                part, at = (stop - h, size[1]), i * taps[1] * pixel + c
-                threes = taps[1] // 3 * 3
-                for j in range(0, threes, 3):
-                    _three(
-                        image, x_at + j * gap_w * pixel, (width, pixel, first_column + j * gap_w),
-                        x_steps, dy, dy_at, dy_steps, part, sums, at + j * pixel, pixel,
-                    )  # fmt: skip
-                for j in range(threes, taps[1]):
-                    _single(
-                        image, x_at + j * gap_w * pixel, (width, pixel, first_column + j * gap_w),
-                        x_steps, dy, dy_at, dy_steps, part, sums, at + j * pixel,
-                    )  # fmt: skip

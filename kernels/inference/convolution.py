@@ -189,6 +189,6 @@ def convolve_channels(step, values, constants, memory, scratch, frame, span):
             (stride_h, stride_w, dilation_h, dilation_w),
             constants, packed0, (kernel_w * filters_up, filters_up), (kernel_h, kernel_w),
             constants[start0 : start0 + filters_up], memory, y0 + first * y_row,
-            (last - first, out_w), (y_row, filters), filters,
+            (last - first, out_w), (y_row, filters), filters, memory, 0, 0,
         )  # fmt: skip
         _end_rows(step, values, memory, y0, frame, n, (first, last), y_row)
