@@ -269,8 +269,10 @@ class Core(Layered):
         """
         return turns.Turn(type(self).__name__, self._row.family)
 
-    def _as_layers_see(self, x: np.ndarray) -> np.ndarray:
-        return seen(x) if self.data_format == "channels_last" else x
+    def _as_layers_see(self, x: Any) -> Any:
+        """An array of images turned; the layers refuse what is no array."""
+        is_turned = self.data_format == "channels_last" and isinstance(x, np.ndarray)
+        return seen(x) if is_turned else x
 
     def _as_people_see(self, shape: Shape) -> Shape:
         if self.data_format == "channels_last" and len(shape) == 4:

@@ -209,6 +209,11 @@ class Network(Core):
 
 def _answer(task: str, outputs: np.ndarray) -> np.ndarray:
     """What a batch of outputs says, a new array."""
+    if outputs.ndim < 2:
+        raise ValueError(
+            f"predict: the model gives shape {outputs.shape}, no row of numbers for each sample; "
+            f"one sample is passed as x[None]"
+        )
     if task == CLASSIFICATION:
         return outputs.argmax(axis=1)
     values = outputs if task == REGRESSION else measures.labels_in(outputs)

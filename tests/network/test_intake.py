@@ -326,6 +326,17 @@ def test_channels_last_gradients() -> None:
     y = model.forward(np.zeros((2, 5, 7, 3), np.float32), training=True)
     with pytest.raises(ValueError, match=re.escape("gradient of shape (2, 3, 5, 4), like the")):
         model.backward(y[:1])
+    for wrong in (None, y.tolist()):
+        with pytest.raises(ValueError, match=f"got {type(wrong).__name__}"):
+            model.backward(wrong)  # type: ignore[arg-type]
+
+
+def test_a_sample_that_is_one_number_is_no_row_of_classes() -> None:
+    model = Sequential(ReLU())
+    for task in ("classification", "regression", "multilabel"):
+        model.task = task
+        with pytest.raises(ValueError, match=re.escape("the model gives shape (3,), no row")):
+            model.predict(np.zeros(3, np.float32))
 
 
 def test_a_scale_that_is_no_float32_is_refused_in_a_sentence() -> None:
