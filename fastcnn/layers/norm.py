@@ -61,7 +61,7 @@ class BatchNorm(Layer):
     """
 
     positional = 1
-    read_anew = (*Layer.read_anew, "momentum")
+    read_anew = (*Layer.read_anew, "momentum", "measuring")
 
     def __init__(
         self,
@@ -79,6 +79,7 @@ class BatchNorm(Layer):
             "BatchNorm", "eps", eps, np.nextafter(0, 1), np.inf, "a finite number above 0"
         )
         self.from_first_batch = checks.flag("BatchNorm", "from_first_batch", from_first_batch)
+        self.measuring: float | None = None  # instead of the momentum (`training.precise_bn`)
         self._momenta = np.empty(2, self.dtype)
 
     def arguments(self) -> dict[str, Any]:
@@ -187,7 +188,8 @@ class BatchNorm(Layer):
         )  # fmt: skip
 
     def renew(self) -> None:
-        self._momenta[:] = self.momentum, 1 - self.momentum
+        kept = self.momentum if self.measuring is None else self.measuring
+        self._momenta[:] = kept, 1 - kept
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         if self.recall(dy):

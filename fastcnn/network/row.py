@@ -105,8 +105,6 @@ class Row:
         return found
 
     def _run(self, x: np.ndarray, training: bool, logits: Logits) -> Any:
-        if self._twins.pairs:
-            self._twins.share()
         rows, outputs = self._ends_for(logits)
         inputs = (x,) if len(self.wiring.inputs) == 1 else self.inputs(x, training)
         values = self._branches.forward(inputs, training, rows)
@@ -129,6 +127,8 @@ class Row:
 
     def predict(self, x: np.ndarray, logits: Logits) -> np.ndarray:
         """y for x, outside training; valid until this thread's next pass."""
+        if self._twins.pairs:
+            self._twins.share()
         self._lend_memory()
         self._scratch.keep = True
         try:
@@ -148,6 +148,8 @@ class Row:
         """
         self._pending += turns.take(who, self.family)
         try:
+            if self._twins.pairs:
+                self._twins.share()  # where a list is run, too: numbers that it reads anew
             y = self._replay.forward(self, x, logits, is_lent)
         except BaseException:
             for layer in self.family:

@@ -48,13 +48,10 @@ class Twins:
         self.share()
 
     def share(self) -> None:
-        """Whatever became of the parameters and settings of a layer, its copies have them.
-
-        But for a momentum, which each call has its own of where statistics are measured anew.
-        """
+        """Whatever became of the parameters and settings of a layer, its copies have them."""
         for leaf, twin in self.pairs:
             twin.share_arrays(leaf)
-            for name in leaf.arguments().keys() - {"momentum"}:
+            for name in leaf.arguments():
                 now = getattr(leaf, name, None)
                 if getattr(twin, name, None) != now:
                     setattr(twin, name, now)

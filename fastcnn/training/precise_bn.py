@@ -46,14 +46,13 @@ def measure_statistics(model: Network, batches: Iterable[NDArray[Any]]) -> None:
     if not measured:
         return
     calls = [cast(list[BatchNorm], model.copies(layer)) for layer in measured]
-    before = [layer.momentum for layer in measured]
     try:
         for count, batch in enumerate(batches):
             for same in calls:
                 for seen, each in enumerate(same, count * len(same)):
-                    each.momentum = seen / (seen + 1)
+                    each.measuring = seen / (seen + 1)
             model.forward_training(batch)
     finally:
-        for same, momentum in zip(calls, before, strict=True):
+        for same in calls:
             for each in same:
-                each.momentum = momentum
+                each.measuring = None

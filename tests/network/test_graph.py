@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ from fastcnn.layers import (
     memory,
 )
 from fastcnn.layers.symbols import Symbol
-from fastcnn.network import checkpoint
+from fastcnn.network import checkpoint, replay
 from fastcnn.network.checkpoint import CheckpointError
 from fastcnn.optim import SGD
 from fastcnn.training.precise_bn import measure_statistics
@@ -615,6 +616,25 @@ def test_settings_of_a_shared_layer_hold_for_every_call() -> None:
     model.forward(np.ones((2, 4), np.float32), training=True)
     assert [each.rate for each in model.copies(dropout)] == [0.0, 0.0]
     assert [each.eps for each in model.copies(norm)] == [0.25] * 3
+
+
+def test_momentum_of_a_shared_layer_holds_for_every_call_of_a_list_too() -> None:
+    x, found = Input((2, 3, 3)), []
+    with mock.patch.object(replay, "_LONG", np.inf):  # whatever else the machine does
+        for lists in (True, False):
+            norm = BatchNorm(2)
+            model = Graph(x, Flatten()(norm(Conv2D(2, 2, 1)(norm(x)))))
+            with mock.patch.object(replay, "is_possible", return_value=lists):
+                model._row.forget_lists()
+            for step in range(8):
+                norm.momentum = step / 10
+                y = model.forward(X[:, :, :3, :3], training=True)
+                model.backward(y)
+                SGD(0.01).step(model)
+            found.append((model._row._replay._runs, norm.state["running_mean"].copy()))
+            assert [each.momentum for each in model.copies(norm)] == [0.7, 0.7]
+    assert found[0][0] > 0 and found[1][0] == 0
+    np.testing.assert_array_equal(found[0][1], found[1][1])
 
 
 @pytest.mark.parametrize("is_graph", [True, False])
