@@ -189,6 +189,15 @@ def folding() -> Sequential:
     return disturbed(Sequential(*row, input_shape=IMAGES))
 
 
+def test_two_norms_are_folded_one_after_the_other(tmp_path: Path) -> None:
+    row = [Conv2D(2, 3, 3, bias=False), BatchNorm(3), BatchNorm(3), Flatten(), Dense(18, 2)]
+    model, path = disturbed(Sequential(*row, input_shape=(2, 5, 4))), tmp_path / "model.onnx"
+    exchange.save_onnx(model, path, fold=True)
+    assert [node.op_type for node in onnx.load(path).graph.node] == ["Conv", "Flatten", "Gemm"]
+    x = samples((2, 5, 4))
+    assert_same(run(path, x)[0], model.forward(x))
+
+
 def test_batch_norm_is_folded_where_it_can_be(tmp_path: Path) -> None:
     model, path = folding(), tmp_path / "model.onnx"
     exchange.save_onnx(model, path, fold=True)

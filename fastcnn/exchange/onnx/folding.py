@@ -24,8 +24,9 @@ def fold(drawing: Drawing, outputs: list[str]) -> None:
     kept: list[Node] = []
     for node in drawing.nodes:
         maker = makers.get(node.inputs[0]) if node.op == "BatchNormalization" else None
+        # A bias that a fold has made has no other use: what is folded may be followed by another.
         alone = maker is not None and all(
-            uses[name] == 1 for name in (*maker.inputs[1:], maker.output)
+            uses.get(name, 1) == 1 for name in (*maker.inputs[1:], maker.output)
         )
         if maker is None or maker.op not in _AXES or not alone:
             kept.append(node)
