@@ -32,11 +32,14 @@ from fastcnn.layers import (
     Pad,
     PixelShuffle,
     PReLU,
+    ReLU,
     Reshape,
+    Residual,
     SiLU,
     Softmax,
     Softplus,
     SpatialDropout,
+    Tanh,
     Upsample,
 )
 
@@ -69,6 +72,24 @@ def trained(row: list[Layer]) -> Sequential:
     for name, array in model.named_arrays():
         array[...] = rng.uniform(0.5, 1.5, array.shape) if "weight" not in name else array
     return model
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        [Dense(4, 3), BatchNorm(3), ReLU()],
+        [BatchNorm(4), Tanh(), Dropout(0.5), Dense(4, 2)],
+        [Dense(4, 3), ReLU(), Residual([BatchNorm(3), ReLU()])],
+        [Residual([Dense(4, 4), BatchNorm(4)]), LayerNorm(4), BatchNorm(4)],
+        [Reshape((2, 2, 1)), BatchNorm(2), Flatten(), BatchNorm(4), Dense(4, 2)],
+    ],
+    ids=str,
+)
+def test_norms_of_vectors_where_no_shape_is_known(row: list[Layer]) -> None:
+    model = Sequential(*row)
+    x = np.random.default_rng(3).normal(size=(5, 4)).astype(np.float32)
+    found = exchange.to_torch(model)(torch.from_numpy(x)).detach().numpy()
+    np.testing.assert_allclose(found, model.forward(x), atol=1e-5)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0].name)

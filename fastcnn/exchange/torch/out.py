@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ... import layers
@@ -164,7 +164,34 @@ def to_torch(model: Network) -> Any:
     shape = None if model.input_shape is None else (1, *model.input_shape)
     if shape is not None and model.data_format == "channels_last" and len(shape) == 4:
         shape = (shape[0], shape[3], shape[1], shape[2])
-    return _row(torch, model.in_row("to_torch"), shape).eval()
+    row = model.in_row("to_torch")
+    return _row(torch, row, shape, frozenset(_of_vectors(row))).eval()
+
+
+def _of_vectors(row: Sequence[Layer]) -> Iterator[int]:
+    """The ids of norms that are given (N, features), where no shape is known but the layers tell.
+
+    Such is what a dense layer takes and gives, or what was flattened, as long as its shape stays.
+    """
+    leaves = [leaf for layer in row for _, leaf in layer.leaves()]
+    vector = False
+    around = [False] * len(leaves)
+    for place, leaf in enumerate(leaves):  # what comes from the layers before
+        vector = isinstance(leaf, _TO_VECTORS) or (vector and _keeps_shape(leaf))
+        around[place] = vector
+    vector = False
+    for place, leaf in reversed([*enumerate(leaves)]):  # what those behind need
+        vector = isinstance(leaf, layers.Dense) or (vector and _keeps_shape(leaf))
+        if isinstance(leaf, layers.BatchNorm) and (vector or around[place]):
+            yield id(leaf)
+
+
+_TO_VECTORS = (layers.Dense, layers.Flatten, layers.GlobalAveragePool2D, layers.GlobalMaxPool2D)
+
+
+def _keeps_shape(layer: Layer) -> bool:
+    is_norm = isinstance(layer, (layers.BatchNorm, layers.GroupNorm))
+    return is_norm or type(layer).output_shape is Layer.output_shape
 
 
 def _wired(torch: Any, model: Network) -> Any:
@@ -231,16 +258,26 @@ def _merge(torch: Any, layer: Layer) -> Any:
     return known[type(layer)]()
 
 
-def _row(torch: Any, row: Sequence[Layer], shape: Shape | None) -> Any:
-    """Layers one after the other, for an input of a shape, if that is known."""
+def _row(
+    torch: Any, row: Sequence[Layer], shape: Shape | None, vectors: frozenset[int] = frozenset()
+) -> Any:
+    """Layers one after the other, for an input of a shape, if that is known.
+
+    vectors : what `_of_vectors` found
+    """
     modules = []
     for layer in row:
-        modules.append(_module(torch, layer, shape))
+        modules.append(_module(torch, layer, shape, vectors))
         shape = None if shape is None else layer.output_shape(shape)
     return torch.nn.Sequential(*modules)
 
 
-def _block(torch: Any, block: layers.Residual | layers.Concatenate, shape: Shape | None) -> Any:
+def _block(
+    torch: Any,
+    block: layers.Residual | layers.Concatenate,
+    shape: Shape | None,
+    vectors: frozenset[int],
+) -> Any:
     """A block with two ways through it."""
 
     class Residual(torch.nn.Module):
@@ -266,18 +303,21 @@ def _block(torch: Any, block: layers.Residual | layers.Concatenate, shape: Shape
             return torch.cat([x, self.layers(x)], dim=1)
 
     if isinstance(block, layers.Concatenate):
-        return Concatenate(_row(torch, block.layers, shape))
+        return Concatenate(_row(torch, block.layers, shape, vectors))
     activation = [] if block.activation is None else [block.activation]
-    main, shortcut = (_row(torch, row, shape) for row in (block.main, block.shortcut or ()))
-    return Residual(main, shortcut, _row(torch, activation, None))
+    ways = (block.main, block.shortcut or ())
+    main, shortcut = (_row(torch, row, shape, vectors) for row in ways)
+    return Residual(main, shortcut, _row(torch, activation, None, vectors))
 
 
-def _module(torch: Any, layer: Layer, shape: Shape | None) -> Any:
+def _module(
+    torch: Any, layer: Layer, shape: Shape | None, vectors: frozenset[int] = frozenset()
+) -> Any:
     if type(layer) in (layers.Residual, layers.Concatenate):
-        return _block(torch, layer, shape)  # type: ignore[arg-type]
+        return _block(torch, layer, shape, vectors)  # type: ignore[arg-type]
     kind = type(layer).__name__
     if isinstance(layer, layers.BatchNorm):
-        flat = shape is not None and len(shape) == 2
+        flat = id(layer) in vectors if shape is None else len(shape) == 2
         make = torch.nn.BatchNorm1d if flat else torch.nn.BatchNorm2d
         module = make(**_statistics(layer))
     elif kind in _MODULES and type(layer) is getattr(layers, kind, None):
