@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from fastcnn import Graph, Sequential, exchange, models
-from fastcnn.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, Input, ReLU, Upsample
+from fastcnn.layers import (
+    BatchNorm,
+    Concat,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Input,
+    ReLU,
+    Upsample,
+)
 from fastcnn.losses import CrossEntropyLoss
 
 torch = pytest.importorskip("torch")
@@ -402,3 +412,20 @@ def test_names_that_do_not_fit_are_refused(names, said: str) -> None:
         exchange.from_torch(Named(), (SHAPE, SHAPE), **names)
     with pytest.raises(ValueError, match="a network with names is followed with symbols: give"):
         exchange.from_torch(nn.Sequential(nn.ReLU()), **names)
+
+
+def test_a_graph_goes_there_and_back():
+    x, z = Input(SHAPE), Input((4,))
+    conv, dense = Conv2D(3, 3, 3, padding=1), Dense(4, 2)
+    y = ReLU()(BatchNorm(3)(conv(conv(x))) + x)
+    side = Dense(192, 2)(Flatten()(y * x)) + dense(z)
+    model = Graph((x, z), (side, Concat()(dense(z), side)))
+    module = exchange.to_torch(model)
+    back = exchange.from_torch(module, (SHAPE, (4,)))
+    given = X, np.random.default_rng(1).normal(size=(4, 4)).astype(np.float32)
+    for found, expected in zip(back.forward(given), model.forward(given), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert len(back.layers) == len(model.layers)
+    one = Graph(x, y)
+    same = exchange.from_torch(exchange.to_torch(one), SHAPE)
+    np.testing.assert_allclose(same.forward(X), one.forward(X), atol=1e-5)

@@ -209,23 +209,15 @@ def _wired(torch: Any, model: Network) -> Any:
                 f"is another for images of another size; give numbers"
             )
 
-    class Wired(torch.nn.Module):
-        """Layers by their numbers, and which is called on what."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            for place, layer in enumerate(model.layers):
-                self.add_module(f"{place}", modules[id(layer)])
-
-        def forward(self, *inputs: Any) -> Any:
-            """PyTorch's name."""
-            values = list(inputs)
-            for name, sources in calls:
-                values.append(getattr(self, name)(*(values[source] for source in sources)))
-            found = tuple(values[value] for value in network.outputs)
-            return found[0] if len(found) == 1 else found
-
-    return Wired()
+    # As a graph of PyTorch's own, which torch.fx, and so `from_torch`, can follow.
+    graph, count = torch.fx.Graph(), len(network.inputs)
+    values = [graph.placeholder(f"x{i}" if count > 1 else "x") for i in range(count)]
+    for name, sources in calls:
+        values.append(graph.call_module(name, tuple(values[source] for source in sources)))
+    found = tuple(values[value] for value in network.outputs)
+    graph.output(found[0] if len(found) == 1 else found)
+    named = {f"{place}": modules[id(layer)] for place, layer in enumerate(model.layers)}
+    return torch.fx.GraphModule(named, graph, "Wired")
 
 
 def _merge(torch: Any, layer: Layer) -> Any:
