@@ -203,6 +203,24 @@ def test_continuing_with_saved_state(make: Callable[[], Optimizer]) -> None:
     np.testing.assert_array_equal(whole.parameters.values, parts.parameters.values)
 
 
+@every_optimizer
+def test_state_that_was_asked_for_stays_as_it_was(make: Callable[[], Optimizer]) -> None:
+    net, optimizer = model(), make()
+    set_gradients(net, 0)
+    optimizer.step(net)
+    values, kept = net.copy_arrays(), optimizer.state_arrays()
+    ends = []
+    for _ in range(2):  # both times from there
+        for number in range(1, 4):
+            set_gradients(net, number)
+            optimizer.step(net)
+        ends.append(net.copy_arrays())
+        net.load_arrays(values)
+        optimizer.load_state_arrays(kept)
+    for name, array in ends[0].items():
+        np.testing.assert_array_equal(array, ends[1][name], err_msg=name)
+
+
 @every_case
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_lookahead_goes_back_part_of_the_way(case: str, dtype: Any) -> None:

@@ -162,10 +162,11 @@ class Optimizer(foreign.Answering):
         self._target = weakref.ref(flat)
 
     def state_arrays(self) -> dict[str, np.ndarray]:
-        """Everything that the next steps depend on, besides the arguments; empty before a step."""
+        """Copies of all that the next steps depend on, but the arguments; empty before a step."""
         if not self.steps:
             return {}
-        return {"steps": np.array(self.steps)} | self._state
+        kept = {name: array.copy() for name, array in self._state.items()}
+        return {"steps": np.array(self.steps)} | kept
 
     def load_state_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         """Continue where `state_arrays` was called; the next `step` says for which model.

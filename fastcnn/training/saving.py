@@ -46,7 +46,7 @@ class Saving:
         self.end = self._standing().copied()
 
     def _standing(self) -> Standing:
-        """Where the run stands: its arrays themselves."""
+        """Where the run stands: its arrays themselves, and copies of the optimizer's."""
         loop, is_wanted = self._loop, self._keeping.is_wanted
         return Standing(
             dict(loop.model.named_arrays()),
