@@ -181,6 +181,20 @@ def test_a_name_stands_in_a_file_once(
         assert_same(found, wanted)
 
 
+def test_pixels_of_several_inputs_with_other_channels(tmp_path: Path) -> None:
+    x, z = Input((3, 5, 4)), Input((1, 5, 4))
+    model, path = (
+        Graph((x, z), L.Concat()(Conv2D(3, 2, 3)(x), Conv2D(1, 2, 3)(z))),
+        tmp_path / "two",
+    )
+    model.normalization = (1 / 100, -0.5)
+    exchange.save_onnx(model, path, pixels=True)
+    rng = np.random.default_rng(4)
+    given = tuple(rng.integers(0, 256, (2, *each.shape), np.uint8) for each in (x, z))
+    assert_same(run(path, *given)[0], model.forward(given))
+    assert_same(exchange.load_onnx(path).forward(given), model.forward(given))
+
+
 def folding() -> Sequential:
     row = [
         Conv2D(4, 4, 3, groups=2, bias=False), BatchNorm(4), L.ConvTranspose2D(4, 6, 2, groups=2),

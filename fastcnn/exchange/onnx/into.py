@@ -262,6 +262,8 @@ class _Building:
         """Write what the file says into the model."""
         notes = self.found.metadata
         pixels = [each.normalization for each in self.inputs if each.normalization is not None]
+        if len(pixels) > 1:  # of images with other numbers of channels, perhaps
+            pixels = [(_one_if_alike(scale), _one_if_alike(offset)) for scale, offset in pixels]
         for scale, offset in pixels:
             same = [np.array_equal(a, b) for a, b in zip(pixels[0], (scale, offset), strict=True)]
             if not all(same):
@@ -280,6 +282,12 @@ class _Building:
             made.trained_by(losses.from_spec(notes.get(package.LOSS)), notes[package.TASK])
         if package.TASK in notes and self.found.name != package.PRODUCER:
             made.name = self.found.name
+
+
+def _one_if_alike(numbers: np.ndarray) -> np.ndarray:
+    """One number where all channels have the same."""
+    numbers = np.atleast_1d(numbers)
+    return numbers[:1] if (numbers == numbers[0]).all() else numbers
 
 
 def _named(what: str, values: list[Value], symbols: list[Any]) -> Any:
