@@ -72,6 +72,7 @@ def _pointwise(x, normed, weight, results, sizes, borders, room):
             convolve_image(
                 dy, dy0, (height, 0), (1, filters, width * filters, 1), packed, 0, (1, filters),
                 mode, start, 0, dx, at, (height, width), (width * channels, channels), channels,
+                normed.x, (n + 1) * size, min(normed.x.size, size),
             )  # fmt: skip
             if dbias.size:
                 sum_rows(dy, dy0, pixels, filters, sums, channels * out_up)
@@ -80,7 +81,7 @@ def _pointwise(x, normed, weight, results, sizes, borders, room):
                 dy, dy0 = widened[me], 0
             accumulate_image(
                 x, at, (height, 0), (1, channels, width * channels, 1), (1, channels),
-                dy, dy0, (height, width), out_up, sums, 0,
+                dy, dy0, (height, width), out_up, sums, 0, normed.dy, (n + 1) * size, size,
             )  # fmt: skip
     shares = shares_of(partial.size)
     for part in prange(shares):

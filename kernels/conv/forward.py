@@ -71,13 +71,16 @@ def _forward(x, weight, bias, y, shapes, geometry, arrangement, packed, bias_pad
     mode = packed_mode(packed, filters, depth)
     steps = (stride, arrangement.column_step, arrangement.row_length, dilation)
     y_row = y_shape[2] * out_channels
+    # Threads take images by turns: what one of them reads next, a part of it for each group.
+    size, ahead = height * width * channels, padded.shape[0]
+    asked_size = size // groups
     for n in prange(images):
         target, target0 = y, n * y_shape[1] * y_row
         if index.size:
             target, target0 = unpooled[thread_id()], 0
         for g in range(groups):
             image, image0 = arrange(
-                x, n * height * width * channels, (height, width, channels), arrangement,
+                x, n * size, (height, width, channels), arrangement,
                 (g * depth, depth), padded[thread_id()],
             )  # fmt: skip
             convolve_image(
@@ -85,6 +88,7 @@ def _forward(x, weight, bias, y, shapes, geometry, arrangement, packed, bias_pad
                 packed, g * packed_size, (kernel_h, kernel_w * depth), mode,
                 bias_padded, g * bias_size, target, target0 + g * filters,
                 (y_shape[1], y_shape[2]), (y_row, out_channels), filters,
+                x, (n + ahead) * size + g * asked_size, asked_size,
             )  # fmt: skip
         if index.size:
             pool_and_rectify(target, sizes, relu, y, n * pooled_size, index)

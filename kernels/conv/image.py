@@ -11,10 +11,12 @@ from kernels.tile import (
     TILE_ROWS,
     TWICE,
     TWICE_ROWS,
+    Asked,
     Panel,
     Rows,
     Sums,
     TileShape,
+    asked_step,
     mode_of,
     panel_width,
     tiles,
@@ -36,6 +38,7 @@ def convolve_image(
     image, image0, extent, steps,
     packed, packed0, taps, mode, bias, bias0,
     y, y0, size, y_steps, channels,
+    asked, asked0, asked_size,
 ):  # fmt: skip
     """Slide packed weights over one image; one call owns that image's share of y.
 
@@ -46,7 +49,9 @@ def convolve_image(
     size, y_steps : (rows, columns) of the output and their strides in y
     mode : how the weights were packed, `packed_mode`
 
-    15 parameters in three groups: the callers are parallel functions, and Numba's analysis of
+    asked, asked0, asked_size : what is read after this image, to be fetched meanwhile
+
+    18 parameters in four groups: the callers are parallel functions, and Numba's analysis of
     those refuses a NamedTuple that is made inside them.
     """
     height, first_row = extent
@@ -55,6 +60,8 @@ def convolve_image(
     lane_count = vector_width(packed, channels)
     panel = panel_width(packed, channels)
     count = (size[1] + TILE_ROWS - 1) // TILE_ROWS
+    in_all = (channels + panel - 1) // panel * count * size[0] * kernel_h * inner
+    asked_i = asked_step(asked, asked_size, in_all)
     # Output rows whose windows lie within the image from top to bottom differ by a shift only.
     inside = rows_inside(first_row, stride_h, size[0], height - (kernel_h - 1) * dilation_h)
     for o in range(0, channels, panel):
@@ -84,17 +91,23 @@ def convolve_image(
                     Panel(packed, weights + i * inner * panel, i=panel),
                     Sums(bias, bias0 + o),
                     Sums(y, y_at, m=y_steps[1], r=y_steps[0]),
+                    Asked(asked, asked0, asked_i) if asked_i else Asked(packed, weights, 0),
                 )
+                asked0 += asked_i * repeats * inner * (stop - i)
                 h += repeats
 
 
 @jit.serial
 def accumulate_image(
-    image, image0, extent, steps, taps, dy, dy0, size, channels, partial, partial0
+    image, image0, extent, steps, taps, dy, dy0, size, channels, partial, partial0,
+    asked, asked0, asked_size,
 ):  # fmt: skip
     """Add one image's share of the weight gradient to (kernel row, tap, channel) sums.
 
     dy has ``channels`` per pixel, whole vectors of the width that `vector_width` names.
+    asked, asked0, asked_size : as in `convolve_image`
+
+    14 parameters, in groups as there.
     """
     height, first_row = extent
     stride_h, column_step, row_length, dilation_h = steps
@@ -103,6 +116,8 @@ def accumulate_image(
     lane_count = vector_width(dy, channels)
     panel = panel_width(dy, channels)
     count = (inner + TILE_ROWS - 1) // TILE_ROWS
+    in_all = (channels + panel - 1) // panel * count * size[0] * kernel_h * size[1]
+    asked_i = asked_step(asked, asked_size, in_all)
     for o in range(0, channels, panel):
         vectors = min(panel, channels - o) // lane_count
         for i in range(kernel_h):
@@ -120,7 +135,9 @@ def accumulate_image(
                     Panel(dy, dy0 + h * size[1] * channels + o, i=channels),
                     sums,
                     sums,
+                    Asked(asked, asked0, asked_i) if asked_i else Asked(dy, dy0, 0),
                 )
+                asked0 += asked_i * size[1] * (stop - h)
 
 
 @jit.serial

@@ -15,7 +15,7 @@ from kernels import jit
 from kernels.conv import depthwise, windows, winograd, winograd_plan
 from kernels.conv.arrangement import spread_columns
 from kernels.conv.forward import Pair
-from kernels.conv.gradient_source import GradientSource, gradient_images, nothing
+from kernels.conv.gradient_source import PLAIN, GradientSource, gradient_images, nothing
 from kernels.conv.image import convolve_image
 from kernels.jit import thread_id
 from kernels.tile import (
@@ -206,8 +206,12 @@ def _input_gradient(
     pixels, row = dx_shape[1] * dx_shape[2], dx_shape[2] * channels
     cut, kept, uncut = wide
     mode = packed_mode(packed, depth, filters)
+    # Threads take images by turns: what one of them reads next.
+    dy_size, ahead = dy_h * dy_w * out_channels, padded.shape[0]
+    asked_size = dy_size // (groups * table.shape[0]) if gradient.kind == PLAIN else 0
     for n in prange(images):
         me = thread_id()
+        asked0 = (n + ahead) * dy_size
         dy, dy0 = gradient_images(gradient, n, n + 1)
         if groups == 1 and not phases.spread and columns != dy_w:
             narrow, narrow0 = dy, dy0
@@ -258,7 +262,9 @@ def _input_gradient(
                     start, g * start_size,
                     target, target0 + r_h * row + r_w * channels + g * depth,
                     (count_h, count_w), (stride[0] * row, stride[1] * channels), depth,
+                    gradient.dy, asked0, asked_size,
                 )  # fmt: skip
+                asked0 += asked_size
         if uncut.size:
             for k in range(dx_shape[1]):
                 copy_row(uncut[me], k * row + cut, dx, (n * dx_shape[1] + k) * kept, kept)

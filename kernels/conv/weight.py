@@ -44,6 +44,8 @@ def _weight_gradient(
     pixels = dy_shape[1] * dy_shape[2]
     taps = kernel_h * kernel_w * depth
     steps = (stride, arrangement.column_step, arrangement.row_length, dilation)
+    size = height * width * channels
+    asked_size = size // groups
     for chunk in prange(partial.shape[0]):
         me = thread_id()
         sums = partial[chunk]
@@ -60,12 +62,13 @@ def _weight_gradient(
                         all_dy, all_dy0 + g * filters, pixels, filters, out_channels, dy, out_up
                     )
                 image, image0 = arrange(
-                    x, n * height * width * channels, (height, width, channels), arrangement,
+                    x, n * size, (height, width, channels), arrangement,
                     (g * depth, depth), padded[me],
                 )  # fmt: skip
                 accumulate_image(
                     image, image0, (height, -top), steps, (kernel_h, kernel_w * depth),
                     dy, dy0, (dy_shape[1], dy_shape[2]), out_up, sums, g * taps * out_up,
+                    x, (n + 1) * size + g * asked_size, asked_size,
                 )  # fmt: skip
     # Along a tree: the same bits for any number of threads.
     area = kernel_h * kernel_w

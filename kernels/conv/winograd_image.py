@@ -32,6 +32,7 @@ from kernels.sizes import size
 from kernels.tile import (
     FULL,
     TILE_ROWS,
+    Asked,
     Panel,
     Rows,
     Sums,
@@ -216,6 +217,7 @@ def multiply_planes(windows, filters, zeros, products, count, planes, sizes, y, 
                     Panel(filters, ((g * PLANES + k) * panels + o) * depth, i=panel),
                     Sums(zeros, 0),
                     Sums(products, k * planes[1] + g * channels + o, m=out_up, r=rows * out_up),
+                    Asked(filters, ((g * PLANES + k) * panels + o) * depth),
                 )
 
 
@@ -359,6 +361,7 @@ def accumulate_planes(windows, spread, sums, count, planes, sizes):
                         Panel(spread, k * planes[1] + g * channels + o, i=out_up),
                         here,
                         here,
+                        Asked(spread, k * planes[1] + g * channels + o),
                     )
 
 

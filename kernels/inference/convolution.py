@@ -80,7 +80,7 @@ def convolve(step, values, constants, memory, scratch, nobody, frame, span):
                 image, image0, (here, first_row - row0), steps,
                 constants, packed0 + g * own_up * depth * kernel_h * kernel_w,
                 (kernel_h, kernel_w * depth), mode, constants, bias0 + g * own_up,
-                target, target0 + g * own, (rows, out_w), (y_row, filters), own,
+                target, target0 + g * own, (rows, out_w), (y_row, filters), own, constants, 0, 0,
             )  # fmt: skip
         if pooled_w:
             pool_and_rectify(

@@ -33,6 +33,14 @@ def opaque(builder: Any, value: Any) -> Any:
     return builder.asm(kind, "", "=r,0", [value], False)
 
 
+def prefetch(builder: Any, pointer: Any) -> None:
+    """Have the cache line at ``pointer`` fetched into the second cache, as if it were read."""
+    address = builder.bitcast(pointer, I8.as_pointer())
+    to_read, second_cache, data = I32(0), I32(2), I32(1)
+    arguments = [address, to_read, second_cache, data]
+    call_intrinsic(builder, "llvm.prefetch.p0", ir.VoidType(), arguments)
+
+
 def broadcast(builder: Any, scalar: Any, lanes: int) -> Any:
     """All lanes equal to ``scalar``."""
     kind = ir.VectorType(scalar.type, lanes)

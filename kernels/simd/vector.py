@@ -33,14 +33,13 @@ from numba.extending import register_model
 
 from kernels.simd.codegen import (
     I1,
-    I8,
     I32,
     I64,
     broadcast,
-    call_intrinsic,
     element_pointer,
     lanes_of,
     opaque,
+    prefetch,
     read_part,
     scalar_ir,
     write_part,
@@ -213,13 +212,7 @@ def ask_for(_, array, offset):
     """
 
     def codegen(context, builder, sig, args):
-        pointer = element_pointer(context, builder, array, args[0], args[1])
-        pointer = builder.bitcast(pointer, I8.as_pointer())
-        to_read, into_the_second_cache, data = I32(0), I32(2), I32(1)
-        call_intrinsic(
-            builder, "llvm.prefetch.p0", ir.VoidType(),
-            [pointer, to_read, into_the_second_cache, data],
-        )  # fmt: skip
+        prefetch(builder, element_pointer(context, builder, array, args[0], args[1]))
         return context.get_dummy_value()
 
     return types.void(array, types.intp), codegen

@@ -1,8 +1,21 @@
 """The register tile, and its operands in the order in which it reads them."""
 
+from kernels.tile.operands import (
+    FULL,
+    HALF,
+    PAIRED,
+    TWICE,
+    TWICE_ROWS,
+    Asked,
+    Panel,
+    Rows,
+    Sums,
+    TileShape,
+)
 from kernels.tile.packing import (
     add_row,
     ask_for_row,
+    asked_step,
     copy_row,
     fill_pixels,
     fill_row,
@@ -24,21 +37,7 @@ from kernels.tile.packing import (
     widen_rows,
 )
 from kernels.tile.product import multiply_block
-from kernels.tile.register_tile import (
-    FULL,
-    HALF,
-    PAIRED,
-    TILE_ROWS,
-    TILE_VECTORS,
-    TWICE,
-    TWICE_ROWS,
-    Panel,
-    Rows,
-    Sums,
-    TileShape,
-    prepare,
-    tiles,
-)
+from kernels.tile.register_tile import TILE_ROWS, TILE_VECTORS, prepare, tiles
 from kernels.tile.transpose import transpose_block
 
 __all__ = [
@@ -49,12 +48,14 @@ __all__ = [
     "TILE_VECTORS",
     "TWICE",
     "TWICE_ROWS",
+    "Asked",
     "Panel",
     "Rows",
     "Sums",
     "TileShape",
     "add_row",
     "ask_for_row",
+    "asked_step",
     "copy_row",
     "fill_pixels",
     "fill_row",

@@ -9,7 +9,8 @@ scratch, one at a time: no padded copy of a whole batch ever exists.
 from kernels import jit
 from kernels.simd import ask_for, lanes, load_part, splat, store, store_part
 from kernels.sizes import size
-from kernels.tile.register_tile import FULL, HALF, PAIRED, TILE_VECTORS
+from kernels.tile.operands import FULL, HALF, PAIRED
+from kernels.tile.register_tile import TILE_VECTORS
 from kernels.tile.transpose import transpose_block
 
 # Bytes of a cache line of most processors. Where they are twice as many, half is asked for twice.
@@ -130,6 +131,15 @@ def ask_for_row(array, first, stop):
     line = _LINE // array.itemsize
     for i in range(first, min(stop, array.size), line):
         ask_for(array, i)
+
+
+@jit.serial
+def asked_step(array, count, steps):
+    """`Asked.i` for so many numbers that are to be asked for evenly, in so many steps.
+
+    Evenly, for requests are carried out a few at a time; at most a line in each step.
+    """
+    return min(_LINE // array.itemsize, count // steps + 1) if count > 0 and steps > 0 else 0
 
 
 @jit.serial

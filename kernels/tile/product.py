@@ -1,8 +1,9 @@
 """A product of matrices: rows of register tiles along one packed panel."""
 
 from kernels import jit
+from kernels.tile.operands import Asked, Panel, Rows, Sums, TileShape
 from kernels.tile.packing import mode_of, panel_width, vector_width
-from kernels.tile.register_tile import TILE_ROWS, Panel, Rows, Sums, TileShape, tiles
+from kernels.tile.register_tile import TILE_ROWS, tiles
 
 
 @jit.serial
@@ -35,5 +36,6 @@ def multiply_block(a, a0, steps, rows, inner, b, b0, b_step, panel_of, start, y)
                 Panel(b, b0, i=b_step),
                 Sums(start, column),
                 Sums(y, first * columns + column, m=columns, r=tile_rows * columns),
+                Asked(b, b0),
             )
         first += tile_rows * repeats

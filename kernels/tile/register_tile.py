@@ -23,7 +23,7 @@ weights put output channels last)
 
 import functools
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import llvmlite.binding as llvm
 import numba
@@ -43,79 +43,28 @@ from kernels.simd import (
     lanes_of,
     multiply_add,
     opaque,
+    prefetch,
     repeat_pair,
     scalar_ir,
     write_part,
 )
+from kernels.tile.operands import FULL, FULL_TWICE, HALF, HALF_TWICE, PAIRED, TWICE, TWICE_ROWS
 
 TILE_ROWS = jit.target().tile_rows
 TILE_VECTORS = jit.target().tile_vectors
-FULL, HALF, PAIRED, FULL_TWICE, HALF_TWICE = range(5)  # how lanes are used, see `TileShape`
-TWICE = FULL_TWICE - FULL
-# The multiply-adds of more rows do not wait for one another.
-TWICE_ROWS = 5
 # Rows that share a pointer: three steps from it, in registers, reach them all. The pointer is
 # `opaque`: else LLVM finds each row's number by an addition to the address of the one before, and
 # there is one such addition a cycle, half as many FMAs as a tile of one vector could do.
 _ROWS_OF_POINTER = 4
 
 
-class TileShape(NamedTuple):
-    """How large equal tiles are, and how many.
-
-    mode : FULL; HALF for vectors of half width, which hold few channels; or PAIRED, which puts
-        two products of each channel into one full vector. It needs `Rows.i` = 1, an even ``inner``
-        and b packed in pairs: b[o, i, v] and b[o, i + 1, v] side by side. FULL or HALF + TWICE: up
-        to `TWICE_ROWS` rows with two sums each, over even and odd i, because a few sums would wait
-        for their last multiply-add; ``inner`` is even. In all modes but FULL ``vectors`` is 1.
-    tail : lanes of a row's last vector that are written
-    inner, outer : steps of the sum; ``inner`` and ``repeats`` are at least 1
-    """
-
-    mode: int
-    rows: int
-    vectors: int
-    tail: int
-    inner: int
-    outer: int = 1
-    repeats: int = 1
-
-
-class Rows(NamedTuple):
-    """Operand a: a flat array, the index of its first number, and the step by each index."""
-
-    array: np.ndarray
-    first: int
-    m: int
-    i: int
-    o: int = 0
-    r: int = 0
-
-
-class Panel(NamedTuple):
-    """Operand b, likewise; whole vectors lie side by side."""
-
-    array: np.ndarray
-    first: int
-    i: int
-    r: int = 0
-
-
-class Sums(NamedTuple):
-    """Operands start and c, likewise."""
-
-    array: np.ndarray
-    first: int
-    m: int = 0
-    r: int = 0
-
-
 # Arguments of the compiled tile, in order: sizes, then operands as pointers with their strides.
 _NAMES = (
     "mode", "rows", "vectors", "a", "a_m", "a_o", "a_i", "b", "b_i", "inner", "outer",
     "start", "start_m", "c", "c_m", "tail", "repeats", "a_r", "b_r", "start_r", "c_r",
+    "asked", "asked_i",
 )  # fmt: skip
-_POINTERS = ("a", "b", "start", "c")
+_POINTERS = ("a", "b", "start", "c", "asked")
 
 
 def _emit(
@@ -146,6 +95,9 @@ def _emit(
     builder.branch(repeat_loop)
     builder.position_at_end(repeat_loop)
     r = builder.phi(I64)
+    # A tile one vector wide has a load for each FMA as it is.
+    asks = [op.asked] if mode == FULL and vectors > 1 else []
+    ask_repeat = [builder.phi(pointer.type) for pointer in asks]
     a_first, b_first, start, c = (
         builder.phi(pointer.type) for pointer in (op.a, op.b, op.start, op.c)
     )
@@ -157,6 +109,7 @@ def _emit(
     builder.position_at_end(outer_loop)
     o, a_row, b_row = builder.phi(I64), builder.phi(op.a.type), builder.phi(op.b.type)
     outer_sums = each(lambda *_: builder.phi(vector))
+    ask_outer = [builder.phi(pointer.type) for pointer in asks]
     firsts = [(w, m) for w in range(ways) for m in range(0, rows, _ROWS_OF_POINTER)]
     a_firsts = [
         builder.gep(a_row, [builder.add(builder.mul(op.a_m, I64(m)), builder.mul(op.a_i, I64(w)))])
@@ -168,6 +121,10 @@ def _emit(
     i, b_here = builder.phi(I64), builder.phi(op.b.type)
     a_phis = [builder.phi(op.a.type) for _ in firsts]
     inner_sums = each(lambda *_: builder.phi(vector))
+    ask_inner = [builder.phi(pointer.type) for pointer in asks]
+    for here in ask_inner:
+        prefetch(builder, here)
+    ask_next = [builder.gep(here, [op.asked_i]) for here in ask_inner]
     a_here = [opaque(builder, pointer) for pointer in a_phis]
     a_of = dict(zip(firsts, a_here, strict=True))
     b_vectors = {
@@ -203,6 +160,11 @@ def _emit(
     for here, first, following in zip(a_phis, a_firsts, a_next, strict=True):
         wire(here, first, outer_loop, following, inner_loop)
     wire(b_here, b_row, outer_loop, b_next, inner_loop)
+    for here, outer, first, following in zip(
+        ask_inner, ask_outer, ask_repeat, ask_next, strict=True
+    ):
+        wire(outer, first, entry, following, inner_end)
+        wire(here, outer, outer_loop, following, inner_loop)
     for number, new in new_sums.items():
         wire(outer_sums[number], sums[number], entry, new, inner_end)
         wire(inner_sums[number], outer_sums[number], outer_loop, new, inner_loop)
@@ -211,6 +173,9 @@ def _emit(
     final_sums = each(lambda *_: builder.phi(vector))
     for number, final in final_sums.items():
         wire(final, sums[number], entry, new_sums[number], inner_end)
+    ask_done = [builder.phi(pointer.type) for pointer in asks]
+    for last, first, following in zip(ask_done, ask_repeat, ask_next, strict=True):
+        wire(last, first, entry, following, inner_end)
     for (w, m, v), value in final_sums.items():
         if w:
             continue
@@ -229,6 +194,8 @@ def _emit(
     finished = builder.append_basic_block()
     r_next = builder.add(r, I64(1))
     wire(r, I64(0), before, r_next, builder.block)
+    for first, last in zip(ask_repeat, ask_done, strict=True):
+        wire(first, op.asked, before, last, builder.block)
     for pointer, first, step in (
         (a_first, op.a, op.a_r), (b_first, op.b, op.b_r), (start, op.start, op.start_r),
         (c, op.c, op.c_r),
@@ -322,14 +289,14 @@ def prepare(dtype: np.dtype) -> None:
 _alive: list[Any] = []  # the code behind a symbol must not be freed
 
 
-# 21 parameters: LLVM hands pointers and numbers to a C function one by one, in registers.
+# 23 parameters: LLVM hands pointers and numbers to a C function one by one, in registers.
 def _tile_entry(
     mode, rows, vectors, a, a_m, a_o, a_i, b, b_i, inner, outer, start, start_m, c, c_m, tail,
-    repeats, a_r, b_r, start_r, c_r,
+    repeats, a_r, b_r, start_r, c_r, asked, asked_i,
 ):  # fmt: skip
     _any_tile((
         mode, rows, vectors, a, a_m, a_o, a_i, b, b_i, inner, outer, start, start_m, c, c_m, tail,
-        repeats, a_r, b_r, start_r, c_r,
+        repeats, a_r, b_r, start_r, c_r, asked, asked_i,
     ))  # fmt: skip
 
 
@@ -352,16 +319,16 @@ def _numbers(context: Any, builder: Any, kind: Any, value: Any) -> dict[str, Any
 
 
 @intrinsic
-def tiles(_, shape, a, b, start, c):
+def tiles(_, shape, a, b, start, c, asked):
     """A row of register tiles; see the module's docstring.
 
-    shape : TileShape; a : Rows; b : Panel; start, c : Sums
+    shape : TileShape; a : Rows; b : Panel; start, c : Sums; asked : Asked
     """
-    signature = types.void(shape, a, b, start, c)
+    signature = types.void(shape, a, b, start, c, asked)
 
     def codegen(context, builder, signature, values):
         numbers = _numbers(context, builder, shape, values[0])
-        for name, kind, value in zip(_POINTERS, (a, b, start, c), values[1:], strict=True):
+        for name, kind, value in zip(_POINTERS, (a, b, start, c, asked), values[1:], strict=True):
             for field, number in _numbers(context, builder, kind, value).items():
                 numbers[name if field == "address" else f"{name}_{field}"] = number
         arguments = [numbers[name] for name in _NAMES]

@@ -17,7 +17,7 @@ from numba import types
 
 from kernels import jit
 from kernels.simd import lanes_of
-from kernels.tile import register_tile
+from kernels.tile import operands, register_tile
 
 X86, ARM = "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"
 # Features as Numba has them from the processor itself, where its name does not imply them.
@@ -68,12 +68,12 @@ def assembly(cpu: str, mode: int, rows: int, vectors: int, target: jit.Target) -
     kinds = [pointer if n in register_tile._POINTERS else number for n in register_tile._NAMES]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), "tile")
     builder = ir.IRBuilder(function.append_basic_block())
-    operands = SimpleNamespace(**dict(zip(register_tile._NAMES, function.args, strict=True)))
-    half = mode in (register_tile.HALF, register_tile.HALF_TWICE)
+    op = SimpleNamespace(**dict(zip(register_tile._NAMES, function.args, strict=True)))
+    half = mode in (operands.HALF, operands.HALF_TWICE)
     lanes = lanes_of(types.float32) // (2 if half else 1)
     assert lanes_of(types.float32) == target.register_bytes // 4
     vector = ir.VectorType(ir.FloatType(), lanes)
-    register_tile._emit(builder, operands, mode, rows, vectors, vector, 4)
+    register_tile._emit(builder, op, mode, rows, vectors, vector, 4)
     builder.ret_void()
     machine = llvm.Target.from_triple(triple).create_target_machine(
         cpu=cpu, features=features, opt=3
@@ -120,18 +120,18 @@ def compile_for(monkeypatch: Any, cpu: str) -> jit.Target:
 def loops(monkeypatch: Any, cpu: str, all_sizes: bool) -> dict[tuple[int, int, int], Loop]:
     """The inner loops for a processor: of the largest tile, or of all sizes."""
     target = compile_for(monkeypatch, cpu)
-    full, sizes = register_tile.FULL, [(target.tile_rows, target.tile_vectors)]
+    full, sizes = operands.FULL, [(target.tile_rows, target.tile_vectors)]
     if all_sizes:
         sizes = [(m, v) for m in range(1, target.tile_rows + 1) for v in (1, 2)]
     found = {
         (full, m, v): inner_loop(assembly(cpu, full, m, v, target))
         for m, v in sizes
     }  # fmt: skip
-    for mode in (register_tile.HALF, register_tile.PAIRED):
+    for mode in (operands.HALF, operands.PAIRED):
         for m in range(1 if all_sizes else target.tile_rows, target.tile_rows + 1):
             found[mode, m, 1] = inner_loop(assembly(cpu, mode, m, 1, target))
-    twice_rows = min(register_tile.TWICE_ROWS, target.tile_rows)
-    for mode in (register_tile.FULL_TWICE, register_tile.HALF_TWICE):
+    twice_rows = min(operands.TWICE_ROWS, target.tile_rows)
+    for mode in (operands.FULL_TWICE, operands.HALF_TWICE):
         for m in range(1 if all_sizes else twice_rows, twice_rows + 1):
             found[mode, m, 1] = inner_loop(assembly(cpu, mode, m, 1, target))
     return found
@@ -140,7 +140,7 @@ def loops(monkeypatch: Any, cpu: str, all_sizes: bool) -> dict[tuple[int, int, i
 @pytest.mark.parametrize("cpu", PROCESSORS)
 def test_the_largest_tiles_stay_in_registers(monkeypatch, cpu):
     for (mode, rows, vectors), loop in loops(monkeypatch, cpu, all_sizes=False).items():
-        sums = 2 if mode >= register_tile.TWICE else 1
+        sums = 2 if mode >= operands.TWICE else 1
         assert loop.fmas % (sums * rows * vectors) == 0  # a multiple where LLVM has unrolled it
         assert (loop.spills, loop.moves) == (0, 0), loop
 
@@ -149,14 +149,14 @@ def test_the_largest_tiles_stay_in_registers(monkeypatch, cpu):
 def test_addresses_do_not_follow_one_from_the_other(monkeypatch, cpu):
     """In a chain of one addition per row, a tile of one vector waits for its addresses."""
     target = compile_for(monkeypatch, cpu)
-    for mode in (register_tile.FULL, register_tile.HALF, register_tile.PAIRED):
+    for mode in (operands.FULL, operands.HALF, operands.PAIRED):
         loop = inner_loop(assembly(cpu, mode, target.tile_rows, 1, target))
         assert 0 < loop.additions <= target.tile_rows // 2 + 3, loop
 
 
 def test_a_tile_that_is_too_large_is_seen(monkeypatch):
     target = compile_for(monkeypatch, "haswell")
-    code = assembly("haswell", register_tile.FULL, 9, 2, target)
+    code = assembly("haswell", operands.FULL, 9, 2, target)
     assert inner_loop(code).spills > 0
 
 
