@@ -181,6 +181,21 @@ def test_a_name_stands_in_a_file_once(
         assert_same(found, wanted)
 
 
+def test_layers_called_again_on_images_of_another_size(tmp_path: Path) -> None:
+    x, path = Input((4, 6, 5)), tmp_path / "model.onnx"
+    shared = [L.GroupNorm(2, 4), L.Pad(1, "reflect"), L.AdaptiveAveragePool2D(2),
+              L.AdaptiveMaxPool2D(2), L.AveragePool2D(2, 2, 1, False), L.Upsample(size=(7, 8)),
+              L.InstanceNorm(4), L.PReLU(4), L.Reshape((4, -1, 1)), Flatten(),
+              Conv2D(4, 2, 3, 2, "same")]  # fmt: skip
+    for layer in shared:
+        small = L.MaxPool2D(2)(x)
+        ends = [Flatten()(layer(each)) for each in (x, small, x)]
+        model = disturbed(Graph(x, L.Concat()(*ends)))
+        exchange.save_onnx(model, path)
+        given = samples((4, 6, 5))
+        assert_same(run(path, given)[0], model.forward(given))
+
+
 def test_pixels_of_several_inputs_with_other_channels(tmp_path: Path) -> None:
     x, z = Input((3, 5, 4)), Input((1, 5, 4))
     model, path = (

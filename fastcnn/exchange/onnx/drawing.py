@@ -61,12 +61,20 @@ class Drawing:
         return found
 
     def array(self, name: str, values: Any) -> str:
-        """An array that a node is given; of a layer that is called twice there is one."""
+        """An array that a node is given; gives its name.
+
+        Of a layer that is called twice there is one, unless the second call needs other numbers, as
+        for images of another size: that gets a number behind its name.
+        """
         values = np.asarray(values)
         values = values.astype(np.int64 if values.dtype.kind in "iu" else np.float32)
-        self.arrays.setdefault(name, values)
-        self._taken.add(name)
-        return name
+        found, count = name, 1
+        while found in self.arrays and not _are_same(self.arrays[found], values):
+            count += 1
+            found = f"{name}_{count}"
+        self.arrays[found] = values
+        self._taken.add(found)
+        return found
 
 
 class Pen:
@@ -104,6 +112,10 @@ class Pen:
     def number(self, what: str, values: Any) -> str:
         """A constant of the formula."""
         return self.drawing.array(f"{self.name}.{what}", values)
+
+
+def _are_same(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
 def size_of(arrays: dict[str, np.ndarray]) -> int:

@@ -159,15 +159,10 @@ class _Content:
             return value
         scale, offset = (part[:, None, None] for part in self.model.normalization_of(shape[1]))
         value = draw.add("Cast", (value,), "input.floats", to=1)
-        value = draw.add("Mul", (value, self._normalizing("scale", scale)), "input.scaled")
-        return draw.add("Add", (value, self._normalizing("offset", offset)), "input.normalized")
-
-    def _normalizing(self, what: str, numbers: np.ndarray) -> str:
-        """The array that pixels are multiplied with, or that is added: one for inputs alike."""
-        name = f"normalization.{what}"
-        known = self.drawing.arrays.get(name)
-        is_alike = known is None or known.shape == numbers.shape
-        return self.drawing.array(name if is_alike else f"{name}_{len(numbers)}", numbers)
+        scale = draw.array("normalization.scale", scale)
+        value = draw.add("Mul", (value, scale), "input.scaled")
+        offset = draw.array("normalization.offset", offset)
+        return draw.add("Add", (value, offset), "input.normalized")
 
     def _given_out(self, value: str, shape: Shape) -> str:
         """What people see of a value."""
