@@ -72,7 +72,7 @@ def _pointwise(x, normed, weight, results, sizes, borders, room):
             convolve_image(
                 dy, dy0, (height, 0), (1, filters, width * filters, 1), packed, 0, (1, filters),
                 mode, start, 0, dx, at, (height, width), (width * channels, channels), channels,
-                normed.x, (n + 1) * size, min(normed.x.size, size),
+                x, at, pixels * channels,
             )  # fmt: skip
             if dbias.size:
                 sum_rows(dy, dy0, pixels, filters, sums, channels * out_up)
