@@ -135,7 +135,8 @@ def _files(wanted: Sequence[str]) -> tuple[list[Path], list[Path]]:
         for line in filter(str.strip, lines):
             path = files.place(line.strip() if word == "-" else line)
             if path.is_dir():
-                below = sorted(file for file in path.rglob("*") if pictures.is_picture(file))
+                inside = (place / name for place, names in pictures.walk(path) for name in names)
+                below = sorted(filter(pictures.is_picture, inside))
                 if not below:
                     raise ValueError(f"the folder {path} holds no pictures")
                 found += below

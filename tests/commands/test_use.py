@@ -141,6 +141,16 @@ def test_broken_pictures_in_a_folder_are_left_out(run, tmp_path, capsys):
     assert said.out.count("\n") == 1 and "left out" in said.err and "b.png" in said.err
 
 
+def test_hidden_folders_and_results_are_not_asked_about(run, tmp_path, capsys):
+    for name in ("a.png", ".thumbnails/a.png", "run/curves.png", "run/plots/b.png", "more/c.png"):
+        draw(tmp_path / name, 1, np.random.default_rng(9))
+    for name in ("config.toml", "history.csv"):
+        (tmp_path / "run" / name).write_text("")
+    assert predict([run, str(tmp_path), "--csv"]) == 0
+    asked = [line["file"] for line in csv.DictReader(io.StringIO(capsys.readouterr().out))]
+    assert asked == [str(tmp_path / "a.png"), str(tmp_path / "more" / "c.png")]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
 def test_files_of_any_name_break_no_table(run, tmp_path, capsys):
     names = ["a\nb.png", "c\td.png", "\x1b[31m.png", "e\rf.png", "ä.png", os.fsdecode(b"\xff.png")]

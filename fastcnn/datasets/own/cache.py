@@ -75,6 +75,8 @@ def gather(
     fingerprint = _fingerprint(root, names, size, grey)
     wish = f"{'x'.join(map(str, size)) if size else 'own'}{'-grey' if grey else ''}"
     users = users_folder()
+    if root.name in ("", ".."):  # the folder one is in, or above: it has a name, too
+        root = Path(os.path.abspath(root))
     places = [root.parent / f".{root.name}.fastcnn"]
     places += [] if users is None else [users / "pictures" / _key(root)]
     for place in places:

@@ -1,6 +1,5 @@
 """A folder with a subfolder of pictures for each class, or such folders for train, val and test."""
 
-import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +10,7 @@ from ..dataset import DataError, listing
 from .cache import Gathered, gather
 from .labels import natural
 from .parts import Parts, Reading
-from .pictures import is_picture
+from .pictures import is_picture, is_results, walk
 
 _PARTS = {
     "train": "train", "training": "train",
@@ -87,6 +86,11 @@ class _Listing:
                 f"Left alone {_count(beside, 'picture')} beside the class folders of {above}."
             )
         for folder in folders:
+            if is_results(folder):
+                self.notes.append(
+                    f"The folder {folder} holds the results of a run and is no class."
+                )
+                continue
             found = sorted(self._pictures(folder))
             if not found and part == "train":
                 self.notes.append(f"The folder {folder} has no pictures and is no class.")
@@ -95,10 +99,9 @@ class _Listing:
             self.classes += [folder.name] * len(found)
 
     def _pictures(self, folder: Path) -> Iterable[Path]:
-        for place, below, files in os.walk(folder, onerror=_refuse):
-            below[:] = sorted(name for name in below if not name.startswith("."))
-            for name in files:
-                file = Path(place, name)
+        for place, names in walk(folder, _refuse):
+            for name in names:
+                file = place / name
                 if is_picture(file):
                     yield file
                 elif not name.startswith("."):

@@ -1,8 +1,9 @@
 """One picture file as pixels: upright, 8 bits, without transparency, of the size asked for."""
 
 import contextlib
+import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,9 @@ _PLUGINS = (TiffImagePlugin, WebPImagePlugin)
 _ORIENTATION = 0x0112  # EXIF
 _LYING = (5, 6, 7, 8)  # its values for which height and width change places
 
+# What tells the folder of a run, and that of a search.
+_RESULTS = (("config.toml", "history.csv"), ("search.toml",))
+
 Size = tuple[int, int]
 
 
@@ -29,6 +33,31 @@ class UnreadableError(ValueError):
 def is_picture(path: Path) -> bool:
     """Whether a file is called like a picture that is meant to be seen."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def is_results(folder: Path) -> bool:
+    """Whether a run or a search was written into a folder: what is drawn there is no data."""
+    return any(all((folder / name).is_file() for name in names) for names in _RESULTS)
+
+
+def walk(
+    folder: Path, refuse: Callable[[OSError], None] | None = None
+) -> Iterator[tuple[Path, list[str]]]:
+    """(folder, names of its files) of a folder and all below it, but hidden ones and results.
+
+    Results of a folder that is one itself are read: somebody named it.
+
+    Parameters
+    ----------
+    refuse : function, optional
+        Told of a folder that cannot be read; default: it is left out.
+    """
+    for place, below, names in os.walk(folder, onerror=refuse):
+        below[:] = sorted(
+            name for name in below
+            if not name.startswith(".") and not is_results(Path(place, name))
+        )  # fmt: skip
+        yield Path(place), names
 
 
 def size_of(path: Path) -> Size:

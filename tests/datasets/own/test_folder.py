@@ -10,6 +10,7 @@ from PIL import Image
 
 from fastcnn import datasets
 from fastcnn.datasets.own import cache, parts, pictures
+from fastcnn.runs.folder import HISTORY, PLAN, SETTINGS
 
 
 @pytest.fixture(autouse=True)
@@ -353,3 +354,31 @@ def test_hidden_and_other_files_are_no_pictures(tmp_path):
     data = datasets.load(root)
     assert len(data.x_train) + len(data.x_test) == 12
     assert any(".db" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("place", ["runs/mnist-baseline-pets", "out", "cat/out", "search"])
+def test_what_runs_draw_is_no_data(tmp_path, place):
+    """In a folder of pictures `--dataset .` has the run's own folder among the classes."""
+    root = pets(tmp_path / "pets")
+    folder = root / place
+    for name in ("curves.png", "predictions.png", "plots/filters.png"):
+        picture(folder / name)
+    for name in (PLAN,) if place == "search" else (SETTINGS, HISTORY):
+        (folder / name).write_text("")
+    data = datasets.load(root)
+    assert data.class_names == ("cat", "dog") and len(data.x_train) + len(data.x_test) == 12
+    told = {"out": "results of a run", "search": "results of a run", "cat/out": "no test part"}
+    assert any(told.get(place, "no pictures and is no class") in note for note in data.notes)
+
+
+def test_the_cache_of_the_folder_one_is_in_lies_beside_it(tmp_path, monkeypatch):
+    root = pets(tmp_path / "above" / "pets")
+    monkeypatch.chdir(root)
+    datasets.load(".")
+    assert sorted(each.name for each in root.parent.iterdir()) == [".pets.fastcnn", "pets"]
+    assert sorted(each.name for each in root.iterdir()) == ["cat", "dog"]
+    kept = next((root.parent / ".pets.fastcnn").glob("*.json")).stat().st_mtime_ns
+    monkeypatch.chdir(root / "cat")
+    datasets.load("..")
+    assert next((root.parent / ".pets.fastcnn").glob("*.json")).stat().st_mtime_ns == kept
+    assert len(list((root / "cat").iterdir())) == 6
