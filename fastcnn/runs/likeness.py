@@ -35,7 +35,7 @@ class Likeness:
     def __init__(self, saved: Saved) -> None:
         if not saved.is_run:
             raise DataError(f"{saved.path} is a model alone, which does not say on what it trained")
-        images = saved.dataset(several=True).x_train
+        images = saved.dataset(several=True, measured=False).x_train
         step = max(1, len(images) // _SAMPLE)
         seen = properties(images[::step])
         self._ranges = {name: (values.min(), values.max()) for name, values in seen.items()}

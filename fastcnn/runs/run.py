@@ -36,6 +36,7 @@ from ..config.recipe import (
     make_weighting,
     resolved,
 )
+from ..datasets import is_path
 from ..files import place
 from ..sequential import Sequential
 from ..terminal import one_line, say
@@ -50,6 +51,7 @@ from . import images, results
 from .folder import EARLIER, InFolder, RunFolder, free_folder, newest
 from .going_on import absolute, check_same, noted, stand
 from .rehearsal import rehearse
+from .same_images import described
 
 _SECONDS_PICTURES = 2.0  # for drawing, and for the end of Python
 
@@ -372,12 +374,13 @@ class Run:
         return None if minutes is None else Budget(minutes, self._started, reserve)
 
     def _result(self, history: History) -> dict[str, Any]:
+        config = self.config
         return {
-            "dataset": self.config.data.dataset,
-            "model": self.config.model.model,
-            "backend": self.config.machine.backend,
+            "dataset": config.data.dataset,
+            "model": config.model.model,
+            "backend": config.machine.backend,
             "threads": jit.get_threads(),
-            "seed": self.config.training.seed,
+            "seed": config.training.seed,
             **results.accuracies(history),
             "seconds_load": self._seconds_load,
             "seconds_compile": self._seconds_compile,
@@ -386,4 +389,5 @@ class Run:
             "stopped_because": history.stopped_because,
             **({"steps": sum(history["steps"])} if "steps" in history else {}),
             "changes": [each for each in history.changes if each["epoch"] <= history.epochs],
+            **({"images": described(self.data)} if is_path(config.data.dataset) else {}),
         }

@@ -29,6 +29,7 @@ from ..network.network import EVALUATED_AT_ONCE
 from ..sequential import Sequential, load_model
 from ..training.history import History, Table
 from .folder import MODEL, read_file, read_result
+from .same_images import say_if_changed
 
 # Multiply-adds, for each thread, from which on a network is compiled for its answers. The usual way
 # takes some 20 s for them (bench/README.md, answers in batches), and compiling, which the first
@@ -81,6 +82,7 @@ class Saved:
         if not self.path.exists():
             raise ValueError(f"there is no run folder or model file {self.path}")
         self.is_run = self.path.is_dir()
+        self._compared = False  # whether it was said if the images are not the run's any more
         if self.is_run and not (self.path / "config.toml").is_file():
             inside = [*self.path.glob("*/config.toml"), *self.path.glob("*/*/config.toml")]
             hint = f"; name one inside it, such as {min(inside).parent}" if inside else ""
@@ -157,10 +159,14 @@ class Saved:
         data_dir: str | None = None,
         offline: bool = False,
         several: bool = False,
+        measured: bool = True,
     ) -> Dataset:
         """The images that the run was trained and tested on, or those of the dataset named.
 
+        Where people's own images have changed since the run, standard error says so.
+
         several : whether the network may have several outputs, one of which tells classes apart
+        measured : whether they are to be measured, so that it matters which they are
 
         Raises
         ------
@@ -176,13 +182,19 @@ class Saved:
             config = replace(config, {"offline": True})
         if name is not None and datasets.is_path(name):
             name = str(place(name).resolve())
-        if self.is_run and name in (None, config.data.dataset):
+        is_own = self.is_run and name in (None, config.data.dataset)
+        if is_own:
             data = load_data(config)
             data = data.limit(config.data.limit_train, config.data.limit_test)
         else:
             data = self._other(config, str(name))
         if self.is_run and not (self.path / MODEL).is_file():
             return data  # a run without an epoch has no model to fit
+        if is_own:
+            data = self._named_alike(data)
+            if measured and not self._compared:
+                self._compared = True
+                say_if_changed(self.result.get("images", {}), data)
         if several:
             self._check_inputs()
         else:

@@ -29,6 +29,14 @@ def _are_changes(value: Any) -> bool:
     )
 
 
+def _are_parts(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) <= {"test", "val"}
+        and all(map(_is_name, value.values()))
+    )
+
+
 _NUMBERS = (
     "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds_load", "seconds_compile",
     "seconds_total", "seconds_per_epoch", "images_per_second", "peak_memory_mb",
@@ -41,6 +49,7 @@ RESULT: dict[str, tuple[str, _Fits]] = {
     ),
     **dict.fromkeys(_NUMBERS, ("a finite number", _is_number)),
     "stopped_because": ("why the run was over", lambda value: value in STOPPED),
+    "images": ("images in words for each part", _are_parts),
     "changes": ("settings with an epoch and both values", _are_changes),
 }
 """Name -> what it must be, in words and as a test. What is missing, that version did not know."""

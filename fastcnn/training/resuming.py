@@ -38,8 +38,8 @@ def described(
     Data is told by number, shape, type and checksum.
     """
     return {
-        "x": _fingerprint(data[0]),
-        "y": _fingerprint(data[1]),
+        "x": fingerprint(data[0]),
+        "y": fingerprint(data[1]),
         "validation": _part(measuring.validation),
         "test": _part(measuring.test),
         "normalization": [np.asarray(part).tolist() for part in model.normalization],
@@ -195,8 +195,8 @@ def _part(data: Arrays | float | None) -> str | float | None:
     if data is None or isinstance(data, (int, float)):
         return data
     x, y, *weights = map(np.asarray, data)
-    words = f"{_fingerprint(x)} with labels {_fingerprint(y)}"
-    return words + "".join(f" and weights {_fingerprint(each)}" for each in weights)
+    words = f"{fingerprint(x)} with labels {fingerprint(y)}"
+    return words + "".join(f" and weights {fingerprint(each)}" for each in weights)
 
 
 def _weights(weights: Any) -> Any:
@@ -204,13 +204,13 @@ def _weights(weights: Any) -> Any:
         return weights
     if isinstance(weights, Mapping):
         return {str(name): float(weights[name]) for name in sorted(weights, key=str)}
-    return _fingerprint(np.asarray(weights, np.float64))
+    return fingerprint(np.asarray(weights, np.float64))
 
 
-def _fingerprint(array: NDArray[Any]) -> str:
+def fingerprint(array: NDArray[Any]) -> str:
     """Number, shape, type and checksum of an array, or of each field of a table."""
     if array.dtype.names:
-        return " and ".join(map(_fingerprint, fields_of(array)))
+        return " and ".join(map(fingerprint, fields_of(array)))
     rows = max(1, _BLOCK // max(1, array[:1].nbytes))
     total = 0
     for start in range(0, len(array), rows):

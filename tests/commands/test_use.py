@@ -270,6 +270,69 @@ def test_the_runs_own_folder_keeps_its_split(run, trained, capsys, monkeypatch):
     assert json.loads(capsys.readouterr().out)["count"] == 12
 
 
+def test_images_that_are_not_the_runs_any_more(trained, tmp_path, capsys):
+    """Of a part chosen anew the network may have been trained on some images."""
+    shutil.copytree(trained / "pets", tmp_path / "pets")
+    argv = ["--dataset", str(tmp_path / "pets"), "--size", "16", "--epochs", "1"]
+    out = str(tmp_path / "run")
+    assert train([*argv, "--out", out, "--quiet", "--no-pictures"]) == 0
+
+    def said(*words: str) -> str:
+        capsys.readouterr()
+        assert evaluate([out, *words]) == 0
+        return capsys.readouterr().err
+
+    assert said() == ""
+    draw(tmp_path / "pets" / "cat" / "new.png", 0, np.random.default_rng(7))
+    assert "pets has changed since the run: its test images" in said()
+    assert "trained on some of them" in said("--json")
+    assert report([out, "--out", str(tmp_path / "r.html")]) == 0
+    assert capsys.readouterr().err.count("has changed since") == 1
+    assert predict([out, str(tmp_path / "pets" / "cat" / "new.png")]) == 0
+    assert "has changed" not in capsys.readouterr().err  # nothing is measured
+    assert said("--dataset", str(trained / "pets")) == ""
+    (tmp_path / "pets" / "cat" / "new.png").unlink()
+    assert said() == ""
+
+
+def test_a_test_part_of_its_own_that_has_changed(trained, tmp_path, capsys):
+    for part in ("train", "val", "test"):
+        shutil.copytree(trained / "pets", tmp_path / "pets" / part)
+    argv = ["--dataset", str(tmp_path / "pets"), "--size", "16", "--epochs", "1"]
+    out = str(tmp_path / "run")
+    assert train([*argv, "--out", out, "--quiet", "--no-pictures"]) == 0
+    (tmp_path / "pets" / "train" / "cat" / "0.png").unlink()  # what is measured is the same
+    assert evaluate([out]) == 0 and capsys.readouterr().err == ""
+    for part in ("val", "test"):
+        (tmp_path / "pets" / part / "cat" / "0.png").unlink()
+    assert evaluate([out]) == 0
+    told = capsys.readouterr().err
+    assert "its test and val images are not those that the run was measured on\n" in told
+
+
+def test_classes_of_the_runs_own_folder_are_found_by_name(trained, tmp_path, capsys):
+    for name in ("b", "c"):
+        shutil.copytree(trained / "pets" / "cat", tmp_path / "pets" / name)
+    out, rng = str(tmp_path / "run"), np.random.default_rng(3)
+    for i in range(30):  # c is another kind of picture than b
+        draw(tmp_path / "pets" / "c" / f"{i}.png", 2, rng)
+    argv = ["--dataset", str(tmp_path / "pets"), "--size", "16", "--epochs", "8"]
+    assert train([*argv, "--out", out, "--quiet", "--no-pictures"]) == 0
+    (tmp_path / "pets" / "c").rename(tmp_path / "pets" / "a")
+    capsys.readouterr()
+    assert evaluate([out, "--json"]) == 2  # not: 0 % of b, which is 1 now
+    assert "a class 'a' that mnist-baseline does not know" in capsys.readouterr().err
+    (tmp_path / "pets" / "a").rename(tmp_path / "pets" / "c")
+    config = Path(out, "config.toml").read_text()
+    model = load_model(f"{out}/best.npz")
+    assert model.class_names == ("b", "c") and "pets" in config
+    model.class_names = ("c", "b")  # as of a folder in which c stood first
+    model.save(f"{out}/best.npz")
+    capsys.readouterr()
+    assert evaluate([out, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"]["value"] < 0.2
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
