@@ -50,6 +50,20 @@ def flag(layer: str, name: str, value: Any) -> bool:
     return bool(value)
 
 
+def refuse_masked(who: str, value: Any) -> None:
+    """Raise for an array with masked values.
+
+    NumPy's conversions drop the mask, and what lies under it would count like all else.
+    """
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        places = np.argwhere(np.ma.getmaskarray(value))
+        first = ", ".join(map(str, places[0].tolist()))
+        raise ValueError(
+            f"{who}: {len(places):,} of {value.size:,} values are masked, the first at [{first}]: "
+            f"fill them in, as with filled(0), or leave out the samples that have them"
+        )
+
+
 def seed(layer: str, value: Any) -> int | None:
     """`value`, which must be None or a whole number of at least 0."""
     return None if value is None else whole(layer, "seed", value, least=0)

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .checks import refuse_masked
+
 PIXELS = np.dtype(np.uint8)
 _NAMED = 10  # class names that a sentence lists before it only counts them
 
@@ -19,11 +21,12 @@ def array_of(who: str, value: Any) -> np.ndarray:
 
     Raises
     ------
-    TypeError
-        If it is no array of numbers or strings.
+    TypeError, ValueError
+        If it is no array of numbers or strings, or some of its values are masked.
     """
     if type(value) is np.ndarray and value.dtype.isnative and value.dtype.kind in "fiub":
         return value
+    refuse_masked(who, value)
     try:
         array = np.asarray(value)
         if array.dtype == object:  # a table of mixed columns, strings of pandas

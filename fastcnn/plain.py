@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 
 from . import foreign, layers, losses
+from .checks import refuse_masked
 from .layers import Layer
 
 Size = int | tuple[int, int]
@@ -47,6 +48,7 @@ class _Plain(foreign.Answering):
 
     def forward(self, x: Any) -> np.ndarray:
         """y for a batch x; remembers what `backward` needs."""
+        refuse_masked(repr(self._layer), x)
         x = np.asarray(x)
         wide = x.dtype if x.dtype == np.float64 else np.dtype(np.float32)
         self._computed = self._dtype or wide
@@ -54,6 +56,7 @@ class _Plain(foreign.Answering):
 
     def backward(self, dy: Any, lr: float | None = None) -> np.ndarray:
         """dLoss/dx from dLoss/dy, for the last `forward`."""
+        refuse_masked(f"{self._layer!r}: backward", dy)
         return self._layer.backward(np.asarray(dy, self._computed))
 
     __call__ = forward

@@ -363,3 +363,12 @@ def test_without_scikit_learn_a_sentence_says_what_to_do():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pip install '.[sklearn]'" in done.stdout
     assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("which", ["X", "y", "sample_weight"])
+@pytest.mark.parametrize("estimator", [CNNClassifier, CNNRegressor])
+def test_masked_values_are_refused(estimator, which):
+    given = {"X": np.eye(6), "y": np.arange(6) % 2, "sample_weight": np.ones(6)}
+    given[which] = np.ma.array(given[which], mask=given[which] == 1)
+    with pytest.raises(ValueError, match=f"^{estimator.__name__}: {which}: .* values are masked"):
+        estimator(epochs=1).fit(**given)

@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import models, optim
+from ..checks import refuse_masked
 from ..foreign import Answering
 from ..layers import Dense, ReLU
 from ..losses import REGRESSION
@@ -88,6 +89,8 @@ class Estimator(Answering, BaseEstimator):
 
     def _checked(self, X: Any, y: Any = "no_validation", **how: Any) -> Any:
         """What scikit-learn makes of X and y; samples of any number of dimensions."""
+        refuse_masked(f"{self._name}: X", X)
+        refuse_masked(f"{self._name}: y", y)
         return validate_data(self, X, y, dtype="numeric", allow_nd=True, **how)
 
     def _shape_for(self, x: np.ndarray) -> Shape:
@@ -234,6 +237,7 @@ class Estimator(Answering, BaseEstimator):
         """The samples that count at all, and their weights; a weight of 0 is as good as absence."""
         if sample_weight is None:
             return slice(None), None
+        refuse_masked(f"{self._name}: sample_weight", sample_weight)
         weights = np.asarray(sample_weight, np.float64)
         if weights.shape != (count,):
             raise ValueError(

@@ -55,6 +55,7 @@ class ParameterDict(dict[str, np.ndarray]):
                 f"{self.label}: there is no array {name!r}; known are: {known}; a layer of one's "
                 f"own names its arrays in parameter_shapes() (docs/layers.md)"
             )
+        checks.refuse_masked(f"{self.label}[{name!r}]", value)
         array, value = self[name], np.asarray(value)
         if value.dtype.kind not in "fiub" or value.shape != array.shape:
             raise ValueError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..checks import refuse_masked
 from . import spoken
 from .arrays import WithArrays
 from .described import from_spec, own_classes
@@ -97,6 +98,8 @@ class Layer(WithArrays, WithMemory):
                 f"with np.asarray(x, np.float32), pixels from 0 to 255 scaled as in training; a "
                 f"model does that by itself"
             )
+        if type(x) is not np.ndarray:
+            refuse_masked(self.name, x)
         if x.dtype != self.dtype and self.parameter_shapes():
             raise TypeError(
                 f"{self.name}: its parameters are {self.dtype} but the input is {x.dtype}; convert "

@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from .. import conversion, foreign
+from ..checks import refuse_masked
 
 CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
 TASKS = (CLASSIFICATION, MULTILABEL, REGRESSION)
@@ -148,6 +149,7 @@ def checked_outputs(who: str, outputs: np.ndarray, what: str = "outputs") -> np.
         kind = f"{outputs.dtype} array" if isinstance(outputs, np.ndarray) else type(outputs)
         kind = kind if isinstance(kind, str) else kind.__name__
         raise TypeError(f"{who}: expected {what} as a float32 or float64 NumPy array, got {kind}")
+    refuse_masked(who, outputs)
     if outputs.ndim != 2 or 0 in outputs.shape:
         columns = "classes" if what == "logits" else "K"
         raise ValueError(f"{who}: expected {what} as (N, {columns}), got shape {outputs.shape}")

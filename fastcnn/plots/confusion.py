@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import refuse_masked
 from . import style
 
 if TYPE_CHECKING:
@@ -150,6 +151,8 @@ def confusion_matrix(
     array([[1, 1],
            [0, 1]])
     """
+    refuse_masked("confusion: y", y)
+    refuse_masked("confusion: predicted", predicted)
     labels, found = np.asarray(y), np.asarray(predicted)
     if found.ndim == 2:
         classes = classes or found.shape[1]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastcnn import Sequential, conversion, load_model
+from fastcnn import Sequential, conversion, load_model, plain
 from fastcnn.layers import (
     BatchNorm,
     Concatenate,
@@ -20,9 +20,10 @@ from fastcnn.layers import (
     ReLU,
     Residual,
 )
-from fastcnn.losses import CrossEntropyLoss
+from fastcnn.losses import CrossEntropyLoss, MSELoss
 from fastcnn.network import intake
 from fastcnn.optim import SGD
+from fastcnn.plots.confusion import confusion_matrix
 
 ANIMALS = ["cat", "dog", "emu"]
 RNG = np.random.default_rng(5)
@@ -343,3 +344,40 @@ def test_a_scale_that_is_no_float32_is_refused_in_a_sentence() -> None:
     model = Sequential(ReLU())
     with pytest.raises(ValueError, match="each one finite number"):
         model.normalization = (1e300, 0.0)  # warnings are errors here
+
+
+def _masked(array: Any) -> Any:
+    return np.ma.array(array, mask=np.arange(np.size(array)).reshape(np.shape(array)) == 3)
+
+
+@pytest.mark.parametrize(
+    ("who", "use"),
+    [
+        ("training", lambda: build().train(_masked(IMAGES / np.float32(255)), LABELS)),
+        ("training", lambda: build().train(IMAGES, _masked(LABELS))),
+        ("training: sample_weight", lambda: build().train(
+            IMAGES, LABELS, sample_weight=_masked(np.ones(12)))),
+        ("validation", lambda: build().train(
+            IMAGES, LABELS, validation=(_masked(IMAGES), LABELS))),
+        ("predict", lambda: build().predict(_masked(IMAGES))),
+        ("evaluate", lambda: build().evaluate(IMAGES, _masked(LABELS))),
+        ("Sequential", lambda: build().forward(_masked(IMAGES))),
+        ("ReLU()", lambda: ReLU().forward(_masked(np.ones((4, 4), np.float32)))),
+        ("MSELoss", lambda: MSELoss().forward(
+            _masked(np.ones((4, 2), np.float32)), np.ones((4, 2)))),
+        ("MSELoss", lambda: MSELoss().forward(
+            np.ones((4, 2), np.float32), _masked(np.ones((4, 2))))),
+        ("params['bias']", lambda: Dense(3, 5).params.update(bias=_masked(np.ones(5)))),
+        ("ReLU()", lambda: plain.ReLU().forward(_masked(np.ones((4, 4))))),
+        ("confusion: y", lambda: confusion_matrix(_masked(LABELS), LABELS)),
+    ],
+)  # fmt: skip
+def test_masked_values_are_no_values(who: str, use: Callable[[], Any]) -> None:
+    with pytest.raises(ValueError, match=r"1 of .* values are masked, the first at") as told:
+        use()
+    assert who in str(told.value)
+
+
+def test_a_mask_that_hides_nothing_is_no_matter() -> None:
+    given = np.ma.array(IMAGES, mask=np.zeros(IMAGES.shape, bool))
+    assert (build().forward(given) == build().forward(IMAGES)).all()
