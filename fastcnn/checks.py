@@ -64,6 +64,20 @@ def refuse_masked(who: str, value: Any) -> None:
         )
 
 
+def refuse_nan(who: str, outputs: np.ndarray, first: int = 0) -> None:
+    """Raise where a network gives NaN, which `argmax` would take for the largest number.
+
+    first : which sample the first row is
+    """
+    is_none = np.isnan(outputs)
+    if is_none.any():
+        row = first + int(is_none.reshape(len(outputs), -1).any(axis=1).argmax())
+        raise ValueError(
+            f"{who}: the network gives NaN for sample {row}, which is no answer: the sample holds "
+            f"NaN or is too large, or the network's weights do"
+        )
+
+
 def seed(layer: str, value: Any) -> int | None:
     """`value`, which must be None or a whole number of at least 0."""
     return None if value is None else whole(layer, "seed", value, least=0)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .checks import refuse_nan
 from .random import generator
 
 _Z = 1.959963984540054  # 97.5 % of the normal law lie below
@@ -172,7 +173,7 @@ def measure(
     Raises
     ------
     ValueError
-        If there is no image, or shapes do not fit.
+        If there is no image, shapes do not fit, or there is NaN among the logits.
 
     Examples
     --------
@@ -188,6 +189,7 @@ def measure(
         )
     if not len(labels):
         raise ValueError("metrics need at least one image")
+    refuse_nan("metrics", logits)
     count, classes = logits.shape
     probabilities = softmax(logits)
     predicted = logits.argmax(axis=1)

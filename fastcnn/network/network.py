@@ -8,6 +8,7 @@ import numpy as np
 from kernels import activation as activation_kernels
 from kernels.portion import WHOLE, Portion
 
+from ..checks import refuse_nan
 from ..losses import CLASSIFICATION, MULTILABEL, REGRESSION, Losses, chosen
 from . import intake, measures, weighting
 from .core import Core
@@ -161,16 +162,21 @@ class Network(Core):
 
         The most probable class, int64 (N,); of several labels 1 for each of a probability above
         one half, int64 (N, labels); for numbers these, (N, outputs), or (N,) if there is one.
+
+        Raises
+        ------
+        ValueError
+            If there are no samples, or the network gives NaN where a class or labels are asked for.
         """
         x = intake.samples(self, "predict", x)
         tasks = self.task if isinstance(self.task, tuple) else (self.task,)
         parts: list[list[np.ndarray]] = [[] for _ in tasks]
         logits = tuple(task != REGRESSION for task in tasks)
-        for _, y in self.outputs(x, batch_size, logits if self.output_names else logits[0]):
+        for rows, y in self.outputs(x, batch_size, logits if self.output_names else logits[0]):
             for part, task, each in zip(
                 parts, tasks, y if self.output_names else (y,), strict=True
             ):
-                part.append(_answer(task, each))
+                part.append(_answer(task, each, rows.start))
         found = tuple(map(np.concatenate, parts))
         return found if self.output_names else found[0]
 
@@ -207,13 +213,15 @@ class Network(Core):
         return probabilities
 
 
-def _answer(task: str, outputs: np.ndarray) -> np.ndarray:
-    """What a batch of outputs says, a new array."""
+def _answer(task: str, outputs: np.ndarray, first: int) -> np.ndarray:
+    """What a batch of outputs says, a new array; first : which sample its first row is."""
     if outputs.ndim < 2:
         raise ValueError(
             f"predict: the model gives shape {outputs.shape}, no row of numbers for each sample; "
             f"one sample is passed as x[None]"
         )
+    if task != REGRESSION:
+        refuse_nan("predict", outputs, first)
     if task == CLASSIFICATION:
         return outputs.argmax(axis=1)
     values = outputs if task == REGRESSION else measures.labels_in(outputs)

@@ -17,6 +17,7 @@ import numpy as np
 from kernels import jit
 
 from .. import backends, datasets
+from ..checks import refuse_nan
 from ..config import MACHINE, Config, read_toml, replace, to_dict
 from ..config.recipe import load_data, resolved
 from ..datasets import Dataset
@@ -266,7 +267,7 @@ class Saved:
         Raises
         ------
         ValueError
-            If the network has several inputs.
+            If the network has several inputs, or gives NaN.
         """
         self._check_inputs()
         last = self.model.data_format == "channels_last"
@@ -276,8 +277,10 @@ class Saved:
         model = self._compiled.network if self._is_much(images) else self.model
         x = intake.samples(model, "predict", x)
         parts: list[list[np.ndarray]] = [[] for _ in logits]
-        for _, y in model.outputs(x, EVALUATED_AT_ONCE, tuple(logits) if several else logits[0]):
+        which = tuple(logits) if several else logits[0]
+        for rows, y in model.outputs(x, EVALUATED_AT_ONCE, which):
             for part, each in zip(parts, y if several else (y,), strict=True):
+                refuse_nan(str(self.path), each, rows.start)
                 part.append(each.copy())
         return tuple(map(np.concatenate, parts))
 
@@ -292,12 +295,14 @@ class Saved:
         Raises
         ------
         ValueError
-            If the network does not tell classes apart.
+            If the network does not tell classes apart, or gives NaN.
         """
         self._check_task()
         last = self.model.data_format == "channels_last"
         model = self._compiled if self._is_much(images) else self.model
-        return model.predict_logits(images.transpose(0, 2, 3, 1) if last else images)
+        found = model.predict_logits(images.transpose(0, 2, 3, 1) if last else images)
+        refuse_nan(str(self.path), found)
+        return found
 
     @functools.cached_property
     def _compiled(self) -> Compiled:

@@ -333,6 +333,26 @@ def test_classes_of_the_runs_own_folder_are_found_by_name(trained, tmp_path, cap
     assert json.loads(capsys.readouterr().out)["accuracy"]["value"] < 0.2
 
 
+@pytest.mark.parametrize("weight", [np.nan, 3e38])
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+def test_nan_is_no_answer(trained, tmp_path, capsys, weight):
+    model = load_model(trained / "run" / "best.npz")
+    model.layers[0].params["weight"].fill(weight)
+    place = str(tmp_path / "wrong.npz")
+    model.save(place)
+    pets = str(trained / "pets")
+    for command, *argv in (
+        (predict, place, f"{pets}/cat/0.png"),
+        (predict, place, f"{pets}/cat/0.png", "--json"),
+        (evaluate, place, "--dataset", pets),
+    ):
+        assert command(argv) == 2
+        said = capsys.readouterr()
+        assert f"{place}: the network gives NaN for sample 0" in said.err and said.out == ""
+    with pytest.raises(ValueError, match="metrics: the network gives NaN for sample 1"):
+        metrics.measure(np.float32([[0, 1], [np.nan, 1]]), np.array([0, 1]), ["a", "b"])
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [

@@ -381,3 +381,29 @@ def test_masked_values_are_no_values(who: str, use: Callable[[], Any]) -> None:
 def test_a_mask_that_hides_nothing_is_no_matter() -> None:
     given = np.ma.array(IMAGES, mask=np.zeros(IMAGES.shape, bool))
     assert (build().forward(given) == build().forward(IMAGES)).all()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+@pytest.mark.parametrize("loss", ["cross-entropy", "bce", "hinge"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_nan_is_no_class(wrong: float, loss: str, compiled: bool) -> None:
+    model = build()
+    y = np.eye(3)[LABELS] if loss == "bce" else LABELS
+    model.train(FLOATS, y, epochs=1, loss=loss)
+    asked: Any = model.compile_for_inference() if compiled else model
+    x = FLOATS.copy()
+    x[9, 0, 1, 1] = wrong
+    with np.errstate(invalid="ignore"):
+        assert len(asked.predict(x[:9])) == 9
+        for size in (256, 4):
+            with pytest.raises(ValueError, match="gives NaN for sample 9, which is no answer"):
+                asked.predict(x, batch_size=size)
+        assert np.isnan(asked.predict_logits(x)).any(axis=1).nonzero()[0].tolist() == [9]
+
+
+def test_nan_is_a_number_like_others_where_numbers_are_asked_for() -> None:
+    model = build()
+    model.train(FLOATS, np.eye(3)[LABELS], epochs=1, loss="mse")
+    x = FLOATS.copy()
+    x[9] = np.nan
+    assert np.isnan(model.predict(x)).any(axis=1).nonzero()[0].tolist() == [9]
