@@ -45,6 +45,7 @@ from fastcnn.layers import (
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
+prune = pytest.importorskip("torch.nn.utils.prune")
 X = np.random.default_rng(0).normal(size=(3, 4, 9, 8)).astype(np.float32)
 
 ROWS: list[list[Layer]] = [
@@ -152,3 +153,35 @@ def test_a_module_of_modules_is_taken_apart() -> None:
     assert [type(layer) for layer in model.layers] == [Flatten, Dense]
     theirs = module(torch.from_numpy(X)).detach().numpy()
     np.testing.assert_allclose(model.forward(X), theirs, rtol=1e-4, atol=1e-5)
+
+
+def _hooked(how: str) -> nn.Module:
+    conv = nn.Conv2d(2, 4, 3)
+    row = nn.Sequential(conv, nn.Flatten(), nn.Linear(64, 3))
+    if how == "hook":
+        conv.register_forward_hook(lambda module, given, y: 2 * y)
+    elif how == "pre-hook":
+        row.register_forward_pre_hook(lambda module, given: (2 * given[0],))
+    elif how == "weight norm":
+        nn.utils.weight_norm(conv)
+    elif how == "pruning":
+        prune.l1_unstructured(conv, "weight", 0.5)
+    else:
+        conv.forward = lambda x: 2 * nn.Conv2d.forward(conv, x)  # type: ignore[method-assign]
+    return row
+
+
+@pytest.mark.parametrize("how", ["hook", "pre-hook", "weight norm", "pruning", "forward"])
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+def test_what_changes_answers_beside_a_class_is_refused(how: str) -> None:
+    row = _hooked(how)
+    name = "Sequential" if how == "pre-hook" else r"Conv2d \(0\)"
+    words = "another forward" if how == "forward" else "has a hook"
+    for shape in (None, (2, 6, 6)):
+        with pytest.raises(ValueError, match=f"from_torch, {name}: it has .*{words[4:]}"):
+            exchange.from_torch(row, shape)
+    if how == "pruning":
+        prune.remove(row[0], "weight")
+        x = np.ones((2, 2, 6, 6), np.float32)
+        theirs = row(torch.from_numpy(x)).detach().numpy()
+        np.testing.assert_allclose(exchange.from_torch(row).forward(x), theirs, rtol=1e-4)

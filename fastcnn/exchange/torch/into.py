@@ -178,6 +178,7 @@ def from_torch(
     torch = pytorch()
     if not isinstance(module, torch.nn.Module):
         raise ValueError(f"from_torch takes a torch.nn.Module, got {type(module).__name__}")
+    _refuse_hooks(module)
     modules = list(_flat(torch, module))
     with_weights = [each for each in modules if next(each.parameters(), None) is not None]
     is_shared = len(set(map(id, with_weights))) < len(with_weights)
@@ -238,6 +239,22 @@ def _fill(made: Iterable[tuple[Layer, Any]]) -> None:
             values = getattr(module, slot.theirs)
             if values is not None:  # an InstanceNorm without a scale has ours at 1
                 fill(slot, as_array(values))
+
+
+def _refuse_hooks(module: Any) -> None:
+    """Raise for what changes a module's answers beside its class: we would compute without it."""
+    for name, each in module.named_modules():
+        where = f"from_torch, {type(each).__name__}{name and f' ({name})'}"
+        if each._forward_hooks or each._forward_pre_hooks:
+            raise ValueError(
+                f"{where}: it has a hook, and what that does to its answers is not seen: take the "
+                f"hook away first, as remove_weight_norm, prune.remove or the hook's handle do"
+            )
+        if "forward" in vars(each):
+            raise ValueError(
+                f"{where}: it has been given another forward than its class has, which is not "
+                f"seen: write a class with that forward"
+            )
 
 
 def _flat(torch: Any, module: Any) -> Iterator[Any]:
