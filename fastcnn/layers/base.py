@@ -75,7 +75,7 @@ class Layer(WithArrays, WithMemory):
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """y for a batch x; remembers what `backward` needs if `training`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{self.name}: its class defines no forward(x, training=False)")
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """dLoss/dx from dLoss/dy, for the last forward(training=True); fills `grads`.
@@ -87,7 +87,9 @@ class Layer(WithArrays, WithMemory):
         ValueError
             If dy is not shaped like y.
         """
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{self.name}: its class defines no backward(dy), which training needs"
+        )
 
     def check_input(self, x: np.ndarray) -> Shape:
         """Shape of y for this x; raises if the layer cannot take it."""

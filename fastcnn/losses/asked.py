@@ -98,7 +98,7 @@ def _answer(
     try:
         return float(value)
     except (TypeError, ValueError):
-        got = np.shape(value) or type(value).__name__
+        got = getattr(value, "shape", ()) or type(value).__name__
         raise ValueError(
             f"{type(loss).__name__}.forward must give a number, the mean over the batch, got {got}"
         ) from None

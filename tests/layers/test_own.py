@@ -312,3 +312,16 @@ class Anything(Pass):
 
 def test_a_layer_that_takes_anything_is_left_alone() -> None:
     assert Anything(kernel_size=3).options == {"kernel_size": 3}
+
+
+def test_what_a_class_does_not_define_is_named() -> None:
+    class Half(Layer):
+        def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+            return x / 2
+
+    model = Sequential(Dense(3, 4), Half(), Dense(4, 2))
+    assert model.predict(np.ones((5, 3), np.float32)).shape == (5,)
+    with pytest.raises(NotImplementedError, match=r"Half\(\): its class defines no backward\(dy\)"):
+        model.train(np.ones((5, 3)), np.arange(5) % 2, epochs=1)
+    with pytest.raises(NotImplementedError, match=r"its class defines no forward\(x, training"):
+        Layer().forward(np.ones((5, 3), np.float32))

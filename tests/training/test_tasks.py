@@ -388,7 +388,7 @@ def test_a_loss_of_ones_own_that_writes_into_its_arrays_changes_nothing():
     assert rows[0]["val_r2"] == rows[1]["val_r2"]
 
 
-@pytest.mark.parametrize("value", [NUMBERS, None, "low"])
+@pytest.mark.parametrize("value", [NUMBERS, None, "low", (0.5, NUMBERS), {}])
 def test_a_loss_of_ones_own_gives_a_number(value):
     class Wrong(Cubic):
         def forward(self, outputs, targets):
