@@ -113,6 +113,15 @@ class WithArrays(Described):
         self.owner: object | None = None
         self._trainable = True
 
+    def __getattr__(self, name: str) -> Any:
+        """Say of what is not there why, where that is for want of the constructor above."""
+        if not name.startswith("__") and "chosen_seed" not in vars(self):
+            raise AttributeError(
+                f"{type(self).__name__} has no {name!r}: its __init__ must call "
+                f"super().__init__(), which makes what every layer has"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def parameter_shapes(self) -> dict[str, Shape]:
         """Name -> shape of every trained array."""
         return {}

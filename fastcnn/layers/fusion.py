@@ -32,6 +32,7 @@ from .. import backends
 from .activation import ReLU
 from .base import Layer
 from .conv import Conv2D
+from .described import is_own
 from .instance_norm import InstanceNorm
 from .memory import NO_GRADIENT, Shape, memory_of, seen
 from .norm import BatchNorm, GroupNorm, LayerNorm
@@ -253,6 +254,55 @@ class NormalizedReLU(Group):
         return self.norm.spread(dy, relu=True)
 
 
+class OwnLayer(Group):
+    """A layer of somebody's own, of which is said by name if what it gives cannot be right.
+
+    Else the next layer would refuse it, or the loss, and be taken to be at fault.
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__(layer)
+        self.layer, self._shape = layer, ()
+        self._says_shape = type(layer).output_shape is not Layer.output_shape
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        y = self.layer.forward(x, training)
+        if not isinstance(y, np.ndarray) or y.shape[:1] != x.shape[:1]:
+            raise ValueError(
+                f"{self.layer.name}: its forward must give an array with a row for each of the "
+                f"{len(x)} samples of x {x.shape}, got {_described(y)}"
+            )
+        if self._says_shape and (wanted := self.layer.output_shape(x.shape)) != y.shape:
+            raise ValueError(
+                f"{self.layer.name}: its output_shape says {wanted} for an x of shape {x.shape}, "
+                f"but its forward gives shape {y.shape}"
+            )
+        if training:
+            self._shape = x.shape
+        return y
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        self.layer.needs_input_gradient = self.needs_input_gradient
+        try:
+            dx = self.layer.backward(dy)
+        finally:
+            self.layer.needs_input_gradient = True
+        if not self.needs_input_gradient:
+            return NO_GRADIENT
+        if not isinstance(dx, np.ndarray) or dx.shape != self._shape:
+            raise ValueError(
+                f"{self.layer.name}: its backward must give the loss's gradient by x, an array of "
+                f"shape {self._shape}, got {_described(dx)}"
+            )
+        return dx
+
+
+def _described(given: object) -> str:
+    if isinstance(given, np.ndarray):
+        return f"shape {given.shape}"
+    return "None" if given is None else f"a {type(given).__name__}"
+
+
 def normalizes(step: Step | None) -> TypeGuard[Norm]:
     """Whether it is a normalisation that other layers can be put together with."""
     return type(step) in (BatchNorm, GroupNorm, LayerNorm, InstanceNorm)
@@ -290,7 +340,7 @@ def plan(layers: Sequence[Layer]) -> list[Step]:
         elif type(layer) is ReLU and normalizes(last):
             steps[-1] = NormalizedReLU(last, layer)
         else:
-            steps.append(layer)
+            steps.append(OwnLayer(layer) if is_own(layer) else layer)
     return steps
 
 

@@ -325,3 +325,60 @@ def test_what_a_class_does_not_define_is_named() -> None:
         model.train(np.ones((5, 3)), np.arange(5) % 2, epochs=1)
     with pytest.raises(NotImplementedError, match=r"its class defines no forward\(x, training"):
         Layer().forward(np.ones((5, 3), np.float32))
+
+
+class Wrong(Layer):
+    """Gives what it is told to."""
+
+    def __init__(self, y: Any = None, dx: Any = None) -> None:
+        super().__init__()
+        self._y, self._dx = y, dx
+
+    def forward(self, x: np.ndarray, training: bool = False) -> Any:
+        return x if self._y is None else self._y(x)
+
+    def backward(self, dy: np.ndarray) -> Any:
+        return dy if self._dx is None else self._dx(dy)
+
+
+class Says(Wrong):
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return (input_shape[0], 7)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (Wrong(y=lambda x: print()), r"Wrong\(\): its forward must give an array .* got None"),
+        (Wrong(y=list), r"forward must give .* each of the 5 samples of x \(5, 4\), got a list"),
+        (Wrong(y=lambda x: x[:3]), r"Wrong\(\): its forward must .* got shape \(3, 4\)"),
+        (Wrong(y=lambda x: x.sum()), "Wrong.*forward must give .* got a float32"),
+        (Says(), r"Says\(\): its output_shape says \(5, 7\) .* forward gives shape \(5, 4\)"),
+        (Wrong(dx=lambda dy: print()), r"backward must give .* of shape \(5, 4\), got None"),
+        (Wrong(dx=lambda dy: dy.T), r"Wrong\(\): its backward must .* got shape \(4, 5\)"),
+    ],
+)
+def test_who_gives_what_cannot_be_right_is_named(layer: Layer, message: str) -> None:
+    x, y = np.ones((5, 3), np.float32), np.arange(5) % 2
+    width = 7 if isinstance(layer, Says) else 4
+    for behind in ([Dense(width, 2)], [ReLU(), Dense(width, 2)]):
+        with pytest.raises(ValueError, match=message):
+            Sequential(Dense(3, 4), layer, *behind).train(x, y, epochs=1)
+
+
+def test_the_first_layer_need_give_no_gradient() -> None:
+    x, y = np.ones((5, 4), np.float32), np.arange(5) % 2
+    model = Sequential(Wrong(dx=lambda dy: print()), Dense(4, 2))
+    assert model.train(x, y, epochs=1).epochs == 1
+
+
+def test_a_constructor_that_leaves_out_the_one_above() -> None:
+    class Alone(Layer):
+        def __init__(self) -> None:
+            self.factor = 2
+
+    for use in (lambda: Sequential(Dense(3, 4), Alone()), lambda: Alone().params):
+        with pytest.raises(AttributeError, match=r"Alone has no '\w+': its __init__ must call sup"):
+            use()
+    with pytest.raises(AttributeError, match="'Pass' object has no attribute 'weigth'"):
+        _ = Pass().weigth  # type: ignore[attr-defined]
