@@ -282,14 +282,10 @@ class OwnLayer(Group):
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        self.layer.needs_input_gradient = self.needs_input_gradient
-        try:
-            dx = self.layer.backward(dy)
-        finally:
-            self.layer.needs_input_gradient = True
-        if not self.needs_input_gradient:
-            return NO_GRADIENT
-        if not isinstance(dx, np.ndarray) or dx.shape != self._shape:
+        dx = super().backward(dy)
+        if self.needs_input_gradient and (
+            not isinstance(dx, np.ndarray) or dx.shape != self._shape
+        ):
             raise ValueError(
                 f"{self.layer.name}: its backward must give the loss's gradient by x, an array of "
                 f"shape {self._shape}, got {_described(dx)}"
