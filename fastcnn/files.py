@@ -218,8 +218,11 @@ class Hold:
         self._file: int | None = None
         # The first and the last of those that share it are alone for a moment: wait for that.
         last = time.monotonic() + (_MOMENT if shared else 0)
-        while not self._take(folder, names, shared):
-            if time.monotonic() > last:
+        while True:
+            is_last = time.monotonic() >= last  # before the look: this process may be held after it
+            if self._take(folder, names, shared):
+                break
+            if is_last:
                 raise HeldError(
                     f"another process is at work in {folder}: wait for its end, or choose another "
                     f"folder"

@@ -198,9 +198,10 @@ def _plan_of(study: optuna.Study) -> dict[str, Any] | None:
     """
     end = time.monotonic() + _BEGINNING
     while True:
+        is_last = time.monotonic() > end  # before the look: this process may be held after it
         has_trials = bool(study.get_trials(deepcopy=False))
         plan = study.user_attrs.get(_PLAN)
-        if plan is not None or has_trials or time.monotonic() > end:
+        if plan is not None or has_trials or is_last:
             return plan
         time.sleep(0.05)
 

@@ -165,8 +165,11 @@ class Live(Shown):
                     self._go.wait()
                 if self._is_over:
                     return
-                self._steps_wanted = max(0, self._steps_wanted - 1)
             with self.turn:
+                with self._go:  # while it waited for its turn it may have been told to pause
+                    if not (self._is_going or self._steps_wanted):
+                        continue
+                    self._steps_wanted = max(0, self._steps_wanted - 1)
                 try:
                     with np.errstate(all="ignore"):  # it may be broken on purpose
                         self._make_step()

@@ -2,11 +2,9 @@
 
 import csv
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import tomllib
 from pathlib import Path
@@ -27,11 +25,55 @@ GRID = [*DATA, "--model", "mnist-baseline", "--search", "lr=0.03,0.1", "--search
 CELLS = {(lr, size) for lr in ("0.03", "0.1") for size in ("16", "64")}
 
 
-def start(*arguments) -> subprocess.Popen:
+def start(*arguments, **variables: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
+        [*COMMAND, *map(str, arguments)], env={**os.environ, **variables},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
+
+
+# In every Python of a search: its trials wait after an epoch until the file is there, or until they
+# are told to stop. Else they may be over, a third of a second later, before anything is done to
+# them.
+WAITS = """
+import importlib.util, os, sys, time
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name != "fastcnn.searching.worker":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        load = spec.loader.exec_module
+        spec.loader.exec_module = lambda module: (load(module), change(module))
+        return spec
+
+def change(worker):
+    asked = []
+    run, on_epoch_end = worker._Attempt.run, worker._Reporter.on_epoch_end
+
+    def begun(self, should_stop):
+        asked[:] = [should_stop]
+        run(self, should_stop)
+
+    def told(self, row):
+        on_epoch_end(self, row)
+        while not (os.path.exists(os.environ["MAY_GO"]) or asked[0]()):
+            time.sleep(0.01)
+
+    worker._Attempt.run, worker._Reporter.on_epoch_end = begun, told
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.fixture
+def waiting(tmp_path_factory):
+    """The variables of a search whose trials wait after their first epoch, and what ends that."""
+    folder = tmp_path_factory.mktemp("waits")
+    (folder / "sitecustomize.py").write_text(WAITS)
+    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {"PYTHONPATH": path, "MAY_GO": str(folder / "go")}, (folder / "go").touch
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -48,40 +90,23 @@ def study_in(folder: Path, name: str = ""):
     return optuna.load_study(study_name=name or folder.name, storage=storage)
 
 
-def send(number: int, *processes: subprocess.Popen) -> None:
-    for process in processes:
-        if process.poll() is None:
-            os.killpg(process.pid, number)
-
-
-def halted(folder: Path, process: subprocess.Popen, *others: subprocess.Popen) -> dict[int, int]:
-    """Trial -> process, of this search's trials within their epochs; the searches stand still.
-
-    Trials take a third of a second: what is only looked at may be over when it is acted upon. A
-    process that stands still may hold a lock, so a copy of its database is looked at.
-    """
+def running(folder: Path, process: subprocess.Popen) -> dict[int, int]:
+    """Trial -> process, of this search's trials that wait after their first epoch."""
     from fastcnn.searching.slots import attempts
 
-    deadline = time.monotonic() + 100
-    with tempfile.TemporaryDirectory() as copies:
-        while time.monotonic() < deadline and process.poll() is None:
-            send(signal.SIGSTOP, process, *others)
-            if (folder / "search.toml").is_file():
-                copy = Path(tempfile.mkdtemp(dir=copies))
-                for file in folder.glob("search.db*"):
-                    shutil.copy(file, copy)
-                found = attempts(study_in(copy, folder.name).get_trials())
-                owners = {
-                    slot: tries[-1].user_attrs["owner"]["pid"]
-                    for slot, tries in found.items()
-                    if tries[-1].state.name == "RUNNING" and tries[-1].intermediate_values
-                }
-                ours = {slot: pid for slot, pid in owners.items() if os.getpgid(pid) == process.pid}
-                if ours:
-                    return ours
-            send(signal.SIGCONT, process, *others)
-            time.sleep(0.05)
-    raise AssertionError(f"no trial ran: {process.communicate(timeout=10)}")
+    while process.poll() is None:
+        if (folder / "search.toml").is_file():
+            found = attempts(study_in(folder).get_trials())
+            owners = {
+                slot: tries[-1].user_attrs["owner"]["pid"]
+                for slot, tries in found.items()
+                if tries[-1].state.name == "RUNNING" and tries[-1].intermediate_values
+            }
+            ours = {slot: pid for slot, pid in owners.items() if os.getpgid(pid) == process.pid}
+            if ours:
+                return ours
+        time.sleep(0.05)
+    raise AssertionError(f"no trial ran: {process.communicate()}")
 
 
 def check_grid(folder: Path) -> None:
@@ -103,7 +128,7 @@ def undisturbed(tmp_path_factory):
     """The results of a search with one worker that nobody disturbs."""
     folder = tmp_path_factory.mktemp("undisturbed")
     process = start(*LONG, "--out", folder, "--threads", "1")
-    printed, errors = process.communicate(timeout=200)
+    printed, errors = process.communicate()
     assert (process.returncode, errors) == (0, "")
     check_grid(folder)
     return folder, printed
@@ -113,12 +138,13 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
-def test_a_killed_worker_is_replaced_by_the_other(tmp_path, undisturbed):
-    process = start(*UNDRAWN, "--out", tmp_path, "--workers", "2", "--threads", "1")
-    slot, victim = next(iter(halted(tmp_path, process).items()))
+def test_a_killed_worker_is_replaced_by_the_other(tmp_path, undisturbed, waiting):
+    variables, go = waiting
+    process = start(*UNDRAWN, "--out", tmp_path, "--workers", "2", "--threads", "1", **variables)
+    slot, victim = next(iter(running(tmp_path, process).items()))
     os.kill(victim, signal.SIGKILL)
-    send(signal.SIGCONT, process)
-    _, errors = process.communicate(timeout=200)
+    go()
+    _, errors = process.communicate()
     assert process.returncode == 0, errors
     assert f"process {victim}) was ended by SIGKILL" in errors
     check_grid(tmp_path)
@@ -128,15 +154,15 @@ def test_a_killed_worker_is_replaced_by_the_other(tmp_path, undisturbed):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
-def test_a_killed_search_goes_on(tmp_path, undisturbed):
-    process = start(*UNDRAWN, "--out", tmp_path, "--workers", "2", "--threads", "1")
-    workers = halted(tmp_path, process)
+def test_a_killed_search_goes_on(tmp_path, undisturbed, waiting):
+    variables, _ = waiting
+    process = start(*UNDRAWN, "--out", tmp_path, "--workers", "2", "--threads", "1", **variables)
+    workers = running(tmp_path, process)
     process.kill()
-    os.killpg(process.pid, signal.SIGCONT)  # the workers
-    process.communicate(timeout=60)
+    process.communicate()  # whose pipes the workers have too
     done = [trial for trial in study_in(tmp_path).get_trials() if trial.state.name == "COMPLETE"]
     again = start("--out", tmp_path, "--workers", "1", "--no-pictures")  # search.toml has the rest
-    _, errors = again.communicate(timeout=200)
+    _, errors = again.communicate()
     assert (again.returncode, errors) == (0, "")
     check_grid(tmp_path)
     for worker in workers.values():
@@ -148,19 +174,20 @@ def test_a_killed_search_goes_on(tmp_path, undisturbed):
         assert [ours[name] for name in MEASURED] == [theirs[name] for name in MEASURED]
 
 
-def test_two_searches_at_once_share_the_trials_and_ctrl_c_is_answered(tmp_path):
-    longer = (*UNDRAWN, "--epochs", "80")  # neither is done before the other has begun
-    first = start(*longer, "--out", tmp_path)
-    second = start(*longer, "--out", tmp_path)
-    halted(tmp_path, first, second)
-    send(signal.SIGINT, first)
-    send(signal.SIGCONT, first, second)
-    _, errors = first.communicate(timeout=100)
+def test_two_searches_at_once_share_the_trials_and_ctrl_c_is_answered(tmp_path, waiting):
+    variables, go = waiting
+    first = start(*UNDRAWN, "--out", tmp_path, **variables)
+    second = start(*UNDRAWN, "--out", tmp_path, **variables)
+    ours, theirs = running(tmp_path, first), running(tmp_path, second)
+    assert ours and theirs and not {*ours} & {*theirs}
+    os.killpg(first.pid, signal.SIGINT)
+    _, errors = first.communicate()
     assert first.returncode == 130
     again = "interrupted; to continue: python -m fastcnn.search --out"
     assert again in errors and errors.endswith(" --no-pictures\n")
     assert "Traceback" not in errors
-    _, errors = second.communicate(timeout=200)
+    go()
+    _, errors = second.communicate()
     assert (second.returncode, errors) == (0, "")
     check_grid(tmp_path)
 
@@ -407,7 +434,7 @@ def test_without_optuna_a_sentence(tmp_path):
         "sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, *QUICK, "--search", "lr=0.1,1", "--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     sentence = "a search needs Optuna: pip install '.[search]' in the folder of the clone"
     assert done.stderr == f"error: {sentence}\n"
@@ -416,7 +443,7 @@ def test_without_optuna_a_sentence(tmp_path):
 def test_optuna_is_imported_late():
     code = "import fastcnn, fastcnn.plots, fastcnn.runs.run, fastcnn.searching.plan, sys; " \
         "sys.exit('optuna' in sys.modules)"  # fmt: skip
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "search").glob("*.toml"))

@@ -42,7 +42,7 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "new" / "folder"
     done = subprocess.run(
         [sys.executable, "-m", "fastcnn.train", *QUICK, "--out", str(folder)],
-        capture_output=True, text=True, timeout=280,
+        capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()
@@ -386,7 +386,7 @@ def test_interrupted_then_resumed(tmp_path, number, code):
         if line.split()[:1] == ["2"]:  # the row of the second epoch
             break
     process.send_signal(number)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate()
     assert process.returncode == code
     assert "--resume" in error
     assert "Traceback" not in error

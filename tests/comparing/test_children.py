@@ -16,7 +16,7 @@ def test_a_signal_that_comes_to_another_thread_is_answered(monkeypatch):
         """Not in earnest: waits for the answer to a signal that this thread gets."""
         time.sleep(0.2)  # until the main thread waits
         signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
-        return folder, float(answered.wait(10))
+        return folder, float(answered.wait(200))
 
     monkeypatch.setattr(Children, "_run", run)
     before = signal.signal(signal.SIGTERM, lambda *_: answered.set())

@@ -12,6 +12,7 @@ import http.server
 import io
 import tarfile
 import threading
+import types
 
 import numpy as np
 import pytest
@@ -238,19 +239,38 @@ def test_fetch_without_a_server(tmp_path, server):
 
 
 def test_reachable_does_not_wait_for_ever(monkeypatch):
+    """By a clock that moves only while a slow host is waited for, until the others are done."""
     for variable in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)
-    blocked = threading.Event()
+    blocked, now = threading.Event(), [5.0]
+    asked: dict[str, threading.Thread] = {}
+
+    class Asking(threading.Thread):
+        def __init__(self, args, **options):
+            super().__init__(args=args, **options)
+            asked[args[0]] = self
+
+        def join(self, timeout=None):
+            assert timeout == 5.2 - now[0]
+            for host, thread in asked.items():
+                if host != "slow":
+                    threading.Thread.join(thread)
+            now[0] += timeout if self is asked["slow"] else 0
 
     def connect(address, timeout):
+        assert timeout == 0.2
         if address[0] == "slow":
-            blocked.wait(10)
+            blocked.wait()
         if address[0] == "refused":
             raise ConnectionRefusedError
         return io.BytesIO()
 
-    monkeypatch.setattr(download.socket, "create_connection", connect)
-    assert download.reachable(["slow", "refused", "quick"], seconds=0.2) == {"quick"}
-    blocked.set()
+    monkeypatch.setattr(download, "threading", types.SimpleNamespace(Thread=Asking))
+    monkeypatch.setattr(download, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(download, "socket", types.SimpleNamespace(create_connection=connect))
+    try:
+        assert download.reachable(["slow", "refused", "quick"], seconds=0.2) == {"quick"}
+    finally:
+        blocked.set()
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
     assert download.reachable(["slow", "refused"], seconds=0.2) == {"slow", "refused"}

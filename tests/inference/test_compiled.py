@@ -266,7 +266,7 @@ def test_any_number_of_threads_may_ask(model: Sequential) -> None:
     start = threading.Barrier(4)
 
     def ask(number: int) -> bool:
-        start.wait(10)
+        start.wait()
         return all(
             np.array_equal(compiled.forward(asked[number]), expected[number]) for _ in range(30)
         )

@@ -2,6 +2,7 @@ import os
 import platform
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -12,21 +13,23 @@ from kernels import jit
 @pytest.fixture
 def runs(monkeypatch):
     """What would be trained: name and environment."""
-    seen = []
+    seen, clock = [], types.SimpleNamespace(now=0.0)
 
     def compile_for(name, environment):
         seen.append((name, environment))
+        clock.now += 62.4
         return "Traceback\nValueError: no" if name == "broken" else ""
 
     monkeypatch.setattr(command, "names", lambda: ["lenet5", "resnet20", "broken"])
     monkeypatch.setattr(command, "compile_for", compile_for)
+    monkeypatch.setattr(command, "time", types.SimpleNamespace(monotonic=lambda: clock.now))
     return seen
 
 
 def test_networks_are_compiled_one_by_one(runs, capsys):
     assert command.main(["resnet20", "lenet5"]) == 0
     assert runs == [("resnet20", {}), ("lenet5", {})]
-    assert capsys.readouterr().out.startswith("1 of 2: resnet20 0 s\n2 of 2: lenet5 0 s\n")
+    assert capsys.readouterr().out.startswith("1 of 2: resnet20 62 s\n2 of 2: lenet5 62 s\n")
 
 
 def test_a_processor_is_said_to_numba_and_to_the_user(runs, capsys):

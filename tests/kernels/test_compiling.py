@@ -3,9 +3,9 @@
 import io
 import sys
 import threading
-import time
 
 import pytest
+from numba.core import event
 
 from kernels import compiling, jit
 
@@ -27,28 +27,47 @@ class Broken(Terminal):
 
 @pytest.fixture
 def slow(monkeypatch):
-    """Every compilation takes long, and is over at once."""
+    """Every compilation lasts until something could be said, and is over at once."""
     monkeypatch.setattr(compiling, "PATIENCE", 0.0)
     monkeypatch.setattr(compiling, "_TICK", 0.01)
     monkeypatch.setattr(compiling, "_REST", 0.02)
+    spoken = threading.Event()
+
+    class Long(event.Listener):
+        def on_start(self, event) -> None:
+            spoken.wait()
+
+        def on_end(self, event) -> None:
+            pass
+
+    def say(self, *arguments) -> None:
+        try:
+            real(self, *arguments)
+        finally:
+            spoken.set()
+
+    real = compiling.Watcher._say
+    monkeypatch.setattr(compiling.Watcher, "_say", say)
+    with event.install_listener("numba:compile", Long()):
+        yield spoken
 
 
-def said(stream, monkeypatch) -> None:
+def said(stream, monkeypatch, spoken: threading.Event | None = None) -> None:
     """Compile a kernel that stands in no file, and wait until nothing more is said."""
     monkeypatch.setattr(sys, "stderr", stream)
+    if spoken is not None:
+        spoken.clear()
     assert jit.serial(eval("lambda x: x * 3 + 1"))(1.0) == 4.0
-    ends = time.monotonic() + 60
-    while any(thread.name == "fastcnn-compiling" for thread in threading.enumerate()):
-        assert time.monotonic() < ends
-        time.sleep(0.01)
+    for thread in threading.enumerate():
+        if thread.name == "fastcnn-compiling":
+            thread.join()
 
 
-@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("when", ["terminal", "always"])
-def test_a_terminal_sees_one_line_which_then_goes(monkeypatch, when):
+def test_a_terminal_sees_one_line_which_then_goes(slow, monkeypatch, when):
     stream = Terminal()
     with compiling.announced(when):
-        said(stream, monkeypatch)
+        said(stream, monkeypatch, slow)
     before, *lines, blank, after = stream.getvalue().split("\r")
     assert before == after == blank.strip() == ""
     assert {line.rpartition(":")[0] for line in lines} == {
@@ -57,7 +76,6 @@ def test_a_terminal_sees_one_line_which_then_goes(monkeypatch, when):
     assert len(blank) == len(lines[-1])
 
 
-@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize(
     ("when", "line"),
     [
@@ -66,35 +84,32 @@ def test_a_terminal_sees_one_line_which_then_goes(monkeypatch, when):
         ("never", ""),
     ],
 )
-def test_a_file_gets_a_line_if_it_is_wanted(monkeypatch, when, line):
+def test_a_file_gets_a_line_if_it_is_wanted(slow, monkeypatch, when, line):
     stream = io.StringIO()
     with compiling.announced(when):
-        said(stream, monkeypatch)
-        said(stream, monkeypatch)
+        said(stream, monkeypatch, slow)
+        said(stream, monkeypatch, slow)
     assert stream.getvalue() == line
     assert compiling.watcher.when == "terminal"
 
 
-@pytest.mark.usefixtures("slow")
-def test_nobody_is_told_what_is_not_wanted(monkeypatch):
+def test_nobody_is_told_what_is_not_wanted(slow, monkeypatch):
     stream = Terminal()
     with compiling.announced("never"):
-        said(stream, monkeypatch)
+        said(stream, monkeypatch, slow)
     assert stream.getvalue() == ""
 
 
-@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("stream", [None, Closed(), Broken(), object()])
-def test_stream_that_cannot_be_written(monkeypatch, stream):
+def test_stream_that_cannot_be_written(slow, monkeypatch, stream):
     with compiling.announced("always"):
-        said(stream, monkeypatch)
+        said(stream, monkeypatch, slow)
 
 
-@pytest.mark.usefixtures("slow")
-def test_notebook(monkeypatch):
+def test_notebook(slow, monkeypatch):
     kind = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})
     stream = kind()
-    said(stream, monkeypatch)
+    said(stream, monkeypatch, slow)
     assert "compiling kernels" in stream.getvalue()
 
 

@@ -185,7 +185,7 @@ def test_what_is_missing_can_be_imported(tmp_path: Path, monkeypatch: pytest.Mon
         "print(load_model('model.npz').layers[0])\n"
     )
     run = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, text=True, capture_output=True, timeout=120,
+        [sys.executable, "-c", script], cwd=tmp_path, text=True, capture_output=True,
         env={**os.environ, "PYTHONPATH": f"{tmp_path}:{Path.cwd()}"},
     )  # fmt: skip
     assert run.stdout.splitlines() == [

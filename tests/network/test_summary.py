@@ -1,13 +1,15 @@
 """`summary(time=True)`: what each layer costs."""
 
+import itertools
 import re
+import types
 
 import numpy as np
 import pytest
 
 from fastcnn import Sequential
 from fastcnn.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, Layer, ReLU, Residual
-from kernels import peak
+from kernels import jit, peak
 
 
 def build(**options):
@@ -75,5 +77,12 @@ def test_without_a_shape_there_are_no_times():
         build().summary((1, 9, 7), time=True, batch_size=0)
 
 
-def test_the_peak_is_a_speed():
-    assert 0.5 < peak.gflops(seconds=0.001) < 1e5
+def test_the_peak_is_a_speed(monkeypatch):
+    """Operations by the seconds that they took: here each look at the clock comes 0.25 s later."""
+    assert peak.gflops(seconds=0.001) > 0
+    moments = itertools.count(step=0.25)
+    clock = types.SimpleNamespace(perf_counter=lambda: next(moments))
+    monkeypatch.setattr(peak, "time", clock)
+    lanes = jit.target().register_bytes // 4
+    operations = 3 * 2 * peak._ROUNDS * peak.SUMS * lanes * jit.get_threads()
+    assert peak.gflops(seconds=1.0) == pytest.approx(operations / 1e9)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -185,7 +186,7 @@ def test_a_hold_is_exclusive_and_clears_what_a_killed_one_left(tmp_path):
     Hold(tmp_path).release()
 
 
-def test_a_folder_that_is_shared_belongs_to_those_who_share_it(tmp_path):
+def test_a_folder_that_is_shared_belongs_to_those_who_share_it(tmp_path, monkeypatch):
     half = tmp_path / ".plan.12.tmp"
     half.write_text("half")
     with Hold(tmp_path, ("plan",), shared=True) as first:
@@ -198,9 +199,29 @@ def test_a_folder_that_is_shared_belongs_to_those_who_share_it(tmp_path):
             Hold(tmp_path)
         second.release()
     assert contents(tmp_path) == {".plan.12.tmp": b"of one who is at work"}
+    monkeypatch.setattr("fastcnn.files._MOMENT", 200.0)  # however long this process is held
     with Hold(tmp_path) as alone:
         threading.Timer(0.1, alone.release).start()  # what is over in a moment is waited for
         Hold(tmp_path, shared=True).release()
+
+
+def test_who_was_held_while_waiting_looks_once_more(tmp_path, monkeypatch):
+    """The folder is free by then: the moment is over, but nobody has looked since."""
+    alone, now = Hold(tmp_path), [0.0]
+
+    def look(self, *arguments):
+        is_free = take(self, *arguments)
+        if not is_free:
+            now[0] += 3600
+            alone.release()
+        return is_free
+
+    take = Hold._take
+    monkeypatch.setattr(Hold, "_take", look)
+    clock = types.SimpleNamespace(monotonic=lambda: now[0], sleep=lambda _: None)
+    monkeypatch.setattr("fastcnn.files.time", clock)
+    Hold(tmp_path, shared=True).release()
+    assert now == [3600]
 
 
 def test_a_search_and_a_run_never_share_a_folder(tmp_path, capsys, monkeypatch):

@@ -9,6 +9,7 @@ arguments that only Python can give, has its test elsewhere, and `ELSEWHERE` say
 import ast
 import errno
 import functools
+import itertools
 import json
 import os
 import re
@@ -185,7 +186,7 @@ class Stage:
     ) -> Said:
         given = [*data, *words, *(["--out", out] if out else [])]
         said = Said(given, self.run)
-        steps, step = iter(range(1, 1000)), loop.TrainingLoop._step
+        steps, step = itertools.count(1), loop.TrainingLoop._step
 
         def stepped(this: Any, *arguments: Any) -> Any:
             value = step(this, *arguments)

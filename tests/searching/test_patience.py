@@ -1,5 +1,7 @@
 """A database that is away: waited for, told once, given up when told to stop; without a server."""
 
+import types
+
 import pytest
 
 optuna = pytest.importorskip("optuna", reason="a search needs Optuna: pip install '.[search]'")
@@ -47,10 +49,11 @@ class Server:
 def clock(monkeypatch):
     """Time that passes only where somebody sleeps."""
     now = [0.0]
-    monkeypatch.setattr(patience.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(
-        patience.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds)
+    time = types.SimpleNamespace(
+        monotonic=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds)
     )
+    for module in (patience, owner):  # not `time` itself, which other threads look at
+        monkeypatch.setattr(module, "time", time)
     return now
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -111,7 +112,7 @@ def test_heartbeat_counts_until_the_trial_is_taken(study):
             pass
         assert not heart.is_lost
         study.tell(0, state=TrialState.FAIL)
-        heart._thread.join(timeout=20)
+        heart._thread.join()
         assert heart.is_lost
 
 
@@ -150,7 +151,7 @@ def test_processes_that_race_for_trials_never_get_the_same(tmp_path):
         )
         for _ in range(4)
     ]  # fmt: skip
-    printed = [racer.communicate(timeout=200) for racer in racers]
+    printed = [racer.communicate() for racer in racers]
     assert [errors for _, errors in printed] == [""] * 4
     claimed = [int(line) for lines, _ in printed for line in lines.split()]
     assert sorted(claimed) == list(range(24))
@@ -231,6 +232,22 @@ def test_a_search_that_another_process_is_beginning_is_waited_for(tmp_path, monk
     monkeypatch.setattr(optuna.Study, "get_trials", get_trials)
     with pytest.raises(ConfigError, match="other settings"):
         database.join(storage, "it", plan("lr=0.1,2"))
+
+
+def test_who_was_held_meanwhile_looks_once_more_for_the_plan(tmp_path, monkeypatch):
+    storage = database.connect(database.default_url(tmp_path))
+    study, now = optuna.create_study(storage=storage, study_name="it"), [0.0]
+
+    def held(self, deepcopy=True, states=None):
+        now[0] += 3600
+        if now[0] > 3600:  # while this process was held, the other has written its plan
+            study.set_user_attr(database._PLAN, {"trials": 2})
+        return []
+
+    monkeypatch.setattr(optuna.Study, "get_trials", held)
+    clock = types.SimpleNamespace(monotonic=lambda: now[0], sleep=lambda _: None)
+    monkeypatch.setattr(database, "time", clock)
+    assert database._plan_of(study) == {"trials": 2}
 
 
 def test_a_study_whose_maker_stopped_before_its_plan_is_taken_over(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """A network in training, watched and broken on purpose."""
 
 import base64
+import threading
 import time
 
 import numpy as np
@@ -38,15 +39,25 @@ def client(live):
 
 
 def after(live: Live, step: int) -> dict:
-    """The state once so many steps are made."""
-    deadline = time.monotonic() + 60
+    """The state once so many steps are made, or more: it does not wait for who watches."""
     while (state := live.state())["step"] < step and state["failed"] is None:
-        assert time.monotonic() < deadline
+        assert live._thread.is_alive()
         time.sleep(0.005)
     return state
 
 
-def test_it_waits_steps_goes_and_waits(live, client):
+def steps(live: Live, count: int) -> dict:
+    """The state after so many steps and no more."""
+    for _ in range(count):
+        live.control({"step": True})
+    while live._steps_wanted:  # it takes one with its turn, and `state` waits for that
+        assert live._thread.is_alive() and live.state()["failed"] is None
+        time.sleep(0.005)
+    return live.state()
+
+
+def test_it_waits_steps_goes_and_waits(live, client, monkeypatch):
+    monkeypatch.setattr("fastcnn.showing.live._POINTS", 10**9)  # it may make any number of steps
     assert client.get("/live").json()["step"] == 0
     assert client.get("/about").json()["starts"] == list(STARTS)
     client.post("/control", json={"step": True})
@@ -67,15 +78,41 @@ def test_it_waits_steps_goes_and_waits(live, client):
     assert client.post("/filters", json={}).json()["filters"]["shape"] == [8, 3, 3]
 
 
+def test_no_step_is_made_after_it_was_told_to_pause(live, monkeypatch):
+    """Not even one for which it was waiting for its turn."""
+    waiting, may_go, over = threading.Event(), threading.Event(), threading.Event()
+
+    class Turn:
+        """Has the training wait before it takes its turn."""
+
+        def __enter__(self):
+            if threading.current_thread() is live._thread:
+                waiting.set()
+                may_go.wait()
+            turn.acquire()
+
+        def __exit__(self, *_):
+            turn.release()
+            if threading.current_thread() is live._thread:
+                over.set()
+
+    turn = live.turn
+    monkeypatch.setattr(live, "turn", Turn())
+    live.control({"going": True})
+    waiting.wait()
+    live.control({"going": False})
+    may_go.set()
+    over.wait()
+    assert live.state()["step"] == 0
+
+
 def test_its_steps_are_those_of_training(live):
     """The same batches, through the same layers and optimizer, by hand."""
     from fastcnn.config.recipe import make_method
 
     twin, method, data = live._new(live.data), make_method(live._config), live.data
-    live.control({"going": True})
-    after(live, 12)
-    live.control({"going": False})
-    for step in range(live.state()["step"]):
+    assert steps(live, 12)["step"] == 12
+    for step in range(12):
         rows = live._rows(step // 10)[step % 10 * 32 : (step % 10 + 1) * 32]
         twin.set_clock(step // 10, step % 10)
         method.loss.forward(twin.forward(data.x_train[rows], training=True), data.y_train[rows])
@@ -90,9 +127,7 @@ def test_its_steps_are_those_of_training(live):
 
 def test_it_can_be_looked_at_as_it_was(live, client):
     first = client.post("/answer", json={"image": 1}).json()
-    live.control({"going": True})
-    after(live, 30)
-    live.control({"going": False})
+    steps(live, 30)
     now = client.post("/answer", json={"image": 1}).json()
     assert now["probabilities"] != first["probabilities"]
     moments = live.state()["moments"]
@@ -122,7 +157,8 @@ def test_it_can_be_broken(live, client):
     live.control({"start": "small"})
     small = live.filters({})["filters"]
     assert small["high"] == pytest.approx(base["high"] / 100)
-    dead = live.control({"start": "dead", "step": True})
+    with live.turn:  # no step is made meanwhile
+        dead = live.control({"start": "dead", "step": True})
     assert dead["step"] == 0
     state = after(live, 1)
     assert [length for _, length in state["gradients"]] == [0.0] * 4

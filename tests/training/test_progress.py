@@ -101,7 +101,7 @@ def test_the_line_about_compiling_is_gone_before_a_row(monkeypatch):
     kernel = types.SimpleNamespace(overloads={})
     event = types.SimpleNamespace(data={"dispatcher": kernel, "args": ()})
     compiling.watcher.on_start(event)
-    assert begun.wait(10)
+    assert begun.wait(200)
     compiling.watcher.on_end(event)
     ConsoleProgress(stream).on_epoch_end({"epoch": 1, "lr": 0.1, "loss": 0.5})
     *_, blank, table = stream.getvalue().split("\r")
