@@ -105,6 +105,7 @@ def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 
 _unfinished: set[Path] = set()
+_made: list[Path] = []  # folders that were made here, each before those around it
 
 
 @contextlib.contextmanager
@@ -120,10 +121,16 @@ def passing(path: Path) -> Iterator[Path]:
 
 
 def remove_unfinished() -> None:
-    """Remove what is half-written: for a process that ends without leaving its blocks."""
+    """Remove what is half-written, and folders made for it that are empty.
+
+    For a process that ends without leaving its blocks.
+    """
     for path in tuple(_unfinished):
         with contextlib.suppress(OSError):
             path.unlink()
+    for folder in tuple(_made):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 @contextlib.contextmanager
@@ -138,15 +145,21 @@ def complete(path: Path) -> Iterator[Path]:
         If it cannot be written: a sentence that names `path`.
     """
     with passing(path.with_name(f".{path.name}.{os.getpid()}.tmp")) as temporary:
+        made: list[Path] = []
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            made = _make(path.parent)
             yield temporary
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
             os.replace(temporary, path)
             _sync_folder(path.parent)
-        except OSError as error:
-            raise OSError(f"{path} cannot be written: {error.strerror or error}") from None
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            remove_empty(made)
+            if isinstance(error, OSError):
+                raise OSError(f"{path} cannot be written: {error.strerror or error}") from None
+            raise
 
 
 def _sync_folder(folder: Path) -> None:
@@ -157,6 +170,14 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _make(folder: Path) -> list[Path]:
+    """Make a folder and those around it; gives what was made, the innermost first."""
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    _made[:0] = [each.absolute() for each in made]  # first: a signal may come while it is made
+    folder.mkdir(parents=True, exist_ok=True)
+    return made
 
 
 def make_folder(folder: Path) -> list[Path]:
@@ -172,12 +193,13 @@ def make_folder(folder: Path) -> list[Path]:
     PlaceError
         If they cannot; one sentence, which names the folder.
     """
+    made: list[Path] = []
     try:
-        made = [each for each in (folder, *folder.parents) if not each.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
+        made = _make(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
+        remove_empty(made)
         file = next(filter(os.path.isfile, (folder, *folder.parents)), None)
         reason: object = error.strerror or error
         if file is not None:
@@ -188,8 +210,8 @@ def make_folder(folder: Path) -> list[Path]:
 
 def remove_empty(folders: Iterable[Path]) -> None:
     """Remove folders, the innermost first, up to one in which there is something."""
-    with contextlib.suppress(OSError):
-        for folder in folders:
+    for folder in folders:
+        with contextlib.suppress(OSError):  # one that could not be made, too
             folder.rmdir()
 
 

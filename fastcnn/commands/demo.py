@@ -99,6 +99,11 @@ def _trained(arguments: Arguments) -> "Shown":
             raise ValueError(f"--{option} is for a network in training: give --live too")
     saved = Saved(arguments.run or _newest())
     data = saved.dataset(arguments.dataset, arguments.data_dir, arguments.offline)
+    if not len(data.x_train):
+        raise ValueError(
+            f"{data.title} has no train part, and the page shows which training images are most "
+            f"like another"
+        )
     return Trained(saved, data)
 
 

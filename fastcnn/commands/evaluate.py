@@ -8,6 +8,7 @@ Exit codes: 0 measured, 1 cannot be written, 2 cannot be measured.
 
 import dataclasses
 import json
+import math
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -110,10 +111,9 @@ def _evaluate(arguments: Arguments) -> int:
 def part_of(data: Dataset, part: str) -> tuple[Any, Any]:
     """Images and labels of a part."""
     images, labels = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
-    if images is None:
-        raise ValueError(
-            f"{data.title} has no {part} part; a share held out by --validation is none"
-        )
+    if images is None or not len(images):
+        why = "; a share held out by --validation is none" if part == "val" else ""
+        raise ValueError(f"{data.title} has no {part} part{why}")
     return images, labels
 
 
@@ -173,7 +173,15 @@ def as_json(report: Report, heading: str) -> str:
 
 
 def _content(report: Report) -> dict[str, Any]:
-    return dataclasses.asdict(report) | {"confusion": report.confusion.tolist()}
+    content = dataclasses.asdict(report) | {"confusion": report.confusion.tolist()}
+    return {name: _finite(each) for name, each in content.items()}
+
+
+def _finite(value: Any) -> Any:
+    """With None for infinity, which JSON has not: one image does not tell how others differ."""
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def table(report: Report, heading: str) -> str:

@@ -36,8 +36,13 @@ def resolved(config: Config) -> Config:
     return replace(config, {name: getattr(optimizer, name) for name in USUAL})
 
 
-def load_data(config: Config, size: tuple[int, int] | None = None) -> datasets.Dataset:
-    """The images that the settings name, all of them; `size` (height, width) instead of theirs."""
+def load_data(
+    config: Config, size: tuple[int, int] | None = None, whole: bool = False
+) -> datasets.Dataset:
+    """The images that the settings name, all of them; `size` (height, width) instead of theirs.
+
+    whole : whether they are to be measured, not learned from; as in `datasets.load`
+    """
     options = config.data
     return datasets.load(
         options.dataset,
@@ -48,6 +53,7 @@ def load_data(config: Config, size: tuple[int, int] | None = None) -> datasets.D
         strict=options.strict,
         seed=config.training.seed,
         test_share=options.test_share,
+        whole=whole,
     )
 
 

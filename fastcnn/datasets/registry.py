@@ -59,6 +59,7 @@ def load(
     strict: bool = False,
     seed: int = 42,
     test_share: float = 0.2,
+    whole: bool = False,
 ) -> Dataset:
     """Load a dataset, downloading it first where its files are missing; or read people's own.
 
@@ -89,6 +90,9 @@ def load(
         Key of the choice of test images, where the data has no test part.
     test_share : float
         How many they are, as a share of each class.
+    whole : bool
+        To be measured, not learned from: nothing is held out, and there may be one class only, or
+        no training part. Without a test part, `x_train` and `x_test` are all the images.
 
     Returns
     -------
@@ -115,7 +119,8 @@ def load(
     ((296, 1, 28, 28), (296,))
     """
     if isinstance(name, os.PathLike) or (isinstance(name, str) and is_path(name)):
-        return own.load(name, own.Reading(size, grey, strict, seed, test_share, progress))
+        reading = own.Reading(size, grey, strict, seed, test_share, progress, whole)
+        return own.load(name, reading)
     data = _load_named(_known(name), data_dir, offline, progress)
     channels, height, width = data.x_train.shape[1:]
     if size is not None:

@@ -7,8 +7,8 @@ Examples
 0.9872
 """
 
-import dataclasses
 import functools
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +28,7 @@ from ..losses import CLASSIFICATION, REGRESSION
 from ..network import intake
 from ..network.network import EVALUATED_AT_ONCE
 from ..sequential import Sequential, load_model
+from ..terminal import one_line, say
 from ..training.history import History, Table
 from .folder import MODEL, read_file, read_result
 from .same_images import say_if_changed
@@ -212,6 +213,10 @@ class Saved:
             self.telling(data)
             return data
         outputs, classes = self.model.output_shape((1, *shape))[1], len(data.class_names)
+        counted = data.class_names == tuple(map(str, range(classes)))
+        if not is_own and counted and classes < outputs:  # the last classes have no image
+            names = self.model.class_names or tuple(map(str, range(outputs)))
+            return data.renamed(names)
         if outputs != classes:
             raise ValueError(
                 f"{self.model_name} tells {outputs} classes apart, {data.title} has {classes}"
@@ -346,13 +351,13 @@ class Saved:
         """Another dataset than the run's; people's own pictures are made to fit the model."""
         config = replace(config, {"dataset": name, "size": None, "grey": False})
         shape = self.image_shape
-        if shape is None or not datasets.is_path(name):
+        if not datasets.is_path(name):
             return load_data(config)
-        data = load_data(config, size=shape[1:]).fitted(shape)
-        if data.held_out:  # nobody trained on any of it
-            whole = {f"{each}_test": np.concatenate([getattr(data, f"{each}_train"),
-                     getattr(data, f"{each}_test")]) for each in "xy"}  # fmt: skip
-            data = dataclasses.replace(data, **whole, notes=(), held_out=False)
+        data = load_data(config, size=None if shape is None else shape[1:], whole=True)
+        if shape is not None:
+            data = data.fitted(shape)
+        for note in data.notes:  # such as pictures that are left out
+            say(f"note: {one_line(note)}", sys.stderr)
         return self._named_alike(data)
 
     def _named_alike(self, data: Dataset) -> Dataset:

@@ -22,8 +22,8 @@ _NAMES = {
 _DEFLATE_LIMIT = 1032  # zlib's technical details: data cannot shrink by more
 
 
-def read(path: Path) -> Parts:
-    """The images and labels of an .npz file.
+def read(path: Path, whole: bool = False) -> Parts:
+    """The images and labels of an .npz file, of which `whole` is as in `Reading`.
 
     Raises
     ------
@@ -40,14 +40,14 @@ def read(path: Path) -> Parts:
                 labels[part] = arrays[y]
                 count_of(f"{path}, {x} and {y}", images[part], labels[part])
                 break
-    if "train" not in images:
+    if "train" not in images and not (whole and images):
         raise DataError(
             f"{path} has the arrays {listing(sorted(arrays)) or 'none'}; x_train and y_train (and "
             f"x_test, y_test), or x and y are needed"
         )
     names = arrays.get("class_names")
     known = None if names is None else [str(name) for name in names.ravel()]
-    numbers, classes = numbered(str(path), list(labels.values()), known)
+    numbers, classes = numbered(str(path), list(labels.values()), known, whole)
     count = sum(map(len, numbers))
     return Parts(
         images, dict(zip(labels, numbers, strict=True)), classes, f"{count:,} images from {path}."

@@ -23,7 +23,14 @@ from tqdm import tqdm
 
 from kernels.cores import available_cores
 
-from ...files import PlaceError, complete, make_folder, users_folder, write_text
+from ...files import (
+    PlaceError,
+    complete,
+    make_folder,
+    remove_empty,
+    users_folder,
+    write_text,
+)
 from ..dataset import DataError
 from . import pictures
 from .pictures import Size, UnreadableError
@@ -85,8 +92,9 @@ def gather(
             return found
     decode = _Decoding(root, names, size, grey, progress)
     for place in places:
+        made: list[Path] = []
         try:
-            make_folder(place)
+            made = make_folder(place)
             path = place / f"{wish}-{fingerprint}.json"
             decode.into_files(path)
         except PlaceError:
@@ -94,6 +102,8 @@ def gather(
         except OSError as error:  # a full disk
             note = f"the pictures are not kept for the next start: {error}"
             return decode.into_memory()._replace(note=note)
+        finally:
+            remove_empty(made)  # it has the pictures in it, unless they cannot be read
         for old in place.glob(f"{wish}-*"):
             if old.stem != path.stem and not old.name.startswith("."):
                 old.unlink(missing_ok=True)

@@ -32,7 +32,7 @@ def load(path: str | os.PathLike[str], reading: Reading | None = None) -> Datase
     try:
         if not place.exists():
             raise DataError(f"there is no file or folder {place}")
-        parts = _folder(place, reading) if place.is_dir() else _file(place)
+        parts = _folder(place, reading) if place.is_dir() else _file(place, reading.whole)
     except PermissionError as error:
         raise DataError(f"{error.filename or place} cannot be read: {error.strerror}") from None
     return dataset(place, parts, reading)
@@ -47,7 +47,7 @@ def _folder(place: Path, reading: Reading) -> Parts:
         return cifar_python.read_folder(found[0])
     images = idx_pairs.in_folder(place)
     if images:
-        return idx_pairs.read(place, images)
+        return idx_pairs.read(place, images, reading.whole)
     entries = sorted(entry for entry in place.iterdir() if not entry.name.startswith("."))
     if not any(entry.is_dir() or is_picture(entry) for entry in entries):
         others = [entry for entry in entries if _is_readable(entry)]
@@ -63,16 +63,16 @@ def _is_readable(path: Path) -> bool:
     return path.name.lower().endswith((".npz", *_TABLES, *_ARCHIVES))
 
 
-def _file(place: Path) -> Parts:
+def _file(place: Path, whole: bool) -> Parts:
     name = place.name.lower()
     if name.endswith(".npz"):
-        return arrays.read(place)
+        return arrays.read(place, whole)
     if name.endswith(_TABLES):
-        return table.read(place)
+        return table.read(place, whole)
     if name.endswith(_ARCHIVES):
         return cifar_python.read_archive(place)
     if idx_pairs.is_images(place):
-        return idx_pairs.read(place, [place])
+        return idx_pairs.read(place, [place], whole)
     if is_picture(place):
         raise DataError(
             f"{place} is a single picture, not a dataset; name the folder that has a subfolder of "

@@ -7,35 +7,33 @@ from pathlib import Path
 import numpy as np
 
 from ..dataset import DataError, listing
+from . import splits
 from .cache import Gathered, gather
 from .labels import natural
 from .parts import Parts, Reading
 from .pictures import is_picture, is_results, walk
 
-_PARTS = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-_ORDER = ("train", "val", "test")
+_TRAIN = ("train", "training")
 _NAMED = 5  # files that cannot be read, and so on, that are named one by one
 
 
 class _Listing:
     """What lies in the folder: picture files in the order of part, class and name."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, whole: bool) -> None:
         self.names: list[str] = []  # relative to the root
         self.parts: list[str] = []
         self.classes: list[str] = []
         self.notes: list[str] = []
         self._others: Counter[str] = Counter()
-        folders = _subfolders(root)
-        parts = {folder: _PARTS.get(folder.name.lower()) for folder in folders}
-        train = _named(parts, "train")
-        if train is not None and _subfolders(train):
-            self._list_parts(root, parts)
-        elif train is not None and None not in parts.values():  # no class is called so
+        folders = splits.subfolders(root)
+        parts = splits.find(folders, whole)
+        train = next((folder for folder in folders if folder.name.lower() in _TRAIN), None)
+        if parts:
+            self._list_parts(root, folders, parts)
+            if not whole:
+                self._check_trained(root, parts)
+        elif train is not None and all(map(splits.is_exact, folders)):  # no class is called so
             self._list_classes(root, train, "train", [])
         else:
             self._list_classes(root, root, "train", folders)
@@ -46,24 +44,31 @@ class _Listing:
                 f"Left alone {_count(count, 'file')} that no picture is called like ({kinds})."
             )
 
-    def _list_parts(self, root: Path, parts: dict[Path, str | None]) -> None:
-        for part in _ORDER:
-            folders = [folder for folder, name in parts.items() if name == part]
-            if len(folders) > 1:
-                raise DataError(f"{root}: {listing(folders)} are both the {part} part")
-            for folder in folders:
-                classes = _subfolders(folder)
-                if classes:
-                    self._list_classes(root, folder, part, classes)
-                else:
-                    self.notes.append(
-                        f"{folder} has no subfolder per class, so its pictures have no labels; it "
-                        f"is left alone (python -m fastcnn.predict RUN {folder})."
-                    )
-        others = [folder.name for folder, part in parts.items() if part is None]
+    def _list_parts(self, root: Path, folders: list[Path], parts: dict[Path, str]) -> None:
+        for folder, part in sorted(parts.items(), key=lambda each: splits.ORDER.index(each[1])):
+            inside = splits.unpacked(folder)
+            classes = splits.subfolders(inside)
+            if classes:
+                self._list_classes(root, inside, part, classes)
+            else:
+                self.notes.append(
+                    f"{folder} has no subfolder per class, so its pictures have no labels; it "
+                    f"is left alone (python -m fastcnn.predict RUN {folder})."
+                )
+        others = [folder.name for folder in folders if folder not in parts]
         if others:
             self.notes.append(
-                f"{root} has train/, so its folders {listing(others)} are left alone."
+                f"{root} has {listing([f'{folder.name}/' for folder in parts])}, so "
+                f"{'its folder' if len(others) == 1 else 'its folders'} {listing(others)} "
+                f"{'is' if len(others) == 1 else 'are'} left alone."
+            )
+
+    def _check_trained(self, root: Path, parts: dict[Path, str]) -> None:
+        """Refuse parts of which there is no training picture."""
+        if "train" not in parts.values():
+            raise DataError(
+                f"{root} has {listing([f'{folder.name}/' for folder in parts])}, but no training "
+                f"part: call the folder to train on train"
             )
         trained = {name for name, part in zip(self.classes, self.parts, strict=True)
                    if part == "train"}  # fmt: skip
@@ -75,7 +80,7 @@ class _Listing:
                 )
 
     def _list_classes(self, root: Path, above: Path, part: str, folders: list[Path]) -> None:
-        beside = sum(is_picture(entry) for entry in _entries(above))
+        beside = sum(is_picture(entry) for entry in splits.entries(above))
         if beside and not folders:
             raise DataError(
                 f"{above} has pictures ({beside:,}) but no subfolder per class: put the "
@@ -99,7 +104,7 @@ class _Listing:
             self.classes += [folder.name] * len(found)
 
     def _pictures(self, folder: Path) -> Iterable[Path]:
-        for place, names in walk(folder, _refuse):
+        for place, names in walk(folder, splits.refuse):
             for name in names:
                 file = place / name
                 if is_picture(file):
@@ -114,16 +119,17 @@ def read(root: Path, reading: Reading) -> Parts:
     Raises
     ------
     DataError
-        If there are none, or of one class only, or, with `strict`, one cannot be read.
+        If there are none, or, to be learned from, of one class only, or, with `strict`, one cannot
+        be read.
     """
-    found = _Listing(root)
+    found = _Listing(root, reading.whole)
     if not found.names:
         raise DataError(
             f"{root} holds no pictures: it must have a subfolder per class, with its pictures "
             f"(PNG, JPEG, BMP, GIF, WebP, TIFF) in it"
         )
     names = natural(sorted(set(found.classes)))
-    if len(names) == 1:
+    if len(names) == 1 and not reading.whole:
         raise DataError(
             f"{root} has pictures of a single class, {names[0]!r}, so there is nothing to tell "
             f"apart; two subfolders with pictures or more are needed{_deeper(root)}"
@@ -135,10 +141,10 @@ def read(root: Path, reading: Reading) -> Parts:
     labels = np.array([number[found.classes[i]] for i in kept], np.int64)
     parts = np.array([found.parts[i] for i in kept])
     for index, name in enumerate(names):
-        if not ((labels == index) & (parts == "train")).any():
+        if not reading.whole and not ((labels == index) & (parts == "train")).any():
             raise DataError(f"{root}: no training picture of the class {name!r} can be read")
     # Pictures of one part follow one another, so these are views, mapped from the disk like all.
-    ends = {part: np.flatnonzero(parts == part) for part in _ORDER if (parts == part).any()}
+    ends = {part: np.flatnonzero(parts == part) for part in splits.ORDER if (parts == part).any()}
     slices = {part: slice(rows[0], rows[-1] + 1) for part, rows in ends.items()}
     channels = {1: "grey", 3: "in colour"}[gathered.images.shape[1]]
     height, width = gathered.images.shape[2:]
@@ -171,31 +177,11 @@ def _count(number: int, noun: str) -> str:
     return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _named(parts: dict[Path, str | None], wanted: str) -> Path | None:
-    return next((folder for folder, part in parts.items() if part == wanted), None)
-
-
 def _deeper(folder: Path) -> str:
     """Advice where the classes seem to lie further down."""
-    below = _subfolders(folder)
+    below = splits.subfolders(folder)
     while len(below) == 1:
-        folder, below = below[0], _subfolders(below[0])
+        folder, below = below[0], splits.subfolders(below[0])
     names = [each.name for each in below]
     more = [f"{len(names) - 3} more"] if len(names) > 4 else names[3:]
     return f"; if {listing(names[:3] + more)} are classes, name {folder}" if names else ""
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError as error:
-        _refuse(error)
-        raise
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return [each for each in _entries(folder) if each.is_dir() and not each.name.startswith(".")]
-
-
-def _refuse(error: OSError) -> None:
-    raise DataError(f"{error.filename} cannot be read: {error.strerror or error}") from None

@@ -27,10 +27,11 @@ def in_folder(folder: Path) -> list[Path]:
     return [file for file in found if file.suffix != ".gz" or file.with_suffix("") not in found]
 
 
-def read(path: Path, files: list[Path]) -> Parts:
+def read(path: Path, files: list[Path], whole: bool = False) -> Parts:
     """The images in some files, with the labels beside them.
 
-    A file with "test" or "t10k" in its name is the test part, another the training part.
+    A file with "test" or "t10k" in its name is the test part, another the training part. `whole` is
+    as in `Reading`.
 
     Raises
     ------
@@ -52,9 +53,9 @@ def read(path: Path, files: list[Path]) -> Parts:
         images[part] = _own(read_images, file).values[:, None]
         labels[part] = _own(read_labels, _labels_of(file, match), _CLASSES).values
         count_of(str(file), images[part], labels[part])
-    if "train" not in images:  # the test part alone was named
+    if "train" not in images and not whole:  # the test part alone was named
         images, labels = {"train": images["test"]}, {"train": labels["test"]}
-    numbers, classes = numbered(str(path), list(labels.values()))
+    numbers, classes = numbered(str(path), list(labels.values()), whole=whole)
     count = sum(map(len, numbers))
     return Parts(
         images, dict(zip(labels, numbers, strict=True)), classes, f"{count:,} images from {path}."

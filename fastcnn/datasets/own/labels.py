@@ -17,7 +17,10 @@ def natural(names: Sequence[str]) -> list[str]:
 
 
 def numbered(
-    source: str, labels: Sequence[np.ndarray], names: Sequence[str] | None = None
+    source: str,
+    labels: Sequence[np.ndarray],
+    names: Sequence[str] | None = None,
+    whole: bool = False,
 ) -> tuple[list[np.ndarray], tuple[str, ...]]:
     """Class numbers, int64 (N,), of each part, and the names of the classes.
 
@@ -29,11 +32,13 @@ def numbered(
         Of each part: whole numbers, texts, or one-hot rows.
     names : sequence of str, optional
         Of the classes, where they are known.
+    whole : bool
+        Whether they are to be measured, not learned: some classes may be missing, any but one even.
 
     Raises
     ------
     DataError
-        If they are not labels, do not begin at 0, or are all the same.
+        If they are not labels, or, to be learned, do not begin at 0 or are all the same.
     """
     plain = [_plain(source, part) for part in labels]
     together = np.concatenate(plain)
@@ -46,7 +51,7 @@ def numbered(
     low, high = int(together.min()), int(together.max())
     if low < 0:
         raise DataError(f"{source}: there is a label {low}; classes are numbered from 0")
-    if low > 0 and names is None:
+    if low > 0 and names is None and not whole:
         raise DataError(
             f"{source}: the labels go from {low} to {high}, but classes are numbered from 0; "
             f"subtract {low}, or give texts instead of numbers"
@@ -55,7 +60,7 @@ def numbered(
         raise DataError(f"{source}: there is a label {high}, which can hardly be a class")
     if names is not None and high >= len(names):
         raise DataError(f"{source}: there is a label {high}, but only {len(names)} class names")
-    if low == high:
+    if low == high and not whole:
         raise DataError(
             f"{source}: all labels are the same, so there is nothing to tell apart; two classes "
             f"or more are needed"

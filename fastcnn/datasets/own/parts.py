@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ...random import generator
-from ..dataset import DataError, Dataset
+from ..dataset import DataError, Dataset, listing
 from ..scaling import bring
 from . import labels as label_numbers
 from .pictures import Size
@@ -35,6 +35,9 @@ class Reading:
         Part of the images that becomes the test part, where the data has none.
     progress : bool, optional
         Whether a bar shows how far reading is; None: in a terminal.
+    whole : bool
+        Whether the images are to be measured, not learned from: there need be no training part, nor
+        two classes, and where there is no test part, it is all of them.
     """
 
     size: int | Size | None = None
@@ -43,6 +46,7 @@ class Reading:
     seed: int = 42
     test_share: float = 0.2
     progress: bool | None = None
+    whole: bool = False
 
     @property
     def shape(self) -> Size | None:
@@ -57,7 +61,8 @@ class Parts:
     Attributes
     ----------
     images : dict
-        "train" and perhaps "val" and "test" -> uint8 (N, C, H, W).
+        "train" and perhaps "val" and "test" -> uint8 (N, C, H, W). Those to be measured may lack
+        "train".
     labels : dict
         The same names -> int64 (N,).
     class_names, source, notes
@@ -82,18 +87,19 @@ def dataset(path: Path, parts: Parts, reading: Reading) -> Dataset:
     images = {name: bring(each, reading.shape, reading.grey) for name, each in parts.images.items()}
     _check_shapes(path, images)
     labels, notes = dict(parts.labels), parts.notes
-    held_out = "test" not in images
+    held_out = "test" not in images and not reading.whole
     if held_out:
         train, test = stratified(labels["train"], reading.test_share, reading.seed)
         _check_sides(path, train, test)
-        notes += (
-            f"There is no test part: {len(test):,} of {len(train) + len(test):,} images, the same "
-            f"share of each class, are held out by seed {reading.seed}.",
-        )
         x, y = images["train"], labels["train"]
         images |= {"train": _rows(x, train), "test": _rows(x, test)}
         labels |= {"train": y[train], "test": y[test]}
-    notes += label_numbers.without_images(labels["train"], parts.class_names)
+        notes += (_held_out(labels, parts.class_names, reading.seed),)
+    if reading.whole:
+        _fill(images)
+        _fill(labels)
+    else:
+        notes += label_numbers.without_images(labels["train"], parts.class_names)
     return Dataset(
         name=str(path.resolve()),
         x_train=images["train"],
@@ -107,6 +113,28 @@ def dataset(path: Path, parts: Parts, reading: Reading) -> Dataset:
         y_val=labels.get("val"),
         held_out=held_out,
     )
+
+
+def _held_out(labels: dict[str, np.ndarray], names: Sequence[str], seed: int) -> str:
+    """The note on test images that were chosen here."""
+    there = {part: set(labels[part].tolist()) for part in ("train", "test")}
+    single = [name for number, name in enumerate(names) if number in there["train"] - there["test"]]
+    missing = "" if not single else (
+        f", of which {listing(single[:10])} {'has' if len(single) == 1 else 'have'} a single image "
+        f"and none there"
+    )  # fmt: skip
+    count = len(labels["test"])
+    return (
+        f"There is no test part: {count:,} of {count + len(labels['train']):,} images, about the "
+        f"same share of each class{missing}, are held out by seed {seed}."
+    )
+
+
+def _fill(arrays: dict[str, np.ndarray]) -> None:
+    """Give what is only to be measured a test part, and a training part, which may be empty."""
+    some = next(iter(arrays.values()))
+    arrays.setdefault("test", some)  # nobody trained on any of it
+    arrays.setdefault("train", some[:0])
 
 
 def stratified(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -140,11 +168,12 @@ def _rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 def _check_shapes(path: Path, images: dict[str, np.ndarray]) -> None:
     shapes = {name: each.shape[1:] for name, each in images.items()}
+    first = next(iter(shapes))
     for name, shape in shapes.items():
-        if shape != shapes["train"]:
+        if shape != shapes[first]:
             raise DataError(
-                f"{path}: the images of the {name} part have shape {shape}, those of the training "
-                f"part {shapes['train']}; --size and --grey make them alike"
+                f"{path}: the images of the {name} part have shape {shape}, those of the {first} "
+                f"part {shapes[first]}; --size and --grey make them alike"
             )
 
 

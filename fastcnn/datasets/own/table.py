@@ -22,8 +22,8 @@ _LABELS = ("label", "labels", "class", "target", "y")
 _ROWS = 4096  # lines that are read at a time
 
 
-def read(path: Path) -> Parts:
-    """The images and labels of a CSV file.
+def read(path: Path, whole: bool = False) -> Parts:
+    """The images and labels of a CSV file, for whose labels `whole` is as in `Reading`.
 
     Raises
     ------
@@ -45,7 +45,8 @@ def read(path: Path) -> Parts:
     texts = [label for labels, _ in blocks for label in labels]
     values = np.concatenate([block for _, block in blocks])
     as_numbers = all(map(_is_number, texts))
-    (labels,), classes = numbered(str(path), [np.array(texts, float if as_numbers else str)])
+    given = np.array(texts, float if as_numbers else str)
+    (labels,), classes = numbered(str(path), [given], whole=whole)
     x = _shaped(path, names, place, pixels(str(path), values))
     return Parts({"train": x}, {"train": labels}, classes, f"{len(x):,} images from {path}.")
 

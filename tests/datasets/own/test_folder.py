@@ -236,7 +236,7 @@ def test_where_the_folder_cannot_be_written_the_users_cache_is(tmp_path, monkeyp
     def refuse(folder):
         if folder.parent == tmp_path:
             raise cache.PlaceError("read-only")
-        make_folder(folder)
+        return make_folder(folder)
 
     monkeypatch.setattr(cache, "make_folder", refuse)
     data = datasets.load(root)
