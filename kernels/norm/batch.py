@@ -14,24 +14,25 @@ import numpy as np
 from numba import prange
 
 from kernels import jit
+from kernels.jit import thread_id
+from kernels.norm.units import ROWS, fold_columns, in_units, room
 from kernels.norm.wide_rows import (
     BETA,
     MEAN,
     SCALE,
     add_block,
-    add_chunks,
     begin,
     block_rows,
+    factors_of,
     fold,
-    in_chunks,
     load_four,
-    room,
     store_four,
     whole_rows,
 )
 from kernels.shares import AHEAD, CHUNKS, is_small
 from kernels.simd import ask_for, fma, lanes, load, load_part, splat, store, store_part
 from kernels.simd.mathematics import rectified
+from kernels.tree import add_tree
 from kernels.workspace import Workspace
 
 
@@ -47,13 +48,17 @@ def batch_norm_training(
     workspace: Workspace,
     shortcut: np.ndarray | None = None,
     relu: bool = False,
+    sums: np.ndarray | None = None,
 ) -> None:
     """Normalise by the statistics of the batch; then add a shortcut, then max(y, 0).
 
     x, y : (N, ..., C), may be the same array; shortcut likewise, None for no addition
     mean, variance, inverse_std : (C,), filled in; the variance is the biased one (divisor rows)
+    sums : as in `batch_statistics`
     """
-    factors, width = batch_statistics(x, gamma, beta, eps, mean, variance, inverse_std, workspace)
+    factors, width = batch_statistics(
+        x, gamma, beta, eps, mean, variance, inverse_std, workspace, sums
+    )
     _normalise(x.reshape(-1), factors, width, y.reshape(-1), shortcut, relu)
 
 
@@ -66,27 +71,36 @@ def batch_statistics(
     variance: np.ndarray,
     inverse_std: np.ndarray,
     workspace: Workspace,
+    sums: np.ndarray | None = None,
+    kept_in: Workspace | None = None,
 ) -> tuple[np.ndarray, int]:
     """Mean, variance and 1 / standard deviation (C,) of each channel of x (N, ..., C).
 
+    sums : of the units (`units`), if somebody formed them already
+    kept_in : where the factors lie, if they are needed later
     Returns the factors MEAN, SCALE and BETA of `wide_rows`, and the width of a wide row.
     """
     channels = x.shape[-1]
-    width = fold(channels) * channels
     rows = workspace.portion.images(len(x)) * (x[0].size // channels)
-    (x,), portion, borders = in_chunks(x, channels=channels, portion=workspace.portion)
-    chunks = len(borders) - 1
-    sums, scratch, factors = room(width, chunks, x.dtype, workspace)
-    shift = portion.first(x[:channels])
-    begin(shift, gamma, gamma, shift[:0], factors, width)
-    if chunks == 1:
-        statistics_share(x, channels, factors, width, scratch, sums, 0, 0, x.size)
-    else:
-        _statistics(x, channels, factors, width, scratch, sums, borders, 0, chunks)
-    chunks = portion.totals(sums, chunks)
+    (x,), portion, borders, firsts = in_units(x, channels=channels, portion=workspace.portion)
+    units, chunks = len(borders) - 1, len(firsts) - 1
+    if sums is None:
+        where = room(units, channels, x.dtype, workspace)
+        sums = where.sums
+        if units == 1:
+            statistics_unit(x, 0, x.size, channels, where, 0, 0)
+        else:
+            _statistics(x, channels, where, borders, 0, units)
+    width = fold(channels) * channels
+    factors = factors_of(width, x.dtype, workspace if kept_in is None else kept_in)
+    shift = portion.first(sums[2 * channels : ROWS * channels])
+    totals = workspace.array("norm_sums", (chunks * 2 * channels,), np.float64)
+    _add_statistics(sums, shift, borders, firsts, totals)
+    chunks = portion.totals(totals, chunks)
     _finish_statistics(
-        gamma, beta, float(eps), sums, chunks, rows, width, mean, variance, inverse_std, factors
-    )
+        shift, gamma, beta, float(eps), totals, chunks, rows, width, mean, variance, inverse_std,
+        factors,
+    )  # fmt: skip
     return factors, width
 
 
@@ -154,44 +168,68 @@ def _normalise(
 
 
 @jit.parallel
-def _statistics(x, channels, factors, width, scratch, sums, borders, first_chunk, last_chunk):
-    for chunk in prange(first_chunk, last_chunk):  # owns its rows of sums and scratch
-        first, last = borders[chunk], borders[chunk + 1]
-        statistics_share(x, channels, factors, width, scratch, sums, chunk, first, last)
+def _statistics(x, channels, room, borders, first, last):
+    for unit in prange(first, last):  # owns its rows of sums
+        statistics_unit(x, borders[unit], borders[unit + 1], channels, room, thread_id(), unit)
 
 
 @jit.serial
-def statistics_share(x, channels, factors, width, scratch, sums, chunk, first, last):
-    """Sums of x - shift and of its squares, for every column, over the chunk x[first:last].
+def statistics_unit(x, first, last, channels, room, me, unit):
+    """Sums of x - shift and of its squares, for every channel, over the unit x[first:last].
 
-    The shift, the first row of the batch, lies in the factors.
+    The shift of a channel is the first number of it there: it keeps a large common mean out of
+    the sums.
+    """
+    width, start, columns = room.width, 2 * room.width * me, room.columns.reshape(-1)
+    statistics_share(x, x, first, width, room.block.reshape(-1), columns, start, first, last)
+    # Until here every column had a shift of its own, the first number of it.
+    count = min(width, last - first)
+    for column in range(channels, count, channels):
+        rows = (last - first - column - 1) // width + 1
+        totals, squares = columns[start + column :], columns[start + width + column :]
+        for c in range(channels):
+            offset = np.float64(x[first + column + c]) - np.float64(x[first + c])
+            moved = rows * offset
+            squares[c] += offset * (2 * totals[c] + moved)
+            totals[c] += moved
+    at = unit * ROWS * channels
+    fold_columns(columns, start, width, count, channels, room.sums, at)
+    for c in range(channels):
+        room.sums[at + 2 * channels + c] = x[first + c]
+
+
+@jit.serial
+def statistics_share(x, shift, shift0, width, scratch, sums, start, first, last):
+    """Sums of x - shift and of its squares, for every column, over x[first:last].
+
+    shift : from shift[shift0] on, a number for every column
+    start : where the columns' room begins in scratch and sums
 
     Two passes over each block, the second about the block's mean, are as exact as two passes over
-    the batch, for one reading of the memory. The shift keeps a large common mean out of the sums.
+    the batch, for one reading of the memory.
     """
-    start = 2 * chunk * width
     sums[start : start + 2 * width] = 0
     end = first + (last - first) // width * width
     block = block_rows(width) * width
     for at in range(first, end, block):
         rows = min(block, end - at) // width
         for c in range(0, width, 4 * lanes(x)):
-            _block_statistics(x, at + c, rows, width, factors, c, scratch, start + c)
+            _block_statistics(x, at + c, rows, width, shift, shift0 + c, scratch, start + c)
         add_block(scratch, start, width, 1 / rows, sums)
     for j in range(last - end):
-        value = np.float64(x[end + j]) - factors[MEAN * width + j]
+        value = np.float64(x[end + j]) - shift[shift0 + j]
         sums[start + j] += value
         sums[start + width + j] += value * value
 
 
 @jit.serial
-def _block_statistics(x, at, rows, width, factors, c, scratch, target):
+def _block_statistics(x, at, rows, width, shift, shift0, scratch, target):
     """Four vectors of columns of a block: sums of x - shift, and of squares about the mean.
 
     Four at a time, for then the memory is read in order, and an addition need not wait for the
     one before it.
     """
-    s0, s1, s2, s3 = load_four(factors, MEAN * width + c)
+    s0, s1, s2, s3 = load_four(shift, shift0)
     zero, share = splat(x, 0.0), splat(x, 1 / rows)
     t0, t1, t2, t3 = zero, zero, zero, zero
     for row in range(rows):
@@ -208,16 +246,38 @@ def _block_statistics(x, at, rows, width, factors, c, scratch, target):
 
 
 @jit.serial
+def _add_statistics(unit_sums, shift, borders, firsts, sums):
+    """The sums of each chunk, about the shift of the batch: those of its units, in order."""
+    channels = shift.size
+    two = splat(sums, 2.0)
+    for chunk in range(firsts.size - 1):
+        for c in range(0, channels, lanes(sums)):
+            left, center = channels - c, load_part(shift, c, channels - c)
+            total, square = splat(sums, 0.0), splat(sums, 0.0)
+            for unit in range(firsts[chunk], firsts[chunk + 1]):
+                at = unit * ROWS * channels + c
+                rows = splat(sums, (borders[unit + 1] - borders[unit]) // channels)
+                here = load_part(unit_sums, at, left)
+                offset = load_part(unit_sums, at + 2 * channels, left) - center
+                moved = rows * offset
+                total = total + (here + moved)
+                more = fma(two, here, moved) * offset
+                square = square + (load_part(unit_sums, at + channels, left) + more)
+            store_part(sums, 2 * chunk * channels + c, total, left)
+            store_part(sums, (2 * chunk + 1) * channels + c, square, left)
+
+
+@jit.serial
 def _finish_statistics(
-    gamma, beta, eps, sums, chunks, rows, width, mean, variance, inverse_std, factors
+    shift, gamma, beta, eps, sums, chunks, rows, width, mean, variance, inverse_std, factors
 ):
-    """Statistics from the sums; the factors that go forward."""
+    """Statistics from the sums about the shift; the factors that go forward."""
     channels = mean.size
-    add_chunks(sums, chunks, width, channels)
+    add_tree(sums, chunks, 2 * channels)
     for c in range(channels):
         offset = sums[c] / rows
-        spread = max(sums[width + c] / rows - offset * offset, 0.0)
-        mean[c] = np.float64(factors[MEAN * width + c]) + offset
+        spread = max(sums[channels + c] / rows - offset * offset, 0.0)
+        mean[c] = shift[c] + offset
         variance[c] = spread
         inverse_std[c] = 1 / math.sqrt(spread + eps)
     begin(mean, gamma, inverse_std, beta, factors, width)
@@ -235,21 +295,32 @@ def _normalise_all(x, factors, width, added, relu, y, first_chunk, last_chunk):
 @jit.serial
 def normalise_share(x, factors, width, added, relu, y, first_chunk, last_chunk):
     """y = (x - mean) * scale + beta for the wide rows of some chunks; see `finished`."""
-    first = whole_rows(x.size, width, first_chunk, CHUNKS)[0]
-    last = whole_rows(x.size, width, last_chunk - 1, CHUNKS)[1]
-    for at in range(first * width, last * width, width):
+    first = whole_rows(x.size, width, first_chunk, CHUNKS)[0] * width
+    stop = whole_rows(x.size, width, last_chunk - 1, CHUNKS)[1] * width
+    if last_chunk == CHUNKS:
+        stop = x.size
+    count = stop - first
+    normalise_stretch(x, first, count, factors, width, added, relu, y, first, y, first + AHEAD)
+
+
+@jit.serial
+def normalise_stretch(x, first, count, factors, width, added, relu, y, y0, asked, asked0):
+    """y[y0:] of x[first:] and added[first:], so many numbers, the first one of channel 0.
+
+    asked, asked0 : what is asked for meanwhile, from there on
+    """
+    to, asked_to, end = y0 - first, asked0 - first, first + count // width * width
+    for at in range(first, end, width):
         for c in range(0, width, lanes(x)):
-            ask_for(y, at + c + AHEAD)
+            ask_for(asked, asked_to + at + c)
             v = load(x, at + c) - load(factors, MEAN * width + c)
             v = fma(v, load(factors, SCALE * width + c), load(factors, BETA * width + c))
-            store(y, at + c, finished(v, added, at + c, lanes(x), relu))
-    if last_chunk == CHUNKS:
-        end = last * width
-        for c in range(0, x.size - end, lanes(x)):
-            left = x.size - end - c
-            v = load_part(x, end + c, left) - load(factors, MEAN * width + c)
-            v = fma(v, load(factors, SCALE * width + c), load(factors, BETA * width + c))
-            store_part(y, end + c, finished(v, added, end + c, left, relu), left)
+            store(y, to + at + c, finished(v, added, at + c, lanes(x), relu))
+    for c in range(0, first + count - end, lanes(x)):
+        left = first + count - end - c
+        v = load_part(x, end + c, left) - load(factors, MEAN * width + c)
+        v = fma(v, load(factors, SCALE * width + c), load(factors, BETA * width + c))
+        store_part(y, to + end + c, finished(v, added, end + c, left, relu), left)
 
 
 @jit.serial

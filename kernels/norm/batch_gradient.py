@@ -4,6 +4,8 @@ import numpy as np
 from numba import prange
 
 from kernels import jit
+from kernels.jit import thread_id
+from kernels.norm.units import ROWS, add_units, fold_columns, in_units, room
 from kernels.norm.wide_rows import (
     BETA,
     LEVEL,
@@ -11,18 +13,17 @@ from kernels.norm.wide_rows import (
     SCALE,
     SLOPE,
     add_block,
-    add_chunks,
     begin,
     block_rows,
+    factors_of,
     fold,
-    in_chunks,
     repeat_row,
-    room,
     whole_rows,
 )
 from kernels.shares import AHEAD, CHUNKS, is_small
 from kernels.simd import ask_for, fma, lanes, load, load_part, splat, store, store_part
 from kernels.simd.mathematics import through_relu
+from kernels.tree import add_tree
 from kernels.workspace import Workspace
 
 
@@ -37,6 +38,7 @@ def batch_norm_backward(
     dbeta: np.ndarray,
     workspace: Workspace,
     beta: np.ndarray | None = None,
+    sums: np.ndarray | None = None,
 ) -> None:
     """Gradients, through the batch's mean and variance too. With z = (x - mean) * inverse_std:
 
@@ -47,9 +49,10 @@ def batch_norm_backward(
     mean, inverse_std : (C,), as `batch_norm_training` filled them in
     beta : (C,) if max(y, 0) followed the normalisation: then dy reaches the places where y > 0
         only. They are found by computing y again, which is sooner done than reading it.
+    sums : as in `batch_gradient_factors`
     """
     factors, width = batch_gradient_factors(
-        dy, x, gamma, mean, inverse_std, dgamma, dbeta, workspace, beta
+        dy, x, gamma, mean, inverse_std, dgamma, dbeta, workspace, beta, sums
     )
     dy, x, dx = dy.reshape(-1), x.reshape(-1), dx.reshape(-1)
     run = gradient_share if is_small(x.size) else _gradient
@@ -66,21 +69,30 @@ def batch_gradient_factors(
     dbeta: np.ndarray,
     workspace: Workspace,
     beta: np.ndarray | None = None,
+    sums: np.ndarray | None = None,
 ) -> tuple[np.ndarray, int]:
-    """dgamma, dbeta, and what `gradient_stretch` makes dx of: factors, and their width."""
+    """dgamma, dbeta, and what `gradient_stretch` makes dx of: factors, and their width.
+
+    sums : of the units (`units`), if somebody formed them already
+    """
     channels = x.shape[-1]
     width, relu = fold(channels) * channels, beta is not None
     rows = workspace.portion.images(len(x)) * (x[0].size // channels)
-    flat, portion, borders = in_chunks(dy, x, channels=channels, portion=workspace.portion)
-    chunks = len(borders) - 1
-    sums, scratch, factors = room(width, chunks, x.dtype, workspace)
+    flat, portion, borders, firsts = in_units(dy, x, channels=channels, portion=workspace.portion)
+    units, chunks = len(borders) - 1, len(firsts) - 1
+    factors = factors_of(width, x.dtype, workspace)
     begin(mean, gamma, inverse_std, mean[:0] if beta is None else beta, factors, width)
-    if chunks == 1:
-        gradient_sums_share(*flat, factors, width, relu, scratch, sums, 0, 0, flat[0].size)
-    else:
-        _gradient_sums(*flat, factors, width, relu, scratch, sums, borders, 0, chunks)
-    chunks = portion.totals(sums, chunks)
-    finish_gradient(gamma, inverse_std, sums, chunks, rows, width, dgamma, dbeta, factors)
+    if sums is None:
+        where = room(units, channels, x.dtype, workspace)
+        sums = where.sums
+        if units == 1:
+            gradient_sums_unit(*flat, 0, flat[1].size, factors, relu, channels, where, 0, 0)
+        else:
+            _gradient_sums(*flat, factors, relu, channels, where, borders, 0, units)
+    totals = workspace.array("norm_sums", (chunks * 2 * channels,), np.float64)
+    add_units(sums, firsts, channels, totals)
+    chunks = portion.totals(totals, chunks)
+    finish_gradient(gamma, inverse_std, totals, chunks, rows, width, dgamma, dbeta, factors)
     workspace.portion.settle(dgamma, dbeta)
     return factors, width
 
@@ -95,16 +107,29 @@ def _reaching(d, v, column, factors, width, relu):
 
 
 @jit.parallel
-def _gradient_sums(dy, x, factors, width, relu, scratch, sums, borders, first_chunk, last_chunk):
-    for chunk in prange(first_chunk, last_chunk):  # owns its rows of sums and scratch
-        first, last = borders[chunk], borders[chunk + 1]
-        gradient_sums_share(dy, x, factors, width, relu, scratch, sums, chunk, first, last)
+def _gradient_sums(dy, x, factors, relu, channels, room, borders, first, last):
+    for unit in prange(first, last):  # owns its rows of sums
+        gradient_sums_unit(
+            dy, x, borders[unit], borders[unit + 1], factors, relu, channels, room, thread_id(),
+            unit,
+        )  # fmt: skip
 
 
 @jit.serial
-def gradient_sums_share(dy, x, factors, width, relu, scratch, sums, chunk, first, last):
-    """Sums of dy and of dy * (x - mean), for every column, over the chunk x[first:last]."""
-    start = 2 * chunk * width
+def gradient_sums_unit(dy, x, first, last, factors, relu, channels, room, me, unit):
+    """Sums of dy and of dy * (x - mean), for every channel, over the unit x[first:last]."""
+    width, columns = room.width, room.columns.reshape(-1)
+    start, block = 2 * width * me, room.block.reshape(-1)
+    gradient_sums_share(dy, x, factors, width, relu, block, columns, start, first, last)
+    fold_columns(columns, start, width, width, channels, room.sums, unit * ROWS * channels)
+
+
+@jit.serial
+def gradient_sums_share(dy, x, factors, width, relu, scratch, sums, start, first, last):
+    """Sums of dy and of dy * (x - mean), for every column, over x[first:last].
+
+    start : where the columns' room begins in scratch and sums
+    """
     sums[start : start + 2 * width] = 0
     end = first + (last - first) // width * width
     block = block_rows(width) * width
@@ -162,9 +187,9 @@ def _block_products(dy, x, at, rows, width, factors, c, relu, scratch, target):
 def finish_gradient(gamma, inverse_std, sums, chunks, rows, width, dgamma, dbeta, factors):
     """Gradients from the sums; the factors of dx, of which MEAN is there already."""
     channels = gamma.size
-    add_chunks(sums, chunks, width, channels)
+    add_tree(sums, chunks, 2 * channels)
     for c in range(channels):
-        total, product, inverse = sums[c], sums[width + c], np.float64(inverse_std[c])
+        total, product, inverse = sums[c], sums[channels + c], np.float64(inverse_std[c])
         dbeta[c] = total
         dgamma[c] = product * inverse
         scale = gamma[c] * inverse

@@ -223,7 +223,7 @@ def _normalise_image(images, gamma, eps, relu, statistics, width, sums, factors)
     for g in range(groups):
         mean[g] = x[g * group]
     _repeat_by_group(mean, period, factors, MEAN * width, columns)
-    statistics_share(x, period, factors, columns, scratch, columns_sums, 0, 0, x.size)
+    statistics_share(x, factors, MEAN * width, columns, scratch, columns_sums, 0, 0, x.size)
     add_chunks(columns_sums, 1, columns, period)
     count = x.size // groups
     for g in range(groups):

@@ -42,13 +42,15 @@ def norm_pool_training(
     inverse_std: np.ndarray,
     relu: bool,
     workspace: Workspace,
+    sums: np.ndarray | None = None,
 ) -> None:
     """y = the largest of each four of  gamma * (x - mean) * inverse_std + beta, 0 at least if relu.
 
     mean, variance, inverse_std : (C,), filled in as `batch_norm_training` does
+    sums : as in `batch_statistics`
     """
     factors, factors_row = batch_statistics(
-        x, gamma, beta, eps, mean, variance, inverse_std, workspace
+        x, gamma, beta, eps, mean, variance, inverse_std, workspace, sums
     )
     sizes = (*x.shape[1:3], *y.shape[1:])
     flat = y.reshape(-1), index.reshape(-1)

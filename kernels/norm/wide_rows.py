@@ -30,7 +30,7 @@ FACTORS = 5
 _COLUMNS = 64
 _BLOCK = 1 << 12
 _LEAST_BLOCK_ROWS = 8
-_LEAST_CHUNK_ROWS = 16
+LEAST_CHUNK_ROWS = 16
 
 
 def fold(channels: int) -> int:
@@ -52,7 +52,7 @@ def in_chunks(
     images, size = portion.images(here), arrays[0].size // here
     chunks = 1
     if not is_small(images * size):
-        chunks = chunks_of(images * size // (width * _LEAST_CHUNK_ROWS))
+        chunks = chunks_of(images * size // (width * LEAST_CHUNK_ROWS))
     if images >= MAX_CHUNKS:
         chunks = 1 << chunks.bit_length() - 1  # a branch of the tree for each process
     if not portion.splits(chunks):
@@ -65,12 +65,9 @@ def in_chunks(
     return flat, portion, borders
 
 
-def room(width: int, chunks: int, dtype: np.dtype, workspace: Workspace):
-    """Scratch: sums, scratch, factors."""
-    sums = workspace.array("norm_sums", (2 * chunks * width,), np.float64)
-    scratch = workspace.array("norm_scratch", (2 * chunks * width,), dtype)
-    factors = workspace.array("norm_factors", (FACTORS * width,), dtype)
-    return sums, scratch, factors
+def factors_of(width: int, dtype: np.dtype, workspace: Workspace) -> np.ndarray:
+    """Room for the factors."""
+    return workspace.array("norm_factors", (FACTORS * width,), dtype)
 
 
 @jit.serial
