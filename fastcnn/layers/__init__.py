@@ -38,9 +38,10 @@ from .curves import (
 from .dense import Dense
 from .described import from_spec
 from .dropout import Dropout, SpatialDropout
+from .group_norm import GroupNorm, LayerNorm
 from .instance_norm import InstanceNorm
 from .merge import Add, Concat, Multiply
-from .norm import BatchNorm, GroupNorm, LayerNorm
+from .norm import BatchNorm
 from .pool import AveragePool2D, MaxPool2D
 from .resample import Pad, Upsample
 from .series import AveragePool1D, MaxPool1D

@@ -15,7 +15,7 @@ from kernels.workspace import Workspace
 
 from .base import Layer
 from .described import is_own
-from .fusion import run_backward
+from .groups import run_backward
 from .lifetimes import Gradients, results
 from .memory import Place, Shape, memory_of, seen
 from .segments import NO_ENDS, Leading, NormalizedAdd, Segment, segments

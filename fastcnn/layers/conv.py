@@ -6,7 +6,12 @@ from typing import Any
 import numpy as np
 
 from kernels.conv.backward import run_both_gradients, suits
-from kernels.conv.gradient_source import NormedGradient, not_normed
+from kernels.conv.forward import NOT_POOLED, run_forward
+from kernels.conv.gradient_source import GradientSource
+from kernels.conv.input import run_input_gradient
+from kernels.conv.normed import NormedInput, Summing, nothing_summed, shape_of, statistics_of
+from kernels.conv.weight import run_weight_gradient
+from kernels.workspace import Workspace
 
 from .. import backends, checks
 from ..checks import Pair
@@ -42,6 +47,7 @@ class _Convolution(Layer):
         self.bias = checks.flag(kind, "bias", bias)
         self.init = init
         self.groups = check_groups(kind, groups, self.in_channels, self.out_channels)
+        self._meets_norm = False
 
     def arguments(self) -> dict[str, Any]:
         return {
@@ -170,24 +176,63 @@ class Conv2D(_Convolution):
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         batch, channels, height, width = self.check_input(x)
         image = memory_of(x)
-        stride, start, dilation = self.geometry(x.shape)
         y = self.result((batch, height, width, channels), x.dtype, training)
-        backends.current().conv_forward(
-            image, self.params["weight"], self.bias_or_none(self.params),
-            stride, start, y, self.scratch, dilation,
-        )  # fmt: skip
+        stride, start, dilation = self.geometry(x.shape)
+        weight, bias = self.params["weight"], self.bias_or_none(self.params)
+        if self._is_numba and self._meets_norm:
+            self._run(image, y, nothing_summed(x.dtype, self.scratch))
+        else:
+            backends.current().conv_forward(
+                image, weight, bias, stride, start, y, self.scratch, dilation
+            )
         y = seen(y)
         if training:
             self.remember(y, image)
         return y
 
+    def meets_norm(self) -> None:
+        """Told that in training BatchNorm follows, as one step with it.
+
+        From then on it has all passes done by kernels that can do that, so that no others need to
+        be compiled.
+        """
+        self._meets_norm = True
+
+    @property
+    def _is_numba(self) -> bool:
+        return backends.current_name() == "numba"
+
+    def _run(self, image: np.ndarray | NormedInput, y: np.ndarray, summing: Summing) -> None:
+        run_forward(
+            image, self.params["weight"], self.bias_or_none(self.params),
+            self.geometry(seen_shape(image)), y.shape, y, NOT_POOLED, self.scratch, summing,
+        )  # fmt: skip
+
+    def forward_summed(
+        self, image: np.ndarray | NormedInput, kept_in: Workspace | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """`forward` in training by numba, of images as they lie; and the sums that BatchNorm takes.
+
+        Those are None where it does not take them of images (`kernels.norm.units`).
+        kept_in : where the sums lie if they are not needed at once
+        """
+        x = seen(image.x if isinstance(image, NormedInput) else image)
+        batch, channels, height, width = self.check_input(x)
+        y = self.workspace.array("y", (batch, height, width, channels), x.dtype)
+        scratch = self.scratch if kept_in is None else kept_in
+        summing = statistics_of(y.shape, x.dtype, scratch, self.scratch.portion)
+        self._run(image, y, summing)
+        self.remember(seen(y), image)
+        return seen(y), summing.sums if summing.sums.size else None
+
     def backward(self, dy: np.ndarray) -> np.ndarray:
         (image,) = self.recall(dy)
-        stride, start, dilation = self.geometry(seen(image).shape)
-        dy, kernels = memory_of(dy), backends.current()
-        is_numba = backends.current_name() == "numba"
-        if is_numba and self.trainable and self.needs_input_gradient and self.is_light:
-            return self.backward_at_once(image, not_normed(dy))
+        dy = memory_of(dy)
+        if self._is_numba:
+            source = GradientSource(dy, beside_norm=self._meets_norm)
+            return self.backward_from(image, source, dy.shape, self.needs_input_gradient)
+        stride, start, dilation = self.geometry(seen_shape(image))
+        kernels = backends.current()
         if self.trainable:
             kernels.conv_backward_weight(
                 image, dy, stride, start, self.grads["weight"], self.bias_or_none(self.grads),
@@ -203,18 +248,51 @@ class Conv2D(_Convolution):
 
     @property
     def is_light(self) -> bool:
-        """Whether it has more to read and write than to compute."""
+        """Whether it has more to read and write than to compute.
+
+        Then it also reads images that are to be normalised.
+        """
         shape = self.parameter_shapes()["weight"]
         return suits(shape, self.stride, self.padding, self.in_channels)
 
-    def backward_at_once(self, image: np.ndarray, gradient: NormedGradient) -> np.ndarray:
-        """`backward` where it `is_light`, by one kernel, of the image (N, H, W, C) in training."""
-        dx = self.gradient(image.shape, image.dtype, gradient.dy)
-        run_both_gradients(
-            image, gradient, self.params["weight"], self.geometry(seen(image).shape),
-            self.grads["weight"], self.bias_or_none(self.grads), dx, self.scratch,
-        )  # fmt: skip
+    def backward_from(
+        self,
+        image: np.ndarray | NormedInput,
+        source: GradientSource,
+        y_shape: Shape,
+        needs_input_gradient: bool,
+        summing: Summing | None = None,
+    ) -> np.ndarray:
+        """`backward` by numba, of the image in training, both as they lie in memory.
+
+        source : where the gradient of the output (N, H_out, W_out, O), of shape y_shape, comes from
+        summing : what to sum up of dx, where the layer `is_light`
+        """
+        weight, bias = self.grads["weight"], self.bias_or_none(self.grads)
+        shape, dtype = shape_of(image), source.dy.dtype
+        geometry = self.geometry(seen_shape(image))
+        if summing is None and self._meets_norm:
+            summing = nothing_summed(dtype, self.scratch)
+        at_once = needs_input_gradient and self.trainable and source.index is None and self.is_light
+        if self.trainable and not at_once:
+            run_weight_gradient(image, source, geometry, y_shape, weight, bias, self.scratch)
+        if not needs_input_gradient:
+            return NO_GRADIENT
+        dx = self.gradient(shape, dtype, source.dy)
+        if at_once:
+            run_both_gradients(
+                image, source, self.params["weight"], geometry, weight, bias, dx, self.scratch,
+                summing,
+            )  # fmt: skip
+        else:
+            run_input_gradient(source, self.params["weight"], geometry, y_shape, dx, self.scratch)
         return seen(dx)
+
+
+def seen_shape(image: np.ndarray | NormedInput) -> Shape:
+    """(N, C, H, W) of images as they lie."""
+    batch, height, width, channels = shape_of(image)
+    return batch, channels, height, width
 
 
 def window_of(layer: str, kernel_size: Any, stride: Any, dilation: Any) -> tuple[Pair, Pair, Pair]:

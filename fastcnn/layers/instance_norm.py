@@ -4,8 +4,8 @@ from typing import Any
 
 from .. import checks
 from . import spoken
+from .group_norm import GroupNorm
 from .memory import Shape
-from .norm import GroupNorm
 
 
 class InstanceNorm(GroupNorm):

@@ -1,11 +1,12 @@
-"""Normalisation."""
+"""Normalisation over a batch."""
 
 from typing import Any
 
 import numpy as np
 
 from kernels import norm as kernels
-from kernels.conv.gradient_source import NORM_POOLED, GradientSource, NormedGradient
+from kernels.conv.gradient_source import NORM_POOLED, NORMED, GradientSource
+from kernels.conv.normed import NormedInput
 from kernels.workspace import Workspace
 
 from .. import checks
@@ -97,7 +98,7 @@ class BatchNorm(Layer):
         return {"gamma": np.ones(self.num_features), "running_var": np.ones(self.num_features)}
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        return _checked_channels(self, self.num_features, input_shape)
+        return checked_channels(self, self.num_features, input_shape)
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         self.check_input(x)
@@ -125,31 +126,52 @@ class BatchNorm(Layer):
         workspace: Workspace,
         shortcut: np.ndarray | None = None,
         relu: bool = False,
+        sums: np.ndarray | None = None,
     ) -> np.ndarray:
-        """y in training, in memory of a workspace; then a shortcut is added, then max(y, 0)."""
+        """y in training, in memory of a workspace; then a shortcut is added, then max(y, 0).
+
+        sums : of x, where the layer before formed them (`kernels.norm.units`)
+        """
         x = memory_of(x)
         y = workspace.array("y", x.shape, x.dtype)
-        mean, variance, inverse_std = self.workspace.array(
-            "statistics", (3, self.num_features), x.dtype
-        )
+        mean, variance, inverse_std = self._room_for_statistics(x.dtype)
         kernels.batch_norm_training(
             x, self.params["gamma"], self.params["beta"], self.eps, y,
-            mean, variance, inverse_std, self.scratch, shortcut, relu,
+            mean, variance, inverse_std, self.scratch, shortcut, relu, sums,
         )  # fmt: skip
         self.update_running(mean, variance)
         self.remember(seen(y), x, mean, inverse_std)
         return seen(y)
 
+    def measured(self, x: np.ndarray, sums: np.ndarray | None = None) -> NormedInput:
+        """The same with ReLU, and without a shortcut, for a layer that normalises what it reads."""
+        x = memory_of(x)
+        mean, variance, inverse_std = self._room_for_statistics(x.dtype)
+        factors, width = kernels.batch_statistics(
+            x, self.params["gamma"], self.params["beta"], self.eps, mean, variance, inverse_std,
+            self.scratch, sums, self.workspace,
+        )  # fmt: skip
+        self.update_running(mean, variance)
+        self.remember(seen(x), x, mean, inverse_std)
+        return NormedInput(x, factors, width)
+
+    def _room_for_statistics(self, dtype: np.dtype) -> np.ndarray:
+        """Mean, variance and 1 / standard deviation."""
+        return self.workspace.array("statistics", (3, self.num_features), dtype)
+
     def normalise_and_pool(
-        self, x: np.ndarray, relu: bool, y: np.ndarray, index: np.ndarray
+        self,
+        x: np.ndarray,
+        relu: bool,
+        y: np.ndarray,
+        index: np.ndarray,
+        sums: np.ndarray | None = None,
     ) -> None:
         """Normalise (N, H, W, C) in training, pool 2 x 2 into y and index, then ReLU."""
-        mean, variance, inverse_std = self.workspace.array(
-            "statistics", (3, self.num_features), x.dtype
-        )
+        mean, variance, inverse_std = self._room_for_statistics(x.dtype)
         kernels.norm_pool_training(
             x, self.params["gamma"], self.params["beta"], self.eps, y, index, mean, variance,
-            inverse_std, relu, self.scratch,
+            inverse_std, relu, self.scratch, sums,
         )  # fmt: skip
         self.update_running(mean, variance)
         self.remember(seen(x), x, mean, inverse_std)
@@ -163,16 +185,21 @@ class BatchNorm(Layer):
             dy, y, index, x, self.params["gamma"], mean, inverse_std, relu,
             self.grads["gamma"], self.grads["beta"], self.scratch,
         )  # fmt: skip
-        return GradientSource(dy, NORM_POOLED, relu, y, index, x, factors)
+        return GradientSource(dy, NORM_POOLED, relu, y, index, x, factors, beside_norm=True)
 
-    def normed_gradient(self, dy: np.ndarray, relu: bool) -> NormedGradient:
-        """What makes the gradient by x, from that by the result of `normalise`, then ReLU."""
+    def normed_gradient(
+        self, dy: np.ndarray, relu: bool, sums: np.ndarray | None = None
+    ) -> GradientSource:
+        """What makes the gradient by x, from that by the result of `normalise`, then ReLU.
+
+        sums : of dy, where the layer behind formed them (`kernels.norm.units`)
+        """
         (x, mean, inverse_std), dy = self.recall(dy), memory_of(dy)
         factors, width = kernels.batch_gradient_factors(
             dy, x, self.params["gamma"], mean, inverse_std, self.grads["gamma"],
-            self.grads["beta"], self.scratch, self.params["beta"] if relu else None,
+            self.grads["beta"], self.scratch, self.params["beta"] if relu else None, sums,
         )  # fmt: skip
-        return NormedGradient(dy, x, factors, width, relu)
+        return GradientSource(dy, NORMED, relu, None, None, x, factors, width, beside_norm=True)
 
     def _rows(self, x: np.ndarray) -> np.ndarray:
         return x.reshape(-1, self.num_features)
@@ -200,193 +227,24 @@ class BatchNorm(Layer):
         self._follow_running(dy, zeros, zeros, dx)
         return seen(dx)
 
-    def spread(self, dy: np.ndarray, relu: bool = False) -> np.ndarray:
-        """dx, from the gradient by what `normalise` gave without a shortcut."""
+    def spread(
+        self, dy: np.ndarray, relu: bool = False, sums: np.ndarray | None = None
+    ) -> np.ndarray:
+        """dx, from the gradient by what `normalise` gave without a shortcut, or `measured`.
+
+        sums : as in `normed_gradient`
+        """
         x, mean, inverse_std = self.recall(dy)
         dx = self.gradient(x.shape, x.dtype, dy)
         kernels.batch_norm_backward(
             memory_of(dy), x, self.params["gamma"], mean, inverse_std,
             dx, self.grads["gamma"], self.grads["beta"], self.scratch,
-            self.params["beta"] if relu else None,
+            self.params["beta"] if relu else None, sums,
         )  # fmt: skip
         return seen(dx)
 
 
-class GroupNorm(Layer):
-    """Gives the channels of a group mean 0 and variance 1 within each image, then scale and shift.
-
-        x (N, num_channels) or (N, num_channels, H, W) -> y of the same shape, float32 or float64
-
-        y = gamma * (x - mean) / sqrt(variance + eps) + beta
-
-    Wu and He, "Group Normalization" (2018). Mean and (biased) variance are those of one sample and
-    one group of num_channels / num_groups neighbouring channels, over their pixels if it is an
-    image; gamma and beta belong to the channels. No sample depends on another, so training and
-    prediction compute the same and there is nothing that runs along: small batches do no harm.
-
-    Parameters
-    ----------
-    num_groups : int
-        How many groups, a divisor of num_channels; the paper's choice is 32. 1 is `LayerNorm`;
-        num_channels itself normalises every channel of an image alone (Ulyanov, Vedaldi, Lempitsky,
-        "Instance Normalization", 2016).
-    num_channels : int
-        Channels of images, or features of vectors.
-    eps : float
-        Added to the variance, above 0.
-
-    params: gamma (num_channels,), starts at 1; beta (num_channels,), starts at 0.
-
-    Raises
-    ------
-    ValueError
-        If an argument or the shape of an input does not fit.
-    TypeError
-        If an input is not a float array of the layer's dtype.
-
-    Examples
-    --------
-    >>> GroupNorm(2, 4).forward(np.float32([[1, 3, 50, 90]])).round(2)
-    array([[-1.,  1., -1.,  1.]], dtype=float32)
-    """
-
-    positional = 2
-
-    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5) -> None:
-        super().__init__()
-        kind = type(self).__name__
-        self.num_groups = checks.whole(kind, "num_groups", num_groups)
-        self.num_channels = checks.whole(kind, "num_channels", num_channels)
-        if num_channels % num_groups:
-            raise ValueError(
-                f"{kind}: num_groups must divide num_channels, got {num_groups} groups of "
-                f"{num_channels} channels"
-            )
-        self.eps = checks.number(
-            kind, "eps", eps, np.nextafter(0, 1), np.inf, "a finite number above 0"
-        )
-
-    def arguments(self) -> dict[str, Any]:
-        return {
-            "num_groups": self.num_groups, "num_channels": self.num_channels, "eps": self.eps
-        }  # fmt: skip
-
-    def parameter_shapes(self) -> dict[str, Shape]:
-        return {"gamma": (self.num_channels,), "beta": (self.num_channels,)}
-
-    def initial_values(self, generator: np.random.Generator) -> dict[str, np.ndarray]:
-        return {"gamma": np.ones(self.num_channels)}
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        return _checked_channels(self, self.num_channels, input_shape)
-
-    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        self.check_input(x)
-        if training:
-            return self.normalise(x, self.workspace)
-        x = memory_of(x)
-        y = self.result(x.shape, x.dtype, training)
-        self._run(x, y, self.scratch.array("statistics", self._statistics(x), x.dtype))
-        return seen(y)
-
-    def normalise(
-        self,
-        x: np.ndarray,
-        workspace: Workspace,
-        shortcut: np.ndarray | None = None,
-        relu: bool = False,
-    ) -> np.ndarray:
-        """y in training, in memory of a workspace; then a shortcut is added, then max(y, 0)."""
-        x = memory_of(x)
-        y = workspace.array("y", x.shape, x.dtype)
-        statistics = self.workspace.array("statistics", self._statistics(x), x.dtype)
-        self._run(x, y, statistics, shortcut, relu)
-        self.remember(seen(y), x, *statistics)
-        return seen(y)
-
-    def _statistics(self, x: np.ndarray) -> Shape:
-        """Shape of the means and of the inverse standard deviations together."""
-        return (2, len(x), self.num_groups)
-
-    def _run(
-        self,
-        x: np.ndarray,
-        y: np.ndarray,
-        statistics: np.ndarray,
-        shortcut: np.ndarray | None = None,
-        relu: bool = False,
-    ) -> None:
-        kernels.group_norm(
-            self._images(x), self.params["gamma"], self.params["beta"], self.eps,
-            self._images(y), statistics[0], statistics[1], self.scratch, shortcut, relu,
-        )  # fmt: skip
-
-    def _images(self, x: np.ndarray) -> np.ndarray:
-        return x.reshape(len(x), -1, self.num_channels)
-
-    def backward(self, dy: np.ndarray) -> np.ndarray:
-        return self.spread(dy)
-
-    def spread(self, dy: np.ndarray, relu: bool = False) -> np.ndarray:
-        """dx, from the gradient by what `normalise` gave without a shortcut."""
-        x, mean, inverse_std = self.recall(dy)
-        dx = self.gradient(x.shape, x.dtype, dy)
-        kernels.group_norm_backward(
-            self._images(memory_of(dy)), self._images(x), self.params["gamma"], mean, inverse_std,
-            self._images(dx), self.grads["gamma"], self.grads["beta"], self.scratch,
-            self.params["beta"] if relu else None,
-        )  # fmt: skip
-        return seen(dx)
-
-
-class LayerNorm(GroupNorm):
-    """Gives each sample mean 0 and variance 1, then each channel a learned scale and shift.
-
-        x (N, num_features) or (N, num_features, H, W) -> y of the same shape, float32 or float64
-
-        y = gamma * (x - mean) / sqrt(variance + eps) + beta
-
-    Ba, Kiros, Hinton, "Layer Normalization" (2016). Mean and (biased) variance are those of one
-    sample: over its features if it is a vector, over its channels, rows and columns if it is an
-    image. gamma and beta belong to the features or channels, as BatchNorm's do, so that the layer
-    takes images of any size. It is `GroupNorm(1, num_features)`, in PyTorch too. PyTorch's
-    LayerNorm([C, H, W]) has the same mean and variance, but a gamma and beta for every pixel;
-    PyTorch's LayerNorm(C) and Keras's LayerNormalization() take the mean over the last axis only,
-    which for N, H, W, C images is that of each pixel by itself.
-
-    Parameters
-    ----------
-    num_features : int
-        Channels of images, or features of vectors.
-    eps : float
-        Added to the variance, above 0.
-
-    params: gamma (num_features,), starts at 1; beta (num_features,), starts at 0.
-
-    Raises
-    ------
-    ValueError
-        If an argument or the shape of an input does not fit.
-    TypeError
-        If an input is not a float array of the layer's dtype.
-
-    Examples
-    --------
-    >>> LayerNorm(2).forward(np.float32([[1, 3], [50, 90]])).round(2)
-    array([[-1.,  1.],
-           [-1.,  1.]], dtype=float32)
-    """
-
-    positional = 1
-
-    def __init__(self, num_features: int, eps: float = 1e-5) -> None:
-        super().__init__(1, checks.whole("LayerNorm", "num_features", num_features), eps)
-
-    def arguments(self) -> dict[str, Any]:
-        return {"num_features": self.num_channels, "eps": self.eps}
-
-
-def _checked_channels(layer: Layer, channels: int, input_shape: Shape) -> Shape:
+def checked_channels(layer: Layer, channels: int, input_shape: Shape) -> Shape:
     """The shape, which must be that of vectors or images with so many channels."""
     if len(input_shape) not in (2, 4) or input_shape[1] != channels:
         raise ValueError(

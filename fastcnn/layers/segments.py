@@ -9,9 +9,14 @@ from kernels.images import channels
 
 from .activation import ReLU
 from .base import Layer
-from .fusion import Norm, Step, layers_of, normalizes, plan
+from .convolutions import SummedConv
+from .fusion import plan
+from .groups import Step, layers_of
 from .memory import memory_of, seen
 from .merge import Add, Concat, rows_of
+from .norm import BatchNorm
+from .normalized import Norm, normalizes
+from .rows import NormedRow
 from .wiring import Wiring
 
 NO_ENDS: Mapping[int, int] = {}
@@ -26,10 +31,15 @@ class NormalizedAdd:
     ----------
     place : {0, 1}
         Which of both inputs is normalised.
+    before : SummedConv, optional
+        What gives that input, and its sums.
     """
 
-    def __init__(self, norm: Norm, add: Add, relu: ReLU | None, place: int) -> None:
+    def __init__(
+        self, norm: Norm, add: Add, relu: ReLU | None, place: int, before: SummedConv | None
+    ) -> None:
         self.norm, self.add, self.relu, self.place = norm, add, relu, place
+        self._before = before
         self.layers: list[Layer] = [norm, add, *([relu] if relu else [])]
 
     @property
@@ -45,7 +55,8 @@ class NormalizedAdd:
             y = self.add.added((norm.forward(main, training), shortcut), training)
             return relu.forward(y, training) if relu else y
         norm.check_input(main)
-        y = norm.normalise(main, self.add.workspace, memory_of(shortcut), relu is not None)
+        known = {} if self._before is None else {"sums": self._before.sums}
+        y = norm.normalise(main, self.add.workspace, memory_of(shortcut), relu is not None, **known)
         if relu:
             relu.remember(y, memory_of(y))
         return y
@@ -141,6 +152,7 @@ def segments(
     """
     inputs, uses = len(wiring.inputs), wiring.uses()
     sums = dict(_normalized_sums(wiring, runs))
+    summed: dict[int, SummedConv] = {}  # what gives a value
     done = {call for _, norm, relu in sums.values() for call in (norm, relu) if call is not None}
     for first, (_, sources) in enumerate(wiring.calls):
         if first in done:
@@ -150,7 +162,8 @@ def segments(
             given = list(sources)
             given[place] = wiring.calls[norm][1][0]
             run: Sequence[Any] = runs
-            joint = NormalizedAdd(run[norm], run[first], None if relu is None else run[relu], place)
+            ending = None if relu is None else run[relu]
+            joint = NormalizedAdd(run[norm], run[first], ending, place, summed.get(given[place]))
             yield Segment(tuple(given), inputs + (first if relu is None else relu), [], joint)
             continue
         if len(sources) > 1:
@@ -166,7 +179,14 @@ def segments(
                 break
             chain.append(following)
         done |= set(chain)
-        yield Segment(sources, inputs + chain[-1], plan([runs[call] for call in chain]))
+        # What ends it may be normalised by a part of another step.
+        joined = following if following in done and inputs + chain[-1] not in ends else None
+        before_norm = joined is not None and type(runs[joined]) is BatchNorm
+        steps = plan([runs[call] for call in chain], before_norm)
+        last = steps[-1].readers[-1] if isinstance(steps[-1], NormedRow) else steps[-1]
+        if before_norm and isinstance(last, SummedConv):
+            summed[inputs + chain[-1]] = last
+        yield Segment(sources, inputs + chain[-1], steps)
 
 
 def _is_widening(call: int, wiring: Wiring, runs: Sequence[Layer], ends: Mapping[int, int]) -> bool:

@@ -14,9 +14,10 @@ from numba import prange
 from kernels import jit
 from kernels.conv import depthwise
 from kernels.conv.forward import Pair
-from kernels.conv.gradient_source import NormedGradient, normed_image, room_of_normed
+from kernels.conv.gradient_source import GradientSource, gradient_images, nothing
 from kernels.conv.image import accumulate_image, combine_chunks, combine_rows, convolve_image
 from kernels.conv.input import phases_of
+from kernels.conv.normed import NormedInput, Summing, image_of, images_of, read_for, sum_up
 from kernels.jit import thread_id
 from kernels.portion import MAX_CHUNKS, chunks_with_sums
 from kernels.shares import shares_of
@@ -49,16 +50,17 @@ def suits(weight_shape: tuple[int, ...], stride: Pair, padding: object, channels
 
 
 @jit.parallel
-def _pointwise(x, normed, weight, results, sizes, borders, room):
+def _pointwise(inputs, gradient, weight, results, sizes, borders, room, summing):
     """One iteration owns one chunk of images: its partial sums and its dx.
 
+    inputs, summing : see `normed`; the sums are of dx
     results : dweight, dbias, dx; sizes : height and width of the images, channels, filters
     """
     dweight, dbias, dx = results
-    packed, start, partial, images, widened = room
+    packed, start, partial, widened = room
     height, width, channels, filters = sizes
     pixels = height * width
-    out_up, size = whole_vectors(x, filters), pixels * filters
+    out_up, size = whole_vectors(dx, filters), pixels * filters
     fill_row(start, 0, start.size)
     pack(weight, 0, (0, 0, channels), (1, 1, filters), 1, channels, packed, 0)
     mode = packed_mode(packed, channels, filters)
@@ -68,20 +70,23 @@ def _pointwise(x, normed, weight, results, sizes, borders, room):
         fill_row(sums, 0, sums.size)
         for n in range(borders[chunk], borders[chunk + 1]):
             at = n * pixels * channels
-            dy, dy0 = normed_image(normed, n, size, images[me])
+            dy, dy0 = gradient_images(gradient, n, n + 1)
+            asked, asked0 = read_for(inputs, at)
             convolve_image(
                 dy, dy0, (height, 0), (1, filters, width * filters, 1), packed, 0, (1, filters),
                 mode, start, 0, dx, at, (height, width), (width * channels, channels), channels,
-                x, at, pixels * channels,
+                asked, asked0, pixels * channels,
             )  # fmt: skip
+            sum_up(summing, dx, n, pixels * channels, channels)
+            x, x0 = image_of(inputs, at, pixels * channels)
             if dbias.size:
                 sum_rows(dy, dy0, pixels, filters, sums, channels * out_up)
             if out_up != filters:
                 widen_rows(dy, dy0, pixels, filters, filters, widened[me], out_up)
                 dy, dy0 = widened[me], 0
             accumulate_image(
-                x, at, (height, 0), (1, channels, width * channels, 1), (1, channels),
-                dy, dy0, (height, width), out_up, sums, 0, normed.dy, (n + 1) * size, size,
+                x, x0, (height, 0), (1, channels, width * channels, 1), (1, channels),
+                dy, dy0, (height, width), out_up, sums, 0, gradient.dy, (n + 1) * size, size,
             )  # fmt: skip
     shares = shares_of(partial.size)
     for part in prange(shares):
@@ -91,42 +96,46 @@ def _pointwise(x, normed, weight, results, sizes, borders, room):
 
 
 def run_both_gradients(
-    x: np.ndarray,
-    gradient: NormedGradient,
+    x: np.ndarray | NormedInput,
+    gradient: GradientSource,
     weight: np.ndarray,
     geometry: Geometry,
     dweight: np.ndarray,
     dbias: np.ndarray,
     dx: np.ndarray,
     workspace: Workspace,
+    summing: Summing | None = None,
 ) -> None:
     """dweight, dbias, dx of a convolution for which `suits` holds, of the images x (N, H, W, C).
 
-    gradient : where that of the output comes from, its dy (N, H_out, W_out, O)
+    gradient : where that of the output comes from, which is not pooled, its dy (N, H_out, W_out, O)
     dbias : (O,), or size 0
+    summing : what to sum up of dx
     """
-    prepare(x.dtype)
+    prepare(dx.dtype)
     y_shape = gradient.dy.shape
-    normed = gradient._replace(dy=gradient.dy.reshape(-1), x=gradient.x.reshape(-1))
-    if depthwise.suits(x.shape, weight.shape):
-        phases = phases_of(weight.shape, geometry, y_shape, x.shape, x.dtype)
+    inputs = images_of(x, workspace, gradient.beside_norm)
+    summed = nothing(dx.dtype) if summing is None else summing
+    if depthwise.suits(dx.shape, weight.shape):
+        phases = phases_of(weight.shape, geometry, y_shape, dx.shape, dx.dtype)
         depthwise.both_gradients(
-            x, normed, weight, geometry, phases, y_shape, dweight, dbias, dx, workspace
-        )
+            inputs, gradient, weight, geometry, phases, y_shape, (dweight, dbias, dx), summed,
+            workspace,
+        )  # fmt: skip
         return
     filters, channels = weight.shape[:2]
-    flat, threads, pixels = x.reshape(-1), jit.max_threads(), x.shape[1] * x.shape[2]
+    flat, threads, pixels = dx.reshape(-1), jit.max_threads(), dx.shape[1] * dx.shape[2]
     width, out_up = int(padded_channels(flat, channels)), int(whole_vectors(flat, filters))
-    borders = workspace.portion.image_borders(len(x))
+    borders = workspace.portion.image_borders(len(dx))
     widened = pixels * out_up + jit.SLACK if out_up != filters else 1
     room = (
-        workspace.array("packed_transposed", (filters * width,), x.dtype),
-        workspace.array("start", (width,), x.dtype),
-        workspace.array("partial", (len(borders) - 1, channels * out_up + filters), x.dtype),
-        room_of_normed(gradient, pixels * filters, workspace),
-        workspace.array("widened", (threads, widened), x.dtype),
+        workspace.array("packed_transposed", (filters * width,), dx.dtype),
+        workspace.array("start", (width,), dx.dtype),
+        workspace.array("partial", (len(borders) - 1, channels * out_up + filters), dx.dtype),
+        workspace.array("widened", (threads, widened), dx.dtype),
     )
     _pointwise(
-        flat, normed, weight.reshape(-1), (dweight.reshape(-1), dbias, dx.reshape(-1)),
-        (*x.shape[1:3], channels, filters), borders, room,
+        inputs, gradient.arguments(y_shape, 1, workspace), weight.reshape(-1),
+        (dweight.reshape(-1), dbias, flat), (*dx.shape[1:3], channels, filters), borders, room,
+        summed,
     )  # fmt: skip

@@ -11,8 +11,9 @@ from numba import prange
 from kernels import jit
 from kernels.conv.depthwise_image import gather, pack_taps, rows_ahead, slide, whole_pixels
 from kernels.conv.depthwise_sums import accumulate
-from kernels.conv.gradient_source import PLAIN, gradient_images, normed_image, room_of_normed
+from kernels.conv.gradient_source import PLAIN, gradient_images, normed_from
 from kernels.conv.image import combine_chunks, combine_rows, pool_and_rectify
+from kernels.conv.normed import image_of, sum_up
 from kernels.jit import thread_id
 from kernels.pool.image import image_sizes
 from kernels.shares import shares_of
@@ -25,9 +26,10 @@ def suits(x_shape, weight_shape) -> bool:
 
 
 @jit.parallel
-def _forward(x, weight, bias, y, shapes, geometry, packed, start, widened, pool):
+def _forward(images, weight, bias, y, shapes, geometry, packed, start, widened, pool, summing):
     """One iteration owns one image of y.
 
+    images, summing : see `normed`
     geometry : (stride, padding, dilation), rows before columns
     pool : as in `forward._forward`
     """
@@ -35,7 +37,7 @@ def _forward(x, weight, bias, y, shapes, geometry, packed, start, widened, pool)
     stride_h, stride_w, top, left, dilation_h, dilation_w = geometry
     index, sizes, relu, unpooled = pool
     _, pooled_size = image_sizes(sizes)
-    images, height, width, channels = x_shape
+    count, height, width, channels = x_shape
     filters, _, kernel_h, kernel_w = weight_shape
     filters_up = full_vectors(y, filters)
     pack_taps(weight, filters, kernel_h * kernel_w, packed)
@@ -46,11 +48,12 @@ def _forward(x, weight, bias, y, shapes, geometry, packed, start, widened, pool)
     steps = (stride_h, stride_w, dilation_h, dilation_w)
     # A copy is in the cache.
     asked_row = stride_h * width * channels if filters_up == channels else 0
-    for n in prange(images):
+    for n in prange(count):
+        size = height * width * channels
+        x, x0 = image_of(images, n * size, size)
         image, image0 = whole_pixels(
-            x, n * height * width * channels, (height, width, channels, filters),
-            widened[thread_id()], filters_up,
-        )  # fmt: skip
+            x, x0, (height, width, channels, filters), widened[thread_id()], filters_up
+        )
         target, target0 = y, n * y_shape[1] * y_row
         if index.size:
             target, target0 = unpooled[thread_id()], 0
@@ -62,6 +65,8 @@ def _forward(x, weight, bias, y, shapes, geometry, packed, start, widened, pool)
         )  # fmt: skip
         if index.size:
             pool_and_rectify(target, sizes, relu, y, n * pooled_size, index)
+        else:
+            sum_up(summing, y, n, y_shape[1] * y_row, filters)
 
 
 def _widened(name, shape, filters_up, dtype, workspace):
@@ -70,16 +75,15 @@ def _widened(name, shape, filters_up, dtype, workspace):
     return workspace.array(name, (jit.max_threads(), size), dtype)
 
 
-def forward(x, weight, bias, geometry, y_shape, y, pool, workspace):
-    """See `forward.run_forward`; pool : what its kernel is given."""
-    shapes = (x.shape, weight.shape, y_shape)
+def forward(images, weight, bias, geometry, shapes, y, pool, summing, workspace):
+    """See `forward.run_forward`; pool and shapes : what its kernel is given."""
     filters_up = int(full_vectors(y.reshape(-1), len(weight)))
     _forward(
-        x.reshape(-1), weight.reshape(-1), bias, y.reshape(-1), shapes,
+        images, weight.reshape(-1), bias, y.reshape(-1), shapes,
         (*geometry[0], *geometry[1], *geometry[2]),
-        workspace.array("depthwise_weight", (weight[0].size * filters_up,), x.dtype),
-        workspace.array("start", (filters_up,), x.dtype),
-        _widened("wide_x", x.shape, filters_up, x.dtype, workspace), pool,
+        workspace.array("depthwise_weight", (weight[0].size * filters_up,), y.dtype),
+        workspace.array("start", (filters_up,), y.dtype),
+        _widened("wide_x", shapes[0], filters_up, y.dtype, workspace), pool, summing,
     )  # fmt: skip
 
 
@@ -204,8 +208,8 @@ def _weight_gradient(
         for n in range(borders[chunk], borders[chunk + 1]):
             dy, dy0 = gradient_images(gradient, n, n + 1)
             _weight_image(
-                x, n, dy, dy0, dbias.size > 0, sizes, geometry, partial[chunk], wide_x[me],
-                wide_dy[me], gradient.dy, asked_row,
+                x, n * height * width * channels, n, dy, dy0, dbias.size > 0, sizes, geometry,
+                partial[chunk], wide_x[me], wide_dy[me], gradient.dy, asked_row,
             )  # fmt: skip
     # Along a tree: the same bits for any number of threads.
     shares = shares_of(partial.size)
@@ -217,12 +221,14 @@ def _weight_gradient(
 
 @jit.serial
 def _weight_image(
-    x, n, dy, dy0, has_bias, sizes, geometry, sums, wide_x, wide_dy, asked, asked_row
+    x, x0, n, dy, dy0, has_bias, sizes, geometry, sums, wide_x, wide_dy, asked, asked_row
 ):  # fmt: skip
-    """Add image n's share to the sums of a chunk.
+    """Add the share of image n, which begins at x[x0], to the sums of a chunk.
 
     sizes : as in `_input_image`
     asked, asked_row : where the next image's gradient comes from, and how much of it for a row
+
+    13 parameters, in groups as those of `slide`.
     """
     stride_h, stride_w, top, left, dilation_h, dilation_w = geometry
     height, width, channels, filters, kernel_h, kernel_w, dy_h, dy_w = sizes
@@ -230,7 +236,6 @@ def _weight_image(
     if has_bias:
         sum_rows(dy, dy0, pixels, filters, sums, kernel_h * kernel_w * filters_up)
     dy, dy0 = whole_pixels(dy, dy0, (dy_h, dy_w, filters, filters), wide_dy, filters_up)
-    x0 = n * height * width * channels
     image, image0 = whole_pixels(x, x0, (height, width, channels, filters), wide_x, filters_up)
     accumulate(
         image, image0, (height, width, filters_up, -top, -left),
@@ -259,15 +264,19 @@ def weight_gradient(x, gradient, geometry, y_shape, dweight, dbias, workspace):
 
 
 @jit.parallel
-def _both_gradients(x, normed, weight, results, sizes, geometry, phases, borders, room):
+def _both_gradients(
+    inputs, gradient, weight, results, sizes, geometry, phases, borders, room, summing
+):  # fmt: skip
     """One iteration owns one chunk of images, of dx too.
 
-    normed : a `NormedGradient`; results : dweight, dbias, dx; sizes : as in `_input_image`
+    inputs, summing : see `normed`; the sums are of dx
+    gradient : see `gradient_source`; results : dweight, dbias, dx; sizes : as in `_input_image`
     """
     dweight, dbias, dx = results
-    packed, start, partial, images, wide_x, wide_dy = room
-    _, _, _, filters, kernel_h, kernel_w, dy_h, dy_w = sizes
-    filters_up, area = full_vectors(x, filters), kernel_h * kernel_w
+    packed, start, partial, wide_x, wide_dy = room
+    height, width, channels, filters, kernel_h, kernel_w, dy_h, dy_w = sizes
+    filters_up, area = full_vectors(dx, filters), kernel_h * kernel_w
+    x_size = height * width * channels
     size, stride = dy_h * dy_w * filters, (geometry[0], geometry[1])
     pack_taps(weight, filters, area, packed)
     fill_row(start, 0, start.size)
@@ -275,15 +284,18 @@ def _both_gradients(x, normed, weight, results, sizes, geometry, phases, borders
         me = thread_id()
         fill_row(partial[chunk], 0, partial.shape[1])
         for n in range(borders[chunk], borders[chunk + 1]):
-            dy, dy0 = normed_image(normed, n, size, images[me])
+            dy, dy0 = gradient_images(gradient, n, n + 1)
+            x, x0 = image_of(inputs, n * x_size, x_size)
             _weight_image(
-                x, n, dy, dy0, dbias.size > 0, sizes, geometry, partial[chunk], wide_x[me],
-                wide_dy[me], normed.dy, dy_w * filters,
+                x, x0, n, dy, dy0, dbias.size > 0, sizes, geometry, partial[chunk], wide_x[me],
+                wide_dy[me], gradient.dy, dy_w * filters,
             )  # fmt: skip
+            before, before0 = normed_from(gradient, (n + 1) * size)
             _input_image(
                 dy, dy0, dx, n, sizes, stride, phases, packed, start, wide_dy[me], wide_dy[me],
-                normed.x, (n + 1) * size, min(size, normed.x.size),
+                before, before0, min(size, before.size),
             )  # fmt: skip
+            sum_up(summing, dx, n, x_size, channels)
     shares = shares_of(partial.size)
     for part in prange(shares):
         combine_rows(partial, part, shares, area, filters_up, filters, dweight)
@@ -291,22 +303,25 @@ def _both_gradients(x, normed, weight, results, sizes, geometry, phases, borders
         combine_chunks(partial, area * filters_up, filters, dbias, 0, 1)
 
 
-def both_gradients(x, normed, weight, geometry, phases, y_shape, dweight, dbias, dx, workspace):
+def both_gradients(
+    inputs, gradient, weight, geometry, phases, y_shape, results, summing, workspace
+):  # fmt: skip
     """See `backward.run_both_gradients`; as many filters as channels."""
-    flat = x.reshape(-1)
+    dweight, dbias, dx = results
+    flat = dx.reshape(-1)
     filters, _, kernel_h, kernel_w = weight.shape
-    sizes = (*x.shape[1:], filters, kernel_h, kernel_w, *y_shape[1:3])
-    filters_up, pixels = int(full_vectors(flat, filters)), y_shape[1] * y_shape[2]
-    borders, taps = workspace.portion.image_borders(len(x)), weight[0].size
+    sizes = (*dx.shape[1:], filters, kernel_h, kernel_w, *y_shape[1:3])
+    filters_up = int(full_vectors(flat, filters))
+    borders, taps = workspace.portion.image_borders(len(dx)), weight[0].size
     room = (
-        workspace.array("depthwise_weight", (taps * filters_up,), x.dtype),
-        workspace.array("start", (2 * filters_up,), x.dtype),
-        workspace.array("partial", (len(borders) - 1, (taps + 1) * filters_up), x.dtype),
-        room_of_normed(normed, pixels * filters, workspace),
-        _widened("wide_x", x.shape, filters_up, x.dtype, workspace),
-        _widened("wide_dy", y_shape, filters_up, x.dtype, workspace),
+        workspace.array("depthwise_weight", (taps * filters_up,), dx.dtype),
+        workspace.array("start", (2 * filters_up,), dx.dtype),
+        workspace.array("partial", (len(borders) - 1, (taps + 1) * filters_up), dx.dtype),
+        _widened("wide_x", dx.shape, filters_up, dx.dtype, workspace),
+        _widened("wide_dy", y_shape, filters_up, dx.dtype, workspace),
     )
     _both_gradients(
-        flat, normed, weight.reshape(-1), (dweight.reshape(-1), dbias, dx.reshape(-1)), sizes,
-        (*geometry[0], *geometry[1], *geometry[2]), phases, borders, room,
+        inputs, gradient.arguments(y_shape, 1, workspace), weight.reshape(-1),
+        (dweight.reshape(-1), dbias, flat), sizes,
+        (*geometry[0], *geometry[1], *geometry[2]), phases, borders, room, summing,
     )  # fmt: skip

@@ -26,7 +26,9 @@ from numba import prange
 from kernels import jit
 from kernels.conv import depthwise, winograd, winograd_plan
 from kernels.conv.arrangement import DIRECT, Arrangement, arrange, arrangement_of
+from kernels.conv.gradient_source import GradientSource, nothing
 from kernels.conv.image import convolve_image, pool_and_rectify
+from kernels.conv.normed import image_of, images_of, read_for, shape_of, sum_up
 from kernels.jit import thread_id
 from kernels.pool.image import image_sizes
 from kernels.tile import (
@@ -44,9 +46,13 @@ Shape = tuple[int, ...]
 
 
 @jit.parallel
-def _forward(x, weight, bias, y, shapes, geometry, arrangement, packed, bias_padded, padded, pool):
+def _forward(
+    images, weight, bias, y, shapes, geometry, arrangement, packed, bias_padded, padded, pool,
+    summing,
+):  # fmt: skip
     """One iteration owns one image of the output.
 
+    images, summing : see `normed`
     geometry : row stride, zeros above, row dilation
     pool : (index, sizes, relu, each thread's image before pooling); an empty index for no pooling
     """
@@ -54,7 +60,7 @@ def _forward(x, weight, bias, y, shapes, geometry, arrangement, packed, bias_pad
     stride, top, dilation = geometry
     index, sizes, relu, unpooled = pool
     _, pooled_size = image_sizes(sizes)
-    images, height, width, channels = x_shape
+    count, height, width, channels = x_shape
     out_channels, depth, kernel_h, kernel_w = weight_shape
     groups = channels // depth
     filters = out_channels // groups
@@ -74,24 +80,28 @@ def _forward(x, weight, bias, y, shapes, geometry, arrangement, packed, bias_pad
     # Threads take images by turns: what one of them reads next, a part of it for each group.
     size, ahead = height * width * channels, padded.shape[0]
     asked_size = size // groups
-    for n in prange(images):
+    for n in prange(count):
+        x, x0 = image_of(images, n * size, size)
         target, target0 = y, n * y_shape[1] * y_row
         if index.size:
             target, target0 = unpooled[thread_id()], 0
         for g in range(groups):
             image, image0 = arrange(
-                x, n * size, (height, width, channels), arrangement,
+                x, x0, (height, width, channels), arrangement,
                 (g * depth, depth), padded[thread_id()],
             )  # fmt: skip
+            asked, asked0 = read_for(images, (n + ahead) * size + g * asked_size)
             convolve_image(
                 image, image0, (height, -top), steps,
                 packed, g * packed_size, (kernel_h, kernel_w * depth), mode,
                 bias_padded, g * bias_size, target, target0 + g * filters,
                 (y_shape[1], y_shape[2]), (y_row, out_channels), filters,
-                x, (n + ahead) * size + g * asked_size, asked_size,
+                asked, asked0, asked_size,
             )  # fmt: skip
         if index.size:
             pool_and_rectify(target, sizes, relu, y, n * pooled_size, index)
+        else:
+            sum_up(summing, y, n, y_shape[1] * y_row, out_channels)
 
 
 def arranged_images(x_shape: Shape, arrangement: Arrangement) -> tuple[str, Shape]:
@@ -167,32 +177,43 @@ def _plan(shapes, geometry, index_shape, dtype) -> tuple[Arrangement, tuple[int,
     return arrangement, _pool_sizes(y_shape, index_shape), scratch
 
 
-def run_forward(x, weight, bias, geometry, y_shape, y, pooled, workspace):
+def run_forward(x, weight, bias, geometry, y_shape, y, pooled, workspace, summing=None):
     """Convolve into y, of shape y_shape; or pool that and write the pooled images to y.
 
+    x : the images; or a `normed.NormedInput`, where `backward.suits`
     geometry : (stride, padding, dilation)
+    summing : what to sum up of images that are not pooled, see `normed`
     """
-    dtype = x.dtype
+    dtype = y.dtype
     prepare(dtype)
     stride, padding, dilation = geometry
-    shapes = (x.shape, weight.shape, y_shape)
-    if depthwise.suits(x.shape, weight.shape):
-        pool = pool_arguments(pooled, y_shape, dtype, workspace)
-        depthwise.forward(x, weight, bias, geometry, y_shape, y, pool, workspace)
-        return
-    groups = x.shape[3] // weight.shape[1]
+    x_shape = shape_of(x)
+    shapes = (x_shape, weight.shape, y_shape)
+    groups, beside_norm = x_shape[3] // weight.shape[1], summing is not None
+    summed = nothing(dtype) if summing is None else summing
     windows_pool = dilation == (1, 1) or not pooled.index.size
-    if windows_pool and winograd_plan.suits(
-        weight.shape, stride, y_shape[1:3], dtype, groups, dilation
+    is_depthwise = depthwise.suits(x_shape, weight.shape)
+    if (
+        not is_depthwise
+        and windows_pool
+        and winograd_plan.suits(weight.shape, stride, y_shape[1:3], dtype, groups, dilation)
     ):
         pool = pooled.index.reshape(-1), pooled.relu
-        winograd.forward(x, weight, bias, padding, dilation, y_shape[1:3], y, pool, workspace)
+        winograd.forward(
+            GradientSource(x, beside_norm=beside_norm), weight, bias, padding, dilation,
+            y_shape[1:3], y, pool, summed, workspace,
+        )  # fmt: skip
+        return
+    images = images_of(x, workspace, beside_norm)
+    if is_depthwise:
+        pool = pool_arguments(pooled, y_shape, dtype, workspace)
+        depthwise.forward(images, weight, bias, geometry, shapes, y, pool, summed, workspace)
         return
     index = pooled.index
     arrangement, pool_sizes, scratch = _plan(shapes, geometry, index.shape, dtype)
     packed, bias_padded, padded, unpooled = workspace.room(scratch, dtype)
     _forward(
-        x.reshape(-1), weight.reshape(-1), bias, y.reshape(-1), shapes,
+        images, weight.reshape(-1), bias, y.reshape(-1), shapes,
         (stride[0], padding[0], dilation[0]), arrangement, packed, bias_padded, padded,
-        (index.reshape(-1), pool_sizes, pooled.relu, unpooled),
+        (index.reshape(-1), pool_sizes, pooled.relu, unpooled), summed,
     )  # fmt: skip

@@ -2,18 +2,20 @@
 
 Between a convolution and the next array that is kept there may be batch normalisation, 2 x 2 max
 pooling and ReLU. Their gradient is as large as the convolution's output, four times what it is made
-from, and the convolution reads it twice: it is sooner made twice, in a thread's own scratch, than
-written and read.
+from if they pool, and the convolution reads it twice: it is sooner made twice, in a thread's own
+scratch, than written and read.
 
     PLAIN        dy is the gradient
     POOLED       dy belongs to the pooled images y; index says where each came from
-    NORM_POOLED  likewise, after batch normalisation of x
+    NORMED       dy is the gradient behind batch normalisation of x, and ReLU
+    NORM_POOLED  dy belongs to pooled images as in POOLED, after batch normalisation of x
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba.extending import overload
 
 from kernels import jit
 from kernels.jit import thread_id
@@ -25,7 +27,7 @@ from kernels.simd import lanes, load_part, store_part
 from kernels.simd.mathematics import through_relu
 from kernels.workspace import Workspace
 
-PLAIN, POOLED, NORM_POOLED = range(3)
+PLAIN, POOLED, NORMED, NORM_POOLED = range(4)
 
 
 _INDEX = np.dtype(np.uint8)
@@ -43,7 +45,9 @@ class GradientSource(NamedTuple):
     relu : whether ReLU came last
     y, index : the pooled images (N, H // 2, W // 2, O), rectified if `relu`, and uint8 indices
     x : the convolution's output
-    factors : what `norm.pooled.norm_pool_factors` returned
+    factors, row : what `norm.batch_gradient_factors` returned, if NORMED; what
+        `norm.pooled.norm_pool_factors` did, if NORM_POOLED
+    beside_norm : whether there are such kinds in the same kernels, for which more is compiled
     """
 
     dy: np.ndarray
@@ -53,6 +57,8 @@ class GradientSource(NamedTuple):
     index: np.ndarray | None = None
     x: np.ndarray | None = None
     factors: np.ndarray | None = None
+    row: int = 0
+    beside_norm: bool = False
 
     def whole(self, portion: Portion, x: np.ndarray) -> tuple[np.ndarray, "GradientSource"]:
         """The convolution's images x and this, of the whole batch; other processes have a part."""
@@ -60,34 +66,43 @@ class GradientSource(NamedTuple):
         x, *arrays = portion.whole(x, *(getattr(self, name) for name in names))
         return x, self._replace(**dict(zip(names, arrays, strict=True)))
 
-    def arguments(self, shape: tuple[int, ...], group: int, workspace: Workspace) -> "Gradient":
+    def arguments(
+        self, shape: tuple[int, ...], group: int, workspace: Workspace
+    ) -> "Gradient | GradientByNorm":
         """What `gradient_images` takes, for an output of that shape and so many images at once."""
         dtype = self.dy.dtype
         none, no_index = nothing(dtype), nothing(_INDEX)
-        images = 0 if self.kind == PLAIN else group + 1  # behind them, room for a pooled one
-        pooled = self.dy.shape[1:3] if self.index is not None else (0, 0)
         size = shape[1] * shape[2] * shape[3]
-        return Gradient(
+        room = (group + 1) * size if self.index is not None else group * size + jit.SLACK
+        room = 0 if self.kind == PLAIN else room
+        pooled = self.dy.shape[1:3] if self.index is not None else (0, 0)
+        gradient = Gradient(
             self.kind,
             self.relu,
             self.dy.reshape(-1),
             none if self.y is None else self.y.reshape(-1),
             no_index if self.index is None else self.index.reshape(-1),
-            none if self.x is None else self.x.reshape(-1),
-            none if self.factors is None else self.factors,
-            workspace.array("gradients", (jit.max_threads(), images * size), dtype),
+            workspace.array("gradients", (jit.max_threads(), room), dtype),
             shape[1],
             shape[2],
             pooled[0],
             pooled[1],
             shape[3],
         )
+        if not self.beside_norm:
+            return gradient
+        return GradientByNorm(
+            *gradient,
+            none if self.x is None else self.x.reshape(-1),
+            none if self.factors is None else self.factors,
+            self.row,
+        )
 
 
 class Gradient(NamedTuple):
     """A `GradientSource` as kernels take it: flat arrays, empty where there are none.
 
-    room : each thread's images
+    room : each thread's images; behind those that are pooled, room for a pooled one
     """
 
     kind: int
@@ -95,8 +110,6 @@ class Gradient(NamedTuple):
     dy: np.ndarray
     y: np.ndarray
     index: np.ndarray
-    x: np.ndarray
-    factors: np.ndarray
     room: np.ndarray
     height: int
     width: int
@@ -105,32 +118,108 @@ class Gradient(NamedTuple):
     channels: int
 
 
+class GradientByNorm(NamedTuple):
+    """The same of one that may come through a normalisation."""
+
+    kind: int
+    relu: bool
+    dy: np.ndarray
+    y: np.ndarray
+    index: np.ndarray
+    room: np.ndarray
+    height: int
+    width: int
+    pooled_height: int
+    pooled_width: int
+    channels: int
+    x: np.ndarray
+    factors: np.ndarray
+    row: int
+
+
+def gradient_images(gradient: Any, first: int, last: int) -> Any:
+    """In kernels: (array, start in it) of the gradients of the images ``first`` to ``last`` - 1."""
+    raise NotImplementedError
+
+
+def normed_from(gradient: Any, first: int) -> Any:
+    """In kernels: (array, start in it) of what normalisation was given; empty without it."""
+    raise NotImplementedError
+
+
+@overload(normed_from)
+def _normed_from(gradient, first):
+    if gradient.instance_class is GradientByNorm:
+        return lambda gradient, first: (gradient.x, first)
+    return lambda gradient, first: (gradient.dy[:0], first)
+
+
+@overload(gradient_images)
+def _gradient_images(gradient, first, last):
+    if gradient.instance_class is GradientByNorm:
+        return lambda gradient, first, last: _images_by_norm(gradient, first, last)
+    return lambda gradient, first, last: _images(gradient, first, last)
+
+
 @jit.serial
-def gradient_images(gradient, first, last):
-    """(array, start in it) of the gradients of the images from ``first`` to ``last``."""
-    dy, index = gradient.dy, gradient.index
-    sizes = (
+def _sizes_of(gradient):
+    return (
         gradient.height, gradient.width, gradient.pooled_height, gradient.pooled_width,
         gradient.channels,
     )  # fmt: skip
+
+
+@jit.serial
+def _images(gradient, first, last):
+    sizes = _sizes_of(gradient)
     size, pooled_size = image_sizes(sizes)
     if gradient.kind == PLAIN:
-        return dy, first * size
+        return gradient.dy, first * size
     images = gradient.room[thread_id()]
     for n in range(first, last):
-        image0, index0 = (n - first) * size, n * pooled_size
-        pooled, pooled0 = dy, index0
-        if gradient.relu:
-            pooled, pooled0 = images, images.size - size
-            _reaching(dy, gradient.y, index0, pooled_size, images, pooled0)
+        pooled, pooled0 = _pooled_gradient(gradient, n * pooled_size, pooled_size, images, size)
+        spread_fours_image(
+            pooled, pooled0, gradient.index, n * pooled_size, sizes, True, images,
+            (n - first) * size,
+        )  # fmt: skip
+    return images, 0
+
+
+@jit.serial
+def _images_by_norm(gradient, first, last):
+    sizes = _sizes_of(gradient)
+    size, pooled_size = image_sizes(sizes)
+    if gradient.kind == PLAIN:
+        return gradient.dy, first * size
+    images, x, factors = gradient.room[thread_id()], gradient.x, gradient.factors
+    if gradient.kind == NORMED:
+        gradient_stretch(
+            gradient.dy, x, first * size, (last - first) * size, factors, gradient.row,
+            gradient.relu, images, 0,
+        )  # fmt: skip
+        return images, 0
+    for n in range(first, last):
+        index0 = n * pooled_size
+        pooled, pooled0 = _pooled_gradient(gradient, index0, pooled_size, images, size)
+        image0 = (n - first) * size
         if gradient.kind == POOLED:
-            spread_fours_image(pooled, pooled0, index, index0, sizes, True, images, image0)
+            spread_fours_image(pooled, pooled0, gradient.index, index0, sizes, True, images, image0)
         else:
             spread_image(
-                pooled, pooled0, index, index0, gradient.x, n * size, gradient.factors, sizes,
-                images, image0,
+                pooled, pooled0, gradient.index, index0, x, n * size, factors, sizes, images,
+                image0,
             )  # fmt: skip
     return images, 0
+
+
+@jit.serial
+def _pooled_gradient(gradient, first, count, images, size):
+    """(array, start in it) of the gradient by a pooled image that begins at dy[first]."""
+    if not gradient.relu:
+        return gradient.dy, first
+    pooled0 = images.size - size
+    _reaching(gradient.dy, gradient.y, first, count, images, pooled0)
+    return images, pooled0
 
 
 @jit.serial
@@ -140,42 +229,3 @@ def _reaching(dy, y, first, count, target, target0):
         left = count - i
         v = through_relu(load_part(dy, first + i, left), load_part(y, first + i, left))
         store_part(target, target0 + i, v, left)
-
-
-class NormedGradient(NamedTuple):
-    """What the gradient of a convolution's output x is made of, if BatchNorm follows unpooled.
-
-    dy : the gradient behind BatchNorm, or behind the ReLU that follows it if ``relu``
-    x : empty if there is no BatchNorm, and dy is the gradient
-    factors, width : what `norm.batch_gradient_factors` returned
-    """
-
-    dy: np.ndarray
-    x: np.ndarray
-    factors: np.ndarray
-    width: int
-    relu: bool
-
-
-def not_normed(dy: np.ndarray) -> NormedGradient:
-    """The same for a gradient that lies in memory."""
-    none = nothing(dy.dtype)
-    return NormedGradient(dy, none, none, 0, False)
-
-
-def room_of_normed(gradient: NormedGradient, size: int, workspace: Workspace) -> np.ndarray:
-    """Each thread's room for `normed_image`."""
-    room = size + jit.SLACK if gradient.x.size else 1
-    return workspace.array("gradients", (jit.max_threads(), room), gradient.dy.dtype)
-
-
-@jit.serial
-def normed_image(gradient, n, size, room):
-    """(array, start in it) of the gradient by image n, of so many numbers."""
-    if gradient.x.size == 0:
-        return gradient.dy, n * size
-    gradient_stretch(
-        gradient.dy, gradient.x, n * size, size, gradient.factors, gradient.width, gradient.relu,
-        room, 0,
-    )  # fmt: skip
-    return room, 0

@@ -17,8 +17,9 @@ import numpy as np
 from numba import prange
 
 from kernels import jit
-from kernels.conv.gradient_source import GradientSource, gradient_images
+from kernels.conv.gradient_source import gradient_images, nothing
 from kernels.conv.image import combine_chunks
+from kernels.conv.normed import nothing_summed, sum_up
 from kernels.conv.winograd_image import (
     PLANES,
     accumulate_planes,
@@ -42,7 +43,8 @@ from kernels.tile import copy_row, fill_row, full_vectors, sum_rows
 
 @jit.parallel
 def _convolve(
-    inputs, weight, bias, y, x_shape, y_size, before, groups, turned, blocks, scratch, pool
+    inputs, weight, bias, y, x_shape, y_size, before, groups, turned, blocks, scratch, pool,
+    summing,
 ):  # fmt: skip
     """One iteration owns some images of y.
 
@@ -53,6 +55,9 @@ def _convolve(
     blocks : the fields of `Blocks`
     scratch : filters, padded bias, zeros; padded images, windows and products for each thread
     pool : (index, relu): y is to be pooled, and its size is that after pooling
+    summing : see `normed`
+
+    13 parameters, as many arrays as a convolution has.
     """
     images, height, width, channels = x_shape
     grid, at_once, block_rows, gaps = blocks
@@ -82,7 +87,8 @@ def _convolve(
             here, here0, last_image - first_image, (height, width, channels), before, gaps,
             grid, in_up, padded[me],
         )  # fmt: skip
-        all_rows = (last_image - first_image) * gaps[0] * gaps[1] * grid[0]
+        image_rows = gaps[0] * gaps[1] * grid[0]
+        all_rows = (last_image - first_image) * image_rows
         count = (last_image - first_image) * y_image
         for first in range(0, all_rows, block_rows):
             last = min(all_rows, first + block_rows)
@@ -103,21 +109,27 @@ def _convolve(
                     products[me], planes[1], grid, gaps, out_up, first, last, bias_padded,
                     y, first_image * y_image, y_size,
                 )  # fmt: skip
+            # Images that this block ends are in the cache.
+            for n in range(first // image_rows, last // image_rows):
+                sum_up(summing, y, first_image + n, y_image, y_size[2])
 
 
-def forward(x, weight, bias, padding, dilation, y_size, y, pool, workspace):
+def forward(source, weight, bias, padding, dilation, y_size, y, pool, summing, workspace):
     """y (N, H_out, W_out, O), or what is left of it after pooling; see `conv.run_forward`.
 
+    source : of the images x, see `gradient_source`
     y_size : (H_out, W_out)
     pool : (flat index, relu); an empty index for no pooling
     """
-    filters, depth = weight.shape[:2]
-    count = x.shape[3] // depth
-    plan = convolution_plan(len(x), y_size, count, depth, filters // count, dilation, x.dtype, "")
-    images = GradientSource(x).arguments(x.shape, 0, workspace)
+    x_shape, (filters, depth) = source.dy.shape, weight.shape[:2]
+    count = x_shape[3] // depth
+    plan = convolution_plan(
+        x_shape[0], y_size, count, depth, filters // count, dilation, y.dtype, ""
+    )
     _convolve(
-        images, weight.reshape(-1), bias, y.reshape(-1), x.shape, y.shape[1:], padding,
-        plan.groups, False, plan.blocks, workspace.room(plan.scratch, x.dtype), pool,
+        source.arguments(x_shape, plan.at_once, workspace), weight.reshape(-1), bias,
+        y.reshape(-1), x_shape, y.shape[1:], padding, plan.groups, False, plan.blocks,
+        workspace.room(plan.scratch, y.dtype), pool, summing,
     )  # fmt: skip
 
 
@@ -131,11 +143,13 @@ def input_gradient(gradient, weight, bias, padding, dilation, dy_shape, dx, work
     plan = convolution_plan(
         len(dx), dx.shape[1:3], count, filters // count, depth, dilation, dx.dtype, "back_"
     )
+    dtype = dx.dtype
+    summing = nothing_summed(dtype, workspace) if gradient.beside_norm else nothing(dtype)
     before = (2 * dilation[0] - padding[0], 2 * dilation[1] - padding[1])
     _convolve(
         gradient.arguments(dy_shape, plan.at_once, workspace), weight.reshape(-1),
         bias, dx.reshape(-1), dy_shape, dx.shape[1:], before, plan.groups, True, plan.blocks,
-        workspace.room(plan.scratch, dx.dtype), (np.empty(0, np.uint8), False),
+        workspace.room(plan.scratch, dx.dtype), (np.empty(0, np.uint8), False), summing,
     )  # fmt: skip
 
 

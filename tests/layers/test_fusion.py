@@ -23,15 +23,11 @@ from fastcnn.layers import (
     Residual,
     Tanh,
 )
-from fastcnn.layers.fusion import (
-    ConvMaxPool,
-    ConvNormMaxPool,
-    ConvNormReLU,
-    NormalizedReLU,
-    OwnLayer,
-    layers_of,
-    plan,
-)
+from fastcnn.layers.convolutions import ConvMaxPool, ConvNormMaxPool, ConvNormReLU, SummedConv
+from fastcnn.layers.fusion import OwnLayer, plan
+from fastcnn.layers.groups import layers_of
+from fastcnn.layers.normalized import NormalizedReLU
+from fastcnn.layers.rows import NormedRow
 from fastcnn.layers.segments import NormalizedAdd, WidenedConcat
 
 
@@ -181,8 +177,20 @@ def test_the_plan():
     assert step.layers == [conv, norm, relu]
     (step,) = plan([Conv2D(3, 3, 5, padding="same", groups=3), norm, relu])
     assert isinstance(step, ConvNormReLU)
-    for heavy in (Conv2D(3, 3, 3), Conv2D(3, 3, 1, stride=2), Conv2D(3, 3, 1, padding=1)):
-        assert [type(step) for step in plan([heavy, norm, relu])] == [Conv2D, NormalizedReLU]
+    heavy = Conv2D(3, 3, 3)
+    assert [type(step) for step in plan([heavy, norm, relu])] == [ConvNormReLU]
+    (step,) = plan([heavy, norm, relu, conv, norm, relu, conv, norm, relu])
+    assert isinstance(step, NormedRow)
+    assert [each.conv for each in step.steps] == [heavy, conv, conv]
+    two = [conv, norm, relu, heavy, norm, relu]
+    assert [type(step) for step in plan(two)] == [ConvNormReLU, ConvNormReLU]
+    assert [type(step) for step in plan([norm, relu, *two])] == [NormedRow, ConvNormReLU]
+    assert [type(step) for step in plan([GroupNorm(3, 3), relu, conv])] == [NormalizedReLU, Conv2D]
+    (step,) = plan([heavy, norm, relu, conv])
+    assert isinstance(step, NormedRow)
+    assert [type(each) for each in step.steps] == [ConvNormReLU, SummedConv]
+    first, second = plan([conv, norm, relu, pool, heavy], before_norm=True)
+    assert isinstance(first, ConvNormMaxPool) and isinstance(second, SummedConv)
     assert plan([relu, norm, pool]) == [relu, norm, pool]
     for other in (GroupNorm(3, 3), LayerNorm(3)):
         assert [type(step) for step in plan([other, relu])] == [NormalizedReLU]
@@ -192,6 +200,72 @@ def test_the_plan():
     assert step.layers == [conv, pool, relu]
     untouched = [relu, conv, MaxPool2D(2, stride=1), norm, MaxPool2D(2, padding=1)]
     assert plan(untouched) == untouched
+
+
+def a_row(channels, alone=False):
+    """Convolutions of single pixels and channels, all but the first, with BatchNorm and ReLU.
+
+    alone : whether the last one has neither
+    """
+    convolutions = [
+        Conv2D(3, channels, 3, padding=1, bias=False),
+        Conv2D(channels, channels, 3, padding=1, groups=channels),
+        Conv2D(channels, 20, 1, bias=False),
+        Conv2D(20, 20, (3, 2), stride=(2, 1), padding=((1, 1), (0, 1)), groups=20, bias=False),
+        Conv2D(20, channels, 1),
+    ]
+    row = [layer for conv in convolutions for layer in (conv, BatchNorm(conv.out_channels), ReLU())]
+    return row[:-2] if alone else row
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("channels", [6, 16, 33])
+@pytest.mark.parametrize("size", [(19, 17), (4, 3)])
+@pytest.mark.parametrize("batch", [3, 16, 37])
+@pytest.mark.parametrize("end", [True, False], ids=["alone", "normed"])
+def test_a_row_of_normed_convolutions(end, batch, size, channels, dtype):
+    """The same bits as one by one, whether images are summed up by themselves or not."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(1, 2, (batch, 3, *size)).astype(dtype)
+    alone, model = a_row(channels, end), Sequential(*a_row(channels, end)).astype(dtype)
+    assert [type(step) for step in plan(model.layers)] == [NormedRow]
+    for ours, theirs in zip(model.layers, alone, strict=True):
+        theirs.astype(dtype)
+        for part in ours.params:  # gammas of both signs
+            ours.params[part] = rng.normal(0, 1, ours.params[part].shape)
+            theirs.params[part] = ours.params[part]
+    gradient = {}
+
+    def dy_of(shape):
+        return gradient.setdefault(shape, rng.normal(0, 1, shape).astype(dtype))
+
+    for _ in range(2):  # what the first pass left behind does not matter
+        y, dx = one_by_one(alone, x, dy_of)
+        np.testing.assert_array_equal(model.forward(x, training=True), y)
+        np.testing.assert_array_equal(model.backward(dy_of(y.shape)), dx)
+        for ours, theirs in zip(model.layers, alone, strict=True):
+            for part in ours.grads:
+                np.testing.assert_array_equal(ours.grads[part], theirs.grads[part])
+            for part in ours.state:
+                np.testing.assert_array_equal(ours.state[part], theirs.state[part])
+
+
+@pytest.mark.parametrize("frozen", [0, 1, 4, 6])
+def test_a_frozen_layer_in_such_a_row(frozen):
+    """Those before and behind it have the gradients that they have alone."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(1, 2, (16, 3, 19, 17)).astype(np.float32)
+    model, alone = Sequential(*a_row(16), seed=1), a_row(16)
+    for ours, theirs in zip(model.layers, alone, strict=True):
+        for part in ours.params:
+            theirs.params[part] = ours.params[part]
+    model.layers[frozen].trainable = alone[frozen].trainable = False
+    y, dx = one_by_one(alone, x, ones)
+    np.testing.assert_array_equal(model.forward(x, training=True), y)
+    np.testing.assert_array_equal(model.backward(np.ones_like(y)), dx)
+    for ours, theirs in zip(model.layers, alone, strict=True):
+        for part in ours.grads if ours.trainable else ():
+            np.testing.assert_array_equal(ours.grads[part], theirs.grads[part])
 
 
 @pytest.mark.parametrize("groups", [1, 12], ids=["pixels", "depthwise"])
@@ -253,13 +327,14 @@ def test_inside_a_residual():
 @pytest.mark.parametrize("shortcut", [None, [Conv2D(5, 5, 1)]], ids=["identity", "projection"])
 @pytest.mark.parametrize("size", [(2, 2), (9, 7), (40, 30)])
 @pytest.mark.parametrize("norm", [BatchNorm(5), GroupNorm(5, 5), LayerNorm(5)], ids=repr)
-def test_the_end_of_a_residual_block(norm, size, shortcut, activation):
+@pytest.mark.parametrize("batch", [6, 18])
+def test_the_end_of_a_residual_block(batch, norm, size, shortcut, activation):
     """Normalisation, addition and ReLU in one pass, against the layers one after the other."""
     rng = np.random.default_rng(0)
     main = [Conv2D(5, 5, 3, padding=1), norm]
     block = Residual(main, shortcut, activation)
     assert isinstance(block._branches.segments[-1].joint, NormalizedAdd)
-    x = rng.normal(1, 2, (6, 5, *size)).astype(np.float32)
+    x = rng.normal(1, 2, (batch, 5, *size)).astype(np.float32)
     dy = rng.normal(0, 1, x.shape).astype(np.float32)
     y, dx = block.forward(x, training=True).copy(), block.backward(dy).copy()
     gradients = {name: array.copy() for name, array in block.grads.items()}
@@ -395,20 +470,21 @@ def back_through_unit(unit, dy):
     return dy[:, :channels] + by_layers
 
 
+@pytest.mark.parametrize("batch", [12, 20])
 @pytest.mark.parametrize("size", [(5, 6), (96, 80)], ids=["memory of their own", "taking turns"])
-def test_units_of_a_densenet(size):
+def test_units_of_a_densenet(size, batch):
     """A row of units in a model, which uses memory again, against the layers one by one."""
     rng = np.random.default_rng(0)
     model, alone = Sequential(*dense_units(6)), dense_units(6)
     first, _, end, *_ = (segment for segment in model._row._branches.segments)
-    assert isinstance(first.steps[0], NormalizedReLU)
+    assert [type(step) for step in first.steps] == [NormedRow]
     assert isinstance(end.joint, WidenedConcat)
     for ours, theirs in zip(model.layers, alone, strict=True):
         for part in ours.params:
             ours.params[part] = rng.normal(0, 0.5, ours.params[part].shape)
             theirs.params[part] = ours.params[part]
-    x = rng.normal(1, 2, (12, 6, *size)).astype(np.float32)
-    dy = rng.normal(0, 1, (12, 27, *size)).astype(np.float32)
+    x = rng.normal(1, 2, (batch, 6, *size)).astype(np.float32)
+    dy = rng.normal(0, 1, (batch, 27, *size)).astype(np.float32)
     expected, by_x = x, dy
     for unit in alone:
         expected = through_unit(unit, expected)

@@ -5,7 +5,8 @@ import pytest
 
 from kernels import conv
 from kernels.conv.backward import run_both_gradients, suits
-from kernels.conv.gradient_source import not_normed
+from kernels.conv.gradient_source import GradientSource
+from kernels.conv.normed import nothing_summed
 from kernels.workspace import Workspace
 
 
@@ -46,10 +47,15 @@ def test_they_are_those_of_one_by_one(
         )
         conv.conv_backward_weight(x, dy, stride, padding, *expected[:2], workspace, dilation)
         conv.conv_backward_input(dy, weight, stride, padding, expected[2], workspace, dilation)
-        found = tuple(np.full_like(each, 8) for each in expected)
-        run_both_gradients(x, not_normed(dy), weight, geometry, *found, workspace)
-        for ours, theirs in zip(found, expected, strict=True):
-            np.testing.assert_array_equal(ours, theirs)
+        for beside_norm in (False, True):  # another kernel
+            found = tuple(np.full_like(each, 8) for each in expected)
+            source = GradientSource(dy, beside_norm=beside_norm)
+            run_both_gradients(
+                x, source, weight, geometry, *found, workspace,
+                nothing_summed(dy.dtype, workspace) if beside_norm else None,
+            )  # fmt: skip
+            for ours, theirs in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(ours, theirs)
 
 
 def test_large_weights_are_for_one_by_one():
