@@ -38,7 +38,8 @@ def numerical(
     rough : bool
         Whether the layer rounds to float32: a longer step.
     seconds : float
-        About how long this may take; places are taken in random order.
+        About how long this thread may work on it, whatever else the machine does; places are taken
+        in random order.
     """
     path = next((p.path for p in student.parameters if p.label == label), None)
     array = np.array(x if path is None else get(student.thing, path), np.float64)
@@ -57,7 +58,7 @@ def numerical(
     gradient = np.full(array.shape, np.nan)
     places = list(np.ndindex(array.shape))
     np.random.default_rng(0).shuffle(places)
-    end = time.monotonic() + seconds
+    end = time.thread_time() + seconds
     for place in places:
         values = []
         for step in (h, -h):
@@ -69,6 +70,6 @@ def numerical(
         bent = 0.5 * max(0.05, abs(slope)) if rough else _BEND * max(1.0, abs(slope))
         if abs(bend) <= bent:
             gradient[place] = slope
-        if time.monotonic() > end:
+        if time.thread_time() > end:
             break
     return gradient

@@ -283,31 +283,61 @@ def interrupted(words: list[str], lines: int, number: int, delay: float = 0) -> 
         process.stdout.readline()
     time.sleep(delay)
     os.killpg(process.pid, number)  # as a terminal does
-    _, error = process.communicate(timeout=100)
+    _, error = process.communicate()
     return process.returncode, error
 
 
+# Sends it when so many pictures are done, as the next is put into its place or some time later.
+AS_A_PICTURE_IS_DONE = """
+import os, sys, threading
+
+left = [int(os.environ["PICTURES"]) + 1]
+
+def hook(event, arguments):
+    if event == "os.rename" and str(arguments[1]).endswith(".png"):
+        left[0] -= 1
+        if left[0] == 0:
+            delay, number = float(os.environ["DELAY"]), int(os.environ["SIGNAL"])
+            if delay:
+                threading.Timer(delay, os.killpg, (os.getpgid(0), number)).start()
+            else:
+                os.killpg(os.getpgid(0), number)
+
+sys.addaudithook(hook)
+"""
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.05])
 @pytest.mark.parametrize(
-    ("number", "code", "lines"),
+    ("number", "code", "pictures"),
     [
         (signal.SIGINT, 130, 1), (signal.SIGINT, 130, 4), (signal.SIGTERM, 143, 4),
         (signal.SIGHUP, 143, 1), (signal.SIGQUIT, 143, 4),
     ],
 )  # fmt: skip
-def test_plotting_is_interrupted_in_one_line(run, tmp_path, lines, number, code):
-    words = command("plot", "all", run, "--out", tmp_path)
-    ended, error = interrupted(words, lines, number, delay=0.03 * lines)
-    assert ended == code
-    said = [line for line in error.splitlines() if not line.startswith("left out")]
+def test_plotting_is_interrupted_in_one_line(run, tmp_path, pictures, number, code, delay):
+    out, hook = tmp_path / "out", tmp_path / "sitecustomize.py"
+    hook.write_text(AS_A_PICTURE_IS_DONE)
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    variables = {
+        "PYTHONPATH": path, "PICTURES": str(pictures), "SIGNAL": str(int(number)),
+        "DELAY": str(delay),
+    }  # fmt: skip
+    done = subprocess.run(
+        command("plot", "all", run, "--out", out), capture_output=True, text=True,
+        env={**os.environ, **variables}, start_new_session=True,
+    )  # fmt: skip
+    assert done.returncode == code
+    said = [line for line in done.stderr.splitlines() if not line.startswith("left out")]
     assert said == ["interrupted; pictures that were written are whole"]
-    assert len(list(tmp_path.iterdir())) >= lines
-    assert all(file.suffix == ".png" for file in tmp_path.iterdir())
-    assert all(file.read_bytes().endswith(b"IEND\xaeB`\x82") for file in tmp_path.iterdir())
+    drawn = list(out.iterdir())
+    assert len(drawn) >= pictures and all(file.suffix == ".png" for file in drawn)
+    assert all(file.read_bytes().endswith(b"IEND\xaeB`\x82") for file in drawn)
 
 
 @pytest.mark.parametrize("delay", [0.0, 2.0])
 def test_a_search_is_interrupted_in_words(tmp_path, delay):
-    words = [*RUN[:-1], "300", "--validation", "0.2", "--search", "lr=0.01,0.02,0.03"]
+    words = [*RUN[:-1], "1000000", "--validation", "0.2", "--search", "lr=0.01,0.02,0.03"]
     words = command("search", *words, "--out", tmp_path)
     ended, error = interrupted(words, 1, signal.SIGINT, delay)
     assert ended == 130
@@ -331,7 +361,7 @@ import sys
 from fastcnn.commands import reproduce
 from fastcnn.reproduction.laboratory import Experiment
 from fastcnn.reproduction.sections import Section, Table
-settings = {{"dataset": "digits", "limit_train": 1000, "limit_test": 100, "epochs": 500}}
+settings = {{"dataset": "digits", "limit_train": 1000, "limit_test": 100, "epochs": 1000000}}
 experiment = Experiment("mnist-baseline", settings, seeds=(1, 2))
 table = Table("S9.1", "long", lambda lab: Section(), [experiment])
 reproduce.TABLES = {{"S9.1": table}}

@@ -52,7 +52,7 @@ def start(*words):
 
 def end(process) -> None:
     process.terminate()
-    process.communicate(timeout=20)
+    process.communicate()
     assert process.returncode == 143
 
 
@@ -84,7 +84,7 @@ def page(tmp_path_factory):
 
 
 def until(condition):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 200  # for a page in which something is missing
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -245,7 +245,7 @@ def test_nothing_leaves_the_machine_and_nothing_is_wrong(page):
 def test_raw_paths_of_a_real_server(page):
     host = page[2].removeprefix("http://")
     for path in ("/../../etc/passwd", "//evil.example/", "/%2e%2e/%2e%2e/etc/passwd", "/.", "*"):
-        connection = http.client.HTTPConnection(host, timeout=10)
+        connection = http.client.HTTPConnection(host)
         connection.putrequest("GET", path)
         connection.endheaders()
         response = connection.getresponse()
