@@ -9,8 +9,16 @@ from kernels.conv.backward import run_both_gradients, suits
 from kernels.conv.forward import NOT_POOLED, run_forward
 from kernels.conv.gradient_source import GradientSource
 from kernels.conv.input import run_input_gradient
-from kernels.conv.normed import NormedInput, Summing, nothing_summed, shape_of, statistics_of
+from kernels.conv.normed import (
+    NormedInput,
+    SumsBefore,
+    nothing_summed,
+    shape_of,
+    statistics_of,
+    sums_before,
+)
 from kernels.conv.weight import run_weight_gradient
+from kernels.norm.units import Room
 from kernels.workspace import Workspace
 
 from .. import backends, checks
@@ -47,7 +55,7 @@ class _Convolution(Layer):
         self.bias = checks.flag(kind, "bias", bias)
         self.init = init
         self.groups = check_groups(kind, groups, self.in_channels, self.out_channels)
-        self._meets_norm = False
+        self.beside_norm = False  # whether its network has BatchNorm (`kernels.conv.normed`)
 
     def arguments(self) -> dict[str, Any]:
         return {
@@ -177,32 +185,28 @@ class Conv2D(_Convolution):
         batch, channels, height, width = self.check_input(x)
         image = memory_of(x)
         y = self.result((batch, height, width, channels), x.dtype, training)
-        stride, start, dilation = self.geometry(x.shape)
-        weight, bias = self.params["weight"], self.bias_or_none(self.params)
-        if self._is_numba and self._meets_norm:
-            self._run(image, y, nothing_summed(x.dtype, self.scratch))
+        if self._is_numba:
+            self._run(image, y, self.nothing_summed())
         else:
+            stride, start, dilation = self.geometry(x.shape)
             backends.current().conv_forward(
-                image, weight, bias, stride, start, y, self.scratch, dilation
-            )
+                image, self.params["weight"], self.bias_or_none(self.params),
+                stride, start, y, self.scratch, dilation,
+            )  # fmt: skip
         y = seen(y)
         if training:
             self.remember(y, image)
         return y
 
-    def meets_norm(self) -> None:
-        """Told that in training BatchNorm follows, as one step with it.
-
-        From then on it has all passes done by kernels that can do that, so that no others need to
-        be compiled.
-        """
-        self._meets_norm = True
+    def nothing_summed(self) -> Room | None:
+        """For kernels that sum up none of what they write now."""
+        return nothing_summed(self.dtype, self.scratch) if self.beside_norm else None
 
     @property
     def _is_numba(self) -> bool:
         return backends.current_name() == "numba"
 
-    def _run(self, image: np.ndarray | NormedInput, y: np.ndarray, summing: Summing) -> None:
+    def _run(self, image: np.ndarray | NormedInput, y: np.ndarray, summing: Room | None) -> None:
         run_forward(
             image, self.params["weight"], self.bias_or_none(self.params),
             self.geometry(seen_shape(image)), y.shape, y, NOT_POOLED, self.scratch, summing,
@@ -229,7 +233,7 @@ class Conv2D(_Convolution):
         (image,) = self.recall(dy)
         dy = memory_of(dy)
         if self._is_numba:
-            source = GradientSource(dy, beside_norm=self._meets_norm)
+            source = GradientSource(dy, beside_norm=self.beside_norm)
             return self.backward_from(image, source, dy.shape, self.needs_input_gradient)
         stride, start, dilation = self.geometry(seen_shape(image))
         kernels = backends.current()
@@ -261,7 +265,7 @@ class Conv2D(_Convolution):
         source: GradientSource,
         y_shape: Shape,
         needs_input_gradient: bool,
-        summing: Summing | None = None,
+        summing: SumsBefore | None = None,
     ) -> np.ndarray:
         """`backward` by numba, of the image in training, both as they lie in memory.
 
@@ -271,8 +275,8 @@ class Conv2D(_Convolution):
         weight, bias = self.grads["weight"], self.bias_or_none(self.grads)
         shape, dtype = shape_of(image), source.dy.dtype
         geometry = self.geometry(seen_shape(image))
-        if summing is None and self._meets_norm:
-            summing = nothing_summed(dtype, self.scratch)
+        if summing is None and self.beside_norm:
+            summing = sums_before(NO_GRADIENT, dtype, self.scratch)
         at_once = needs_input_gradient and self.trainable and source.index is None and self.is_light
         if self.trainable and not at_once:
             run_weight_gradient(image, source, geometry, y_shape, weight, bias, self.scratch)

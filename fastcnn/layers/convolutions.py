@@ -37,14 +37,15 @@ class ConvMaxPool(Group):
         index = pool.workspace.array("index", y.shape, np.uint8)
         run_convolution(
             image, conv.params["weight"], conv.bias_or_none(conv.params), conv.geometry(x.shape),
-            z_shape, y, Pooled(index, self.relu is not None), conv.scratch,
+            z_shape, y, Pooled(index, self.relu is not None), conv.scratch, conv.nothing_summed(),
         )  # fmt: skip
         pool.remember(seen(y), image, z_shape, y, index)
         return seen(y)
 
     def run_back(self, dy: np.ndarray) -> np.ndarray:
         image, z_shape, y, index = self.pool.recall(dy)
-        source = GradientSource(memory_of(dy), POOLED, self.relu is not None, y, index)
+        relu, beside_norm = self.relu is not None, self.conv.beside_norm
+        source = GradientSource(memory_of(dy), POOLED, relu, y, index, beside_norm=beside_norm)
         return self.conv.backward_from(image, source, z_shape, self.needs_input_gradient)
 
 
@@ -59,7 +60,6 @@ class ConvNormMaxPool(Group):
     def __init__(self, conv: Conv2D, norm: BatchNorm, pool: MaxPool2D, relu: ReLU | None) -> None:
         super().__init__(conv, norm, pool, relu)
         self.conv, self.norm, self.pool, self.relu = conv, norm, pool, relu
-        conv.meets_norm()
 
     def run(self, x: np.ndarray) -> np.ndarray:
         self.conv.check_input(x)
@@ -91,23 +91,22 @@ def backward_summed(
     (image,) = conv.remembered()
     summing = None
     if needs_input_gradient and isinstance(image, NormedInput):
-        summing = sums_before(image, conv.scratch)
+        summing = sums_before(image, source.dy.dtype, conv.scratch)
     dx = conv.backward_from(image, source, source.dy.shape, needs_input_gradient, summing)
     return dx, summing.sums if summing is not None and summing.sums.size else None
 
 
-class ConvNormReLU(Group):
-    """A convolution, BatchNorm, and ReLU, as one step of training.
+class ConvNorm(Group):
+    """A convolution, BatchNorm, and perhaps ReLU, as one step of training.
 
     The statistics are taken of each image while it is in the cache, and going back the gradient of
     the convolution's output is made image by image, unless two kernels read it and have enough to
     compute. The values are those of the layers, bit for bit, and so are the gradients.
     """
 
-    def __init__(self, conv: Conv2D, norm: BatchNorm, relu: ReLU) -> None:
+    def __init__(self, conv: Conv2D, norm: BatchNorm, relu: ReLU | None) -> None:
         super().__init__(conv, norm, relu)
         self.conv, self.norm, self.relu = conv, norm, relu
-        conv.meets_norm()
 
     def run(self, x: np.ndarray) -> np.ndarray:
         self.conv.check_input(x)
@@ -117,7 +116,8 @@ class ConvNormReLU(Group):
         """y of images as they lie."""
         z, sums = self.conv.forward_summed(image)
         self.norm.check_input(z)
-        return self.norm.normalise(z, self.relu.workspace, relu=True, sums=sums)
+        workspace = (self.relu or self.norm).workspace
+        return self.norm.normalise(z, workspace, relu=self.relu is not None, sums=sums)
 
     def measure(self, x: np.ndarray) -> NormedInput:
         """y of images, for a step that normalises what it reads."""
@@ -125,7 +125,7 @@ class ConvNormReLU(Group):
         return self.measured(memory_of(x))
 
     def measured(self, image: np.ndarray | NormedInput) -> NormedInput:
-        """The same of images as they lie."""
+        """The same of images as they lie; where ReLU ends the step."""
         z, sums = self.conv.forward_summed(image)
         self.norm.check_input(z)
         return self.norm.measured(z, sums)
@@ -140,12 +140,13 @@ class ConvNormReLU(Group):
 
         sums : those of dy, or None for none
         """
+        relu = self.relu is not None
         read_twice = needs_input_gradient and self.conv.trainable and not self.conv.is_light
         if read_twice:
-            dz = memory_of(self.norm.spread(dy, relu=True, sums=sums))
+            dz = memory_of(self.norm.spread(dy, relu, sums))
             source = GradientSource(dz, beside_norm=True)
         else:
-            source = self.norm.normed_gradient(dy, relu=True, sums=sums)
+            source = self.norm.normed_gradient(dy, relu, sums)
         return backward_summed(self.conv, source, needs_input_gradient)
 
 
@@ -163,7 +164,6 @@ class SummedConv(Group):
         super().__init__(conv)
         self.conv, self._summed = conv, summed
         self.sums: np.ndarray | None = None
-        conv.meets_norm()
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         self.sums = None
@@ -186,10 +186,10 @@ class SummedConv(Group):
     def back(
         self, dy: np.ndarray, sums: np.ndarray | None, needs_input_gradient: bool
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """As in `ConvNormReLU`; nobody needs the sums of dy."""
+        """As in `ConvNorm`; nobody needs the sums of dy."""
         self.conv.recall(dy)
         source = GradientSource(memory_of(dy), beside_norm=True)
         return backward_summed(self.conv, source, needs_input_gradient)
 
 
-Reader = ConvNormReLU | SummedConv
+Reader = ConvNorm | SummedConv

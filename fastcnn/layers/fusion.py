@@ -11,9 +11,9 @@ they are: nothing here can be seen by someone who reads or writes a layer.
 - A convolution, BatchNorm and 2 x 2 max pooling, and ReLU after that, are one step
   (`ConvNormMaxPool`): what is normalised goes straight into the pool, and the gradient of the
   convolution's output is never written out.
-- A convolution, BatchNorm, and ReLU are one step (`ConvNormReLU`): the statistics are taken while
-  an image is in the cache, and going back, the gradient of the convolution's output is made image
-  by image, too.
+- A convolution, BatchNorm, and perhaps ReLU are one step (`ConvNorm`): the statistics are taken
+  while an image is in the cache, and going back, the gradient of the convolution's output is made
+  image by image, too.
 - What is normalised and rectified for a convolution alone is never written, but made where that
   reads it: rows of such steps are one (`rows.NormedRow`).
 - A normalisation before ReLU is one step (`NormalizedReLU`), and so is one before an addition, with
@@ -28,7 +28,7 @@ import numpy as np
 from .activation import ReLU
 from .base import Layer
 from .conv import Conv2D
-from .convolutions import ConvMaxPool, ConvNormMaxPool, ConvNormReLU
+from .convolutions import ConvMaxPool, ConvNorm, ConvNormMaxPool
 from .described import is_own
 from .groups import Group, Step
 from .norm import BatchNorm
@@ -108,7 +108,7 @@ def plan(layers: Sequence[Layer], before_norm: bool = False) -> list[Step]:
         elif type(layer) is ReLU and isinstance(last, ConvNormMaxPool) and last.relu is None:
             steps[-1] = ConvNormMaxPool(last.conv, last.norm, last.pool, layer)
         elif type(layer) is ReLU and type(last) is BatchNorm and type(before) is Conv2D:
-            steps[-2:] = [ConvNormReLU(before, last, layer)]
+            steps[-2:] = [ConvNorm(before, last, layer)]
         elif type(layer) is ReLU and normalizes(last):
             steps[-1] = NormalizedReLU(last, layer)
         else:

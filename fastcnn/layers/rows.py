@@ -6,12 +6,12 @@ from typing import TypeGuard
 import numpy as np
 
 from .conv import Conv2D
-from .convolutions import ConvNormReLU, Reader, SummedConv
+from .convolutions import ConvNorm, Reader, SummedConv
 from .groups import Group, Step
 from .norm import BatchNorm
 from .normalized import NormalizedReLU
 
-Measuring = ConvNormReLU | NormalizedReLU
+Measuring = ConvNorm | NormalizedReLU
 
 
 class NormedRow(Group):
@@ -23,11 +23,11 @@ class NormedRow(Group):
 
     Parameters
     ----------
-    first : ConvNormReLU or NormalizedReLU
+    first : ConvNorm or NormalizedReLU
         What reads an array.
     readers : list
         The others, which read images that are to be normalised; all but the last one are
-        `ConvNormReLU`.
+        `ConvNorm`.
     """
 
     def __init__(self, first: Measuring, readers: Sequence[Reader]) -> None:
@@ -37,7 +37,9 @@ class NormedRow(Group):
 
     @property
     def fuses(self) -> bool:
-        return super().fuses and all(layer.trainable for layer in self.layers if layer.params)
+        are_trained = all(layer.trainable for layer in self.layers if layer.params)
+        are_light = all(step.conv.is_light for step in self.readers)  # with so many threads
+        return super().fuses and are_trained and are_light
 
     def one_by_one(self) -> Sequence[Step]:
         return self.steps
@@ -45,7 +47,7 @@ class NormedRow(Group):
     def run(self, x: np.ndarray) -> np.ndarray:
         image = self.first.measure(x)
         for step in self.readers[:-1]:
-            assert isinstance(step, ConvNormReLU)
+            assert isinstance(step, ConvNorm)
             image = step.measured(image)
         return self.readers[-1].finish(image)
 
@@ -66,14 +68,20 @@ def normed_rows(steps: Sequence[Step], before_norm: bool) -> list[Step]:
     done: list[Step] = []
     first: Measuring | None = None  # of a row that may go on, and the others of it
     readers: list[Reader] = []
-    for place, step in enumerate(steps):
-        ends = before_norm and place == len(steps) - 1
-        if type(step) is Conv2D and (ends or first is not None):
-            step = SummedConv(step, ends)
+    rest = list(steps)
+    while rest:
+        step = rest.pop(0)
+        if type(step) is Conv2D:
+            norm = rest[0] if rest else None
+            if type(norm) is BatchNorm:
+                step = ConvNorm(step, norm, None)
+                rest.pop(0)
+            elif first is not None or (before_norm and not rest):
+                step = SummedConv(step, before_norm and not rest)
         if first is not None and isinstance(step, Reader) and step.conv.is_light:
             readers = [*readers, step]
             done[-1] = NormedRow(first, readers)
-            first = first if isinstance(step, ConvNormReLU) else None
+            first = first if _measures(step) else None
             continue
         done.append(step)
         first, readers = (step if _measures(step) else None), []
@@ -84,4 +92,4 @@ def _measures(step: Step) -> TypeGuard[Measuring]:
     """Whether it can leave it to others to normalise."""
     if isinstance(step, NormalizedReLU):
         return type(step.norm) is BatchNorm
-    return isinstance(step, ConvNormReLU)
+    return isinstance(step, ConvNorm) and step.relu is not None

@@ -9,6 +9,7 @@ from kernels.images import channels
 
 from .activation import ReLU
 from .base import Layer
+from .conv import Conv2D
 from .convolutions import SummedConv
 from .fusion import plan
 from .groups import Step, layers_of
@@ -150,6 +151,10 @@ def segments(
     runs : the layer of each call
     ends : outputs that a pass may leave out, and what then comes out instead
     """
+    if any(type(layer) is BatchNorm for layer in runs):
+        for layer in runs:
+            if isinstance(layer, Conv2D):
+                layer.beside_norm = True  # all, so that each kernel is compiled once
     inputs, uses = len(wiring.inputs), wiring.uses()
     sums = dict(_normalized_sums(wiring, runs))
     summed: dict[int, SummedConv] = {}  # what gives a value

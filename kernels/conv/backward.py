@@ -17,7 +17,7 @@ from kernels.conv.forward import Pair
 from kernels.conv.gradient_source import GradientSource, gradient_images, nothing
 from kernels.conv.image import accumulate_image, combine_chunks, combine_rows, convolve_image
 from kernels.conv.input import phases_of
-from kernels.conv.normed import NormedInput, Summing, image_of, images_of, read_for, sum_up
+from kernels.conv.normed import NormedInput, SumsBefore, image_of, images_of, read_for, sum_up
 from kernels.jit import thread_id
 from kernels.portion import MAX_CHUNKS, chunks_with_sums
 from kernels.shares import shares_of
@@ -104,7 +104,7 @@ def run_both_gradients(
     dbias: np.ndarray,
     dx: np.ndarray,
     workspace: Workspace,
-    summing: Summing | None = None,
+    summing: SumsBefore | None = None,
 ) -> None:
     """dweight, dbias, dx of a convolution for which `suits` holds, of the images x (N, H, W, C).
 

@@ -5,7 +5,7 @@ So a convolution may
 
 - normalise the images that it reads itself (`images_of`): those behind BatchNorm and ReLU are then
   never written, and going back they are made again from what BatchNorm was given;
-- sum up the images that it writes while they are in the cache (`Summing`): the statistics of the
+- sum up the images that it writes while they are in the cache (`sum_up`): the statistics of the
   normalisation behind it, and going back the sums that the one before it needs.
 
 Kernels that do none of it are given plain arrays, for which less is compiled.
@@ -107,12 +107,11 @@ def _normed_image(images, first, size):
     return normed, 0
 
 
-class Summing(NamedTuple):
-    """What is summed up of each image that a kernel writes.
+class SumsBefore(NamedTuple):
+    """Where the sums of a gradient go that the normalisation before needs, and what they are of.
 
-    sums, columns, block, width : `norm.units.Room`; without sums, nothing is summed up
-    x, factors, relu : what BatchNorm was given, as in `norm.batch_gradient`, if the images are the
-        gradient behind it; empty if they are what it is given
+    sums, columns, block, width : `norm.units.Room`; without sums, nobody needs them
+    x, factors : of the `NormedInput`
     """
 
     sums: np.ndarray
@@ -121,12 +120,6 @@ class Summing(NamedTuple):
     width: int
     x: np.ndarray
     factors: np.ndarray
-    relu: bool
-
-
-def nothing_summed(dtype: np.dtype, workspace: Workspace) -> Summing:
-    """No image is summed up now, but by kernels that could."""
-    return Summing(*room(0, 1, dtype, workspace), nothing(dtype), nothing(dtype), False)
 
 
 def shape_of(x: np.ndarray | NormedInput) -> tuple[int, ...]:
@@ -134,9 +127,14 @@ def shape_of(x: np.ndarray | NormedInput) -> tuple[int, ...]:
     return (x.x if isinstance(x, NormedInput) else x).shape
 
 
+def nothing_summed(dtype: np.dtype, workspace: Workspace) -> Room:
+    """No image is summed up now, but by kernels that could."""
+    return room(0, 1, dtype, workspace)
+
+
 def statistics_of(
     shape: tuple[int, ...], dtype: np.dtype, workspace: Workspace, portion: Portion
-) -> Summing:
+) -> Room:
     """For images (N, H, W, C) that BatchNorm takes the statistics of, a portion of a batch.
 
     Without any sums where it does not form those of images.
@@ -144,20 +142,21 @@ def statistics_of(
     count, height, width, channels = shape
     size = height * width * channels
     units = count if are_images(portion.images(count), size, channels) else 0
-    where = room(units, channels, dtype, workspace)
-    return Summing(*where, nothing(dtype), nothing(dtype), False)
+    return room(units, channels, dtype, workspace)
 
 
-def sums_before(x: NormedInput, workspace: Workspace) -> Summing:
-    """For the gradient by those images: what BatchNorm needs of it."""
-    summing = statistics_of(x.x.shape, x.x.dtype, workspace, workspace.portion)
-    return summing._replace(x=x.x.reshape(-1), factors=x.factors, relu=True)
+def sums_before(x: np.ndarray | NormedInput, dtype: np.dtype, workspace: Workspace) -> SumsBefore:
+    """For the gradient by images: what BatchNorm needs of it, if it is to normalise them."""
+    if isinstance(x, NormedInput):
+        where = statistics_of(x.x.shape, dtype, workspace, workspace.portion)
+        return SumsBefore(*where, x.x.reshape(-1), x.factors)
+    return SumsBefore(*nothing_summed(dtype, workspace), nothing(dtype), nothing(dtype))
 
 
 def sum_up(summing: Any, y: Any, n: int, size: int, channels: int) -> None:
     """In kernels: sum up image n, which lies in y[n * size:].
 
-    summing : a `Summing`; or an array, and nothing is summed up
+    summing : a `Room` for its statistics; or a `SumsBefore`; or an array, and nothing is summed up
     """
     raise NotImplementedError
 
@@ -166,18 +165,22 @@ def sum_up(summing: Any, y: Any, n: int, size: int, channels: int) -> None:
 def _sum_up(summing, y, n, size, channels):
     if isinstance(summing, types.Array):
         return lambda summing, y, n, size, channels: None
-    return lambda summing, y, n, size, channels: _sum_up_image(summing, y, n, size, channels)
+    if summing.instance_class is Room:
+        return lambda summing, y, n, size, channels: _measure(summing, y, n, size, channels)
+    return lambda summing, y, n, size, channels: _sum_gradient(summing, y, n, size, channels)
 
 
 @jit.serial
-def _sum_up_image(summing, y, n, size, channels):
-    if summing.sums.size == 0:
-        return
-    first, last = n * size, (n + 1) * size
-    where = Room(summing.sums, summing.columns, summing.block, summing.width)
-    if summing.x.size == 0:
-        statistics_unit(y, first, last, channels, where, thread_id(), n)
-        return
-    gradient_sums_unit(
-        y, summing.x, first, last, summing.factors, summing.relu, channels, where, thread_id(), n
-    )
+def _measure(room, y, n, size, channels):
+    if room.sums.size:
+        statistics_unit(y, n * size, (n + 1) * size, channels, room, thread_id(), n)
+
+
+@jit.serial
+def _sum_gradient(summing, dy, n, size, channels):
+    if summing.sums.size:
+        room = Room(summing.sums, summing.columns, summing.block, summing.width)
+        gradient_sums_unit(
+            dy, summing.x, n * size, (n + 1) * size, summing.factors, True, channels, room,
+            thread_id(), n,
+        )  # fmt: skip

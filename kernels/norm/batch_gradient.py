@@ -153,14 +153,20 @@ def gradient_sums_share(dy, x, factors, width, relu, scratch, sums, start, first
 def _block_products(dy, x, at, rows, width, factors, c, relu, scratch, target):
     """Two vectors of columns of a block: sums of dy, and of dy * (x - mean).
 
-    Two rows at a time, for an addition should not have to wait for the one before it.
+    Two rows at a time, for an addition should not have to wait for the one before it. The next
+    block of x is asked for: this one is read in strides.
     """
     n = lanes(x)
     m0, m1 = load(factors, MEAN * width + c), load(factors, MEAN * width + c + n)
     zero = splat(x, 0.0)
     t0, t1, t2, t3 = zero, zero, zero, zero
     p0, p1, p2, p3 = zero, zero, zero, zero
+    ahead = rows * width
     for _ in range(rows // 2):
+        ask_for(x, at + ahead)
+        ask_for(x, at + ahead + n)
+        ask_for(x, at + ahead + width)
+        ask_for(x, at + ahead + width + n)
         v0, v1 = load(x, at) - m0, load(x, at + n) - m1
         d0 = _reaching(load(dy, at), v0, c, factors, width, relu)
         d1 = _reaching(load(dy, at + n), v1, c + n, factors, width, relu)
@@ -222,7 +228,8 @@ def gradient_stretch(dy, x, first, count, factors, width, relu, dx, dx0):
     to, end = dx0 - first, first + count // width * width
     for at in range(first, end, width):
         for c in range(0, width, lanes(x)):
-            ask_for(dx, to + at + c + AHEAD)
+            ask_for(x, at + c + 2 * AHEAD)
+            ask_for(dy, at + c + 2 * AHEAD)
             v = load(x, at + c) - load(factors, MEAN * width + c)
             d = _reaching(load(dy, at + c), v, c, factors, width, relu)
             v = fma(v, load(factors, SLOPE * width + c), load(factors, LEVEL * width + c))

@@ -23,7 +23,7 @@ from fastcnn.layers import (
     Residual,
     Tanh,
 )
-from fastcnn.layers.convolutions import ConvMaxPool, ConvNormMaxPool, ConvNormReLU, SummedConv
+from fastcnn.layers.convolutions import ConvMaxPool, ConvNorm, ConvNormMaxPool, SummedConv
 from fastcnn.layers.fusion import OwnLayer, plan
 from fastcnn.layers.groups import layers_of
 from fastcnn.layers.normalized import NormalizedReLU
@@ -173,22 +173,25 @@ def test_the_plan():
     assert isinstance(step, ConvNormMaxPool)
     assert list(layers_of([step])) == [conv, norm, pool, relu]
     (step,) = plan([conv, norm, relu])
-    assert isinstance(step, ConvNormReLU)
+    assert isinstance(step, ConvNorm)
     assert step.layers == [conv, norm, relu]
     (step,) = plan([Conv2D(3, 3, 5, padding="same", groups=3), norm, relu])
-    assert isinstance(step, ConvNormReLU)
+    assert isinstance(step, ConvNorm)
     heavy = Conv2D(3, 3, 3)
-    assert [type(step) for step in plan([heavy, norm, relu])] == [ConvNormReLU]
+    assert [type(step) for step in plan([heavy, norm, relu])] == [ConvNorm]
     (step,) = plan([heavy, norm, relu, conv, norm, relu, conv, norm, relu])
     assert isinstance(step, NormedRow)
     assert [each.conv for each in step.steps] == [heavy, conv, conv]
     two = [conv, norm, relu, heavy, norm, relu]
-    assert [type(step) for step in plan(two)] == [ConvNormReLU, ConvNormReLU]
-    assert [type(step) for step in plan([norm, relu, *two])] == [NormedRow, ConvNormReLU]
+    assert [type(step) for step in plan(two)] == [ConvNorm, ConvNorm]
+    assert [type(step) for step in plan([norm, relu, *two])] == [NormedRow, ConvNorm]
     assert [type(step) for step in plan([GroupNorm(3, 3), relu, conv])] == [NormalizedReLU, Conv2D]
+    first, second = plan([heavy, norm, conv, norm])  # without ReLU
+    assert isinstance(first, ConvNorm) and first.layers == [heavy, norm] and first.relu is None
+    assert isinstance(second, ConvNorm)
     (step,) = plan([heavy, norm, relu, conv])
     assert isinstance(step, NormedRow)
-    assert [type(each) for each in step.steps] == [ConvNormReLU, SummedConv]
+    assert [type(each) for each in step.steps] == [ConvNorm, SummedConv]
     first, second = plan([conv, norm, relu, pool, heavy], before_norm=True)
     assert isinstance(first, ConvNormMaxPool) and isinstance(second, SummedConv)
     assert plan([relu, norm, pool]) == [relu, norm, pool]
