@@ -13,6 +13,7 @@ import numpy as np
 from .checks import refuse_masked
 
 PIXELS = np.dtype(np.uint8)
+_BEYOND = 2**63  # the least number that no int64 is
 _NAMED = 10  # class names that a sentence lists before it only counts them
 
 
@@ -145,8 +146,10 @@ def labels(who: str, value: Any, class_names: Sequence[str] | None = None) -> np
             f"{who}: labels must be whole numbers, names or one-hot rows, got {y.dtype} such as "
             f"{y[~(y == np.floor(y)) | ~np.isfinite(y)][0]:g}"
         )
-    with np.errstate(invalid="ignore"):
-        return y.astype(np.int64)
+    if y.dtype.kind in "uf" and y.size and not -_BEYOND <= y.min() <= y.max() < _BEYOND:
+        wrong = y.max() if y.max() >= _BEYOND else y.min()  # as int64 it would be another number
+        raise ValueError(f"{who}: labels are the numbers of classes, from 0, got {wrong}")
+    return y.astype(np.int64)
 
 
 def names_of(who: str, value: Any) -> tuple[str, ...] | None:

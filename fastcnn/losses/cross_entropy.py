@@ -146,10 +146,7 @@ def checked_labels(who: str, labels: np.ndarray, rows: int, classes: int) -> np.
     whole = whole_labels(who, labels, rows, classes)
     low, high = labels.min(), labels.max()
     if low < 0 or high >= classes:
-        raise ValueError(
-            f"{who}: labels must lie between 0 and {classes - 1}, as there are "
-            f"{classes} logits per row, got {low if low < 0 else high}"
-        )
+        raise ValueError(_out_of_range(who, classes, low if low < 0 else high))
     return whole
 
 
@@ -170,7 +167,16 @@ def whole_labels(who: str, labels: np.ndarray, rows: int, classes: int) -> np.nd
             f"{who}: labels must be whole numbers or one-hot rows, got {labels.dtype}; "
             f"convert them with labels.astype(np.int64)"
         )
+    if labels.dtype == np.uint64 and labels.size and labels.max() >= 2**63:  # no int64 is so large
+        raise ValueError(_out_of_range(who, classes, labels.max()))
     return np.ascontiguousarray(labels, np.int64)
+
+
+def _out_of_range(who: str, classes: int, label: Any) -> str:
+    return (
+        f"{who}: labels must lie between 0 and {classes - 1}, as there are {classes} logits per "
+        f"row, got {label}"
+    )
 
 
 def checked_targets(who: str, targets: np.ndarray, logits: np.ndarray) -> np.ndarray:

@@ -49,15 +49,13 @@ def numbered(
         names = order
         together = np.concatenate(plain)
     low, high = int(together.min()), int(together.max())
-    if low < 0:
-        raise DataError(f"{source}: there is a label {low}; classes are numbered from 0")
     if low > 0 and names is None and not whole:
         raise DataError(
             f"{source}: the labels go from {low} to {high}, but classes are numbered from 0; "
             f"subtract {low}, or give texts instead of numbers"
         )
     if high >= _MOST:
-        raise DataError(f"{source}: there is a label {high}, which can hardly be a class")
+        raise DataError(_beyond(source, high))
     if names is not None and high >= len(names):
         raise DataError(f"{source}: there is a label {high}, but only {len(names)} class names")
     if low == high and not whole:
@@ -106,4 +104,14 @@ def _plain(source: str, labels: np.ndarray) -> np.ndarray:
                 f"{source}: label {at:,} is {labels[at]}, which is no class number; "
                 f"numbers are learned in Python: model.train(x, y, loss='mse')"
             )
+    if labels.size and labels.min() < 0:
+        raise DataError(
+            f"{source}: there is a label {labels.min():.10g}; classes are numbered from 0"
+        )
+    if labels.size and labels.max() >= _MOST:  # as int64 it could be another number
+        raise DataError(_beyond(source, labels.max()))
     return labels.astype(np.int64)
+
+
+def _beyond(source: str, label: float) -> str:
+    return f"{source}: there is a label {label}, which can hardly be a class"
