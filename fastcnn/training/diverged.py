@@ -1,5 +1,11 @@
 """The end of a run whose numbers are no longer numbers."""
 
+from typing import Any
+
+import numpy as np
+
+from ..losses import Loss
+from ..losses.asked import Losses
 from .history import History
 
 
@@ -53,3 +59,55 @@ class TrainingDiverged(ArithmeticError):
         self.history = history
         self.what = what
         self.steps = steps
+
+
+def is_own(loss: Any) -> bool:
+    """Whether a loss, or one of several, is the user's own, whose gradient nobody here knows."""
+    losses = loss.losses if isinstance(loss, Losses) else (loss,)
+    ours = Loss.__module__.rpartition(".")[0]
+    return any(not type(each).__module__.startswith(f"{ours}.") for each in losses)
+
+
+def before_the_first_step(outputs: Any) -> str:
+    """What to look at where a loss is no number before the optimizer's first step."""
+    several = outputs if isinstance(outputs, tuple) else (outputs,)
+    if all(np.isfinite(each).all() for each in several):
+        return (
+            "no step has been made yet, and what the network gives is finite: look at the loss and "
+            "the targets"
+        )
+    return (
+        "no step has been made yet, and the network itself gives infinite numbers or NaN: look at "
+        "what it begins with, and the data"
+    )
+
+
+def of_loss(gradient: Any, loss: Any, names: Any) -> tuple[str, str] | None:
+    """(what, advice) if the gradient of the loss by the outputs is not finite.
+
+    Parameters
+    ----------
+    gradient : array or tuple of array
+        As the loss gives it.
+    names : sequence of str
+        Of the outputs, if there are several.
+    """
+    several = gradient if isinstance(gradient, tuple) else (gradient,)
+    losses = loss.losses if isinstance(loss, Losses) else (loss,) * len(several)
+    for index, (each, its) in enumerate(zip(several, losses, strict=True)):
+        if not np.isfinite(each).all():
+            output = f"output {names[index]}" if len(several) > 1 else "outputs"
+            return (
+                f"the gradient of the loss by the {output} became infinite or NaN",
+                f"look at what backward of {type(its).__name__} gives",
+            )
+    return None
+
+
+def of_parameters(model: Any) -> str | None:
+    """What to say if the gradient of a parameter is not finite: the first on the way back."""
+    flat = model.parameters
+    for name, place in reversed(list(flat.trained_slices().items())):
+        if not np.isfinite(flat.gradients[place]).all():
+            return f"the gradient of {name} became infinite or NaN"
+    return None

@@ -15,7 +15,7 @@ from ..losses import CLASSIFICATION, CrossEntropyLoss, asked
 from ..network import measures
 from ..network.network import EVALUATED_AT_ONCE, Network, whole
 from ..random import generator
-from . import callbacks, notes
+from . import callbacks, diverged, notes
 from .averaging import Average
 from .batches import Batches
 from .budget import ByEpochs, ByTime, clock
@@ -287,17 +287,27 @@ class TrainingLoop:
         targets, weights, counted = mixed(given, indices, self._batches.mixing, outputs)
         value = asked.value_of(self.loss, outputs, targets, weights)
         if not math.isfinite(value):
-            raise self._diverged(f"the loss became {value:g}", epoch, step + 1)
+            advice = None if self.optimizer.steps else diverged.before_the_first_step(outputs)
+            raise self._diverged(f"the loss became {value:g}", epoch, step + 1, advice)
         tally.add(self.loss, outputs, targets, counted)
         gradient = asked.gradient_of(self.loss, outputs)
+        is_first = not self.optimizer.steps  # else the learning rate is blamed a step later
+        if is_first or self._loss_is_own:
+            found = diverged.of_loss(gradient, self.loss, self.model.output_names)
+            if found is not None:
+                raise self._diverged(found[0], epoch, step + 1, found[1])
         several = isinstance(gradient, tuple)
         gradient = tuple(each[here] for each in gradient) if several else gradient[here]
         self.model.backward_training(gradient, self._logits)
         self._parallel.add(each.gradients for each in self.model.parameters.trained())
         if self.part is not None and self.part.norms is not None:
             self.part.norms.look(step)
-        if not self.method.clipping.shorten(self.model):
-            raise self._diverged("a gradient became infinite or NaN", epoch, step + 1)
+        found = diverged.of_parameters(self.model) if is_first else None
+        if found is not None or not self.method.clipping.shorten(self.model):
+            what = (
+                found or diverged.of_parameters(self.model) or "a gradient became infinite or NaN"
+            )
+            raise self._diverged(what, epoch, step + 1)
         self.optimizer.step(self.model)
         if self.average is not None:
             self.average.update(self.optimizer.steps)
@@ -324,14 +334,21 @@ class TrainingLoop:
 
     # --- what a person should know ------------------------------------------------------------
 
-    def _diverged(self, what: str, epoch: int, batch: int) -> TrainingDiverged:
+    def _diverged(
+        self, what: str, epoch: int, batch: int, advice: str | None = None
+    ) -> TrainingDiverged:
         kept = self.best.epoch if self.stopping.keeps_best else self.history.epochs
         lr = self.optimizer.lr
         steps = self.optimizer.steps
-        advice = f"the learning rate {lr:g} is probably too high, try {lr / 10:g}"
-        if not steps:
+        if advice is None and steps:
+            advice = f"the learning rate {lr:g} is probably too high, try {lr / 10:g}"
+        elif advice is None:
             advice = "no step has been made yet: look at what the network begins with, and the data"
         return TrainingDiverged(what, epoch, batch, advice, kept, self.history, steps)
+
+    @functools.cached_property
+    def _loss_is_own(self) -> bool:
+        return diverged.is_own(self.loss)
 
     @functools.cached_property
     def _guesses(self) -> int:

@@ -25,6 +25,7 @@ from fastcnn import datasets, load_model, models
 from fastcnn.commands import entry
 from fastcnn.files import Hold
 from fastcnn.network import checkpoint
+from fastcnn.network.network import Network
 from fastcnn.runs import results
 from fastcnn.runs.folder import InFolder, read_json, usable
 from fastcnn.training import loop
@@ -63,6 +64,15 @@ ELSEWHERE = {
     "standard output cannot be written: {}": "commands/test_entry.py",
     "error: there is not enough memory{}; a smaller network, batch or number of images needs "
     "less": "commands/test_entry.py",
+    **dict.fromkeys(
+        (
+            "no step has been made yet, and what the network gives is finite: look at the loss and "
+            "the targets",
+            "the gradient of the loss by the {} became infinite or NaN",
+            "look at what backward of {} gives",
+        ),
+        "training/test_diverged.py",
+    ),
     "--model {}: here the networks are trained that have a name ({}); --init-from FILE.npz begins "
     "one of them with the file's weights, and any other network is trained in Python, "
     "load_model(...).train": "commands/test_several_outputs.py",
@@ -522,6 +532,11 @@ CHECKS: dict[str, Callable[..., bool | None]] = {
     "no step has been made yet: look at what the network begins with, and the data": (
         lambda said: said.code == 3 and said.after.epochs == 0
     ),
+    "no step has been made yet, and the network itself gives infinite numbers or NaN: look at "
+    "what it begins with, and the data": lambda said: said.code == 3 and said.after.epochs == 0,
+    "the gradient of {} became infinite or NaN": lambda said, name: (
+        said.code == 3 and said.after.epochs == 0 and name.endswith(".bias")
+    ),
     "the network in {} cannot be trained: {} before any step": lambda said, *_: refused(said),
     "it holds the run up to epoch {}": lambda said, epoch: (
         said.code == 1 and said.after.epochs == int(epoch)
@@ -751,9 +766,32 @@ def parameters_that_are_none(stage: Stage) -> None:
     stage.train("--epochs", "2", code=3)
 
 
-@says("a gradient became", "no step has been made")
+@says("a gradient became", "no step has been made yet:")
 def a_gradient_that_is_none(stage: Stage) -> None:
     stage.patch.setattr("fastcnn.training.settings.Clipping.shorten", lambda *_: False)
+    stage.train("--epochs", "2", code=3)
+
+
+@says("the gradient of {} became", "no step has been made yet:")
+def a_gradient_of_an_array_that_is_none(stage: Stage) -> None:
+    backward = Network.backward_training
+
+    def spoilt(self: Network, *given: Any) -> None:
+        backward(self, *given)
+        self.layers[-1].grads["bias"][0] = np.nan
+
+    stage.patch.setattr(Network, "backward_training", spoilt)
+    stage.train("--epochs", "2", code=3)
+
+
+@says("no step has been made yet, and the network itself")
+def outputs_that_are_none(stage: Stage) -> None:
+    forward = Network.forward_training
+
+    def spoilt(self: Network, *given: Any) -> Any:
+        return forward(self, *given) * np.float32(np.nan)
+
+    stage.patch.setattr(Network, "forward_training", spoilt)
     stage.train("--epochs", "2", code=3)
 
 
