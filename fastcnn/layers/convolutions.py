@@ -90,7 +90,8 @@ def backward_summed(
     """
     (image,) = conv.remembered()
     summing = None
-    if needs_input_gradient and isinstance(image, NormedInput):
+    # One that was frozen since the forward pass makes dx alone, and sums up nothing.
+    if needs_input_gradient and conv.trainable and isinstance(image, NormedInput):
         summing = sums_before(image, source.dy.dtype, conv.scratch)
     dx = conv.backward_from(image, source, source.dy.shape, needs_input_gradient, summing)
     return dx, summing.sums if summing is not None and summing.sums.size else None

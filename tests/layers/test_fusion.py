@@ -271,6 +271,29 @@ def test_a_frozen_layer_in_such_a_row(frozen):
             np.testing.assert_array_equal(ours.grads[part], theirs.grads[part])
 
 
+@pytest.mark.parametrize("frozen", [0, 3, 6, 9])
+def test_a_convolution_that_is_frozen_before_the_way_back(frozen):
+    """Whoever normalises what it reads forms no sums then, and nobody may take them."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(1, 2, (16, 3, 19, 17)).astype(np.float32)
+    model, alone = Sequential(*a_row(16), seed=1), a_row(16)
+    for ours, theirs in zip(model.layers, alone, strict=True):
+        for part in ours.params:
+            theirs.params[part] = ours.params[part]
+
+    def waves(shape):
+        return np.cos(np.arange(math.prod(shape), dtype="f4")).reshape(shape)
+
+    y, dx = one_by_one(alone, x, waves)
+    model.backward(model.forward(-x, training=True))  # whose sums lie in memory
+    np.testing.assert_array_equal(model.forward(x, training=True), y)
+    model.layers[frozen].trainable = False
+    np.testing.assert_array_equal(model.backward(waves(y.shape)), dx)
+    for ours, theirs in zip(model.layers, alone, strict=True):
+        for part in ours.grads if ours.trainable else ():
+            np.testing.assert_array_equal(ours.grads[part], theirs.grads[part])
+
+
 @pytest.mark.parametrize("groups", [1, 12], ids=["pixels", "depthwise"])
 def test_a_frozen_convolution_before_a_norm(groups):
     """Its weights have no gradient; what comes before it has the same one."""
