@@ -1,8 +1,8 @@
 """ONNX files, out and in.
 
 Out: `out` draws the network layer by layer, as `writers` says. In: `wire` and `file` read, `inputs`
-and `into` follow the nodes, `patterns`, `operators` and `elements` make layers of them, and
-`constants` computes what needs no input.
+and `into` follow the nodes, `patterns`, `adaptive`, `operators` and `elements` make layers of them,
+and `constants` computes what needs no input.
 """
 
 from .into import load_onnx

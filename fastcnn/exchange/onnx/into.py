@@ -12,7 +12,7 @@ from ...graph import Graph, by_names
 from ...losses import chosen as losses
 from ...network.checkpoint import CheckpointError
 from ...sequential import Sequential
-from . import package
+from . import adaptive, package
 from .at import At, Values
 from .constants import Purse, can_fold, fold, part_of
 from .elements import INSTEAD, OPERATORS, affine
@@ -198,6 +198,10 @@ class _Building:
         if made is not None:
             at = At(node, self.values, self.found.opset, names)
             return partial(self._become, at, output, made, x), [x]
+        pool = adaptive.find(self.makers, self.values.arrays, output)
+        if pool is not None:
+            at = At(node, self.values, self.found.opset)
+            return partial(self._pool, at, output, pool), [pool.x]
         before = self._takes_bias(node)
         if before is not None:
             maker, bias = before
@@ -207,6 +211,14 @@ class _Building:
     def _become(self, at: At, output: str, made: Any, x: str) -> None:
         layer, arrays = made
         self.values.symbols[output] = at.become(layer, self.values.symbols[x], arrays=arrays)
+
+    def _pool(self, at: At, output: str, pool: adaptive.Pool) -> None:
+        x = self.values.symbols[pool.x]
+        if x.seen[1:] != pool.sides:
+            raise at.refuse(
+                f"it pools images of {pool.sides} pixels, its input is {('N', *x.seen)}"
+            )
+        self.values.symbols[output] = at.become(pool.layer, x)
 
     def _takes_bias(self, node: Op) -> tuple[Op, str] | None:
         """The node with weights whose bias an Add is, and the bias."""
