@@ -137,6 +137,11 @@ def is_own(layer: Described) -> bool:
     return not _is_built_in(type(layer))
 
 
+def is_altered(layer: Described) -> bool:
+    """Whether somebody put a function into the place of a method of this one layer."""
+    return any(callable(getattr(type(layer), name, None)) for name in vars(layer))
+
+
 def from_spec(spec: Any) -> "Layer":
     """A new layer from what `Layer.spec` gave; nothing is imported for it.
 

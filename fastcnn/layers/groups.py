@@ -7,6 +7,7 @@ import numpy as np
 
 from .. import backends
 from .base import Layer
+from .described import is_altered
 from .memory import NO_GRADIENT
 from .norm import BatchNorm
 
@@ -61,8 +62,8 @@ def run_backward(
 class Group:
     """Layers that run as one step of training.
 
-    Otherwise, with other backends than numba, and where a BatchNorm among them is frozen, they run
-    one after the other.
+    Otherwise, with other backends than numba, and where a BatchNorm among them is frozen or a layer
+    has another method put into it, they run one after the other.
     """
 
     def __init__(self, *layers: Layer | None) -> None:
@@ -78,7 +79,8 @@ class Group:
     def fuses(self) -> bool:
         """Whether training runs them as one."""
         frozen = any(type(layer) is BatchNorm and not layer.trainable for layer in self.layers)
-        return backends.current_name() == "numba" and not frozen
+        altered = any(map(is_altered, self.layers))
+        return backends.current_name() == "numba" and not frozen and not altered
 
     def one_by_one(self) -> Sequence[Step]:
         """What is run otherwise."""

@@ -11,6 +11,7 @@ from .activation import ReLU
 from .base import Layer
 from .conv import Conv2D
 from .convolutions import SummedConv
+from .described import is_altered
 from .fusion import plan
 from .groups import Step, layers_of
 from .memory import memory_of, seen
@@ -52,7 +53,7 @@ class NormalizedAdd:
         """y for both inputs."""
         norm, relu = self.norm, self.relu
         main, shortcut = x[self.place], x[1 - self.place]
-        if not training or not norm.trainable:
+        if not training or not norm.trainable or any(map(is_altered, self.layers)):
             y = self.add.added((norm.forward(main, training), shortcut), training)
             return relu.forward(y, training) if relu else y
         norm.check_input(main)

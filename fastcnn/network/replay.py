@@ -38,7 +38,7 @@ from kernels.portion import Portion
 from kernels.workspace import Workspace
 
 from ..layers import Layer
-from ..layers.described import is_own
+from ..layers.described import is_altered, is_own
 from ..layers.memory import NO_GRADIENT, Clock, as_given, as_image, memory_of, seen
 
 _MOST_KINDS = 8
@@ -194,7 +194,7 @@ class Replay:
         if found is None or found.mark != mark():
             self._forget_old()
             found = self._passes[kind] = Pass()
-            if any(map(_is_altered, self._family)):
+            if any(map(is_altered, self._family)):
                 found.stage = Stage.REFUSED
         return found
 
@@ -294,11 +294,6 @@ class Replay:
             remembered = vars(layer)["_remembered"] or ()
             left += [each for each in remembered if isinstance(each, np.ndarray)]
         return [_sum(array) for array in left]
-
-
-def _is_altered(layer: Layer) -> bool:
-    """Whether somebody put a function into the place of a method of this one layer."""
-    return any(callable(getattr(type(layer), name, None)) for name in vars(layer))
 
 
 def _write(values: Sequence[np.ndarray], arrays: Sequence[np.ndarray]) -> None:

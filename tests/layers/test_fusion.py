@@ -2,6 +2,7 @@
 
 import copy
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -292,6 +293,41 @@ def test_a_convolution_that_is_frozen_before_the_way_back(frozen):
     for ours, theirs in zip(model.layers, alone, strict=True):
         for part in ours.grads if ours.trainable else ():
             np.testing.assert_array_equal(ours.grads[part], theirs.grads[part])
+
+
+def test_who_watches_a_layer_sees_it_run():
+    """By a forward or backward put into the object; the numbers stay what they are."""
+    rng = np.random.default_rng(0)
+    block = [Conv2D(4, 4, 3, padding=1), BatchNorm(4), ReLU(), Conv2D(4, 4, 1), BatchNorm(4)]
+    layers = [Conv2D(3, 4, 3), MaxPool2D(2), ReLU(), Residual(block, activation=ReLU()), *a_row(6)]
+    layers[4] = Conv2D(4, 6, 3, padding=1)
+    layers = [*layers, MaxPool2D(2), Flatten()]
+    model = Sequential(*layers, seed=0)
+    x = rng.normal(0, 1, (16, 3, 26, 22)).astype(np.float32)
+    for _ in range(6):  # lists of kernels are called by now
+        y = model.forward(x, training=True)
+        dy = np.float32(rng.normal(0, 1, y.shape))
+        model.backward(dy)
+    leaves = [*model.layers[:3], *block, *model.layers[4:]]
+    for leaf in leaves:
+        calls = []
+
+        def seen(*given, run, name, calls=calls, **named):
+            calls.append(name)
+            return run(*given, **named)
+
+        expected = model.forward(x, training=True).copy(), model.backward(dy)
+        gradients = model.parameters.gradients.copy()
+        for name in ("forward", "backward"):
+            setattr(leaf, name, partial(seen, run=getattr(leaf, name), name=name))
+        y, dx = model.forward(x, training=True), model.backward(dy)
+        assert calls == ["forward", "backward"]
+        del leaf.forward, leaf.backward
+        np.testing.assert_array_equal(y, expected[0])
+        np.testing.assert_allclose(dx, expected[1], rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(
+            model.parameters.gradients, gradients, rtol=1e-3, atol=1e-3 * np.abs(gradients).max()
+        )
 
 
 @pytest.mark.parametrize("groups", [1, 12], ids=["pixels", "depthwise"])
