@@ -8,6 +8,7 @@
 - bits: a life of several steps (`Life`) in two ways of running, with and without lists of kernels,
   with two threads and one, with large gradients that take turns and small ones that do not;
 - what was handed out, after all that: nobody may have written there;
+- convolutions beside BatchNorm in batches of many images: the bits of their layers (`random_rows`);
 - `compile_for_inference`, files of our own, safetensors, ONNX by onnxruntime and back, PyTorch.
 """
 
@@ -20,11 +21,22 @@ import numpy as np
 from tests.network.random_forms import REFUSALS, forms, misuse
 from tests.network.random_lives import lives, training
 from tests.network.random_networks import Chance, build
+from tests.network.random_rows import rows
 from tests.network.random_walk import (
     step_and_walk,
 )
 
-__all__ = ["REFUSALS", "faults", "forms", "lives", "misuse", "one_by_one", "prepare", "training"]
+__all__ = [
+    "REFUSALS",
+    "faults",
+    "forms",
+    "lives",
+    "misuse",
+    "one_by_one",
+    "prepare",
+    "rows",
+    "training",
+]
 
 
 def prepare() -> None:
@@ -45,7 +57,7 @@ def one_by_one(number: int) -> list[str]:
 
 def faults(number: int, steps: int = 18) -> list[str]:
     """What is wrong with network number so and so."""
-    wrong = [*one_by_one(number), *lives(number, steps), *training(number)]
+    wrong = [*one_by_one(number), *lives(number, steps), *training(number), *rows(number)]
     if number % 5 == 0:
         wrong += misuse(number)
     with tempfile.TemporaryDirectory() as folder:

@@ -3,12 +3,13 @@
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from fastcnn import Graph, layers
-from fastcnn.layers import branches
+from fastcnn.layers import Conv2D, branches, convolutions
 from tests.network import random_checks
 from tests.network.random_networks import Chance, build
 
@@ -25,6 +26,11 @@ def _quiet() -> Iterator[None]:
 @pytest.mark.parametrize("number", NUMBERS)
 def test_layers_one_by_one(number: int) -> None:
     assert random_checks.one_by_one(number) == []
+
+
+@pytest.mark.parametrize("number", NUMBERS[::5])
+def test_rows_beside_batch_norm(number: int) -> None:
+    assert random_checks.rows(number, steps=3) == []
 
 
 @pytest.mark.parametrize("number", NUMBERS[::3])
@@ -63,6 +69,21 @@ def test_a_network_is_the_same_again() -> None:
     assert repr(one) == repr(other)
     for name, array in one.model.named_arrays():
         np.testing.assert_array_equal(array, dict(other.model.named_arrays())[name])
+
+
+def test_a_wrong_sum_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that a convolution forms for BatchNorm, forward and back."""
+    for name in ("forward_summed", "backward_summed"):
+        place = Conv2D if name == "forward_summed" else convolutions
+        whole = getattr(place, name)
+
+        def other(*given: Any, whole: Any = whole) -> Any:
+            made, sums = whole(*given)
+            return made, None if sums is None else sums + 1e-3
+
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, other)
+            assert any(random_checks.rows(number, steps=1) for number in NUMBERS)
 
 
 def test_a_wrong_gradient_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
