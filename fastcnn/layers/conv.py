@@ -213,18 +213,21 @@ class Conv2D(_Convolution):
         )  # fmt: skip
 
     def forward_summed(
-        self, image: np.ndarray | NormedInput, kept_in: Workspace | None = None
+        self, image: np.ndarray | NormedInput, kept_in: Workspace | None = None, wanted: bool = True
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """`forward` in training by numba, of images as they lie; and the sums that BatchNorm takes.
 
-        Those are None where it does not take them of images (`kernels.norm.units`).
+        Those are None where it does not take them of images (`kernels.norm.units`), or none are
+        wanted.
         kept_in : where the sums lie if they are not needed at once
         """
         x = seen(image.x if isinstance(image, NormedInput) else image)
         batch, channels, height, width = self.check_input(x)
         y = self.workspace.array("y", (batch, height, width, channels), x.dtype)
         scratch = self.scratch if kept_in is None else kept_in
-        summing = statistics_of(y.shape, x.dtype, scratch, self.scratch.portion)
+        summing = nothing_summed(x.dtype, scratch)
+        if wanted:
+            summing = statistics_of(y.shape, x.dtype, scratch, self.scratch.portion)
         self._run(image, y, summing)
         self.remember(seen(y), image)
         return seen(y), summing.sums if summing.sums.size else None

@@ -176,9 +176,8 @@ class SummedConv(Group):
 
     def finish(self, image: np.ndarray | NormedInput) -> np.ndarray:
         """y of images as they lie."""
-        z, self.sums = self.conv.forward_summed(
-            image, self.conv.workspace if self._summed else None
-        )
+        kept_in = self.conv.workspace if self._summed else None
+        z, self.sums = self.conv.forward_summed(image, kept_in, self._summed)
         return z
 
     def run_back(self, dy: np.ndarray) -> np.ndarray:
