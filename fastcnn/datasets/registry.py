@@ -4,6 +4,9 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from .. import checks
 from ..checks import same, unknown
 from ..files import place, users_folder
 from . import cifar, digits, mnist, own
@@ -89,7 +92,7 @@ def load(
     seed : int
         Key of the choice of test images, where the data has no test part.
     test_share : float
-        How many they are, as a share of each class.
+        How many they are, as a share of each class, above 0 and below 1.
     whole : bool
         To be measured, not learned from: nothing is held out, and there may be one class only, or
         no training part. Without a test part, `x_train` and `x_test` are all the images.
@@ -105,7 +108,7 @@ def load(
     TypeError
         The name is neither a string nor a path.
     ValueError
-        There is no such dataset; the message names the nearest.
+        There is no such dataset, and the message names the nearest; or test_share is no share.
     MissingDataError
         Files are missing and were not, or could not be, downloaded.
     DataError
@@ -119,6 +122,10 @@ def load(
     ((296, 1, 28, 28), (296,))
     """
     if isinstance(name, os.PathLike) or (isinstance(name, str) and is_path(name)):
+        test_share = checks.number(
+            "datasets.load", "test_share", test_share, np.nextafter(0, 1), 1,
+            "above 0 and below 1 (whole=True holds nothing out)",
+        )  # fmt: skip
         reading = own.Reading(size, grey, strict, seed, test_share, progress, whole)
         return own.load(name, reading)
     data = _load_named(_known(name), data_dir, offline, progress)

@@ -32,6 +32,11 @@ def load(path: str | os.PathLike[str], reading: Reading | None = None) -> Datase
     try:
         if not place.exists():
             raise DataError(f"there is no file or folder {place}")
+        if not place.is_dir() and not place.is_file():
+            raise DataError(
+                f"{place} is a pipe, a socket or a device: write what it gives into a file, and "
+                f"name that"
+            )
         parts = _folder(place, reading) if place.is_dir() else _file(place, reading.whole)
     except PermissionError as error:
         raise DataError(f"{error.filename or place} cannot be read: {error.strerror}") from None

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -107,6 +108,9 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The picture in a file, whatever the file's name says."""
     try:
+        # Opening a pipe waits for whoever writes into it, perhaps for ever.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise UnreadableError("it is a pipe, a socket or a device, not a file")
         with Image.open(path, formats=_FORMATS) as image:
             yield image
     except UnreadableError:

@@ -1,7 +1,6 @@
 """Which folders are parts and which are classes, and images that are only to be measured."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,13 @@ from PIL import Image
 from fastcnn import datasets, models
 from fastcnn.datasets.own import splits
 from fastcnn.evaluate import main as evaluate
+
+# A command whose pictures are never read to their end.
+ENDLESS = (
+    "import sys, time; from fastcnn.commands import entry; "
+    "from fastcnn.datasets.own import pictures; "
+    "pictures.read = lambda *_: time.sleep(600); sys.exit(entry.run(sys.argv[1], sys.argv[2:]))"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -234,7 +240,6 @@ def test_what_cannot_be_measured_is_refused(tmp_path, capsys, counts, words):
 # --- an interruption while pictures are read ----------------------------------------------------
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name on this system")
 @pytest.mark.parametrize(
     "argv",
     [
@@ -246,10 +251,9 @@ def test_what_cannot_be_measured_is_refused(tmp_path, capsys, counts, words):
 @pytest.mark.usefixtures("network")
 def test_an_interruption_leaves_no_folder(tmp_path, argv):
     pets(tmp_path / "pets", {"cat": 2, "dog": 2})
-    os.mkfifo(tmp_path / "pets" / "dog" / "endless.png")  # reading waits until it is interrupted
     before = sorted(tmp_path.iterdir())
     with subprocess.Popen(
-        [sys.executable, "-m", f"fastcnn.{argv[0]}", *argv[1:]], stderr=subprocess.PIPE
+        [sys.executable, "-c", ENDLESS, *argv], stderr=subprocess.PIPE
     ) as process:
         while process.poll() is None and not list(tmp_path.glob(".pets.fastcnn/.*.tmp")):
             time.sleep(0.05)
@@ -266,3 +270,12 @@ def test_pictures_that_cannot_be_read_leave_no_cache(tmp_path):
     with pytest.raises(datasets.DataError, match="none of the pictures can be read"):
         datasets.load(tmp_path / "pets")
     assert [each.name for each in tmp_path.iterdir()] == ["pets"]
+
+
+@pytest.mark.parametrize("share", [0, 0.0, 1, -1, 1.5, "a", None, True, float("nan")])
+def test_a_share_that_is_none_is_refused(tmp_path, share):
+    np.savez(tmp_path / "a.npz", x=np.full((6, 8, 8), 200, np.uint8), y=np.arange(6) % 2)
+    with pytest.raises(ValueError, match=r"test_share must be above 0 and below 1 \(whole=True"):
+        datasets.load(tmp_path / "a.npz", test_share=share)
+    data = datasets.load(tmp_path / "a.npz", whole=True)
+    assert len(data.x_train) == len(data.x_test) == 6
