@@ -48,12 +48,13 @@ def find(makers: Mapping[str, Op], arrays: Mapping[str, np.ndarray], value: str)
     arrays : mapping of str to array
         The values that are known.
     """
-    ways = {"Concat": (_largest, layers.AdaptiveMaxPool2D)}
-    ways["MatMul"] = (_mean, layers.AdaptiveAveragePool2D)
     last = makers[value]
-    if last.op not in ways:
+    if last.op == "Concat":
+        along, kind = _largest, layers.AdaptiveMaxPool2D
+    elif last.op == "MatMul":
+        along, kind = _mean, layers.AdaptiveAveragePool2D
+    else:
         return None
-    along, kind = ways[last.op]
     columns = along(makers, arrays, last, 3)
     before = None if columns is None else makers.get(columns.x)
     rows = None if before is None else along(makers, arrays, before, 2)
