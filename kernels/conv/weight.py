@@ -154,8 +154,9 @@ def run_weight_gradient(x, gradient, geometry, y_shape, dweight, dbias, workspac
         y_shape = (images, *y_shape[1:])
     if way == "winograd":
         winograd.weight_gradient(
-            x, gradient, padding, dilation, y_shape, dweight, dbias, images, borders, workspace
-        )
+            x, gradient, padding, dilation, y_shape, dweight, dbias, (images, chunks), borders,
+            workspace,
+        )  # fmt: skip
     else:
         shapes = (x.shape, dweight.shape, y_shape)
         arrangement, scratch = _plan(shapes, geometry, len(borders) - 1, dtype)

@@ -124,7 +124,7 @@ def forward(source, weight, bias, padding, dilation, y_size, y, pool, summing, w
     x_shape, (filters, depth) = source.dy.shape, weight.shape[:2]
     count = x_shape[3] // depth
     plan = convolution_plan(
-        x_shape[0], y_size, count, depth, filters // count, dilation, y.dtype, ""
+        x_shape[0], y_size, count, depth, filters // count, dilation, y.dtype, jit.get_threads(), ""
     )
     _convolve(
         source.arguments(x_shape, plan.at_once, workspace), weight.reshape(-1), bias,
@@ -141,8 +141,9 @@ def input_gradient(gradient, weight, bias, padding, dilation, dy_shape, dx, work
     filters, depth = weight.shape[:2]
     count = dx.shape[3] // depth
     plan = convolution_plan(
-        len(dx), dx.shape[1:3], count, filters // count, depth, dilation, dx.dtype, "back_"
-    )
+        len(dx), dx.shape[1:3], count, filters // count, depth, dilation, dx.dtype,
+        jit.get_threads(), "back_",
+    )  # fmt: skip
     dtype = dx.dtype
     summing = nothing_summed(dtype, workspace) if gradient.beside_norm else nothing(dtype)
     before = (2 * dilation[0] - padding[0], 2 * dilation[1] - padding[1])
@@ -227,17 +228,17 @@ def _weight_gradient(
 
 
 def weight_gradient(
-    x, gradient, padding, dilation, dy_shape, dweight, dbias, images, borders, workspace
+    x, gradient, padding, dilation, dy_shape, dweight, dbias, whole, borders, workspace
 ):  # fmt: skip
     """dweight (O, C / groups, 3, 3) and dbias (O,) or size 0; see `conv.run_weight_gradient`.
 
     gradient, dy_shape : where dy (N, H_out, W_out, O) comes from
-    images : of the whole batch: blocks are the same wherever an image is
+    whole : (images, chunks) of the whole batch: blocks are the same wherever an image is
     """
     filters, depth = dweight.shape[:2]
     count = x.shape[3] // depth
     plan, room = gradient_plan(
-        images, dy_shape[1:3], count, depth, filters // count, dilation, x.dtype
+        *whole, dy_shape[1:3], count, depth, filters // count, dilation, x.dtype
     )
     partial = workspace.array("partial", (len(borders) - 1, room), x.dtype)
     _weight_gradient(

@@ -17,6 +17,10 @@ Pair = tuple[int, int]
 
 # Numbers in one plane of a block, of inputs and outputs together.
 _PLANE = 8192
+# More bytes of filters in all planes than stay in a core's own caches from block to block, and the
+# windows of a block that are worth reading them for.
+_LARGE_FILTERS = 3 << 19
+_MANY_WINDOWS = 64
 _LEAST_CHANNELS = 8
 # What a product costs here, transforms included, against one of the direct method.
 _COST = 1.35
@@ -49,13 +53,14 @@ def _grid_of(out_size: Pair, gaps: Pair) -> Pair:
 def blocks_of(
     images: int, out_size: Pair, numbers: int, gaps: Pair = (1, 1), most: int = _PLANE
 ) -> Blocks:
-    """Blocks for images of an output size, with so many numbers per window and plane."""
+    """Equal blocks for images of an output size, with so many numbers per window and plane."""
+    images = max(1, images)
     grid = _grid_of(out_size, gaps)
     image_rows = gaps[0] * gaps[1] * grid[0]
     rows = max(1, most // (numbers * grid[1]))
     if rows < image_rows:
         return Blocks(grid, 1, -(-image_rows // -(-image_rows // rows)), gaps)
-    at_once = max(1, min(rows // image_rows, images // MAX_CHUNKS))
+    at_once = -(-images // -(-images // (rows // image_rows)))
     return Blocks(grid, at_once, at_once * image_rows, gaps)
 
 
@@ -132,25 +137,36 @@ class Plan(NamedTuple):
     scratch: tuple[tuple[str, Shape], ...]
 
 
+def _are_large(groups: Groups, dtype: np.dtype) -> bool:
+    """Whether all transformed filters, or their sums, are large."""
+    joined, depth, columns = groups.sizes
+    return PLANES * joined * depth * columns * dtype.itemsize > _LARGE_FILTERS
+
+
 @functools.lru_cache(maxsize=1000)
-def convolution_plan(images, out_size, count, depth, filters, dilation, dtype, prefix) -> Plan:
+def convolution_plan(
+    images, out_size, count, depth, filters, dilation, dtype, threads, prefix
+) -> Plan:
     """Of `_convolve`, with so many groups of so many channels and filters each."""
-    groups = groups_of(count, depth, filters, dtype)
-    blocks = blocks_of(images, out_size, count * (depth + filters), dilation)
+    groups, numbers = groups_of(count, depth, filters, dtype), count * (depth + filters)
+    share, most = -(-images // MAX_CHUNKS), _PLANE
+    if _are_large(groups, dtype):
+        share, most = -(-images // threads), _MANY_WINDOWS * numbers
+    blocks = blocks_of(share, out_size, numbers, dilation, most)
     like = np.empty(0, dtype)
     joined, depth, columns = groups.sizes
     in_up, out_up = int(full_vectors(like, joined * depth)), int(row_width(like, joined, columns))
     panel = int(full_panel(like, columns))
     panels = -(-columns // panel) * panel
-    threads = jit.max_threads()
+    all_threads = jit.max_threads()
     scratch = (
         ("filters", (PLANES * joined * depth * panels,)),
         ("bias", (out_up,)),
         ("zeros", (panels,)),
-        ("padded", (threads, blocks.images * blocks.padded_size * in_up)),
-        ("windows", (threads, PLANES * int(plane_step(blocks.windows, in_up, like)))),
-        ("products", (threads, PLANES * int(plane_step(blocks.windows, out_up, like)))),
-        ("taps", (threads, 9 * int(vector_lanes(like)))),
+        ("padded", (all_threads, blocks.images * blocks.padded_size * in_up)),
+        ("windows", (all_threads, PLANES * int(plane_step(blocks.windows, in_up, like)))),
+        ("products", (all_threads, PLANES * int(plane_step(blocks.windows, out_up, like)))),
+        ("taps", (all_threads, 9 * int(vector_lanes(like)))),
     )
     return Plan(
         blocks.images,
@@ -161,14 +177,19 @@ def convolution_plan(images, out_size, count, depth, filters, dilation, dtype, p
 
 
 @functools.lru_cache(maxsize=1000)
-def gradient_plan(images, out_size, count, depth, filters, dilation, dtype) -> tuple[Plan, int]:
+def gradient_plan(
+    images, chunks, out_size, count, depth, filters, dilation, dtype
+) -> tuple[Plan, int]:
     """Of `_weight_gradient`, with so many groups; and the sums of a chunk."""
     groups = groups_of(count, depth, filters, dtype)
     joined, _, columns = groups.sizes
     channels, like = count * depth, np.empty(0, dtype)
     # Large sums are read and written for more windows at a time.
+    numbers = channels + count * filters
     most = _PLANE if channels * filters < _PLANE else 2 * _PLANE
-    blocks = blocks_of(images, out_size, channels + count * filters, dilation, most)
+    if _are_large(groups, dtype):
+        most = _MANY_WINDOWS * numbers
+    blocks = blocks_of(-(-images // chunks), out_size, numbers, dilation, most)
     in_up, out_up = int(full_vectors(like, channels)), int(row_width(like, joined, columns))
     threads = jit.max_threads()
     scratch = (

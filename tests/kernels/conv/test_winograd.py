@@ -19,6 +19,9 @@ SHAPES = [
     pytest.param(2, (9, 7), 18, 17, (3, 0), (0, 3), id="padding on one side"),
     pytest.param(40, (8, 8), 24, 40, (1, 1), (1, 1), id="groups of images"),
     pytest.param(2, (40, 64), 64, 32, (1, 1), (1, 1), id="blocks of rows"),
+    pytest.param(37, (4, 4), 170, 150, (1, 1), (1, 1), id="large filters"),
+    pytest.param(3, (26, 18), 160, 161, (1, 1), (1, 1), id="large filters, blocks of rows"),
+    pytest.param(37, (2, 2), 200, 190, (1, 1), (1, 1), id="large filters, a window an image"),
 ]
 
 
@@ -94,6 +97,26 @@ def test_gaps_and_groups(batch, size, channels, filters, before, after, groups, 
         np.testing.assert_array_equal(array, theirs[name], err_msg=name)
 
 
+def test_bits_do_not_depend_on_the_number_of_threads():
+    """Blocks of large filters do: each thread takes as many."""
+    rng = np.random.default_rng(2)
+
+    def draw(shape):
+        return rng.standard_normal(shape, np.float32)
+
+    x, weight, bias, dy = operands(draw, 37, (4, 6), 170, 150, (1, 1), (1, 1))
+    before, found = jit.get_threads(), []
+    try:
+        for threads in range(1, jit.max_threads() + 1):
+            jit.set_threads(threads)
+            found.append(results(compiled, x, weight, bias, dy, (1, 1)))
+    finally:
+        jit.set_threads(before)
+    for each in found[1:]:
+        for name, array in each.items():
+            np.testing.assert_array_equal(array, found[0][name], err_msg=name)
+
+
 def test_rounding_is_about_that_of_the_direct_method():
     """Root mean square error against float64, on numbers such as networks contain."""
     rng = np.random.default_rng(1)
@@ -135,3 +158,10 @@ def test_blocks_cover_images_and_stay_small(images, size):
     assert blocks.grid == ((size[0] + 1) // 2, (size[1] + 1) // 2)
     assert blocks.images == 1 or blocks.rows == blocks.images * blocks.grid[0]
     assert blocks.windows * 32 <= max(winograd_plan._PLANE, 32 * blocks.grid[1])
+
+
+@pytest.mark.parametrize("images", [1, 7, 100, 128])
+def test_blocks_are_equal(images):
+    blocks = blocks_of(images, (4, 4), 512, most=64 * 512)
+    assert blocks.images <= 16
+    assert images % blocks.images == 0 or blocks.images - images % blocks.images < blocks.images / 2
