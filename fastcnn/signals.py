@@ -62,6 +62,14 @@ def answer_early() -> None:
 
 def ignore() -> None:
     """Let the last moments of this process be: its work is done, its exit code says how it went."""
+
+    def nothing(_number: int, _frame: object) -> None: ...
+
+    # Python complains of a signal that came before and is ignored now, so those are answered first:
+    # it looks at all that came when there is a new one.
+    for number in SIGNALS:
+        signal.signal(number, nothing)
+    signal.raise_signal(SIGNALS[0])
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from .. import signals
-from . import interrupt, streams
+from . import interrupt, streams, waking
 
 _begun = time.monotonic()
 
@@ -46,7 +46,7 @@ def guarded(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None = N
     global _begun
     _begun = time.monotonic()
     stop = None
-    with streams.lasting() as out:
+    with waking.awake(), streams.lasting() as out:
         with interrupt.answered(signals.BEFORE, then="interrupted", for_good=for_good):
             try:
                 code = main(sys.argv[1:] if argv is None else argv)

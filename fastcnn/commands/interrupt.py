@@ -123,7 +123,10 @@ def _handled(
     try:
         yield
     finally:
+        if before and for_good:
+            ignore()
         for number, old in before.items():
             if isinstance(old, _Leave):
                 old.words = old.then
-            signal.signal(number, signal.SIG_IGN if for_good else old)
+            if not for_good:
+                signal.signal(number, old)
