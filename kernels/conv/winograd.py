@@ -36,7 +36,10 @@ from kernels.conv.winograd_plan import convolution_plan, gradient_plan, plane_st
 from kernels.jit import thread_id
 from kernels.shares import shares_of
 from kernels.simd import lanes
-from kernels.tile import copy_row, fill_row, full_vectors, sum_rows
+from kernels.tile import copy_row, fill_row, full_panel, full_vectors, sum_rows
+
+# Whose filters are transformed one after the other, so that they are written side by side.
+_CHANNELS = 16
 
 # --- forward and input gradient -----------------------------------------------------------------
 
@@ -67,14 +70,18 @@ def _convolve(
     in_up, out_up = full_vectors(y, channels), row_width(y, joined, columns)
     windows_most = block_rows * grid[1]
     planes = plane_step(windows_most, in_up, y), plane_step(windows_most, out_up, y)
-    for c in prange(channels):
-        g, inside = c // own_depth, c % own_depth
-        inner, outer = (9 * own_filters, 9) if turned else (9, 9 * own_depth)
-        transform_filters(
-            weight, g * own_depth * own_filters * 9 + inside * inner, (outer, turned),
-            (c % depth, depth, g % (depth // own_depth) * own_filters, own_filters, columns),
-            filters, c // depth * (filters.size // joined), taps[thread_id()],
-        )  # fmt: skip
+    panel = full_panel(y, columns)
+    panels = (columns + panel - 1) // panel
+    for part in prange(panels * ((channels + _CHANNELS - 1) // _CHANNELS)):
+        first_channel, o = part // panels * _CHANNELS, part % panels * panel
+        for c in range(first_channel, min(channels, first_channel + _CHANNELS)):
+            g, inside = c // own_depth, c % own_depth
+            inner, outer = (9 * own_filters, 9) if turned else (9, 9 * own_depth)
+            transform_filters(
+                weight, g * own_depth * own_filters * 9 + inside * inner, (outer, turned),
+                (c % depth, depth, g % (depth // own_depth) * own_filters, own_filters, columns),
+                o, filters, c // depth * (filters.size // joined), taps[thread_id()],
+            )  # fmt: skip
     fill_row(bias_padded, 0, bias_padded.size)
     copy_row(bias, 0, bias_padded, 0, bias.size)
     fill_row(zeros, 0, zeros.size)

@@ -129,12 +129,13 @@ def _filter_line(g0, g1, g2):
 
 
 @jit.serial
-def transform_filters(weight, weight0, strides, place, filters, filters0, taps):
-    """G g G^T of the filters that read one input channel, into 16 planes of packed panels.
+def transform_filters(weight, weight0, strides, place, panel0, filters, filters0, taps):
+    """G g G^T of one panel of the filters that read one input channel, into 16 planes.
 
     strides : (from a filter to the next one in weight, whether filters are turned)
     place : (this channel among depth channels, depth, first of these filters among all columns of
         the panels, how many they are, columns); in other columns the channel gets zeros
+    panel0 : the panel's first column
     taps : room for nine vectors
     """
     outer, turned = strides
@@ -142,7 +143,7 @@ def transform_filters(weight, weight0, strides, place, filters, filters0, taps):
     width = full_panel(filters, columns)
     plane = depth * ((columns + width - 1) // width * width)
     n = lanes(filters)
-    for o in range(0, columns, n):
+    for o in range(panel0, min(columns, panel0 + width), n):
         start, stop = max(first, o), min(first + count, o + n)
         if stop - start < n:
             fill_row(taps, 0, 9 * n)
