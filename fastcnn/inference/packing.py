@@ -5,7 +5,7 @@ The bits are those that the kernels' own packing gives.
 
 import numpy as np
 
-from kernels.conv.winograd_image import PLANES
+from kernels.conv.winograd_image import PLANES, apart
 from kernels.tile import PAIRED, full_panel, full_vectors, packed_mode, panel_width, vector_lanes
 
 
@@ -70,7 +70,10 @@ def transformed(weight: np.ndarray) -> np.ndarray:
     planes = [each for i in range(4) for each in line(*(column[i] for column in columns))]
     width = int(full_panel(_like(weight), len(weight)))
     assert len(planes) == PLANES
-    return np.concatenate([_in_panels(plane, width).reshape(-1) for plane in planes])
+    packed = np.stack([_in_panels(plane, width).reshape(-1) for plane in planes])
+    room = np.zeros((PLANES, int(apart(packed.shape[1], packed[0]))), packed.dtype)
+    room[:, : packed.shape[1]] = packed
+    return room.reshape(-1)
 
 
 def panels(weight: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from kernels.conv.normed import nothing_summed, sum_up
 from kernels.conv.winograd_image import (
     PLANES,
     accumulate_planes,
+    apart,
     multiply_planes,
     pad_images,
     pool_products,
@@ -184,7 +185,8 @@ def _weight_gradient(
     sums_up = full_vectors(x, columns)
     windows_most = block_rows * grid[1]
     planes = plane_step(windows_most, in_up, x), plane_step(windows_most, out_up, x)
-    all_sums = PLANES * channels * sums_up
+    plane = apart(channels * sums_up, x)
+    all_sums = PLANES * plane
     image_size = height * width * channels
     pixels = dy_size[0] * dy_size[1]
     for chunk in prange(partial.shape[0]):
@@ -218,7 +220,7 @@ def _weight_gradient(
                 )  # fmt: skip
         # Before they are added: other processes add the taps of theirs.
         for o in range(0, channels * sums_up, lanes(x)):
-            transform_sums(sums, o, channels * sums_up)
+            transform_sums(sums, o, plane)
     # Along a tree: the same bits for any number of threads.
     shares = shares_of(partial.size)
     for part in prange(shares):
@@ -227,8 +229,7 @@ def _weight_gradient(
             column = g % (depth // own_depth) * own_filters
             dweight0 = (g * own_filters * own_depth + inside) * 9
             for tap in range(9):
-                plane = tap // 3 * 4 + tap % 3
-                first = (plane * channels + c) * sums_up + column
+                first = (tap // 3 * 4 + tap % 3) * plane + c * sums_up + column
                 combine_chunks(partial, first, own_filters, dweight, dweight0 + tap, own_depth * 9)
     if dbias.size:
         combine_chunks(partial, all_sums, filters, dbias, 0, 1)

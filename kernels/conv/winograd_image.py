@@ -141,7 +141,7 @@ def transform_filters(weight, weight0, strides, place, panel0, filters, filters0
     outer, turned = strides
     channel, depth, first, count, columns = place
     width = full_panel(filters, columns)
-    plane = depth * ((columns + width - 1) // width * width)
+    plane = apart(depth * ((columns + width - 1) // width * width), filters)
     n = lanes(filters)
     for o in range(panel0, min(columns, panel0 + width), n):
         start, stop = max(first, o), min(first + count, o + n)
@@ -182,6 +182,16 @@ def _store_filter_row(filters, at, plane, g0, g1, g2):
 
 
 @size
+def apart(numbers, array):
+    """Distance between planes of so many numbers, whole vectors: an odd number of vectors.
+
+    What is computed of 16 numbers at one place of all planes would else share a set of the L1
+    cache.
+    """
+    return (numbers // lanes(array) | 1) * lanes(array)
+
+
+@size
 def equal_tiles(windows):
     """Rows of a register tile and number of such tiles for at least so many windows.
 
@@ -203,7 +213,7 @@ def multiply_planes(windows, filters, zeros, products, count, planes, sizes, y, 
     """
     groups, depth, channels, in_up, out_up = sizes
     panel = full_panel(filters, channels)
-    panels = (channels + panel - 1) // panel * panel
+    plane = apart((channels + panel - 1) // panel * panel * depth, filters)
     rows, repeats = equal_tiles(count)
     for k in range(PLANES):
         ask_for_row(y, y0 + y_count * k // PLANES, y0 + y_count * (k + 1) // PLANES)
@@ -215,10 +225,10 @@ def multiply_planes(windows, filters, zeros, products, count, planes, sizes, y, 
                 tiles(
                     TileShape(FULL, rows, vectors, lanes(windows), depth, outer=1, repeats=repeats),
                     Rows(windows, k * planes[0] + g * depth, m=in_up, i=1, o=0, r=rows * in_up),
-                    Panel(filters, ((g * PLANES + k) * panels + o) * depth, i=panel),
+                    Panel(filters, (g * PLANES + k) * plane + o * depth, i=panel),
                     Sums(zeros, 0),
                     Sums(products, k * planes[1] + g * channels + o, m=out_up, r=rows * out_up),
-                    Asked(filters, ((g * PLANES + k) * panels + o) * depth),
+                    Asked(filters, (g * PLANES + k) * plane + o * depth),
                 )
 
 
@@ -348,6 +358,7 @@ def accumulate_planes(windows, spread, sums, count, planes, sizes):
     """
     groups, depth, channels, in_up, out_up = sizes
     panel, sums_up = full_panel(spread, channels), full_vectors(spread, channels)
+    plane = apart(groups * depth * sums_up, sums)
     count_tiles = (depth + TILE_ROWS - 1) // TILE_ROWS
     for k in range(PLANES):
         for g in range(groups):
@@ -355,7 +366,7 @@ def accumulate_planes(windows, spread, sums, count, planes, sizes):
                 vectors = min(panel, sums_up - o) // lanes(windows)
                 for t in range(count_tiles):
                     first, last = depth * t // count_tiles, depth * (t + 1) // count_tiles
-                    here = Sums(sums, ((k * groups + g) * depth + first) * sums_up + o, m=sums_up)
+                    here = Sums(sums, k * plane + (g * depth + first) * sums_up + o, m=sums_up)
                     tiles(
                         TileShape(FULL, last - first, vectors, lanes(windows), inner=count),
                         Rows(windows, k * planes[0] + g * depth + first, m=1, i=in_up),

@@ -6,9 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels import jit
-from kernels.conv.winograd_image import PLANES, equal_tiles
+from kernels.conv.winograd_image import PLANES, apart, equal_tiles
 from kernels.portion import MAX_CHUNKS
-from kernels.simd import lanes
 from kernels.sizes import size
 from kernels.tile import full_panel, full_vectors, vector_lanes
 
@@ -114,9 +113,9 @@ def suits(
 
 @size
 def plane_step(windows, width, array):
-    """Distance between planes of windows of whole vectors: an odd number of vectors."""
+    """Distance between planes of windows of whole vectors."""
     rows, repeats = equal_tiles(windows)
-    return (rows * repeats * width // lanes(array) | 1) * lanes(array)
+    return apart(rows * repeats * width, array)
 
 
 @size
@@ -160,7 +159,7 @@ def convolution_plan(
     panels = -(-columns // panel) * panel
     all_threads = jit.max_threads()
     scratch = (
-        ("filters", (PLANES * joined * depth * panels,)),
+        ("filters", (PLANES * joined * int(apart(depth * panels, like)),)),
         ("bias", (out_up,)),
         ("zeros", (panels,)),
         ("padded", (all_threads, blocks.images * blocks.padded_size * in_up)),
@@ -203,5 +202,5 @@ def gradient_plan(
         tuple(blocks),
         tuple((f"winograd_{name}", (threads, size)) for name, size in scratch),
     )
-    sums = PLANES * channels * int(full_vectors(like, columns))
+    sums = PLANES * int(apart(channels * int(full_vectors(like, columns)), like))
     return plan, sums + int(full_vectors(like, count * filters))

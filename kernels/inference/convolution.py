@@ -10,6 +10,7 @@ from kernels.conv.depthwise_image import slide, whole_pixels
 from kernels.conv.image import convolve_image, pool_and_rectify
 from kernels.conv.winograd_image import (
     PLANES,
+    apart,
     multiply_planes,
     pad_images,
     pool_products,
@@ -107,7 +108,7 @@ def convolve_by_windows(step, values, constants, memory, scratch, nobody, frame,
     in_up, out_up = full_vectors(memory, channels), full_vectors(memory, filters)
     panel = full_panel(memory, filters)
     panels = (filters + panel - 1) // panel * panel
-    packed = constants[filters0 : filters0 + PLANES * channels * panels]
+    packed = constants[filters0 : filters0 + PLANES * apart(channels * panels, memory)]
     bias, zeros = constants[bias0 : bias0 + panels], constants[zeros0 : zeros0 + panels]
     planes = (
         plane_step(block * grid_w, in_up, memory),
