@@ -5,8 +5,16 @@ The bits are those that the kernels' own packing gives.
 
 import numpy as np
 
-from kernels.conv.winograd_image import PLANES, apart
-from kernels.tile import PAIRED, full_panel, full_vectors, packed_mode, panel_width, vector_lanes
+from kernels.conv.winograd_image import PLANES
+from kernels.tile import (
+    PAIRED,
+    full_panel,
+    full_vectors,
+    odd_vectors,
+    packed_mode,
+    panel_width,
+    vector_lanes,
+)
 
 
 def _like(array: np.ndarray) -> np.ndarray:
@@ -71,7 +79,7 @@ def transformed(weight: np.ndarray) -> np.ndarray:
     width = int(full_panel(_like(weight), len(weight)))
     assert len(planes) == PLANES
     packed = np.stack([_in_panels(plane, width).reshape(-1) for plane in planes])
-    room = np.zeros((PLANES, int(apart(packed.shape[1], packed[0]))), packed.dtype)
+    room = np.zeros((PLANES, int(odd_vectors(packed.shape[1], packed[0]))), packed.dtype)
     room[:, : packed.shape[1]] = packed
     return room.reshape(-1)
 

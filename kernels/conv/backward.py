@@ -73,9 +73,9 @@ def _pointwise(inputs, gradient, weight, results, sizes, borders, room, summing)
             dy, dy0 = gradient_images(gradient, n, n + 1)
             asked, asked0 = read_for(inputs, at)
             convolve_image(
-                dy, dy0, (height, 0), (1, filters, width * filters, 1), packed, 0, (1, filters),
-                mode, start, 0, dx, at, (height, width), (width * channels, channels), channels,
-                asked, asked0, pixels * channels,
+                dy, dy0, (1, 0), (1, filters, size, 1), (1, 0, 0), packed, 0, (1, filters), mode,
+                start, 0, dx, at, (1, pixels), (0, channels), channels, asked, asked0,
+                pixels * channels,
             )  # fmt: skip
             sum_up(summing, dx, n, pixels * channels, channels)
             x, x0 = image_of(inputs, at, pixels * channels)
@@ -85,14 +85,15 @@ def _pointwise(inputs, gradient, weight, results, sizes, borders, room, summing)
                 widen_rows(dy, dy0, pixels, filters, filters, widened[me], out_up)
                 dy, dy0 = widened[me], 0
             accumulate_image(
-                x, x0, (height, 0), (1, channels, width * channels, 1), (1, channels),
-                dy, dy0, (height, width), out_up, sums, 0, gradient.dy, (n + 1) * size, size,
+                x, x0, (1, 0), (1, channels, pixels * channels, 1), (1, 0, 0), (1, channels),
+                dy, dy0, (1, pixels), out_up, sums, 0, gradient.dy, (n + 1) * size, size,
             )  # fmt: skip
     shares = shares_of(partial.size)
     for part in prange(shares):
-        combine_rows(partial, part, shares, channels, out_up, filters, dweight)
+        c, stop = channels * part // shares, channels * (part + 1) // shares
+        combine_rows(partial, c * out_up, out_up, stop - c, filters, dweight, c, channels)
     if dbias.size:
-        combine_chunks(partial, channels * out_up, filters, dbias, 0, 1)
+        combine_chunks(partial, channels * out_up, filters, dbias)
 
 
 def run_both_gradients(

@@ -17,6 +17,7 @@ from kernels.conv.normed import image_of, sum_up
 from kernels.jit import thread_id
 from kernels.pool.image import image_sizes
 from kernels.shares import shares_of
+from kernels.simd import lanes
 from kernels.tile import copy_row, fill_row, full_vectors, sum_rows
 
 
@@ -64,7 +65,7 @@ def _forward(images, weight, bias, y, shapes, geometry, packed, start, widened, 
             image, rows_ahead(image0, extent, steps, (kernel_h, kernel_w)), asked_row,
         )  # fmt: skip
         if index.size:
-            pool_and_rectify(target, sizes, relu, y, n * pooled_size, index)
+            pool_and_rectify(target, target0, sizes, relu, y, n * pooled_size, index)
         else:
             sum_up(summing, y, n, y_shape[1] * y_row, filters)
 
@@ -214,9 +215,9 @@ def _weight_gradient(
     # Along a tree: the same bits for any number of threads.
     shares = shares_of(partial.size)
     for part in prange(shares):
-        combine_rows(partial, part, shares, area, filters_up, filters, dweight)
+        _combine(partial, part, shares, area, filters_up, filters, dweight)
     if dbias.size:
-        combine_chunks(partial, area * filters_up, filters, dbias, 0, 1)
+        combine_chunks(partial, area * filters_up, filters, dbias)
 
 
 @jit.serial
@@ -242,6 +243,15 @@ def _weight_image(
         (stride_h, stride_w, dilation_h, dilation_w), (kernel_h, kernel_w), dy, dy0, (dy_h, dy_w),
         sums, asked, (n + 1) * dy_h * asked_row, asked_row, filters_up == channels,
     )  # fmt: skip
+
+
+@jit.serial
+def _combine(partial, part, shares, area, filters_up, filters, dweight):
+    """One share of the filters of dweight: the sums of all chunks."""
+    vectors = filters_up // lanes(partial)
+    first = vectors * part // shares * lanes(partial)
+    last = min(filters, vectors * (part + 1) // shares * lanes(partial))
+    combine_rows(partial, first, filters_up, area, last - first, dweight, first * area, area)
 
 
 def weight_gradient(x, gradient, geometry, y_shape, dweight, dbias, workspace):
@@ -298,9 +308,9 @@ def _both_gradients(
             sum_up(summing, dx, n, x_size, channels)
     shares = shares_of(partial.size)
     for part in prange(shares):
-        combine_rows(partial, part, shares, area, filters_up, filters, dweight)
+        _combine(partial, part, shares, area, filters_up, filters, dweight)
     if dbias.size:
-        combine_chunks(partial, area * filters_up, filters, dbias, 0, 1)
+        combine_chunks(partial, area * filters_up, filters, dbias)
 
 
 def both_gradients(

@@ -25,7 +25,13 @@ from numba import prange
 
 from kernels import jit
 from kernels.conv import depthwise, winograd, winograd_plan
-from kernels.conv.arrangement import DIRECT, Arrangement, arrange, arrangement_of
+from kernels.conv.arrangement import (
+    Arrangement,
+    arrange,
+    arranged_size,
+    arrangement_of,
+    rows_of_images,
+)
 from kernels.conv.gradient_source import GradientSource, nothing
 from kernels.conv.image import convolve_image, pool_and_rectify
 from kernels.conv.normed import image_of, images_of, read_for, shape_of, sum_up
@@ -47,14 +53,17 @@ Shape = tuple[int, ...]
 
 @jit.parallel
 def _forward(
-    images, weight, bias, y, shapes, geometry, arrangement, packed, bias_padded, padded, pool,
-    summing,
+    images, weight, bias, y, shapes, geometry, arrangement, together, packed, bias_padded, padded,
+    pool, summing,
 ):  # fmt: skip
-    """One iteration owns one image of the output.
+    """One iteration owns one image of the output, or some that are convolved at once.
 
     images, summing : see `normed`
     geometry : row stride, zeros above, row dilation
-    pool : (index, sizes, relu, each thread's image before pooling); an empty index for no pooling
+    together : (images at once, numbers of one that is arranged), see `arrangement`
+    pool : (index, sizes, relu, each thread's images before pooling); an empty index for no pooling
+
+    13 parameters, as `winograd._convolve` has.
     """
     x_shape, weight_shape, y_shape = shapes
     stride, top, dilation = geometry
@@ -77,37 +86,41 @@ def _forward(
     mode = packed_mode(packed, filters, depth)
     steps = (stride, arrangement.column_step, arrangement.row_length, dilation)
     y_row = y_shape[2] * out_channels
+    y_image = y_shape[1] * y_row
+    at_once, image_step = together
     # Threads take images by turns: what one of them reads next, a part of it for each group.
     size, ahead = height * width * channels, padded.shape[0]
-    asked_size = size // groups
-    for n in prange(count):
-        x, x0 = image_of(images, n * size, size)
-        target, target0 = y, n * y_shape[1] * y_row
+    asked_size = at_once * size // groups
+    for part in prange((count + at_once - 1) // at_once):
+        me, first = thread_id(), part * at_once
+        last = min(count, first + at_once)
+        target, target0 = y, first * y_image
         if index.size:
-            target, target0 = unpooled[thread_id()], 0
+            target, target0 = unpooled[me], 0
         for g in range(groups):
-            image, image0 = arrange(
-                x, x0, (height, width, channels), arrangement,
-                (g * depth, depth), padded[thread_id()],
-            )  # fmt: skip
-            asked, asked0 = read_for(images, (n + ahead) * size + g * asked_size)
+            image, image0 = padded[me], 0
+            for n in range(first, last):
+                x, x0 = image_of(images, n * size, size)
+                image, image0 = arrange(
+                    x, x0, (height, width, channels), arrangement,
+                    (g * depth, depth), padded[me], (n - first) * image_step,
+                )  # fmt: skip
+            image0 -= (last - first - 1) * image_step  # the first of several
+            asked, asked0 = read_for(images, (first + ahead * at_once) * size + g * asked_size)
             convolve_image(
-                image, image0, (height, -top), steps,
+                image, image0, (height, -top), steps, (last - first, image_step, y_image),
                 packed, g * packed_size, (kernel_h, kernel_w * depth), mode,
                 bias_padded, g * bias_size, target, target0 + g * filters,
                 (y_shape[1], y_shape[2]), (y_row, out_channels), filters,
                 asked, asked0, asked_size,
             )  # fmt: skip
-        if index.size:
-            pool_and_rectify(target, sizes, relu, y, n * pooled_size, index)
-        else:
-            sum_up(summing, y, n, y_shape[1] * y_row, out_channels)
-
-
-def arranged_images(x_shape: Shape, arrangement: Arrangement) -> tuple[str, Shape]:
-    """Name and shape of each thread's scratch for one arranged image."""
-    size = x_shape[1] * arrangement.row_length if arrangement.kind != DIRECT else 1
-    return "padded", (jit.max_threads(), size)
+        for n in range(first, last):
+            if index.size:
+                pool_and_rectify(
+                    target, (n - first) * y_image, sizes, relu, y, n * pooled_size, index
+                )
+            else:
+                sum_up(summing, y, n, y_image, out_channels)
 
 
 class Pooled(NamedTuple):
@@ -128,9 +141,9 @@ def _pool_sizes(y_shape: Shape, index_shape: Shape) -> tuple[int, ...]:
     return (y_shape[1], y_shape[2], index_shape[1], index_shape[2], y_shape[3])
 
 
-def _unpooled(y_shape: Shape, index_shape: Shape) -> tuple[str, Shape]:
-    """Name and shape of each thread's room for an image that is to be pooled."""
-    size = math.prod(y_shape[1:]) if index_shape[0] else 1
+def _unpooled(y_shape: Shape, index_shape: Shape, at_once: int = 1) -> tuple[str, Shape]:
+    """Name and shape of each thread's room for images that are to be pooled."""
+    size = at_once * math.prod(y_shape[1:]) if index_shape[0] else 1
     return "unpooled", (jit.max_threads(), size)
 
 
@@ -159,22 +172,37 @@ def conv_forward(
     run_forward(x, weight, bias, (stride, padding, dilation), y.shape, y, NOT_POOLED, workspace)
 
 
-@functools.lru_cache(maxsize=1000)
-def _plan(shapes, geometry, index_shape, dtype) -> tuple[Arrangement, tuple[int, ...], Shapes]:
-    """How images are arranged, the sizes that pooling takes, and the scratch of `_forward`.
+class _Plan(NamedTuple):
+    """What follows from shapes and threads alone: `_forward`'s arguments, and its scratch."""
 
-    shapes : of x, the weights and y; index_shape : of the pooled images, or some of size 0
-    """
+    arrangement: Arrangement
+    together: Pair
+    pool_sizes: tuple[int, ...]
+    scratch: Shapes
+
+
+@functools.lru_cache(maxsize=1000)
+def _plan(shapes, geometry, index_shape, dtype, threads) -> _Plan:
+    """shapes : of x, the weights and y; index_shape : of the pooled images, or some of size 0."""
     x_shape, (out_channels, depth, *kernel), y_shape = shapes
     arrangement, groups = arrangement_of(shapes, *geometry), x_shape[3] // depth
     padded = groups * int(padded_channels(np.empty(0, dtype), out_channels // groups))
-    scratch = (
-        ("packed", (padded * depth * math.prod(kernel),)),
-        ("bias", (padded,)),
-        arranged_images(x_shape, arrangement),
-        _unpooled(y_shape, index_shape),
+    weights = padded * depth * math.prod(kernel)
+    at_once = rows_of_images(
+        -(-x_shape[0] // threads),
+        x_shape[1] * arrangement.row_length * groups * dtype.itemsize,
+        weights * dtype.itemsize,
+        y_shape[2],
     )
-    return arrangement, _pool_sizes(y_shape, index_shape), scratch
+    arrangement = arrangement_of(shapes, *geometry, is_copied=at_once > 1)
+    image_step = arranged_size(x_shape[1], arrangement, at_once, dtype)
+    scratch = (
+        ("packed", (weights,)),
+        ("bias", (padded,)),
+        ("padded", (jit.max_threads(), at_once * image_step)),
+        _unpooled(y_shape, index_shape, at_once),
+    )
+    return _Plan(arrangement, (at_once, image_step), _pool_sizes(y_shape, index_shape), scratch)
 
 
 def run_forward(x, weight, bias, geometry, y_shape, y, pooled, workspace, summing=None):
@@ -210,10 +238,10 @@ def run_forward(x, weight, bias, geometry, y_shape, y, pooled, workspace, summin
         depthwise.forward(images, weight, bias, geometry, shapes, y, pool, summed, workspace)
         return
     index = pooled.index
-    arrangement, pool_sizes, scratch = _plan(shapes, geometry, index.shape, dtype)
-    packed, bias_padded, padded, unpooled = workspace.room(scratch, dtype)
+    plan = _plan(shapes, geometry, index.shape, dtype, jit.get_threads())
+    packed, bias_padded, padded, unpooled = workspace.room(plan.scratch, dtype)
     _forward(
         images, weight.reshape(-1), bias, y.reshape(-1), shapes,
-        (stride[0], padding[0], dilation[0]), arrangement, packed, bias_padded, padded,
-        (index.reshape(-1), pool_sizes, pooled.relu, unpooled), summed,
+        (stride[0], padding[0], dilation[0]), plan.arrangement, plan.together, packed, bias_padded,
+        padded, (index.reshape(-1), plan.pool_sizes, pooled.relu, unpooled), summed,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from numba import prange
 
 from kernels import jit
 from kernels.conv import depthwise, windows, winograd, winograd_plan
-from kernels.conv.arrangement import spread_columns
+from kernels.conv.arrangement import rows_of_images, spread_columns
 from kernels.conv.forward import Pair
 from kernels.conv.gradient_source import PLAIN, GradientSource, gradient_images, nothing
 from kernels.conv.image import convolve_image
@@ -22,6 +22,7 @@ from kernels.tile import (
     copy_row,
     fill_pixels,
     fill_row,
+    odd_vectors,
     pack,
     packed_mode,
     pad_image,
@@ -169,12 +170,13 @@ def phases_of(
 
 @jit.parallel
 def _input_gradient(
-    gradient, weight, bias, dx, shapes, stride, phases, packed, start, padded, wide
+    gradient, weight, bias, dx, shapes, stride, phases, together, packed, start, padded, wide
 ):  # fmt: skip
-    """One iteration owns one image of dx.
+    """One iteration owns one image of dx, or some that are convolved at once.
 
+    together : (images at once, numbers of one of dy that is arranged), see `arrangement`
     start : room for the bias of each group
-    wide : (numbers cut off at the beginning of a row, numbers kept, each thread's image that is
+    wide : (numbers cut off at the beginning of a row, numbers kept, each thread's images that are
         cut); without numbers in these images dx itself is computed
     """
     dy_shape, weight_shape, dx_shape = shapes
@@ -206,25 +208,30 @@ def _input_gradient(
     pixels, row = dx_shape[1] * dx_shape[2], dx_shape[2] * channels
     cut, kept, uncut = wide
     mode = packed_mode(packed, depth, filters)
+    image, at_once, step = pixels * channels, together[0], together[1]
     # Threads take images by turns: what one of them reads next.
     dy_size, ahead = dy_h * dy_w * out_channels, padded.shape[0]
-    asked_size = dy_size // (groups * table.shape[0]) if gradient.kind == PLAIN else 0
-    for n in prange(images):
-        me = thread_id()
-        asked0 = (n + ahead) * dy_size
-        dy, dy0 = gradient_images(gradient, n, n + 1)
-        if groups == 1 and not phases.spread and columns != dy_w:
+    asked_size = 0
+    if gradient.kind == PLAIN:
+        asked_size = at_once * dy_size // (groups * table.shape[0])
+    for part in prange((images + at_once - 1) // at_once):
+        me, first = thread_id(), part * at_once
+        last = min(images, first + at_once)
+        asked0 = (first + ahead * at_once) * dy_size
+        dy, dy0 = gradient_images(gradient, first, last)
+        if groups == 1 and not phases.spread and (at_once > 1 or columns != dy_w):
             narrow, narrow0 = dy, dy0
             dy, dy0 = padded[me], 0
-            pad_image(
-                narrow, narrow0, (dy_h, dy_w, out_channels), (0, phases.left), (1, 1), dy, 0,
-                (dy_h, columns, out_channels),
-            )  # fmt: skip
-        target, target0 = dx, n * pixels * channels
+            for n in range(last - first):
+                pad_image(
+                    narrow, narrow0 + n * dy_size, (dy_h, dy_w, out_channels), (0, phases.left),
+                    (1, 1), dy, n * step, (dy_h, columns, out_channels),
+                )  # fmt: skip
+        target, target0 = dx, first * image
         if uncut.size:
             target, target0 = uncut[me], 0
         if any_empty:
-            fill_pixels(target, target0, pixels, channels, bias)
+            fill_pixels(target, target0, (last - first) * pixels, channels, bias)
         for g in range(groups):
             source, source0 = dy, dy0
             spread_for = -1
@@ -234,30 +241,26 @@ def _input_gradient(
                     continue
                 column_step, row_length = filters, columns * filters
                 offset = (base_w - taps_w + 1 + phases.left) * filters
+                spread = columns, 1, 1, 1, phases.left
                 if phases.spread:
+                    gap = phases.gap_w
                     column_step, row_length, offset = (
                         taps_w * filters,
                         count_w * taps_w * filters,
                         0,
                     )
-                    if spread_for != r_w:
-                        spread_for = r_w
-                        source, source0 = padded[me], 0
-                        gap = phases.gap_w
-                        spread_columns(
-                            dy, dy0, (dy_h, dy_w, out_channels), (g * filters, filters),
-                            (count_w, 1, taps_w, gap, (taps_w - 1) * gap - base_w), source, 0,
-                        )  # fmt: skip
-                elif groups > 1 and spread_for < 0:
-                    spread_for = 0
+                    spread = count_w, 1, taps_w, gap, (taps_w - 1) * gap - base_w
+                if (phases.spread and spread_for != r_w) or (groups > 1 and spread_for < 0):
+                    spread_for = r_w
                     source, source0 = padded[me], 0
-                    spread_columns(
-                        dy, dy0, (dy_h, dy_w, out_channels), (g * filters, filters),
-                        (columns, 1, 1, 1, phases.left), source, 0,
-                    )  # fmt: skip
+                    for n in range(last - first):
+                        spread_columns(
+                            dy, dy0 + n * dy_size, (dy_h, dy_w, out_channels),
+                            (g * filters, filters), spread, source, n * step,
+                        )  # fmt: skip
                 convolve_image(
                     source, source0 + offset, (dy_h, base_h - (taps_h - 1) * phases.gap_h),
-                    (1, column_step, row_length, phases.gap_h),
+                    (1, column_step, row_length, phases.gap_h), (last - first, step, image),
                     packed, g * phases.numbers + packed0, (taps_h, taps_w * filters), mode,
                     start, g * start_size,
                     target, target0 + r_h * row + r_w * channels + g * depth,
@@ -266,8 +269,12 @@ def _input_gradient(
                 )  # fmt: skip
                 asked0 += asked_size
         if uncut.size:
-            for k in range(dx_shape[1]):
-                copy_row(uncut[me], k * row + cut, dx, (n * dx_shape[1] + k) * kept, kept)
+            for n in range(last - first):
+                for k in range(dx_shape[1]):
+                    copy_row(
+                        uncut[me], n * image + k * row + cut,
+                        dx, ((first + n) * dx_shape[1] + k) * kept, kept,
+                    )  # fmt: skip
 
 
 def conv_backward_input(
@@ -301,12 +308,18 @@ class _Plan(NamedTuple):
     way: str
     folded: Folded
     phases: Phases
+    together: Pair
     scratch: Shapes
 
 
 @functools.lru_cache(maxsize=1000)
 def _plan(
-    weight_shape: Shape, geometry: Geometry, y_shape: Shape, dx_shape: Shape, dtype: np.dtype
+    weight_shape: Shape,
+    geometry: Geometry,
+    y_shape: Shape,
+    dx_shape: Shape,
+    dtype: np.dtype,
+    threads: int,
 ) -> _Plan:
     stride, _, dilation = geometry
     groups, folded = dx_shape[3] // weight_shape[1], Folded(weight_shape, geometry, dx_shape)
@@ -323,18 +336,24 @@ def _plan(
         ):
             way = "windows"
     phases = phases_of(folded.weight, folded.geometry, y_shape, folded.dx, dtype)
-    columns, threads = phases.columns, jit.max_threads()
+    columns, all_threads = phases.columns, jit.max_threads()
     if phases.spread:
         columns = int((phases.table[:, 6] * phases.table[:, 8]).max())  # positions times taps
     is_whole = folded.dx[2] * folded.dx[3] == dx_shape[2] * dx_shape[3]
     width = int(padded_channels(np.empty(0, dtype), folded.weight[1]))
+    numbers = y_shape[1] * columns * weight_shape[0] // groups
+    at_once = rows_of_images(
+        -(-y_shape[0] // threads), groups * numbers * dtype.itemsize,
+        groups * phases.numbers * dtype.itemsize, int(phases.table[:, 6].max()),
+    )  # fmt: skip
+    step = int(odd_vectors(numbers, dtype)) if at_once > 1 else numbers
     scratch = (
         ("packed_transposed", (max(1, groups * phases.numbers),)),
         ("start", (groups * width,)),
-        ("padded_gradient", (threads, y_shape[1] * columns * weight_shape[0] // groups)),
-        ("uncut", (threads, 0 if is_whole else math.prod(folded.dx[1:]))),
+        ("padded_gradient", (all_threads, at_once * step)),
+        ("uncut", (all_threads, 0 if is_whole else at_once * math.prod(folded.dx[1:]))),
     )
-    return _Plan(way, folded, phases, scratch)
+    return _Plan(way, folded, phases, (at_once, step), scratch)
 
 
 def run_input_gradient(gradient, weight, geometry, y_shape, dx, workspace, bias=None):
@@ -343,7 +362,7 @@ def run_input_gradient(gradient, weight, geometry, y_shape, dx, workspace, bias=
     prepare(dtype)
     bias = nothing(dtype) if bias is None else bias
     stride, padding, dilation = geometry
-    plan = _plan(weight.shape, geometry, y_shape, dx.shape, dtype)
+    plan = _plan(weight.shape, geometry, y_shape, dx.shape, dtype, jit.get_threads())
     way, folded = plan.way, plan.folded
     if way == "winograd":
         winograd.input_gradient(gradient, weight, bias, padding, dilation, y_shape, dx, workspace)
@@ -362,7 +381,7 @@ def run_input_gradient(gradient, weight, geometry, y_shape, dx, workspace, bias=
     packed, start, padded, uncut = workspace.room(plan.scratch, dtype)
     cut, kept = padding[1] * dx.shape[3], dx.shape[2] * dx.shape[3]
     _input_gradient(
-        gradient.arguments(y_shape, 1, workspace), weight.reshape(-1), bias, flat,
-        (y_shape, folded.weight, folded.dx), folded.geometry[0], plan.phases, packed, start,
-        padded, (cut, kept, uncut),
+        gradient.arguments(y_shape, plan.together[0], workspace), weight.reshape(-1), bias, flat,
+        (y_shape, folded.weight, folded.dx), folded.geometry[0], plan.phases, plan.together,
+        packed, start, padded, (cut, kept, uncut),
     )  # fmt: skip

@@ -7,31 +7,42 @@ Each chunk of the batch has sums of its own, which are added along a tree.
 
 import functools
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
 
 from kernels import jit
 from kernels.conv import depthwise, winograd, winograd_plan
-from kernels.conv.arrangement import Arrangement, arrange, arrangement_of
-from kernels.conv.forward import Pair, arranged_images
+from kernels.conv.arrangement import (
+    DIRECT,
+    LARGE_WEIGHTS,
+    Arrangement,
+    arrange,
+    arranged_size,
+    arrangement_of,
+    images_at_once,
+)
+from kernels.conv.forward import Pair
 from kernels.conv.gradient_source import GradientSource, gradient_images
-from kernels.conv.image import accumulate_image, combine_chunks
+from kernels.conv.image import accumulate_image, combine_chunks, combine_rows
 from kernels.conv.winograd_image import PLANES
 from kernels.jit import thread_id
 from kernels.portion import WHOLE, chunks_with_sums, cut
 from kernels.shares import shares_of
+from kernels.simd import lanes
 from kernels.tile import fill_row, prepare, sum_rows, whole_vectors, widen_rows
 from kernels.workspace import Shapes, Workspace
 
 
 @jit.parallel
 def _weight_gradient(
-    x, gradient, dweight, dbias, shapes, geometry, arrangement, borders, partial, padded, widened
+    x, gradient, dweight, dbias, shapes, geometry, arrangement, together, borders, partial, padded,
+    widened,
 ):  # fmt: skip
     """One iteration owns one chunk of images and that chunk's partial sums.
 
-    geometry : as in `_forward`
+    geometry, together : as in `_forward`
     borders : first image of each chunk
     """
     x_shape, weight_shape, dy_shape = shapes
@@ -45,41 +56,58 @@ def _weight_gradient(
     taps = kernel_h * kernel_w * depth
     steps = (stride, arrangement.column_step, arrangement.row_length, dilation)
     size = height * width * channels
-    asked_size = size // groups
+    at_once, image_step = together
+    is_widened = groups > 1 or out_up != out_channels
+    asked_size = at_once * size // groups
     for chunk in prange(partial.shape[0]):
         me = thread_id()
         sums = partial[chunk]
         fill_row(sums, 0, sums.size)
-        for n in range(borders[chunk], borders[chunk + 1]):
-            all_dy, all_dy0 = gradient_images(gradient, n, n + 1)
+        for first in range(borders[chunk], borders[chunk + 1], at_once):
+            last = min(borders[chunk + 1], first + at_once)
+            all_dy, all_dy0 = gradient_images(gradient, first, last)
+            all_pixels = (last - first) * pixels
             if dbias.size:
-                sum_rows(all_dy, all_dy0, pixels, out_channels, sums, groups * taps * out_up)
+                sum_rows(all_dy, all_dy0, all_pixels, out_channels, sums, groups * taps * out_up)
             for g in range(groups):
                 dy, dy0 = all_dy, all_dy0
-                if groups > 1 or out_up != out_channels:
+                if is_widened:
                     dy, dy0 = widened[me], 0
                     widen_rows(
-                        all_dy, all_dy0 + g * filters, pixels, filters, out_channels, dy, out_up
+                        all_dy, all_dy0 + g * filters, all_pixels, filters, out_channels, dy, out_up
                     )
-                image, image0 = arrange(
-                    x, n * size, (height, width, channels), arrangement,
-                    (g * depth, depth), padded[me],
-                )  # fmt: skip
+                image, image0 = x, 0
+                for n in range(first, last):
+                    image, image0 = arrange(
+                        x, n * size, (height, width, channels), arrangement,
+                        (g * depth, depth), padded[me], (n - first) * image_step,
+                    )  # fmt: skip
+                image0 -= (last - first - 1) * image_step  # the first of several
                 accumulate_image(
-                    image, image0, (height, -top), steps, (kernel_h, kernel_w * depth),
+                    image, image0, (height, -top), steps,
+                    (last - first, image_step, pixels * out_up), (kernel_h, kernel_w * depth),
                     dy, dy0, (dy_shape[1], dy_shape[2]), out_up, sums, g * taps * out_up,
-                    x, (n + 1) * size + g * asked_size, asked_size,
+                    x, last * size + g * asked_size, asked_size,
                 )  # fmt: skip
     # Along a tree: the same bits for any number of threads.
     area = kernel_h * kernel_w
     shares = shares_of(partial.size)
+    # A filter's taps of one channel lie side by side, or those of single pixels for some channels.
+    at_a_time = lanes(x) if area == 1 else 1
+    depth_up = (depth + at_a_time - 1) // at_a_time * at_a_time
+    runs = groups * depth_up // at_a_time
     for part in prange(shares):
-        for i in range(groups * taps * part // shares, groups * taps * (part + 1) // shares):
-            g, tap = i // taps, i % taps
-            dweight0 = (g * filters * depth + tap % depth) * area + tap // depth
-            combine_chunks(partial, i * out_up, filters, dweight, dweight0, depth * area)
+        for run in range(runs * part // shares, runs * (part + 1) // shares):
+            g, c = run * at_a_time // depth_up, run * at_a_time % depth_up
+            row, rows = depth * out_up, area
+            if area == 1:
+                row, rows = out_up, min(at_a_time, depth - c)
+            combine_rows(
+                partial, (g * taps + c) * out_up, row, rows, filters,
+                dweight, (g * filters * depth + c) * area, depth * area,
+            )  # fmt: skip
     if dbias.size:
-        combine_chunks(partial, groups * taps * out_up, out_channels, dbias, 0, 1)
+        combine_chunks(partial, groups * taps * out_up, out_channels, dbias)
 
 
 def conv_backward_weight(
@@ -103,23 +131,37 @@ def conv_backward_weight(
     run_weight_gradient(x, GradientSource(dy), geometry, dy.shape, dweight, dbias, workspace)
 
 
-@functools.lru_cache(maxsize=1000)
-def _plan(shapes, geometry, chunks, dtype) -> tuple[Arrangement, Shapes]:
-    """How images are arranged, and the scratch of `_weight_gradient`.
+class _Plan(NamedTuple):
+    """What follows from shapes alone: `_weight_gradient`'s arguments, and its scratch."""
 
-    shapes : of x, the weights and y
-    """
+    arrangement: Arrangement
+    together: Pair
+    scratch: Shapes
+
+
+@functools.lru_cache(maxsize=1000)
+def _plan(shapes, geometry, chunks, each, dtype) -> _Plan:
+    """shapes : of x, the weights and y; chunks : here; each : images of the largest chunk."""
     x_shape, (_, depth, kernel_h, kernel_w), y_shape = shapes
     arrangement, groups = arrangement_of(shapes, *geometry), x_shape[3] // depth
     out_up = int(whole_vectors(np.empty(0, dtype), y_shape[3] // groups))
-    widens = groups > 1 or out_up != y_shape[3]
-    widened = y_shape[1] * y_shape[2] * out_up + jit.SLACK if widens else 1
-    sums = groups * depth * kernel_h * kernel_w * out_up + y_shape[3]
-    return arrangement, (
-        ("partial", (chunks, sums)),
-        arranged_images(x_shape, arrangement),
+    widens, sums = groups > 1 or out_up != y_shape[3], groups * depth * kernel_h * kernel_w * out_up
+    pixels = y_shape[1] * y_shape[2]
+    numbers = groups * x_shape[1] * arrangement.row_length + pixels * groups * out_up
+    at_once = 1
+    if sums * dtype.itemsize > LARGE_WEIGHTS:
+        at_once = images_at_once(each, numbers * dtype.itemsize)
+    image_step = arranged_size(x_shape[1], arrangement, at_once, dtype)
+    padded = at_once * image_step
+    if arrangement.kind == DIRECT:
+        image_step, padded = math.prod(x_shape[1:]), 1
+    widened = at_once * pixels * out_up + jit.SLACK if widens else 1
+    scratch = (
+        ("partial", (chunks, sums + y_shape[3])),
+        ("padded", (jit.max_threads(), padded)),
         ("widened", (jit.max_threads(), widened)),
     )
+    return _Plan(arrangement, (at_once, image_step), scratch)
 
 
 @functools.lru_cache(maxsize=1000)
@@ -159,12 +201,12 @@ def run_weight_gradient(x, gradient, geometry, y_shape, dweight, dbias, workspac
         )  # fmt: skip
     else:
         shapes = (x.shape, dweight.shape, y_shape)
-        arrangement, scratch = _plan(shapes, geometry, len(borders) - 1, dtype)
-        partial, padded, widened = workspace.room(scratch, dtype)
+        plan = _plan(shapes, geometry, len(borders) - 1, -(-images // chunks), dtype)
+        partial, padded, widened = workspace.room(plan.scratch, dtype)
         _weight_gradient(
-            x.reshape(-1), gradient.arguments(y_shape, 1, workspace), dweight.reshape(-1), dbias,
-            shapes, (stride[0], padding[0], dilation[0]), arrangement, borders, partial, padded,
-            widened,
+            x.reshape(-1), gradient.arguments(y_shape, plan.together[0], workspace),
+            dweight.reshape(-1), dbias, shapes, (stride[0], padding[0], dilation[0]),
+            plan.arrangement, plan.together, borders, partial, padded, widened,
         )  # fmt: skip
     if here is not portion:
         portion.settle(dweight, dbias)
@@ -181,7 +223,7 @@ def _bias_gradient(dy, dbias, pixels, borders, partial):
         fill_row(partial[chunk], 0, channels)
         for n in range(borders[chunk], borders[chunk + 1]):
             sum_rows(dy, n * pixels * channels, pixels, channels, partial[chunk], 0)
-    combine_chunks(partial, 0, channels, dbias, 0, 1)
+    combine_chunks(partial, 0, channels, dbias)
 
 
 def conv_backward_bias(dy: np.ndarray, dbias: np.ndarray, workspace: Workspace) -> None:

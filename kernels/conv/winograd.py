@@ -18,12 +18,11 @@ from numba import prange
 
 from kernels import jit
 from kernels.conv.gradient_source import gradient_images, nothing
-from kernels.conv.image import combine_chunks
+from kernels.conv.image import combine_chunks, combine_rows
 from kernels.conv.normed import nothing_summed, sum_up
 from kernels.conv.winograd_image import (
     PLANES,
     accumulate_planes,
-    apart,
     multiply_planes,
     pad_images,
     pool_products,
@@ -37,7 +36,7 @@ from kernels.conv.winograd_plan import convolution_plan, gradient_plan, plane_st
 from kernels.jit import thread_id
 from kernels.shares import shares_of
 from kernels.simd import lanes
-from kernels.tile import copy_row, fill_row, full_panel, full_vectors, sum_rows
+from kernels.tile import copy_row, fill_row, full_panel, full_vectors, odd_vectors, sum_rows
 
 # Whose filters are transformed one after the other, so that they are written side by side.
 _CHANNELS = 16
@@ -185,7 +184,7 @@ def _weight_gradient(
     sums_up = full_vectors(x, columns)
     windows_most = block_rows * grid[1]
     planes = plane_step(windows_most, in_up, x), plane_step(windows_most, out_up, x)
-    plane = apart(channels * sums_up, x)
+    plane = odd_vectors(channels * sums_up, x)
     all_sums = PLANES * plane
     image_size = height * width * channels
     pixels = dy_size[0] * dy_size[1]
@@ -228,11 +227,12 @@ def _weight_gradient(
             g, inside = c // own_depth, c % own_depth
             column = g % (depth // own_depth) * own_filters
             dweight0 = (g * own_filters * own_depth + inside) * 9
-            for tap in range(9):
-                first = (tap // 3 * 4 + tap % 3) * plane + c * sums_up + column
-                combine_chunks(partial, first, own_filters, dweight, dweight0 + tap, own_depth * 9)
+            combine_rows(
+                partial, c * sums_up + column, plane, 9, own_filters,
+                dweight, dweight0, own_depth * 9,
+            )  # fmt: skip
     if dbias.size:
-        combine_chunks(partial, all_sums, filters, dbias, 0, 1)
+        combine_chunks(partial, all_sums, filters, dbias)
 
 
 def weight_gradient(

@@ -41,6 +41,7 @@ from kernels.tile import (
     fill_row,
     full_panel,
     full_vectors,
+    odd_vectors,
     pad_image,
     tiles,
     transpose_block,
@@ -141,7 +142,7 @@ def transform_filters(weight, weight0, strides, place, panel0, filters, filters0
     outer, turned = strides
     channel, depth, first, count, columns = place
     width = full_panel(filters, columns)
-    plane = apart(depth * ((columns + width - 1) // width * width), filters)
+    plane = odd_vectors(depth * ((columns + width - 1) // width * width), filters)
     n = lanes(filters)
     for o in range(panel0, min(columns, panel0 + width), n):
         start, stop = max(first, o), min(first + count, o + n)
@@ -182,16 +183,6 @@ def _store_filter_row(filters, at, plane, g0, g1, g2):
 
 
 @size
-def apart(numbers, array):
-    """Distance between planes of so many numbers, whole vectors: an odd number of vectors.
-
-    What is computed of 16 numbers at one place of all planes would else share a set of the L1
-    cache.
-    """
-    return (numbers // lanes(array) | 1) * lanes(array)
-
-
-@size
 def equal_tiles(windows):
     """Rows of a register tile and number of such tiles for at least so many windows.
 
@@ -213,7 +204,7 @@ def multiply_planes(windows, filters, zeros, products, count, planes, sizes, y, 
     """
     groups, depth, channels, in_up, out_up = sizes
     panel = full_panel(filters, channels)
-    plane = apart((channels + panel - 1) // panel * panel * depth, filters)
+    plane = odd_vectors((channels + panel - 1) // panel * panel * depth, filters)
     rows, repeats = equal_tiles(count)
     for k in range(PLANES):
         ask_for_row(y, y0 + y_count * k // PLANES, y0 + y_count * (k + 1) // PLANES)
@@ -358,7 +349,7 @@ def accumulate_planes(windows, spread, sums, count, planes, sizes):
     """
     groups, depth, channels, in_up, out_up = sizes
     panel, sums_up = full_panel(spread, channels), full_vectors(spread, channels)
-    plane = apart(groups * depth * sums_up, sums)
+    plane = odd_vectors(groups * depth * sums_up, sums)
     count_tiles = (depth + TILE_ROWS - 1) // TILE_ROWS
     for k in range(PLANES):
         for g in range(groups):
@@ -385,22 +376,22 @@ def _gradient_line(s0, s1, s2, s3, half):
 
 
 @jit.serial
+def _sums_row(sums, at, plane, half):
+    """One row of the sums times G."""
+    s0, s1 = load(sums, at), load(sums, at + plane)
+    return _gradient_line(s0, s1, load(sums, at + 2 * plane), load(sums, at + 3 * plane), half)
+
+
+@jit.serial
 def transform_sums(sums, sums0, plane):
-    """G^T S G of one vector of filters, in place: tap (i, j) becomes plane 4 i + j."""
+    """G^T S G of one vector of filters, in place: tap (i, j) becomes plane 3 i + j."""
     half = splat(sums, 0.5)
-    for i in range(4):
-        row = sums0 + 4 * i * plane
-        s0, s1 = load(sums, row), load(sums, row + plane)
-        s2, s3 = load(sums, row + 2 * plane), load(sums, row + 3 * plane)
+    a0, a1, a2 = _sums_row(sums, sums0, plane, half)
+    b0, b1, b2 = _sums_row(sums, sums0 + 4 * plane, plane, half)
+    c0, c1, c2 = _sums_row(sums, sums0 + 8 * plane, plane, half)
+    d0, d1, d2 = _sums_row(sums, sums0 + 12 * plane, plane, half)
+    for j, s0, s1, s2, s3 in ((0, a0, b0, c0, d0), (1, a1, b1, c1, d1), (2, a2, b2, c2, d2)):
         g0, g1, g2 = _gradient_line(s0, s1, s2, s3, half)
-        store(sums, row, g0)
-        store(sums, row + plane, g1)
-        store(sums, row + 2 * plane, g2)
-    for j in range(3):
-        column = sums0 + j * plane
-        s0, s1 = load(sums, column), load(sums, column + 4 * plane)
-        s2, s3 = load(sums, column + 8 * plane), load(sums, column + 12 * plane)
-        g0, g1, g2 = _gradient_line(s0, s1, s2, s3, half)
-        store(sums, column, g0)
-        store(sums, column + 4 * plane, g1)
-        store(sums, column + 8 * plane, g2)
+        store(sums, sums0 + j * plane, g0)
+        store(sums, sums0 + (3 + j) * plane, g1)
+        store(sums, sums0 + (6 + j) * plane, g2)

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels import jit
-from kernels.conv.winograd_image import PLANES, apart, equal_tiles
+from kernels.conv.winograd_image import PLANES, equal_tiles
 from kernels.portion import MAX_CHUNKS
 from kernels.sizes import size
-from kernels.tile import full_panel, full_vectors, vector_lanes
+from kernels.tile import full_panel, full_vectors, odd_vectors, vector_lanes
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
@@ -115,7 +115,7 @@ def suits(
 def plane_step(windows, width, array):
     """Distance between planes of windows of whole vectors."""
     rows, repeats = equal_tiles(windows)
-    return apart(rows * repeats * width, array)
+    return odd_vectors(rows * repeats * width, array)
 
 
 @size
@@ -159,7 +159,7 @@ def convolution_plan(
     panels = -(-columns // panel) * panel
     all_threads = jit.max_threads()
     scratch = (
-        ("filters", (PLANES * joined * int(apart(depth * panels, like)),)),
+        ("filters", (PLANES * joined * int(odd_vectors(depth * panels, like)),)),
         ("bias", (out_up,)),
         ("zeros", (panels,)),
         ("padded", (all_threads, blocks.images * blocks.padded_size * in_up)),
@@ -202,5 +202,5 @@ def gradient_plan(
         tuple(blocks),
         tuple((f"winograd_{name}", (threads, size)) for name, size in scratch),
     )
-    sums = PLANES * int(apart(channels * int(full_vectors(like, columns)), like))
+    sums = PLANES * int(odd_vectors(channels * int(full_vectors(like, columns)), like))
     return plan, sums + int(full_vectors(like, count * filters))

@@ -10,7 +10,6 @@ from kernels.conv.depthwise_image import slide, whole_pixels
 from kernels.conv.image import convolve_image, pool_and_rectify
 from kernels.conv.winograd_image import (
     PLANES,
-    apart,
     multiply_planes,
     pad_images,
     pool_products,
@@ -20,7 +19,7 @@ from kernels.conv.winograd_image import (
 from kernels.conv.winograd_plan import plane_step
 from kernels.inference.arranging import finish, share_of
 from kernels.inference.table import EXTRA, NONE, OWN, RELU, X, Y, address
-from kernels.tile import full_panel, full_vectors, packed_mode, padded_channels
+from kernels.tile import full_panel, full_vectors, odd_vectors, packed_mode, padded_channels
 
 
 @jit.serial
@@ -75,17 +74,18 @@ def convolve(step, values, constants, memory, scratch, nobody, frame, span):
             target, target0 = scratch, unpooled0
         for g in range(groups):
             image, image0 = arrange(
-                memory, x0, (here, width, channels), arrangement, (g * depth, depth), scratch
-            )
+                memory, x0, (here, width, channels), arrangement, (g * depth, depth), scratch,
+                0,
+            )  # fmt: skip
             convolve_image(
-                image, image0, (here, first_row - row0), steps,
+                image, image0, (here, first_row - row0), steps, (1, 0, 0),
                 constants, packed0 + g * own_up * depth * kernel_h * kernel_w,
                 (kernel_h, kernel_w * depth), mode, constants, bias0 + g * own_up,
                 target, target0 + g * own, (rows, out_w), (y_row, filters), own, constants, 0, 0,
             )  # fmt: skip
         if pooled_w:
             pool_and_rectify(
-                scratch[unpooled0:], (rows, out_w, last - first, pooled_w, filters),
+                scratch, unpooled0, (rows, out_w, last - first, pooled_w, filters),
                 step[RELU] != 0, memory, y0 + first * pooled_w * filters, nobody,
             )  # fmt: skip
         else:
@@ -108,7 +108,7 @@ def convolve_by_windows(step, values, constants, memory, scratch, nobody, frame,
     in_up, out_up = full_vectors(memory, channels), full_vectors(memory, filters)
     panel = full_panel(memory, filters)
     panels = (filters + panel - 1) // panel * panel
-    packed = constants[filters0 : filters0 + PLANES * apart(channels * panels, memory)]
+    packed = constants[filters0 : filters0 + PLANES * odd_vectors(channels * panels, memory)]
     bias, zeros = constants[bias0 : bias0 + panels], constants[zeros0 : zeros0 + panels]
     planes = (
         plane_step(block * grid_w, in_up, memory),

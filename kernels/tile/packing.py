@@ -54,6 +54,16 @@ def whole_vectors(array, channels):
 
 
 @size
+def odd_vectors(numbers, array):
+    """Distance between blocks of so many numbers, at least: an odd number of vectors.
+
+    Numbers at one place of each block would else share a few sets of the L1 cache.
+    """
+    vectors = (numbers + lanes(array) - 1) // lanes(array)
+    return (vectors | 1) * lanes(array)
+
+
+@size
 def vector_lanes(array):
     """Numbers in a whole vector of an array's kind."""
     return lanes(array)
