@@ -37,6 +37,7 @@ from kernels.conv.image import convolve_image, pool_and_rectify
 from kernels.conv.normed import image_of, images_of, read_for, shape_of, sum_up
 from kernels.jit import thread_id
 from kernels.pool.image import image_sizes
+from kernels.shares import shares_of
 from kernels.tile import (
     copy_row,
     fill_row,
@@ -76,12 +77,16 @@ def _forward(
     area = kernel_h * kernel_w
     packed_size, bias_size = packed.size // groups, bias_padded.size // groups
     fill_row(bias_padded, 0, bias_padded.size)
-    for g in range(groups):
-        pack(
-            weight, g * filters * depth * area, (kernel_w, 1, area), (kernel_h, kernel_w, depth),
-            depth * area, filters, packed, g * packed_size,
-        )  # fmt: skip
-        if bias.size:
+    shares = shares_of(packed.size)
+    for part in prange(shares):
+        for g in range(groups):
+            pack(
+                weight, g * filters * depth * area, (kernel_w, 1, area),
+                (kernel_h, kernel_w, depth), depth * area, filters, (part, shares), packed,
+                g * packed_size,
+            )  # fmt: skip
+    if bias.size:
+        for g in range(groups):
             copy_row(bias, g * filters, bias_padded, g * bias_size, filters)
     mode = packed_mode(packed, filters, depth)
     steps = (stride, arrangement.column_step, arrangement.row_length, dilation)

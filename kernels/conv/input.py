@@ -18,6 +18,7 @@ from kernels.conv.forward import Pair
 from kernels.conv.gradient_source import PLAIN, GradientSource, gradient_images, nothing
 from kernels.conv.image import convolve_image
 from kernels.jit import thread_id
+from kernels.shares import shares_of
 from kernels.tile import (
     copy_row,
     fill_pixels,
@@ -190,21 +191,24 @@ def _input_gradient(
     fill_row(start, 0, start.size)
     start_size = start.size // groups
     any_empty = False
-    for g in range(groups):
-        if bias.size:
-            copy_row(bias, g * depth, start, g * start_size, depth)
-        for p in range(table.shape[0]):
-            _, _, tap_h, taps_h, _, _, _, tap_w, taps_w, _, packed0 = table[p]
-            if taps_h * taps_w == 0:
-                any_empty = True
-                continue
+    for p in range(table.shape[0]):
+        any_empty |= table[p, 3] * table[p, 8] == 0
+    shares = shares_of(packed.size)
+    for part in prange(shares):
+        for k in range(groups * table.shape[0]):
+            g = k // table.shape[0]
+            _, _, tap_h, taps_h, _, _, _, tap_w, taps_w, _, packed0 = table[k % table.shape[0]]
             last_h = tap_h + (taps_h - 1) * phases.tap_step_h
             last_w = tap_w + (taps_w - 1) * phases.tap_step_w
             pack(
                 weight, g * filters * depth * area + last_h * kernel_w + last_w,
                 (-phases.tap_step_h * kernel_w, -phases.tap_step_w, depth * area),
-                (taps_h, taps_w, filters), area, depth, packed, g * phases.numbers + packed0,
+                (taps_h, taps_w, filters), area, depth, (part, shares), packed,
+                g * phases.numbers + packed0,
             )  # fmt: skip
+    if bias.size:
+        for g in range(groups):
+            copy_row(bias, g * depth, start, g * start_size, depth)
     pixels, row = dx_shape[1] * dx_shape[2], dx_shape[2] * channels
     cut, kept, uncut = wide
     mode = packed_mode(packed, depth, filters)

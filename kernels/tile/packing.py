@@ -97,17 +97,20 @@ def padded_channels(array, channels):
 
 
 @jit.serial
-def pack(source, first, strides, counts, channel_stride, channels, packed, packed0):
+def pack(source, first, strides, counts, channel_stride, channels, share, packed, packed0):
     """Pack ``source[first + sum of index * stride]`` (three nested indices) into panels.
 
     strides, counts : tuples of three ints, from the outermost index to the innermost.
+    share : (k, n), of n shares of the panels the one to be packed
 
     In PAIRED mode (`packed_mode`) two neighbours of the innermost index lie side by side.
     """
     width = panel_width(packed, channels)
     pair = 2 if packed_mode(packed, channels, counts[2]) == PAIRED else 1
-    packed_at = packed0
-    for panel in range(0, channels, width):
+    panels, size = (channels + width - 1) // width, counts[0] * counts[1] * counts[2] * width
+    first_panel, last_panel = panels * share[0] // share[1], panels * (share[0] + 1) // share[1]
+    packed_at = packed0 + first_panel * size
+    for panel in range(first_panel * width, last_panel * width, width):
         for i in range(counts[0]):
             for j in range(counts[1]):
                 start = first + i * strides[0] + j * strides[1] + panel * channel_stride
