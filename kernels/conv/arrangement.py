@@ -48,12 +48,15 @@ def images_at_once(images: int, image_bytes: int) -> int:
     return -(-max(1, images) // -(-max(1, images) // most))
 
 
-def rows_of_images(images: int, image_bytes: int, weight_bytes: int, columns: int) -> int:
+def rows_of_images(
+    images: int, image_bytes: int, weight_bytes: int, columns: int, taps: int
+) -> int:
     """How many images of a thread are the rows of tiles; 1 if an output's columns are.
 
     image_bytes : of one that is arranged; weight_bytes : packed
+    columns, taps : of an output, and of a filter; the fewer they are, the more a copy costs
     """
-    few = columns <= TILE_ROWS // 2
+    few = columns < TILE_ROWS // (2 if taps > 1 else 4)
     at_once = images_at_once(images, image_bytes) if few or weight_bytes > LARGE_WEIGHTS else 1
     return at_once if at_once > min(columns, TILE_ROWS // 2) else 1
 

@@ -75,9 +75,10 @@ def _pointwise(inputs, gradient, weight, results, sizes, borders, room, summing)
             dy, dy0 = gradient_images(gradient, n, n + 1)
             asked, asked0 = read_for(inputs, at)
             convolve_image(
-                dy, dy0, (1, 0), (1, filters, size, 1), (1, 0, 0), packed, 0, (1, filters), mode,
-                start, 0, dx, at, (1, pixels), (0, channels), channels, asked, asked0,
-                pixels * channels,
+                dy, dy0, (height, 0), (1, filters, width * filters, 1), (1, 0, 0),
+                packed, 0, (1, filters), mode, start, 0,
+                dx, at, (height, width), (width * channels, channels), channels,
+                asked, asked0, pixels * channels,
             )  # fmt: skip
             sum_up(summing, dx, n, pixels * channels, channels)
             x, x0 = image_of(inputs, at, pixels * channels)

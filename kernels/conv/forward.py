@@ -198,6 +198,7 @@ def _plan(shapes, geometry, index_shape, dtype, threads) -> _Plan:
         x_shape[1] * arrangement.row_length * groups * dtype.itemsize,
         weights * dtype.itemsize,
         y_shape[2],
+        math.prod(kernel),
     )
     arrangement = arrangement_of(shapes, *geometry, is_copied=at_once > 1)
     image_step = arranged_size(x_shape[1], arrangement, at_once, dtype)

@@ -349,6 +349,7 @@ def _plan(
     at_once = rows_of_images(
         -(-y_shape[0] // threads), groups * numbers * dtype.itemsize,
         groups * phases.numbers * dtype.itemsize, int(phases.table[:, 6].max()),
+        math.prod(folded.weight[2:]),
     )  # fmt: skip
     step = int(odd_vectors(numbers, dtype)) if at_once > 1 else numbers
     scratch = (
