@@ -54,20 +54,18 @@ Shape = tuple[int, ...]
 
 @jit.parallel
 def _forward(
-    images, weight, bias, y, shapes, geometry, arrangement, together, packed, bias_padded, padded,
-    pool, summing,
+    images, weight, bias, y, shapes, geometry, arrangement, packed, bias_padded, padded, pool,
+    summing,
 ):  # fmt: skip
     """One iteration owns one image of the output, or some that are convolved at once.
 
     images, summing : see `normed`
-    geometry : row stride, zeros above, row dilation
-    together : (images at once, numbers of one that is arranged), see `arrangement`
+    geometry : row stride, zeros above, row dilation; images at once and numbers of each that is
+        arranged
     pool : (index, sizes, relu, each thread's images before pooling); an empty index for no pooling
-
-    13 parameters, as `winograd._convolve` has.
     """
     x_shape, weight_shape, y_shape = shapes
-    stride, top, dilation = geometry
+    stride, top, dilation, at_once, image_step = geometry
     index, sizes, relu, unpooled = pool
     _, pooled_size = image_sizes(sizes)
     count, height, width, channels = x_shape
@@ -92,7 +90,6 @@ def _forward(
     steps = (stride, arrangement.column_step, arrangement.row_length, dilation)
     y_row = y_shape[2] * out_channels
     y_image = y_shape[1] * y_row
-    at_once, image_step = together
     # Threads take images by turns: what one of them reads next, a part of it for each group.
     size, ahead = height * width * channels, padded.shape[0]
     asked_size = at_once * size // groups
@@ -248,6 +245,6 @@ def run_forward(x, weight, bias, geometry, y_shape, y, pooled, workspace, summin
     packed, bias_padded, padded, unpooled = workspace.room(plan.scratch, dtype)
     _forward(
         images, weight.reshape(-1), bias, y.reshape(-1), shapes,
-        (stride[0], padding[0], dilation[0]), plan.arrangement, plan.together, packed, bias_padded,
+        (stride[0], padding[0], dilation[0], *plan.together), plan.arrangement, packed, bias_padded,
         padded, (index.reshape(-1), plan.pool_sizes, pooled.relu, unpooled), summed,
     )  # fmt: skip

@@ -37,16 +37,15 @@ from kernels.workspace import Shapes, Workspace
 
 @jit.parallel
 def _weight_gradient(
-    x, gradient, dweight, dbias, shapes, geometry, arrangement, together, borders, partial, padded,
-    widened,
+    x, gradient, dweight, dbias, shapes, geometry, arrangement, borders, partial, padded, widened
 ):  # fmt: skip
     """One iteration owns one chunk of images and that chunk's partial sums.
 
-    geometry, together : as in `_forward`
+    geometry : as in `_forward`
     borders : first image of each chunk
     """
     x_shape, weight_shape, dy_shape = shapes
-    stride, top, dilation = geometry
+    stride, top, dilation, at_once, image_step = geometry
     _, height, width, channels = x_shape
     out_channels, depth, kernel_h, kernel_w = weight_shape
     groups = channels // depth
@@ -56,7 +55,6 @@ def _weight_gradient(
     taps = kernel_h * kernel_w * depth
     steps = (stride, arrangement.column_step, arrangement.row_length, dilation)
     size = height * width * channels
-    at_once, image_step = together
     is_widened = groups > 1 or out_up != out_channels
     asked_size = at_once * size // groups
     for chunk in prange(partial.shape[0]):
@@ -205,8 +203,9 @@ def run_weight_gradient(x, gradient, geometry, y_shape, dweight, dbias, workspac
         partial, padded, widened = workspace.room(plan.scratch, dtype)
         _weight_gradient(
             x.reshape(-1), gradient.arguments(y_shape, plan.together[0], workspace),
-            dweight.reshape(-1), dbias, shapes, (stride[0], padding[0], dilation[0]),
-            plan.arrangement, plan.together, borders, partial, padded, widened,
+            dweight.reshape(-1), dbias, shapes,
+            (stride[0], padding[0], dilation[0], *plan.together), plan.arrangement, borders,
+            partial, padded, widened,
         )  # fmt: skip
     if here is not portion:
         portion.settle(dweight, dbias)
