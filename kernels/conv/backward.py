@@ -62,9 +62,7 @@ def _pointwise(inputs, gradient, weight, results, sizes, borders, room, summing)
     pixels = height * width
     out_up, size = whole_vectors(dx, filters), pixels * filters
     fill_row(start, 0, start.size)
-    shares = shares_of(packed.size)
-    for part in prange(shares):
-        pack(weight, 0, (0, 0, channels), (1, 1, filters), 1, channels, (part, shares), packed, 0)
+    pack(weight, 0, (0, 0, channels), (1, 1, filters), 1, channels, (0, 1), packed, 0)
     mode = packed_mode(packed, channels, filters)
     for chunk in prange(partial.shape[0]):
         me = thread_id()

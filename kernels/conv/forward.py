@@ -35,13 +35,12 @@ from kernels.conv.arrangement import (
 from kernels.conv.gradient_source import GradientSource, nothing
 from kernels.conv.image import convolve_image, pool_and_rectify
 from kernels.conv.normed import image_of, images_of, read_for, shape_of, sum_up
+from kernels.conv.panels import Panels, pack_share, packed_before
 from kernels.jit import thread_id
 from kernels.pool.image import image_sizes
-from kernels.shares import shares_of
 from kernels.tile import (
     copy_row,
     fill_row,
-    pack,
     packed_mode,
     padded_channels,
     prepare,
@@ -54,35 +53,29 @@ Shape = tuple[int, ...]
 
 @jit.parallel
 def _forward(
-    images, weight, bias, y, shapes, geometry, arrangement, packed, bias_padded, padded, pool,
-    summing,
+    images, weight, bias, y, shapes, geometry, arrangement, panels_packed, bias_padded, padded,
+    pool, summing,
 ):  # fmt: skip
     """One iteration owns one image of the output, or some that are convolved at once.
 
     images, summing : see `normed`
     geometry : row stride, zeros above, row dilation; images at once and numbers of each that is
         arranged
+    panels_packed : what is left to pack, see `panels`, and room for it
     pool : (index, sizes, relu, each thread's images before pooling); an empty index for no pooling
     """
     x_shape, weight_shape, y_shape = shapes
     stride, top, dilation, at_once, image_step = geometry
+    panels, packed = panels_packed
     index, sizes, relu, unpooled = pool
     _, pooled_size = image_sizes(sizes)
     count, height, width, channels = x_shape
     out_channels, depth, kernel_h, kernel_w = weight_shape
     groups = channels // depth
     filters = out_channels // groups
-    area = kernel_h * kernel_w
     packed_size, bias_size = packed.size // groups, bias_padded.size // groups
     fill_row(bias_padded, 0, bias_padded.size)
-    shares = shares_of(packed.size)
-    for part in prange(shares):
-        for g in range(groups):
-            pack(
-                weight, g * filters * depth * area, (kernel_w, 1, area),
-                (kernel_h, kernel_w, depth), depth * area, filters, (part, shares), packed,
-                g * packed_size,
-            )  # fmt: skip
+    pack_share(weight, panels, packed, 0, 1)
     if bias.size:
         for g in range(groups):
             copy_row(bias, g * filters, bias_padded, g * bias_size, filters)
@@ -179,6 +172,7 @@ class _Plan(NamedTuple):
 
     arrangement: Arrangement
     together: Pair
+    panels: Panels
     pool_sizes: tuple[int, ...]
     scratch: Shapes
 
@@ -188,14 +182,19 @@ def _plan(shapes, geometry, index_shape, dtype, threads) -> _Plan:
     """shapes : of x, the weights and y; index_shape : of the pooled images, or some of size 0."""
     x_shape, (out_channels, depth, *kernel), y_shape = shapes
     arrangement, groups = arrangement_of(shapes, *geometry), x_shape[3] // depth
-    padded = groups * int(padded_channels(np.empty(0, dtype), out_channels // groups))
-    weights = padded * depth * math.prod(kernel)
+    filters, taps = out_channels // groups, math.prod(kernel)
+    padded = groups * int(padded_channels(np.empty(0, dtype), filters))
+    weights = padded * depth * taps
+    table = [
+        (g * filters * depth * taps, kernel[1], 1, taps, *kernel, depth, g * weights // groups)
+        for g in range(groups)
+    ]
     at_once = rows_of_images(
         -(-x_shape[0] // threads),
         x_shape[1] * arrangement.row_length * groups * dtype.itemsize,
         weights * dtype.itemsize,
         y_shape[2],
-        math.prod(kernel),
+        taps,
     )
     arrangement = arrangement_of(shapes, *geometry, is_copied=at_once > 1)
     image_step = arranged_size(x_shape[1], arrangement, at_once, dtype)
@@ -205,7 +204,10 @@ def _plan(shapes, geometry, index_shape, dtype, threads) -> _Plan:
         ("padded", (jit.max_threads(), at_once * image_step)),
         _unpooled(y_shape, index_shape, at_once),
     )
-    return _Plan(arrangement, (at_once, image_step), _pool_sizes(y_shape, index_shape), scratch)
+    panels = Panels(np.array(table), depth * taps, filters)
+    return _Plan(
+        arrangement, (at_once, image_step), panels, _pool_sizes(y_shape, index_shape), scratch
+    )
 
 
 def run_forward(x, weight, bias, geometry, y_shape, y, pooled, workspace, summing=None):
@@ -243,8 +245,10 @@ def run_forward(x, weight, bias, geometry, y_shape, y, pooled, workspace, summin
     index = pooled.index
     plan = _plan(shapes, geometry, index.shape, dtype, jit.get_threads())
     packed, bias_padded, padded, unpooled = workspace.room(plan.scratch, dtype)
+    flat = weight.reshape(-1)
     _forward(
-        images, weight.reshape(-1), bias, y.reshape(-1), shapes,
-        (stride[0], padding[0], dilation[0], *plan.together), plan.arrangement, packed, bias_padded,
-        padded, (index.reshape(-1), plan.pool_sizes, pooled.relu, unpooled), summed,
+        images, flat, bias, y.reshape(-1), shapes,
+        (stride[0], padding[0], dilation[0], *plan.together), plan.arrangement,
+        (packed_before(flat, plan.panels, packed), packed), bias_padded, padded,
+        (index.reshape(-1), plan.pool_sizes, pooled.relu, unpooled), summed,
     )  # fmt: skip

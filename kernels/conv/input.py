@@ -17,14 +17,13 @@ from kernels.conv.arrangement import rows_of_images, spread_columns
 from kernels.conv.forward import Pair
 from kernels.conv.gradient_source import PLAIN, GradientSource, gradient_images, nothing
 from kernels.conv.image import convolve_image
+from kernels.conv.panels import Panels, pack_share, packed_before
 from kernels.jit import thread_id
-from kernels.shares import shares_of
 from kernels.tile import (
     copy_row,
     fill_pixels,
     fill_row,
     odd_vectors,
-    pack,
     packed_mode,
     pad_image,
     padded_channels,
@@ -171,41 +170,30 @@ def phases_of(
 
 @jit.parallel
 def _input_gradient(
-    gradient, weight, bias, dx, shapes, stride, phases, together, packed, start, padded, wide
+    gradient, weight, bias, dx, shapes, stride, phases, together, panels_packed, start, padded,
+    wide,
 ):  # fmt: skip
     """One iteration owns one image of dx, or some that are convolved at once.
 
     together : (images at once, numbers of one of dy that is arranged), see `arrangement`
+    panels_packed : as in `forward._forward`
     start : room for the bias of each group
     wide : (numbers cut off at the beginning of a row, numbers kept, each thread's images that are
         cut); without numbers in these images dx itself is computed
     """
     dy_shape, weight_shape, dx_shape = shapes
     images, dy_h, dy_w, out_channels = dy_shape
-    _, depth, kernel_h, kernel_w = weight_shape
-    area = kernel_h * kernel_w
-    channels = dx_shape[3]
+    depth, channels = weight_shape[1], dx_shape[3]
     groups = channels // depth
     filters = out_channels // groups
+    panels, packed = panels_packed
     table, columns = phases.table, phases.columns
     fill_row(start, 0, start.size)
     start_size = start.size // groups
     any_empty = False
     for p in range(table.shape[0]):
         any_empty |= table[p, 3] * table[p, 8] == 0
-    shares = shares_of(packed.size)
-    for part in prange(shares):
-        for k in range(groups * table.shape[0]):
-            g = k // table.shape[0]
-            _, _, tap_h, taps_h, _, _, _, tap_w, taps_w, _, packed0 = table[k % table.shape[0]]
-            last_h = tap_h + (taps_h - 1) * phases.tap_step_h
-            last_w = tap_w + (taps_w - 1) * phases.tap_step_w
-            pack(
-                weight, g * filters * depth * area + last_h * kernel_w + last_w,
-                (-phases.tap_step_h * kernel_w, -phases.tap_step_w, depth * area),
-                (taps_h, taps_w, filters), area, depth, (part, shares), packed,
-                g * phases.numbers + packed0,
-            )  # fmt: skip
+    pack_share(weight, panels, packed, 0, 1)
     if bias.size:
         for g in range(groups):
             copy_row(bias, g * depth, start, g * start_size, depth)
@@ -306,6 +294,20 @@ def conv_backward_input(
     run_input_gradient(GradientSource(dy), weight, geometry, dy.shape, dx, workspace, bias)
 
 
+def _panels_of(weight_shape: Shape, groups: int, phases: Phases) -> Panels:
+    """The flipped taps of all phases of all groups."""
+    filters, depth, kernel_h, kernel_w = weight_shape
+    filters, area, rows = filters // groups, kernel_h * kernel_w, []
+    for g in range(groups):
+        for _, _, tap_h, taps_h, _, _, _, tap_w, taps_w, _, packed0 in phases.table:
+            last_h = tap_h + (taps_h - 1) * phases.tap_step_h
+            last_w = tap_w + (taps_w - 1) * phases.tap_step_w
+            first = g * filters * depth * area + last_h * kernel_w + last_w
+            steps = -phases.tap_step_h * kernel_w, -phases.tap_step_w, depth * area
+            rows.append((first, *steps, taps_h, taps_w, filters, g * phases.numbers + packed0))
+    return Panels(np.array(rows, np.int64), area, depth)
+
+
 class _Plan(NamedTuple):
     """What follows from shapes alone. way : which kernel is soonest done."""
 
@@ -313,6 +315,7 @@ class _Plan(NamedTuple):
     folded: Folded
     phases: Phases
     together: Pair
+    panels: Panels
     scratch: Shapes
 
 
@@ -358,7 +361,8 @@ def _plan(
         ("padded_gradient", (all_threads, at_once * step)),
         ("uncut", (all_threads, 0 if is_whole else at_once * math.prod(folded.dx[1:]))),
     )
-    return _Plan(way, folded, phases, (at_once, step), scratch)
+    panels = _panels_of(folded.weight, groups, phases)
+    return _Plan(way, folded, phases, (at_once, step), panels, scratch)
 
 
 def run_input_gradient(gradient, weight, geometry, y_shape, dx, workspace, bias=None):
@@ -384,9 +388,11 @@ def run_input_gradient(gradient, weight, geometry, y_shape, dx, workspace, bias=
         weight = _fold(weight, stride[1], folded.weight, workspace)
         bias = np.tile(bias, stride[1])
     packed, start, padded, uncut = workspace.room(plan.scratch, dtype)
+    flat_weight = weight.reshape(-1)
     cut, kept = padding[1] * dx.shape[3], dx.shape[2] * dx.shape[3]
     _input_gradient(
-        gradient.arguments(y_shape, plan.together[0], workspace), weight.reshape(-1), bias, flat,
+        gradient.arguments(y_shape, plan.together[0], workspace), flat_weight, bias, flat,
         (y_shape, folded.weight, folded.dx), folded.geometry[0], plan.phases, plan.together,
-        packed, start, padded, (cut, kept, uncut),
+        (packed_before(flat_weight, plan.panels, packed), packed), start, padded,
+        (cut, kept, uncut),
     )  # fmt: skip
