@@ -3,11 +3,12 @@
 import importlib.util
 import os
 import re
+import warnings
 
 import numpy as np
 import pytest
 
-from fastcnn import Graph, Sequential, exchange
+from fastcnn import Graph, Sequential, exchange, layers
 
 if importlib.util.find_spec("tensorflow") is None:
     pytest.importorskip("torch", reason="Keras needs a library below it")
@@ -310,3 +311,67 @@ def test_functional_models_that_do_not_say_how_they_are_connected() -> None:
     model = keras.Model([left, right], row({"right": left, "left": right}))
     with pytest.raises(ValueError, match="it is called on a dict and has its inputs in a row"):
         exchange.from_keras(model)
+
+
+# --- settings that change what a layer computes ---------------------------------------------------
+
+EXACT_OR_NOT = {
+    "by name": lambda: "gelu",
+    "exact": lambda: keras.activations.gelu,
+    "approximate": lambda: keras.ops.gelu,  # by tanh, unless it is told otherwise
+}
+
+
+@pytest.mark.parametrize("name", EXACT_OR_NOT)
+def test_both_kinds_of_gelu(name: str) -> None:
+    function = EXACT_OR_NOT[name]()
+    row = [L.Conv2D(4, 1, activation=function), L.Flatten(), L.Dense(3), L.Activation(function)]
+    ours = same(keras.Sequential([keras.Input(SHAPE), *row]))
+    wanted = "tanh" if name == "approximate" else "none"
+    kinds = [layer for layer in ours.layers if isinstance(layer, layers.GELU)]
+    assert [layer.approximate for layer in kinds] == [wanted, wanted]
+
+
+@pytest.mark.parametrize("kind", ["Dense", "Conv2D"])
+def test_what_lora_adds_is_added(kind: str) -> None:
+    part = L.Dense(3, lora_rank=2) if kind == "Dense" else L.Conv2D(3, 2, lora_rank=2)
+    before = [L.Flatten()] if kind == "Dense" else []
+    same(keras.Sequential([keras.Input(SHAPE), *before, part]))
+
+
+def test_settings_that_have_no_counterpart() -> None:
+    quantized = keras.Sequential([keras.Input((7,)), L.Dense(3, name="few")])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that an input is not
+        quantized.quantize("int8")
+    first = keras.Sequential([keras.Input(SHAPE), L.Flatten("channels_first", name="flat")])
+    causal = keras.Sequential([keras.Input((9, 4)), L.Conv1D(2, 3, padding="causal", name="c")])
+    for model, said in (
+        (quantized, r"layer 'few' \(Dense\): its weights are quantized \('int8'\)"),
+        (first, r"layer 'flat' \(Flatten\): data_format='channels_first' has no counterpart"),
+        (causal, r"layer 'c' \(Conv1D\): .*padding must be .* got 'causal'"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            exchange.from_keras(model)
+
+
+def test_halves_are_computed_as_floats() -> None:
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        model = keras.Sequential([keras.Input(SHAPE), L.Conv2D(4, 3), L.Flatten(), L.Dense(3)])
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    row = [keras.Input(SHAPE), L.Conv2D(4, 3), L.Flatten(), L.Dense(3)]
+    spread(model)
+    floats = keras.Sequential(row)
+    floats.set_weights(model.get_weights())
+    ours, wanted = exchange.from_keras(model).forward(X), floats.predict(X, verbose=0)
+    assert abs(ours - wanted).max() < 1e-4 * abs(wanted).max()
+
+
+def test_an_input_of_bytes_takes_them_as_they_are() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, *SHAPE), np.uint8)
+    model = keras.Sequential([keras.Input(SHAPE, dtype="uint8"), L.Flatten(), L.Dense(3)])
+    ours, wanted = exchange.from_keras(model), model.predict(pixels, verbose=0)
+    for x in (pixels, pixels.astype(np.float32)):
+        assert abs(ours.forward(x) - wanted).max() < 1e-5 * abs(wanted).max()

@@ -25,7 +25,8 @@ def from_keras(model: Any) -> Sequential | Graph:
     but series become (N, channels, length), as all ours are. A layer of Keras with an activation
     becomes two of ours. Floats go in as they went into Keras's model. A `Rescaling` right behind
     the input becomes `normalization`: the model then takes pixels, uint8 arrays, or floats that
-    are rescaled already.
+    are rescaled already. So does one whose only input is ``keras.Input(shape, dtype="uint8")``,
+    as they are. What Keras computes in half precision is computed in float32.
 
     A `Graph` has Keras's names: those of ``model.output_names``, so the layers that the outputs
     come from, and those that people gave the inputs, ``keras.Input(shape, name="picture")``; or
@@ -81,8 +82,9 @@ def from_keras(model: Any) -> Sequential | Graph:
     if made.is_row and len(inputs) == 1:
         options = {"input_shape": inputs[0].shape, "data_format": "channels_last"}
         made = Sequential(*made.layers, **options)
-    if taker.rescaling is not None:
-        made.normalization = taker.rescaling
+    takes_bytes = [str(tensor.dtype) for tensor in model.inputs] == ["uint8"]
+    if taker.rescaling is not None or takes_bytes:
+        made.normalization = taker.rescaling or (1.0, 0.0)  # not 1 / 255, as pixels are usually
         made.learned_from = "pixels"
     return made
 

@@ -3,6 +3,7 @@
 Keras keeps a convolution's filters as (height, width, in, out), ours are (out, in, height, width).
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,8 +24,18 @@ def is_of_keras(function: Any) -> bool:
 
 def _numbers(layer: Any, **names: str) -> Arrays:
     """Our names of arrays -> the values of Keras's; those that the layer has."""
+    if getattr(layer, "quantization_mode", None) is not None:
+        raise ValueError(
+            f"its weights are quantized ({layer.quantization_mode!r}), which has no counterpart; "
+            f"convert the model before model.quantize"
+        )
     found = {ours: getattr(layer, theirs, None) for ours, theirs in names.items()}
-    return {ours: np.asarray(value.numpy()) for ours, value in found.items() if value is not None}
+    return {ours: _array(value) for ours, value in found.items() if value is not None}
+
+
+def _array(value: Any) -> np.ndarray:
+    """Numbers of a variable, or of what Keras has computed of some, such as a sum with LoRA's."""
+    return np.asarray(sys.modules["keras"].ops.convert_to_numpy(value))
 
 
 def _only(layer: Any, **wanted: Any) -> None:
@@ -64,7 +75,10 @@ def _activated(layer: Any) -> Made:
     if name not in _ACTIVATIONS or (function is not None and not is_of_keras(function)):
         known = ", ".join(_ACTIVATIONS)
         raise ValueError(f"activation {name!r} has no counterpart; known are {known}")
-    made = _ACTIVATIONS[name]()
+    if name == "gelu" and not function.__module__.endswith("activations.activations"):
+        made: Layer | None = layers.GELU("tanh")  # keras.ops.gelu approximates, unlike this layer's
+    else:
+        made = _ACTIVATIONS[name]()
     return [] if made is None else [(made, {})]
 
 
@@ -214,6 +228,11 @@ def _pad(layer: Any) -> Made:
     return [(layers.Pad(((top, bottom), (left, right))), {})]
 
 
+def _flatten(layer: Any) -> Made:
+    _only(layer, data_format="channels_last")
+    return [(layers.Flatten(), {})]
+
+
 def _upsample(layer: Any) -> Made:
     _only(layer, data_format="channels_last")
     return [(layers.Upsample(tuple(layer.size), mode=layer.interpolation), {})]
@@ -244,7 +263,7 @@ KINDS: Mapping[str, Callable[[Any], Made]] = {
     "UpSampling2D": _upsample,
     "Dropout": lambda layer: [(layers.Dropout(float(layer.rate)), {})],
     "SpatialDropout2D": lambda layer: [(layers.SpatialDropout(float(layer.rate)), {})],
-    "Flatten": lambda layer: [(layers.Flatten(), {})],
+    "Flatten": _flatten,
 }
 """Name of a Keras layer -> what makes ours of it."""
 
