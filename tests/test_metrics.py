@@ -136,3 +136,63 @@ def test_large_losses_are_not_rounded_away():
 def test_what_cannot_be_measured(logits, labels, names):
     with pytest.raises(ValueError, match="metrics need"):
         metrics.measure(logits, labels, names)
+
+
+@pytest.mark.parametrize("numbers", [1, 3])
+def test_numbers_are_measured_as_scikit_learn_does(numbers):
+    draw = np.random.default_rng(5)
+    true = draw.normal(100, 3, (200, numbers)).astype(np.float32)
+    found = true + draw.normal(0, 1, true.shape).astype(np.float32)
+    figures = metrics.measure_numbers(found, true, "abc"[:numbers])
+    wanted = {
+        "r2": sk.r2_score(true, found),
+        "rmse": sk.mean_squared_error(true, found) ** 0.5,
+        "mae": sk.mean_absolute_error(true, found),
+    }
+    for name, value in wanted.items():
+        measured = figures.overall[name]
+        assert measured.value == pytest.approx(value, rel=1e-6)
+        assert measured.low < measured.value < measured.high
+    assert list(figures.each) == (list("abc") if numbers > 1 else [])
+    each = sk.r2_score(true, found, multioutput="raw_values")
+    for i, name in enumerate(figures.each):
+        assert figures.each[name]["r2"].value == pytest.approx(each[i], rel=1e-6)
+
+
+def test_numbers_that_are_all_the_same():
+    same = np.full((4, 1), 0.1, np.float32)
+    assert metrics.measure_numbers(same, same).overall["r2"].value == 1
+    assert metrics.measure_numbers(same + 1, same).overall["r2"].value == 0
+
+
+def test_labels_are_measured_as_scikit_learn_does():
+    draw = np.random.default_rng(6)
+    labels = draw.integers(0, 2, (150, 4))
+    labels[:, 3] = 0  # never there
+    logits = draw.normal(0, 2, labels.shape) + 2 * labels - 1
+    figures, found = metrics.measure_labels(logits, labels), logits > 0
+    overall = {name: each.value for name, each in figures.overall.items()}
+    assert overall["exact_match"] == sk.accuracy_score(labels, found)
+    assert overall["label_accuracy"] == pytest.approx(1 - sk.hamming_loss(labels, found))
+    chance = 1 / (1 + np.exp(-logits))
+    assert overall["loss"] == pytest.approx(
+        -np.mean(labels * np.log(chance) + (1 - labels) * np.log(1 - chance))
+    )
+    wanted = sk.precision_recall_fscore_support(labels, found, zero_division=0)
+    for place, rate in enumerate(("precision", "recall", "f1")):
+        each = [numbers[rate].value for numbers in figures.each.values()]
+        np.testing.assert_allclose(each, wanted[place], atol=1e-12)
+    assert list(figures.support.values()) == wanted[3].tolist()
+    assert overall["macro f1"] == pytest.approx(wanted[2].mean())
+
+
+@pytest.mark.parametrize("measure", [metrics.measure_numbers, metrics.measure_labels])
+def test_targets_that_do_not_fit_are_refused(measure):
+    for found, true, names in (
+        (np.zeros((3, 2)), np.zeros((3, 1)), ()),
+        (np.zeros((3, 2)), np.zeros((3, 2)), ("a",)),
+        (np.zeros((0, 2)), np.zeros((0, 2)), ()),
+        (np.full((3, 2), np.nan), np.zeros((3, 2)), ()),
+    ):
+        with pytest.raises(ValueError, match="metrics"):
+            measure(found, true, names)

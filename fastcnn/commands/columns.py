@@ -47,7 +47,7 @@ class Columns:
         return [list(each) for each in zip(*said, strict=True)]
 
     def _called(self, output: Output) -> Sequence[str]:
-        """Names of the classes or labels of an output."""
+        """Names of the classes, labels or numbers of an output."""
         own = self._saved.model.class_names
         is_own = own is not None and len(self._outputs) == 1 and len(own) == output.shape[0]
         return own if own is not None and is_own else [str(i) for i in range(output.shape[0])]
@@ -115,8 +115,8 @@ class Columns:
             elif output.task == MULTILABEL:
                 found += [f"{name}_{label}" for label in self._called(output)]
             else:
-                count = output.shape[0]
-                found += [name] if count == 1 else [f"{name}_{i}" for i in range(count)]
+                called = self._called(output)
+                found += [name] if len(called) == 1 else [f"{name}_{each}" for each in called]
         return found
 
     def _as_json(

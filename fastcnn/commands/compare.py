@@ -15,6 +15,7 @@ from kernels.cores import available_cores
 from ..comparing.children import Children, RunError
 from ..comparing.contest import Contest, Limits, Metric, common
 from ..config import Config, ConfigError, check, presets, read_toml, replace
+from ..config.recipe import only_classes
 from ..files import make_folder, place
 from ..terminal import say
 from . import interrupt, options
@@ -79,6 +80,8 @@ def _contest(arguments: Arguments) -> tuple[Contest, Limits]:
         if value is not None and not value >= least:
             raise ConfigError(f"{name} must be at least {least}, got {value}")
     first, second = (_config(name, arguments.data_dir) for name in arguments.settings)
+    for config in (first, second):
+        only_classes(config, "a comparison")
     common((first, second))
     if arguments.metric.startswith("val"):
         for name, config in zip(arguments.settings, (first, second), strict=True):

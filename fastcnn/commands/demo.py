@@ -109,7 +109,7 @@ def _trained(arguments: Arguments) -> "Shown":
 
 def _live(arguments: Arguments) -> "Shown":
     from ..config import presets
-    from ..config.recipe import load_data
+    from ..config.recipe import load_data, only_classes
     from ..showing.live import Live
 
     names = ("model", "dataset", "data_dir", "offline", "limit_train")
@@ -118,6 +118,7 @@ def _live(arguments: Arguments) -> "Shown":
         config = presets.configure(given)
     else:
         config = replace(Saved(arguments.run).config, given)
+    only_classes(config, "the page")
     return Live(config, load_data(config).limit(config.data.limit_train, config.data.limit_test))
 
 

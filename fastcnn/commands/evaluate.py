@@ -17,10 +17,11 @@ import tyro
 
 from .. import files, metrics
 from ..datasets import Dataset
+from ..losses import CLASSIFICATION, REGRESSION
 from ..metrics import Measured, Report
 from ..runs.saved import Saved
 from ..terminal import one_line
-from . import interrupt, options
+from . import figures, interrupt, options
 
 _PROGRAM = "python -m fastcnn.evaluate"
 _HEAD: list[object] = ["metric", "class", "predicted", "value", "low", "high", "images"]
@@ -32,7 +33,8 @@ _MOST_PAIRS = 20  # of confused classes, where the matrix is too wide
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Measure a trained network: loss, accuracy, precision, recall, F1, confusion, calibration.
+    """Measure a trained network: loss, accuracy, precision, recall, F1, confusion, calibration; one
+    for numbers: R2 and errors.
 
     Every number comes with the interval that holds it with 95 %: Wilson's for shares, else that of
     1,000 bootstrap samples. Rates are defined as in scikit-learn. Of several outputs, those are
@@ -79,8 +81,8 @@ def _evaluate(arguments: Arguments) -> int:
         raise ValueError("csv and json are two ways to write the same numbers: give one of them")
     saved = Saved(arguments.run)
     path = None if arguments.out is None else options.output(arguments.out, arguments.run)
-    several = bool(saved.model.output_names)
-    data = saved.dataset(arguments.dataset, arguments.data_dir, arguments.offline, several)
+    several, task = bool(saved.model.output_names), saved.model.task
+    data = saved.dataset(arguments.dataset, arguments.data_dir, arguments.offline, True)
     images, labels = part_of(data, arguments.part)
     heading = f"{saved.model_name} on {len(images):,} {arguments.part} images of {data.title}"
     if several:
@@ -96,6 +98,11 @@ def _evaluate(arguments: Arguments) -> int:
             )
         written = _csv_of if arguments.csv else _json_of if arguments.json else _tables_of
         text = written(reports, heading)
+    elif task != CLASSIFICATION:
+        measure = metrics.measure_numbers if task == REGRESSION else metrics.measure_labels
+        form = "csv" if arguments.csv else "json" if arguments.json else "table"
+        found = measure(saved.answers(images)[0], labels, data.class_names)
+        text = figures.written(found, heading, form)
     else:
         report = metrics.measure(saved.logits(images), labels, data.class_names)
         written = as_csv if arguments.csv else as_json if arguments.json else table

@@ -60,7 +60,7 @@ class Arguments:
     """Number of the test image, from 0."""
     most: _Number = None
     """Tiles, maps, features or images at most. None: as many as usual."""
-    quantity: Literal["accuracy", "loss", "lr", "seconds"] = "accuracy"
+    quantity: Literal["accuracy", "exact_match", "r2", "loss", "lr", "seconds"] = "accuracy"
     """What overlay shows."""
     part: Literal["train", "val", "test"] = "train"
     """Of which images overlay shows it."""

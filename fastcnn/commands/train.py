@@ -94,7 +94,7 @@ def parse(argv: Sequence[str]) -> Arguments:
         argv, settings = _resumed(argv)
     else:
         settings = {}
-    for name in ("dataset", "model", "preset", "optimizer"):
+    for name in ("dataset", "task", "model", "preset", "optimizer"):
         value = options.given(argv, name)
         if value is not None:
             settings[name] = value

@@ -16,7 +16,8 @@ from typing import Any
 from ..config import Config, replace, to_toml
 from ..files import write_text
 from ..runs.folder import CHECKPOINT, remove_checkpoints
-from ..runs.saved import Saved, was_run_with
+from ..runs.going_on import was_run_with
+from ..runs.saved import Saved
 
 _DIVERGED = 3  # exit code of a run that ended so, and whose results are complete
 _PATIENCE = 60.0  # seconds that runs have to end after their batch

@@ -69,6 +69,9 @@ class DataOptions:
     dataset: str = "auto"
     """Name of the dataset, see --list-datasets; or the path of your own: a folder with a subfolder
     of pictures per class, .npz, .csv, IDX. auto: MNIST, else the small built-in digits."""
+    task: Literal["classification", "multilabel", "regression"] = "classification"
+    """What is learned of each image: its class; which of several labels it has, rows of 0 and 1; or
+    numbers. The latter two are for data of your own, .npz, numbers in .csv too."""
     data_dir: _Folder = None
     """Folder with mnist/ and cifar-10-batches-bin/. None: FASTCNN_DATA or the user's cache."""
     offline: bool = False
@@ -160,8 +163,9 @@ class TrainingOptions:
     """Train as long as the command then takes X minutes in all, whatever --epochs says."""
     batch_size: Annotated[int, _POSITIVE] = 32
     """Images per step."""
-    loss: Literal["cross-entropy", "hinge"] = "cross-entropy"
-    """What is made small. Python has more: for numbers, several labels, of your own."""
+    loss: Literal["default", "cross-entropy", "hinge", "bce", "mse", "mae", "huber"] = "default"
+    """What is made small: of classes cross-entropy or hinge, of several labels bce, of numbers mse,
+    mae or huber. default: the first of them."""
     loss_reduction: Literal["mean", "sum"] = "mean"
     """Whether a batch's loss is the mean or the sum over its images."""
     label_smoothing: Annotated[float, _SHARE] = 0.0
@@ -172,8 +176,10 @@ class TrainingOptions:
     """Measure and keep a moving average of the weights, which keeps X (0.999) of itself a step."""
     patience: Annotated[_Count, _POSITIVE] = None
     """Stop after N epochs without a better --monitor; needs --validation."""
-    monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
-    """What the best epoch is chosen by."""
+    monitor: Literal[
+        "val_loss", "val_accuracy", "val_exact_match", "val_label_accuracy", "val_r2", "val_mae"
+    ] = "val_loss"
+    """What the best epoch is chosen by: the loss, or what else is measured of the --task."""
     min_gain: Annotated[float, _NOT_NEGATIVE] = 0.0
     """For --patience: an epoch counts as better only if it gains more than this."""
     stop_gain: Annotated[_Number, _NOT_NEGATIVE] = None

@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import datasets, models
 from ..checks import same
+from ..losses import CLASSIFICATION, REGRESSION
 from .groups import Config
 from .values import converted, replace
 
@@ -22,6 +23,10 @@ _DEFAULT_MODELS = {"cifar10": "cifar-cnn"}  # every other dataset looks like MNI
 _WRITTEN_WHOLE = {"dataset", "seed", "optimizer", "threads"}
 
 
+# Settings of presets that mean nothing where there are no classes.
+_OF_CLASSES = ("loss", "loss_reduction", "monitor", "label_smoothing")
+
+
 def configure(settings: Mapping[str, Any]) -> Config:
     """All settings: the given ones, then those of the model's preset, then the defaults.
 
@@ -29,7 +34,10 @@ def configure(settings: Mapping[str, Any]) -> Config:
     ----------
     settings : Mapping[str, Any]
         Name -> value. Without a model (or with "auto") the dataset's usual one is taken. An
-        optimizer that is not the preset's does without the preset's lr, momentum and weight decay.
+        optimizer that is not the preset's does without the preset's lr, momentum and weight decay,
+        a task without classes without what the preset says of the loss. Numbers are learned with
+        Adam: the gradient of their loss is as large as the error, and plain SGD at a rate chosen
+        for classes runs away.
 
     Raises
     ------
@@ -50,6 +58,12 @@ def configure(settings: Mapping[str, Any]) -> Config:
     else:
         model = models.known(model)
         preset = models.preset(model, kind)
+    task = settings.get("task", CLASSIFICATION)
+    if task != CLASSIFICATION:
+        for name in _OF_CLASSES:
+            preset.pop(name, None)
+    if task == REGRESSION and "optimizer" not in settings:
+        settings["optimizer"] = "adam"
     if settings.get("optimizer", preset.get("optimizer", "sgd")) != preset.get("optimizer", "sgd"):
         # A rate chosen for one optimizer is ten times wrong for another.
         for name in ("lr", "momentum", "nesterov", "weight_decay"):

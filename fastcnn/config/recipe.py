@@ -21,6 +21,13 @@ from .values import replace
 USUAL = ("lr", "weight_decay")
 """Settings whose None means what is usual for the optimizer."""
 
+USUAL_LOSSES = {
+    losses.CLASSIFICATION: "cross-entropy",
+    losses.MULTILABEL: "bce",
+    losses.REGRESSION: "mse",
+}
+"""Task -> the loss that "default" means."""
+
 # Option -> (setting, the values of it that know the option).
 _OWNERS = {
     "momentum": ("optimizer", ("sgd", "rmsprop")),
@@ -31,9 +38,10 @@ _OWNERS = {
 
 
 def resolved(config: Config) -> Config:
-    """The settings with numbers in place of what is usual for the optimizer."""
+    """The settings with what is usual for the optimizer and the task in the place of defaults."""
     optimizer = make_optimizer(config)
-    return replace(config, {name: getattr(optimizer, name) for name in USUAL})
+    usual = {name: getattr(optimizer, name) for name in USUAL}
+    return replace(config, {**usual, "loss": loss_of(config)})
 
 
 def load_data(
@@ -54,11 +62,15 @@ def load_data(
         seed=config.training.seed,
         test_share=options.test_share,
         whole=whole,
+        task=options.task,
     )
 
 
 def make_model(config: Config, input_shape: tuple[int, ...], classes: int) -> Sequential:
-    """The network that the settings describe, with its starting weights."""
+    """The network that the settings describe, with its starting weights.
+
+    classes : how many numbers it gives; of another task one for each label or number
+    """
     options = vars(config.model)
     changes = {
         name: value
@@ -97,13 +109,17 @@ def make_normalization(
     return (scale / 255).astype(np.float32), (-mean * scale).astype(np.float32)
 
 
-def begin(model: Sequential, config: Config, class_names: Sequence[str]) -> str:
+def begin(
+    model: Sequential, config: Config, class_names: Sequence[str], outputs: int | None = None
+) -> str:
     """Load what fits from the model that the settings name, and freeze what they say.
 
     Parameters
     ----------
     class_names : sequence of str
-        Of the images that are trained on.
+        Of the images that are trained on; empty where numbers have no names.
+    outputs : int, optional
+        How many numbers the network gives; default: one for each name.
 
     Returns
     -------
@@ -119,7 +135,7 @@ def begin(model: Sequential, config: Config, class_names: Sequence[str]) -> str:
     if options.init_from is not None:
         said = str(model.load_fitting(options.init_from))
         if options.fresh_head:
-            model.replace_head(len(class_names), class_names)
+            model.replace_head(outputs or len(class_names), class_names or None)
             said += "; the last layer begins anew"
     model.freeze(options.freeze or 0)
     return said
@@ -198,20 +214,57 @@ def make_method(config: Config) -> Method:
     )
 
 
+def loss_of(config: Config) -> str:
+    """The name of the loss, which of "default" is the usual one of the task."""
+    name = config.training.loss
+    return USUAL_LOSSES[config.data.task] if name == "default" else name
+
+
 def make_loss(config: Config) -> Loss:
-    """What is made small."""
-    options = config.training
+    """What is made small.
+
+    Raises
+    ------
+    ConfigError
+        If it is not for the task.
+    """
+    options, name, task = config.training, loss_of(config), config.data.task
     arguments: dict[str, Any] = {"reduction": options.loss_reduction}
-    if options.loss == "cross-entropy":
+    if name == "cross-entropy":
         arguments["label_smoothing"] = options.label_smoothing
     elif options.label_smoothing:
-        raise ConfigError(f"label_smoothing is an option of cross-entropy, not of {options.loss}")
-    return losses.from_name(options.loss, **arguments)
+        raise ConfigError(f"label_smoothing is an option of cross-entropy, not of {name}")
+    loss = losses.from_name(name, **arguments)
+    if loss.task != task:
+        fitting = [each for each in losses.names() if losses.from_name(each).task == task]
+        raise ConfigError(
+            f"the loss {name} is for task {loss.task}, not for {task}: take {' or '.join(fitting)}"
+        )
+    return loss
+
+
+def only_classes(config: Config, who: str) -> None:
+    """Refuse another task than classification.
+
+    who : what is about classes only, such as "a search"
+
+    Raises
+    ------
+    ConfigError
+        If it is another.
+    """
+    if config.data.task != losses.CLASSIFICATION:
+        raise ConfigError(
+            f"{who} is about classes, not about task {config.data.task}, which python -m "
+            f"fastcnn.train and predict, evaluate, report and plot know"
+        )
 
 
 def make_weighting(config: Config) -> Weighting:
     """How much each image counts."""
-    kind = config.training.class_weight
+    kind, task = config.training.class_weight, config.data.task
+    if kind != "none" and task != losses.CLASSIFICATION:
+        raise ConfigError(f"class_weight is for classes, which there are none of in task {task}")
     return Weighting(classes=None if kind == "none" else kind)
 
 

@@ -8,6 +8,10 @@ import numpy as np
 
 from .scaling import bring
 
+CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
+TASKS = (CLASSIFICATION, MULTILABEL, REGRESSION)
+"""What is learned of images: their class, which of several labels they have, or numbers."""
+
 
 class DataError(ValueError):
     """A dataset cannot be used: a file is damaged, is not what its name says, or is missing.
@@ -59,13 +63,14 @@ class Dataset:
     x_train : uint8 (train images, channels, height, width)
         Images trained on, values 0 to 255.
     y_train : int64 (train images,)
-        Their labels, 0 to len(class_names) - 1.
+        Their labels, 0 to len(class_names) - 1. Of another task uint8 (train images, labels), 0 or
+        1, or float32 (train images, numbers).
     x_test : uint8 (test images, channels, height, width)
         Images tested on.
     y_test : int64 (test images,)
         Their labels.
     class_names : tuple[str, ...]
-        The name of each class, in the order of the labels.
+        The name of each class, or of each of several labels, in their order; of numbers, if known.
     source : str
         A sentence saying where the data came from and, when the dataset was chosen by "auto", why
         it is this one.
@@ -76,6 +81,8 @@ class Dataset:
         Images and labels for validation, where the data has such a part.
     held_out : bool
         Whether the test part was chosen when the data was read, as it has none of its own.
+    task : {"classification", "multilabel", "regression"}
+        What is learned of each image: its class, which of several labels it has, or numbers.
 
     Examples
     --------
@@ -96,11 +103,17 @@ class Dataset:
     x_val: np.ndarray | None = field(default=None, repr=False)
     y_val: np.ndarray | None = field(default=None, repr=False)
     held_out: bool = False
+    task: str = CLASSIFICATION
 
     @property
     def title(self) -> str:
         """The name for headings and folders: of a path, its last part."""
         return title(self.name)
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a network for it gives: one for each class, label or number."""
+        return len(self.class_names) if self.task == CLASSIFICATION else self.y_train.shape[1]
 
     def fitted(self, shape: tuple[int, int, int]) -> "Dataset":
         """The dataset with all images scaled to (channels, height, width), grey or in colour."""

@@ -10,7 +10,7 @@ from .. import checks
 from ..checks import same, unknown
 from ..files import place, users_folder
 from . import cifar, digits, mnist, own
-from .dataset import Dataset, MissingDataError
+from .dataset import CLASSIFICATION, TASKS, Dataset, MissingDataError
 
 _ABOUT = {
     "auto": "MNIST where it is or can be downloaded, else digits",
@@ -63,6 +63,7 @@ def load(
     seed: int = 42,
     test_share: float = 0.2,
     whole: bool = False,
+    task: str = CLASSIFICATION,
 ) -> Dataset:
     """Load a dataset, downloading it first where its files are missing; or read people's own.
 
@@ -96,12 +97,16 @@ def load(
     whole : bool
         To be measured, not learned from: nothing is held out, and there may be one class only, or
         no training part. Without a test part, `x_train` and `x_test` are all the images.
+    task : {"classification", "multilabel", "regression"}
+        What is learned of each image: its class, which of several labels it has (rows of 0 and 1),
+        or numbers. The latter two are read from .npz, numbers from CSV and IDX too.
 
     Returns
     -------
     Dataset
-        Images as uint8 (N, C, H, W), labels as int64 (N,); see `Dataset`. Files are compared with
-        their published checksums, or those in a SHA256SUMS beside them, at every load.
+        Images as uint8 (N, C, H, W), labels as int64 (N,), or what `task` says; see `Dataset`.
+        Files are compared with their published checksums, or those in a SHA256SUMS beside them, at
+        every load.
 
     Raises
     ------
@@ -121,13 +126,16 @@ def load(
     >>> data.x_test.shape, data.y_test.shape
     ((296, 1, 28, 28), (296,))
     """
+    if task not in TASKS:
+        raise ValueError(unknown("task", task, TASKS))
     if isinstance(name, os.PathLike) or (isinstance(name, str) and is_path(name)):
         test_share = checks.number(
             "datasets.load", "test_share", test_share, np.nextafter(0, 1), 1,
             "above 0 and below 1 (whole=True holds nothing out)",
         )  # fmt: skip
-        reading = own.Reading(size, grey, strict, seed, test_share, progress, whole)
+        reading = own.Reading(size, grey, strict, seed, test_share, progress, whole, task)
         return own.load(name, reading)
+    own.only_classes(_known(name), task)
     data = _load_named(_known(name), data_dir, offline, progress)
     channels, height, width = data.x_train.shape[1:]
     if size is not None:

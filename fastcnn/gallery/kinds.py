@@ -14,9 +14,11 @@ import numpy as np
 from .. import plots
 from ..checks import unknown
 from ..config import recipe
+from ..losses import CLASSIFICATION
 from ..plots.confusion import confusion_matrix
 from ..plots.curves import NATS
 from ..random import generator
+from ..runs.results import sheet
 from ..runs.saved import Saved
 from . import analysis
 from .views import Options, View
@@ -144,23 +146,24 @@ def _feature_maps(view: View) -> "Figure":
 
 
 def _probabilities(view: View) -> "Figure":
-    image, number = view.image, view.options.image
+    data, image, number = view.data, view.image, view.options.image
     probabilities = view.model.predict_proba(view.taken(image[None]))[0]
     return plots.class_probabilities(
-        image, probabilities, view.data.class_names, int(view.data.y_test[number]),
+        image, probabilities, data.class_names, int(data.y_test[number]),
         f"{view.name}: predicted probabilities for test image {number}",
     )  # fmt: skip
 
 
 def _variance(view: View) -> "Figure":
-    x = view.taken(view.data.x_test[:_BATCH])
+    data = view.any_data
+    x = view.taken(data.x_test[:_BATCH])
     variances = {
         name: analysis.activation_variances(view.model, x, name)
         for name in analysis.INITIALIZATIONS
     }
     title = (
         f"{view.name}: variance of the outputs of each layer before training, by initialisation "
-        f"(small: normal, deviation 0.01)\n{len(x)} images of {view.data.name}"
+        f"(small: normal, deviation 0.01)\n{len(x)} images of {data.name}"
     )
     return plots.activation_variance(variances, title)
 
@@ -181,9 +184,11 @@ def _misclassified(view: View) -> "Figure":
 
 
 def _predictions(view: View) -> "Figure":
-    data = view.data
+    data = view.any_data
     rows = generator(view.model.seed, "pictures").permutation(len(data.x_test))
     rows = rows[: view.most(_PICTURED)]
+    if data.task != CLASSIFICATION:
+        return sheet(view.model, data, rows, view.name)
     predicted = view.probabilities[rows].argmax(axis=1)
     right = int((predicted == data.y_test[rows]).sum())
     title = f"{view.name}: {right} of {len(rows)} random test images right"

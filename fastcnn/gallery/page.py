@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from .. import __version__, metrics
 from ..config import Config, to_dict
+from ..config.recipe import USUAL_LOSSES
+from ..losses import CLASSIFICATION, REGRESSION
 from ..metrics import Measured
 from ..runs.saved import Saved
 from .kinds import draw
@@ -18,15 +20,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DPI = 100
+# What numbers and labels are measured by, in words.
+_WORDS = {
+    "r2": "R2", "rmse": "root mean squared error", "mae": "mean absolute error",
+    "exact_match": "exact match", "label_accuracy": "label accuracy", "macro f1": "macro F1",
+    "f1": "F1",
+}  # fmt: skip
 _RATES = ("precision", "recall", "f1")
 _LIBRARIES = ("numpy", "numba", "matplotlib", "pillow")
 # Kind of picture -> what the page says about it.
 _PICTURES = {
-    "curves": "Loss and accuracy over the epochs.",
+    "curves": "What was measured over the epochs.",
     "confusion": "How often each class (row) is taken for each (column).",
     "misclassified": "The mistakes of which the network was most certain.",
     "filters": "What the first convolution looks for.",
-    "predictions": "Test images with their true and predicted classes.",
+    "predictions": "Test images with what is true and what was predicted.",
 }
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
@@ -42,6 +50,9 @@ img { max-width: 100%; height: auto }
 pre { background: #f2f2f2; padding: 0.6rem 0.8rem; overflow-x: auto; font-size: 0.85rem }
 @media print { details { display: none } figure { break-inside: avoid } }
 """
+
+
+_Report = metrics.Report | metrics.Figures
 
 
 def page(runs: Sequence[Saved], command: str) -> str:
@@ -79,9 +90,14 @@ def _name(run: Saved, runs: Sequence[Saved]) -> str:
     return run.name if alone else f"{run.name} ({run.path.name})"
 
 
-def _measured(run: Saved) -> metrics.Report:
-    data = run.dataset()
-    return metrics.measure(run.logits(data.x_test), data.y_test, data.class_names)
+def _measured(run: Saved) -> _Report:
+    if run.model.output_names or run.model.task == CLASSIFICATION:
+        data = run.dataset()
+        return metrics.measure(run.logits(data.x_test), data.y_test, data.class_names)
+    data = run.dataset(several=True)
+    is_numbers = run.model.task == REGRESSION
+    measure = metrics.measure_numbers if is_numbers else metrics.measure_labels
+    return measure(run.answers(data.x_test)[0], data.y_test, data.class_names)
 
 
 def _text(value: object) -> str:
@@ -107,18 +123,19 @@ def _plain(number: Measured) -> str:
 
 
 def _comparison(
-    names: Sequence[str], runs: Sequence[Saved], reports: Sequence[metrics.Report]
+    names: Sequence[str], runs: Sequence[Saved], reports: Sequence[_Report]
 ) -> Iterator[str]:
     """The numbers that count, a line per run, and the pictures of several."""
-    head = ("run", "parameters", "epochs", "test accuracy", "test loss", "macro F1")
+    counted = list(map(_counted, reports))
+    heads = list(dict.fromkeys(head for row in counted for head in row))
     rows = [
         (
             _text(name), f"{run.model.parameters.count:,}", f"{run.history.epochs}",
-            _share(report.accuracy), _plain(report.loss), _plain(report.averages["macro"]["f1"]),
+            *(row.get(head, "") for head in heads),
         )
-        for name, run, report in zip(names, runs, reports, strict=True)
+        for name, run, row in zip(names, runs, counted, strict=True)
     ]  # fmt: skip
-    yield _table(head, rows)
+    yield _table(("run", "parameters", "epochs", *heads), rows)
     yield (
         f"<p>Measured on {reports[0].count:,} test images with the network of the best epoch; in "
         f"brackets the interval that holds the number with 95 %.</p>"
@@ -127,11 +144,19 @@ def _comparison(
         yield _picture("overlay", runs, "Accuracy over the epochs.")
 
 
-def _section(name: str, run: Saved, report: metrics.Report) -> Iterator[str]:
-    if name:
-        yield f"<h2>{_text(name)}</h2>"
-    data = run.dataset()
-    yield f"<p>{_text(data.source)}</p>"
+def _counted(report: _Report) -> dict[str, str]:
+    """The numbers that count of a run, by their headings."""
+    if isinstance(report, metrics.Figures):
+        return {_WORDS.get(name, name): _plain(each) for name, each in report.overall.items()}
+    return {
+        "test accuracy": _share(report.accuracy),
+        "test loss": _plain(report.loss),
+        "macro F1": _plain(report.averages["macro"]["f1"]),
+    }
+
+
+def _classes(report: metrics.Report) -> Iterator[str]:
+    """The classes of a run, each by itself."""
     yield "<h3>Classes</h3>"
     rows = [
         (_text(each), *(_plain(numbers[rate]) for rate in _RATES), f"{report.support[each]:,}")
@@ -143,12 +168,40 @@ def _section(name: str, run: Saved, report: metrics.Report) -> Iterator[str]:
     ]
     yield _table(("class", "precision", "recall", "F1", "images"), rows)
     yield f"<p>Expected calibration error: {_plain(report.calibration)}.</p>"
+
+
+def _targets(report: metrics.Figures) -> Iterator[str]:
+    """The numbers or labels of a run, each by itself."""
+    if not report.each:
+        return
+    kinds = list(next(iter(report.each.values())))
+    heads = [_WORDS.get(kind, kind) for kind in kinds]
+    counts = ("images",) if report.support else ()
+    rows = [
+        (_text(name), *map(_plain, numbers.values()), *_count(report, name))
+        for name, numbers in report.each.items()
+    ]
+    yield f"<h3>{'Labels' if counts else 'Numbers'}</h3>"
+    yield _table(("", *heads, *counts), rows)
+
+
+def _count(report: metrics.Figures, name: str) -> tuple[str, ...]:
+    """How many images have a label."""
+    return (f"{report.support[name]:,}",) if report.support else ()
+
+
+def _section(name: str, run: Saved, report: _Report) -> Iterator[str]:
+    if name:
+        yield f"<h2>{_text(name)}</h2>"
+    yield f"<p>{_text(run.dataset(several=True).source)}</p>"
+    yield from _targets(report) if isinstance(report, metrics.Figures) else _classes(report)
     yield "<h3>Pictures</h3>"
     for kind, about in _PICTURES.items():
         yield _picture(kind, [run], about)
     yield f"<h3>The network</h3>\n<pre>{_text(run.model.summary())}</pre>"
     yield "<h3>Settings</h3>"
     usual, settings = to_dict(Config()), to_dict(run.config)
+    usual["loss"] = USUAL_LOSSES[run.config.data.task]
     changed = {each: value for each, value in settings.items() if value != usual[each]}
     yield _table(("setting", "value"), [(_text(n), _text(v)) for n, v in changed.items()])
     others = [(_text(n), _text(v)) for n, v in settings.items() if n not in changed]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..datasets import Dataset
+from ..losses import CLASSIFICATION
 from ..runs.saved import Saved
 from ..trainable import Trainable
 from . import analysis
@@ -65,6 +66,14 @@ class View:
         return self.saved.dataset(options.dataset, options.data_dir, options.offline)
 
     @functools.cached_property
+    def any_data(self) -> Dataset:
+        """The same, where the network may be for numbers or several labels."""
+        if self.model.output_names or self.model.task == CLASSIFICATION:
+            return self.data
+        options = self.options
+        return self.saved.dataset(options.dataset, options.data_dir, options.offline, several=True)
+
+    @functools.cached_property
     def weighted(self) -> list[Place]:
         """The layers with weights."""
         places = analysis.with_weights(self.model)
@@ -85,16 +94,20 @@ class View:
     @property
     def image(self) -> np.ndarray:
         """The chosen test image, (C, H, W)."""
-        count = len(self.data.x_test)
+        images = self.any_data.x_test
+        count = len(images)
         if not 0 <= self.options.image < count:
             raise ValueError(f"image must be 0 to {count - 1}, got {self.options.image}")
-        return self.data.x_test[self.options.image]
+        return images[self.options.image]
 
     @property
     def image_name(self) -> str:
         """Number and class of the image that is looked at."""
-        label = self.data.class_names[self.data.y_test[self.options.image]]
-        return f"test image {self.options.image} of {self.data.name}, class {label}"
+        data = self.any_data
+        name = f"test image {self.options.image} of {data.name}"
+        if data.task != CLASSIFICATION:
+            return name
+        return f"{name}, class {data.class_names[data.y_test[self.options.image]]}"
 
     def some(self, places: list[Place], what: str) -> list[Place]:
         """The chosen layer of these, or all of them."""

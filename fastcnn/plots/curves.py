@@ -26,6 +26,7 @@ _QUANTITIES = {
 }
 _SCORES = ("accuracy", "exact_match", "r2")  # of which a run has one
 NATS = "cross-entropy, nats per image"
+_NO_R2 = -1.0  # below, a network is no better the nearer it comes
 _MOST_ACROSS = 4  # runs side by side; more make a second row
 
 
@@ -66,6 +67,8 @@ def curves(
         axes.set_ylabel(_QUANTITIES[quantity][0])
     if score == "accuracy":
         left.set_ylabel(_of_loss(loss))
+    if score == "r2" and right.dataLim.ymax > _NO_R2:  # it may begin at -1000
+        right.set_ylim(bottom=max(_NO_R2, right.get_ylim()[0]))
     _from_zero([left])
     style.legend_below(figure, left)
     return figure
@@ -107,10 +110,13 @@ def side_by_side(runs: Mapping[str, Run], title: str = "", loss: str = NATS) -> 
     bands = -(-len(names) // across)
     figure = style.new_figure(max(5.5, 3.4 * across + 1), 6 * bands + 0.8, title)
     grid = figure.subplots(2 * bands, across, squeeze=False)
+    score = next(
+        (name for name in _SCORES if any(name in run for run in runs.values())), "accuracy"
+    )
     losses, accuracies = [], []
     for index, name in enumerate(names):
         band, column = divmod(index, across)
-        for row, quantity, panels in ((0, "loss", losses), (1, "accuracy", accuracies)):
+        for row, quantity, panels in ((0, "loss", losses), (1, score, accuracies)):
             axes = grid[2 * band + row][column]
             _parts(axes, runs[name], quantity, None)
             panels.append(axes)

@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import __version__, models, training
 from ..config import MACHINE, Config, replace, to_dict, toml_value
-from ..config.recipe import make_model, make_normalization
+from ..config.recipe import loss_of, make_model, make_normalization
 from ..datasets import Dataset
 from ..files import write_text
 from ..plots.confusion import confusion_matrix
@@ -153,7 +153,7 @@ def _fingerprint(name: str, changes: tuple[tuple[str, Any], ...]) -> str:
 
 def _settings(config: Config) -> dict[str, Any]:
     """Those that are not the defaults, as JSON can hold them."""
-    usual, given = to_dict(Config()), to_dict(config)
+    usual, given = (to_dict(each) | {"loss": loss_of(each)} for each in (Config(), config))
     return {
         name: toml_value(value)
         for name, value in given.items()

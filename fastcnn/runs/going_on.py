@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import MACHINE, Config, ConfigError, read_toml, replace, to_dict
+from ..config.recipe import resolved
 from ..config.values import settings_by_name
 from ..files import place
 from ..network.checkpoint import CheckpointError
@@ -12,6 +13,7 @@ from ..training.checkpoint import SavedTraining, record_of
 from ..training.history import History
 from ..training.resuming import differences, refuse_differences
 from .folder import SETTINGS, usable
+from .saved import Saved
 
 _FIXED = ("seed", "monitor", "optimizer", "lookahead", "ema")
 
@@ -76,7 +78,7 @@ def check_same(
     record = record_of(SavedTraining(usable(folder)[0]))
     # A setting that an older run does not know was what it is by default.
     kept = settings_of(folder)
-    before = {**noted(Config()), **kept} if kept else {}
+    before = {**noted(resolved(Config())), **kept} if kept else {}
     found = differences(before, noted(config), MACHINE)
     refuse_differences(folder, found, allowed, MAY_CHANGE, "--allow {}")
     return record.history, found
@@ -91,3 +93,13 @@ def absolute(config: Config) -> Config:
     """The settings with no path that another folder would make another."""
     path = config.transfer.init_from
     return config if path is None else replace(config, {"init_from": str(place(path).resolve())})
+
+
+def was_run_with(folder: Path, config: Config) -> bool:
+    """Whether the run in a folder was begun with these settings, on whatever machine."""
+    try:
+        kept = to_dict(resolved(Saved(folder).config))
+    except ValueError:  # no run, or one whose settings cannot be read
+        return False
+    wanted = to_dict(resolved(config))
+    return all(kept[name] == wanted[name] for name in wanted if name not in MACHINE)

@@ -3,20 +3,34 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..datasets import Dataset
 from ..files import write_text
-from ..losses import CrossEntropyLoss
+from ..losses import CLASSIFICATION, REGRESSION, CrossEntropyLoss
+from ..network.measures import MEASURES
 from ..plots.curves import NATS
 from ..random import generator
 from ..sequential import Sequential
+from ..trainable import Trainable
 from ..training.history import History
 from .folder import HISTORY, MODEL, PICTURES, RESULT
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _PICTURED = 10  # test images in predictions.png
+
+# What is said of the best epoch besides its loss, as far as the task has it.
+_TOLD = {
+    "test_accuracy": ("test accuracy", ".2%"),
+    "test_exact_match": ("exact match", ".2%"),
+    "test_label_accuracy": ("label accuracy", ".2%"),
+    "test_r2": ("R2", ".4f"),
+    "test_mae": ("mean absolute error", ".4g"),
+}
 
 
 def write(
@@ -74,16 +88,15 @@ def write(
     return notes
 
 
-def accuracies(history: History) -> dict[str, Any]:
-    """What the best epoch has measured, for result.json."""
+def accuracies(history: History, task: str = CLASSIFICATION) -> dict[str, Any]:
+    """What the best epoch has measured, for result.json: the loss, and what fits the task."""
     best = history.row(history.best_epoch - 1) if history.best_epoch else {}
+    names = ("loss", *MEASURES[task])
     return {
         "epochs_run": history.epochs,
         "best_epoch": history.best_epoch,
-        "train_loss": best.get("loss"),
-        "train_accuracy": best.get("accuracy"),
-        "test_loss": best.get("test_loss"),
-        "test_accuracy": best.get("test_accuracy"),
+        **{f"train_{name}": best.get(name) for name in names},
+        **{f"test_{name}": best.get(f"test_{name}") for name in names},
     }
 
 
@@ -104,12 +117,15 @@ def summary(history: History, result: dict[str, Any], out: Path, is_validated: b
         return []
     epochs = "1 epoch" if history.epochs == 1 else f"{history.epochs} epochs"
     which = "best" if is_validated else "last"
+    told = [
+        f"{words} {result[name]:{form}}" for name, (words, form) in _TOLD.items() if name in result
+    ]
     return [
         f"{history.stopped_because}: {epochs} in {result['seconds_total']:.2f} s, "
         f"{result['seconds_per_epoch']:.2f} s per epoch, "
         f"{result['images_per_second']:,.0f} images/s",
         f"{which} epoch {history.best_epoch}: test loss {result['test_loss']:.4f}, "
-        f"test accuracy {result['test_accuracy']:.2%}",
+        f"{', '.join(told)}",
         f"results in {out}",
     ]
 
@@ -129,11 +145,42 @@ def _draw(
     loss = NATS if isinstance(model.loss, CrossEntropyLoss) else type(model.loss).__name__
     plots.save(plots.curves(history, title, best_epoch, loss), out / "curves.png")
     order = generator(result["seed"], "pictures").permutation(len(data.x_test))[:_PICTURED]
-    images, labels = data.x_test[order], data.y_test[order]
-    predicted = model.predict(images)
-    title += f": {np.sum(predicted == labels)} of {len(labels)} random test images right"
-    sheet = plots.predictions(images, labels, predicted, data.class_names, title)
-    plots.save(sheet, out / "predictions.png")
+    plots.save(sheet(model, data, order, title), out / "predictions.png")
+
+
+def sheet(model: Trainable, data: Dataset, rows: np.ndarray, title: str) -> "Figure":
+    """Some test images with what is true of them and what the network says.
+
+    Parameters
+    ----------
+    model : Sequential or Graph
+        One output, for the dataset's task.
+    rows : int (n,)
+        Which test images.
+    title : str
+        Begins the heading.
+    """
+    from .. import plots
+
+    images, true = data.x_test[rows], data.y_test[rows]
+    last = model.data_format == "channels_last"
+    found = model.predict(images.transpose(0, 2, 3, 1) if last else images)
+    if data.task == CLASSIFICATION:
+        title += f": {np.sum(found == true)} of {len(true)} random test images right"
+        return plots.predictions(images, true, found, data.class_names, title)
+    said = [
+        f"true: {_words(data, one)}\npredicted: {_words(data, other)}"
+        for one, other in zip(true, found.reshape(true.shape), strict=True)
+    ]
+    return plots.given(images, said, f"{title}: {len(true)} random test images")
+
+
+def _words(data: Dataset, row: np.ndarray) -> str:
+    """Numbers, or the labels that are there."""
+    if data.task == REGRESSION:
+        return ", ".join(f"{number:.{4 if len(row) == 1 else 3}g}" for number in row)
+    names = [name for name, there in zip(data.class_names, row, strict=True) if there > 0.5]
+    return ", ".join(names) or "none"
 
 
 def peak_memory_mb() -> float | None:

@@ -8,7 +8,7 @@
     config.toml       every setting, usable as --config
     best.npz          the model (best validated epoch; without validation, the last)
     last.npz          checkpoint that --resume continues from; last-1.npz, ... those before
-    curves.png        loss and accuracy over the epochs
+    curves.png        loss and accuracy, or what the task measures, over the epochs
     predictions.png   ten random test images
 
 Each file appears only once it is complete.
@@ -237,17 +237,16 @@ class Run:
         return self._held_out or None
 
     def _build(self) -> Sequential:
-        """The network, for this dataset's images and classes."""
-        shape, classes = self.data.x_train.shape[1:], len(self.data.class_names)
-        model = make_model(self.config, shape, classes)
+        """The network, for this dataset's images and what is learned of them."""
+        model = make_model(self.config, self.data.x_train.shape[1:], self.data.outputs)
         model.normalization = make_normalization(self.config, self.data.x_train, self._held_out)
-        model.class_names = self.data.class_names
+        model.class_names = self.data.class_names or None
         model.freeze(self.config.transfer.freeze or 0)
         return model
 
     def _begin(self) -> None:
         """Start from another model where the settings say so."""
-        said = begin(self.model, self.config, self.data.class_names)
+        said = begin(self.model, self.config, self.data.class_names, self.data.outputs)
         if said:
             self._say(said)
         elif self.model.frozen:
@@ -257,7 +256,7 @@ class Run:
         """Train a copy of the network for two steps; one that a file's numbers spoil is refused."""
         model, source = self._build(), None if self._resume else self.config.transfer.init_from
         if source is not None:
-            begin(model, self.config, self.data.class_names)
+            begin(model, self.config, self.data.class_names, self.data.outputs)
         try:
             rehearse(model, self.config, self.data, self._images_trained())
         except TrainingDiverged as error:  # later, it is of interest only in the run itself
@@ -381,7 +380,7 @@ class Run:
             "backend": config.machine.backend,
             "threads": jit.get_threads(),
             "seed": config.training.seed,
-            **results.accuracies(history),
+            **results.accuracies(history, config.data.task),
             "seconds_load": self._seconds_load,
             "seconds_compile": self._seconds_compile,
             **results.times(history, self._images_per_epoch(history)),

@@ -18,8 +18,8 @@ from kernels import jit
 
 from .. import backends, datasets
 from ..checks import refuse_nan
-from ..config import MACHINE, Config, read_toml, replace, to_dict
-from ..config.recipe import load_data, resolved
+from ..config import Config, read_toml, replace
+from ..config.recipe import load_data
 from ..datasets import Dataset
 from ..files import place
 from ..graph import Graph
@@ -167,7 +167,7 @@ class Saved:
 
         Where people's own images have changed since the run, standard error says so.
 
-        several : whether the network may have several outputs, one of which tells classes apart
+        several : whether the network may be for something else than the classes of one output
         measured : whether they are to be measured, so that it matters which they are
 
         Raises
@@ -177,7 +177,12 @@ class Saved:
         """
         if not self.is_run and name is None:
             raise ValueError(f"the model {self.path} does not say on which images: give --dataset")
+        has_model = not self.is_run or (self.path / MODEL).is_file()
+        if has_model:  # else it is a run without an epoch
+            self._check_inputs() if several else self._check_task()
         config = self.config if self.is_run else Config()
+        if not self.is_run and isinstance(self.model.task, str):
+            config = replace(config, {"task": self.model.task})
         if data_dir is not None:
             config = replace(config, {"data_dir": data_dir})
         if offline:
@@ -190,17 +195,13 @@ class Saved:
             data = data.limit(config.data.limit_train, config.data.limit_test)
         else:
             data = self._other(config, str(name))
-        if self.is_run and not (self.path / MODEL).is_file():
-            return data  # a run without an epoch has no model to fit
+        if not has_model:
+            return data
         if is_own:
             data = self._named_alike(data)
             if measured and not self._compared:
                 self._compared = True
                 say_if_changed(self.result.get("images", {}), data)
-        if several:
-            self._check_inputs()
-        else:
-            self._check_task()
         shape = data.x_test.shape[1:]
         if self.model.data_format == "channels_last":
             shape = (*shape[1:], shape[0])
@@ -209,10 +210,17 @@ class Saved:
                 f"{self.model_name} takes images of shape {self.model.input_shape}, those of "
                 f"{data.title} have {shape}"
             )
-        if several:
+        if self.model.output_names:
             self.telling(data)
             return data
-        outputs, classes = self.model.output_shape((1, *shape))[1], len(data.class_names)
+        outputs, classes = self.model.output_shape((1, *shape))[1], data.outputs
+        if self.model.task != CLASSIFICATION:
+            if outputs != classes:
+                raise ValueError(
+                    f"what {self.model_name} gives for an image is {outputs} wide, what "
+                    f"{data.title} has is {classes} wide"
+                )
+            return data
         counted = data.class_names == tuple(map(str, range(classes)))
         if not is_own and counted and classes < outputs:  # the last classes have no image
             names = self.model.class_names or tuple(map(str, range(outputs)))
@@ -365,6 +373,8 @@ class Saved:
         own = self.model.class_names
         if own is None or own == data.class_names:
             return data
+        if data.task != CLASSIFICATION:  # a column for each, in the order of the network's
+            return data.renamed(own) if len(own) == data.outputs else data
         strange = [name for name in data.class_names if name not in own]
         if strange and not all(name.isdecimal() for name in data.class_names):
             raise ValueError(
@@ -383,13 +393,3 @@ class Saved:
             return None
         last = self.model.data_format == "channels_last"
         return (shape[2], shape[0], shape[1]) if last else (shape[0], shape[1], shape[2])
-
-
-def was_run_with(folder: Path, config: Config) -> bool:
-    """Whether the run in a folder was begun with these settings, on whatever machine."""
-    try:
-        kept = to_dict(resolved(Saved(folder).config))
-    except ValueError:  # no run, or one whose settings cannot be read
-        return False
-    wanted = to_dict(resolved(config))
-    return all(kept[name] == wanted[name] for name in wanted if name not in MACHINE)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..network.measures import MEASURES
 from ..training.history import STOPPED
 
 _Fits = Callable[[Any], bool]
@@ -37,9 +38,11 @@ def _are_parts(value: Any) -> bool:
     )
 
 
+_MEASURES = ("loss", *(name for names in MEASURES.values() for name in names))
 _NUMBERS = (
-    "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds_load", "seconds_compile",
-    "seconds_total", "seconds_per_epoch", "images_per_second", "peak_memory_mb",
+    *(f"{part}_{name}" for part in ("train", "test") for name in _MEASURES),
+    "seconds_load", "seconds_compile", "seconds_total", "seconds_per_epoch", "images_per_second",
+    "peak_memory_mb",
 )  # fmt: skip
 
 RESULT: dict[str, tuple[str, _Fits]] = {

@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from kernels.cores import available_cores
 
-from ..config.recipe import load_data
+from ..config.recipe import load_data, only_classes
 from ..files import Hold, PlaceError, make_folder, write_text
 from ..runs.folder import PLAN, holds_run, holds_search
 from ..terminal import one_line, say
@@ -135,7 +135,9 @@ class Search:
 
     def _pin_dataset(self) -> None:
         """Name the dataset that "auto" means here, and check the settings against it."""
-        data = load_data(self.plan.config(self.plan.settings(0)))
+        config = self.plan.config(self.plan.settings(0))
+        only_classes(config, "a search")
+        data = load_data(config)
         if all(axis.name != "dataset" for axis in self.plan.axes):
             fixed = {**self.plan.fixed, "dataset": data.name}
             self.plan = dataclasses.replace(self.plan, fixed=fixed)

@@ -25,8 +25,8 @@ from ..datasets.dataset import DataError
 from ..files import PlaceError
 from ..network.checkpoint import CheckpointError
 from ..runs.folder import CHECKPOINT, remove_checkpoints
+from ..runs.going_on import was_run_with
 from ..runs.run import Run
-from ..runs.saved import was_run_with
 from ..training.fit import TrainingDiverged
 from ..training.progress import Progress
 from . import database

@@ -167,7 +167,8 @@ INPUTS = "is a network of 2 inputs, and here each picture is one: use it in Pyth
             evaluate, ["other.npz", "--dataset", "digits"],
             "digits has 10 classes, which none of the outputs of other tells apart, a (3,), b (2,)",
         ),
-        (evaluate, ["ink.npz", "--dataset", "digits"], "is a network for numbers, not for classes"),
+        (plot, ["confusion", "ink.npz", "--dataset", "digits"], "is a network for numbers, not"),
+        (evaluate, ["ink.npz", "--dataset", "digits"], "holds classes, which task regression is"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_answered_is_refused(command, argv, words, folder, capsys, monkeypatch):

@@ -40,7 +40,11 @@ FILES = (
     "commands/interrupt.py", "commands/entry.py", "commands/streams.py", "signals.py", "files.py",
 )  # fmt: skip
 DATA = ["--dataset", "digits", "--limit-train", "64", "--limit-test", "20"]
-NO_SENTENCE = {"python -m fastcnn.train", ": {} of {} random test images right"}  # of a picture
+NO_SENTENCE = {
+    "python -m fastcnn.train",
+    ": {} of {} random test images right",
+    "{}: {} random test images",
+}  # of a picture
 ELSEWHERE = {
     "{} is of version 0.1.0, which did not keep its settings: whether they are the same is not "
     "checked": "training/test_resuming.py",
@@ -165,7 +169,7 @@ class Said:
 
     @property
     def test(self) -> tuple[np.ndarray, np.ndarray]:
-        data = datasets.load(self.value("dataset"))
+        data = datasets.load(self.value("dataset"), task=self.value("task") or "classification")
         return data.x_test[:20], data.y_test[:20]
 
     def check(self) -> set[str]:
@@ -326,7 +330,14 @@ def ended(said: Said, why: str, epochs: str, *_: str) -> bool:
     )
 
 
-def shown_epoch(said: Said, which: str, epoch: str, loss: str, accuracy: str) -> bool:
+SCORES = {
+    "classification": "test accuracy {:.2%}",
+    "multilabel": "exact match {:.2%}",
+    "regression": "R2 {:.4f}",
+}
+
+
+def shown_epoch(said: Said, which: str, epoch: str, loss: str, score: str) -> bool:
     history, number = said.after.history, int(epoch)
     validated = "val_loss" in history
     losses = history["val_loss"] if validated else []
@@ -335,7 +346,8 @@ def shown_epoch(said: Said, which: str, epoch: str, loss: str, accuracy: str) ->
     return (
         (which, number) == ("best" if validated else "last", right)
         and said.after.result["best_epoch"] == number
-        and (loss, accuracy) == (f"{network[0]:.4f}", f"{network[1]:.2%}")
+        and (loss, score.split(", ")[0])
+        == (f"{network[0]:.4f}", SCORES[said.value("task")].format(network[1]))
     )
 
 
@@ -514,7 +526,8 @@ CHECKS: dict[str, Callable[..., bool | None]] = {
         float(whole) == pytest.approx(60 * said.value("minutes"))
         and said.after.result["seconds_total"] < float(spent) + 0.1
     ),
-    "{} epoch {}: test loss {}, test accuracy {}": shown_epoch,
+    "{} epoch {}: test loss {}, {}": shown_epoch,
+    "mean absolute error": lambda said: said.value("task") == "regression",
     "the pictures could not be drawn: {}": lambda said, _: (
         {"best.npz", "result.json"} <= {*said.after.files} and "curves.png" not in said.after.files
     ),
@@ -821,6 +834,19 @@ def own(stage: Stage, name: str, share: float, **more: Any) -> list[str]:
     parts = {"x_train": x[:64], "y_train": y[:64], "x_test": x[64:], "y_test": y[64:]}
     np.savez(stage.root / f"{name}.npz", **parts, **more)
     return ["--dataset", str(stage.root / f"{name}.npz")]
+
+
+@says("{} epoch {}: test", "mean absolute error", "resuming the run")
+def numbers_and_several_labels(stage: Stage) -> None:
+    digits = datasets.load("digits")
+    x = digits.x_train[:84]
+    ink = x.mean(axis=(1, 2, 3)) / 255
+    for task, y in (("regression", ink), ("multilabel", np.stack([ink > 0.1, ink > 0.2], 1))):
+        parts = {"x_train": x[:64], "y_train": y[:64], "x_test": x[64:], "y_test": y[64:]}
+        np.savez(stage.root / "own.npz", **parts)
+        data = ["--dataset", str(stage.root / "own.npz"), "--task", task]
+        stage.train("--epochs", "1", "--replace", data=data)
+        stage.train("--epochs", "2", "--resume", data=[])
 
 
 @says("the training loss {} is still")

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ...files import npy_header
-from ..dataset import DataError, listing
-from .labels import numbered
+from ..dataset import CLASSIFICATION, DataError, listing
 from .parts import Parts, as_images, count_of, pixels
+from .targets import targets
 
 # Part -> the names that its images and labels may have.
 _NAMES = {
@@ -22,8 +22,8 @@ _NAMES = {
 _DEFLATE_LIMIT = 1032  # zlib's technical details: data cannot shrink by more
 
 
-def read(path: Path, whole: bool = False) -> Parts:
-    """The images and labels of an .npz file, of which `whole` is as in `Reading`.
+def read(path: Path, whole: bool = False, task: str = CLASSIFICATION) -> Parts:
+    """The images and labels of an .npz file; `whole` and `task` are as in `Reading`.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def read(path: Path, whole: bool = False) -> Parts:
         )
     names = arrays.get("class_names")
     known = None if names is None else [str(name) for name in names.ravel()]
-    numbers, classes = numbered(str(path), list(labels.values()), known, whole)
+    numbers, classes = targets(str(path), list(labels.values()), known, whole, task)
     count = sum(map(len, numbers))
     return Parts(
         images, dict(zip(labels, numbers, strict=True)), classes, f"{count:,} images from {path}."

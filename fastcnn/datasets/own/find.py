@@ -9,6 +9,7 @@ from ..dataset import DataError, Dataset, listing
 from . import arrays, cifar_python, folder, idx_pairs, table
 from .parts import Parts, Reading, dataset
 from .pictures import is_picture
+from .targets import only_classes
 
 _ARCHIVES = (".tar", ".tar.gz", ".tgz")
 _TABLES = (".csv", ".csv.gz")
@@ -37,7 +38,7 @@ def load(path: str | os.PathLike[str], reading: Reading | None = None) -> Datase
                 f"{place} is a pipe, a socket or a device: write what it gives into a file, and "
                 f"name that"
             )
-        parts = _folder(place, reading) if place.is_dir() else _file(place, reading.whole)
+        parts = _folder(place, reading) if place.is_dir() else _file(place, reading)
     except PermissionError as error:
         raise DataError(f"{error.filename or place} cannot be read: {error.strerror}") from None
     return dataset(place, parts, reading)
@@ -49,10 +50,11 @@ def _folder(place: Path, reading: Reading) -> Parts:
     if len(found) > 1:
         raise DataError(f"{place} holds {listing([each.name for each in found])}: name one of them")
     if found:
+        only_classes(str(place), reading.task)
         return cifar_python.read_folder(found[0])
     images = idx_pairs.in_folder(place)
     if images:
-        return idx_pairs.read(place, images, reading.whole)
+        return idx_pairs.read(place, images, reading.whole, reading.task)
     entries = sorted(entry for entry in place.iterdir() if not entry.name.startswith("."))
     if not any(entry.is_dir() or is_picture(entry) for entry in entries):
         others = [entry for entry in entries if _is_readable(entry)]
@@ -61,6 +63,7 @@ def _folder(place: Path, reading: Reading) -> Parts:
                 f"{place} holds no pictures, but {listing([each.name for each in others[:5]])}; "
                 f"name the file itself, such as {others[0]}"
             )
+    only_classes(str(place), reading.task)
     return folder.read(place, reading)
 
 
@@ -68,16 +71,18 @@ def _is_readable(path: Path) -> bool:
     return path.name.lower().endswith((".npz", *_TABLES, *_ARCHIVES))
 
 
-def _file(place: Path, whole: bool) -> Parts:
+def _file(place: Path, reading: Reading) -> Parts:
+    whole, task = reading.whole, reading.task
     name = place.name.lower()
     if name.endswith(".npz"):
-        return arrays.read(place, whole)
+        return arrays.read(place, whole, task)
     if name.endswith(_TABLES):
-        return table.read(place, whole)
+        return table.read(place, whole, task)
     if name.endswith(_ARCHIVES):
+        only_classes(str(place), task)
         return cifar_python.read_archive(place)
     if idx_pairs.is_images(place):
-        return idx_pairs.read(place, [place], whole)
+        return idx_pairs.read(place, [place], whole, task)
     if is_picture(place):
         raise DataError(
             f"{place} is a single picture, not a dataset; name the folder that has a subfolder of "

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from ..checksums import again
-from ..dataset import DataError, listing
+from ..dataset import CLASSIFICATION, DataError, listing
 from ..idx import IdxFile, read_images, read_labels
-from .labels import numbered
 from .parts import Parts, count_of
+from .targets import targets
 
 _IMAGES = re.compile(r"(.*)images([-.]idx3[-.]ubyte(?:\.gz)?)$", re.IGNORECASE)
 _CLASSES = 256  # more cannot be told apart by a byte
@@ -27,11 +27,11 @@ def in_folder(folder: Path) -> list[Path]:
     return [file for file in found if file.suffix != ".gz" or file.with_suffix("") not in found]
 
 
-def read(path: Path, files: list[Path], whole: bool = False) -> Parts:
+def read(path: Path, files: list[Path], whole: bool = False, task: str = CLASSIFICATION) -> Parts:
     """The images in some files, with the labels beside them.
 
-    A file with "test" or "t10k" in its name is the test part, another the training part. `whole` is
-    as in `Reading`.
+    A file with "test" or "t10k" in its name is the test part, another the training part. `whole`
+    and `task` are as in `Reading`.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def read(path: Path, files: list[Path], whole: bool = False) -> Parts:
         count_of(str(file), images[part], labels[part])
     if "train" not in images and not whole:  # the test part alone was named
         images, labels = {"train": images["test"]}, {"train": labels["test"]}
-    numbers, classes = numbered(str(path), list(labels.values()), whole=whole)
+    numbers, classes = targets(str(path), list(labels.values()), None, whole, task)
     count = sum(map(len, numbers))
     return Parts(
         images, dict(zip(labels, numbers, strict=True)), classes, f"{count:,} images from {path}."

@@ -85,7 +85,7 @@ def _plain(source: str, labels: np.ndarray) -> np.ndarray:
         if not (((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all()):
             raise DataError(
                 f"{source}: labels of shape {labels.shape} are read as one-hot rows, with a single "
-                f"1 in each; these have others"
+                f"1 in each; these have others: {_else(labels)}"
             )
         return labels.argmax(axis=1).astype(np.int64)
     if labels.ndim != 1:
@@ -102,16 +102,27 @@ def _plain(source: str, labels: np.ndarray) -> np.ndarray:
             at = int(np.argmax(wrong))
             raise DataError(
                 f"{source}: label {at:,} is {labels[at]}, which is no class number; "
-                f"numbers are learned in Python: model.train(x, y, loss='mse')"
+                f"numbers are learned with --task regression"
             )
     if labels.size and labels.min() < 0:
         raise DataError(
-            f"{source}: there is a label {labels.min():.10g}; classes are numbered from 0"
+            f"{source}: there is a label {labels.min():.10g}; classes are numbered from 0, and "
+            f"numbers are learned with --task regression"
         )
     if labels.size and labels.max() >= _MOST:  # as int64 it could be another number
         raise DataError(_beyond(source, labels.max()))
     return labels.astype(np.int64)
 
 
+def _else(rows: np.ndarray) -> str:
+    """What rows that are not one-hot are learned with."""
+    if ((rows == 0) | (rows == 1)).all():
+        return "several labels of an image are learned with --task multilabel"
+    return "numbers are learned with --task regression"
+
+
 def _beyond(source: str, label: float) -> str:
-    return f"{source}: there is a label {label}, which can hardly be a class"
+    return (
+        f"{source}: there is a label {label}, which can hardly be a class; numbers are learned "
+        f"with --task regression"
+    )

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from ...random import generator
-from ..dataset import DataError, Dataset, listing
+from ..dataset import CLASSIFICATION, REGRESSION, DataError, Dataset, listing
 from ..scaling import bring
 from . import labels as label_numbers
 from .pictures import Size
+from .targets import far_from_one
 
 # By how much 255 times a pixel may miss a whole number: of four decimal places, of half floats.
 _ROUNDED, _HALF = 0.02, 0.07
@@ -38,6 +39,8 @@ class Reading:
     whole : bool
         Whether the images are to be measured, not learned from: there need be no training part, nor
         two classes, and where there is no test part, it is all of them.
+    task : {"classification", "multilabel", "regression"}
+        What is learned of each image: its class, which of several labels it has, or numbers.
     """
 
     size: int | Size | None = None
@@ -47,6 +50,7 @@ class Reading:
     test_share: float = 0.2
     progress: bool | None = None
     whole: bool = False
+    task: str = CLASSIFICATION
 
     @property
     def shape(self) -> Size | None:
@@ -64,7 +68,7 @@ class Parts:
         "train" and perhaps "val" and "test" -> uint8 (N, C, H, W). Those to be measured may lack
         "train".
     labels : dict
-        The same names -> int64 (N,).
+        The same names -> int64 (N,), or what else is learned: see `Dataset`.
     class_names, source, notes
         As in `Dataset`.
     """
@@ -89,17 +93,22 @@ def dataset(path: Path, parts: Parts, reading: Reading) -> Dataset:
     labels, notes = dict(parts.labels), parts.notes
     held_out = "test" not in images and not reading.whole
     if held_out:
-        train, test = stratified(labels["train"], reading.test_share, reading.seed)
+        alike = (
+            labels["train"] if reading.task == CLASSIFICATION else np.zeros(len(labels["train"]))
+        )
+        train, test = stratified(alike, reading.test_share, reading.seed)
         _check_sides(path, train, test)
         x, y = images["train"], labels["train"]
         images |= {"train": _rows(x, train), "test": _rows(x, test)}
         labels |= {"train": y[train], "test": y[test]}
-        notes += (_held_out(labels, parts.class_names, reading.seed),)
+        notes += (_held_out(labels, parts.class_names, reading),)
     if reading.whole:
         _fill(images)
         _fill(labels)
-    else:
+    elif reading.task == CLASSIFICATION:
         notes += label_numbers.without_images(labels["train"], parts.class_names)
+    elif reading.task == REGRESSION:
+        notes += far_from_one(labels["train"], parts.class_names)
     return Dataset(
         name=str(path.resolve()),
         x_train=images["train"],
@@ -112,21 +121,25 @@ def dataset(path: Path, parts: Parts, reading: Reading) -> Dataset:
         x_val=images.get("val"),
         y_val=labels.get("val"),
         held_out=held_out,
+        task=reading.task,
     )
 
 
-def _held_out(labels: dict[str, np.ndarray], names: Sequence[str], seed: int) -> str:
+def _held_out(labels: dict[str, np.ndarray], names: Sequence[str], reading: Reading) -> str:
     """The note on test images that were chosen here."""
+    count = len(labels["test"])
+    chosen = f"There is no test part: {count:,} of {count + len(labels['train']):,} images"
+    if reading.task != CLASSIFICATION:
+        return f"{chosen} are held out by seed {reading.seed}."
     there = {part: set(labels[part].tolist()) for part in ("train", "test")}
     single = [name for number, name in enumerate(names) if number in there["train"] - there["test"]]
     missing = "" if not single else (
         f", of which {listing(single[:10])} {'has' if len(single) == 1 else 'have'} a single image "
         f"and none there"
     )  # fmt: skip
-    count = len(labels["test"])
     return (
-        f"There is no test part: {count:,} of {count + len(labels['train']):,} images, about the "
-        f"same share of each class{missing}, are held out by seed {seed}."
+        f"{chosen}, about the same share of each class{missing}, are held out by seed "
+        f"{reading.seed}."
     )
 
 

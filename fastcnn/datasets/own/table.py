@@ -14,16 +14,16 @@ from typing import IO
 
 import numpy as np
 
-from ..dataset import DataError
-from .labels import numbered
+from ..dataset import CLASSIFICATION, DataError
 from .parts import Parts, as_images, pixels
+from .targets import targets
 
 _LABELS = ("label", "labels", "class", "target", "y")
 _ROWS = 4096  # lines that are read at a time
 
 
-def read(path: Path, whole: bool = False) -> Parts:
-    """The images and labels of a CSV file, for whose labels `whole` is as in `Reading`.
+def read(path: Path, whole: bool = False, task: str = CLASSIFICATION) -> Parts:
+    """The images and labels of a CSV file; `whole` and `task` are as in `Reading`.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def read(path: Path, whole: bool = False) -> Parts:
     values = np.concatenate([block for _, block in blocks])
     as_numbers = all(map(_is_number, texts))
     given = np.array(texts, float if as_numbers else str)
-    (labels,), classes = numbered(str(path), [given], whole=whole)
+    (labels,), classes = targets(str(path), [given], None, whole, task)
     x = _shaped(path, names, place, pixels(str(path), values))
     return Parts({"train": x}, {"train": labels}, classes, f"{len(x):,} images from {path}.")
 

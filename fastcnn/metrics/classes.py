@@ -1,48 +1,16 @@
-"""How good predictions are: rates per class and over all, calibration, and how sure of it one is.
+"""How good predicted classes are: rates per class and over all, and calibration."""
 
-Definitions are scikit-learn's, with 0 where a rate has nothing to divide by. Intervals hold 95 %:
-
-- rates of counts (accuracy, top-k, precision, recall) by Wilson's score interval (E. B. Wilson,
-  "Probable Inference, the Law of Succession, and Statistical Inference", 1927);
-- the loss by the normal law of its mean;
-- F1, averages over classes and calibration by the bootstrap's percentiles (B. Efron, "Bootstrap
-  Methods: Another Look at the Jackknife", 1979), with random numbers that are always the same.
-
-Calibration is the expected calibration error of Guo, Pleiss, Sun and Weinberger, "On Calibration of
-Modern Neural Networks" (2017): over 15 equal bins of the largest probability, the mean distance
-between it and the share that is right.
-"""
-
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from .checks import refuse_nan
-from .random import generator
+from ..checks import refuse_nan
+from ..random import generator
+from .intervals import RESAMPLES, Measured, mean, percentiles, share, wilson
 
-_Z = 1.959963984540054  # 97.5 % of the normal law lie below
-_RESAMPLES = 1000
-_PERCENTILES = (2.5, 97.5)
 _BINS = 15
 _CELLS = 1 << 21  # of confusion matrices that are drawn at once
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A number and the interval that holds it with 95 %.
-
-    Examples
-    --------
-    >>> accuracy = wilson(right=9, count=10)
-    >>> f"{accuracy.value:.0%}, with 95 % certainty {accuracy.low:.0%} to {accuracy.high:.0%}"
-    '90%, with 95 % certainty 60% to 98%'
-    """
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +81,7 @@ def rates(confusion: np.ndarray) -> np.ndarray:
     right = np.diagonal(confusion, axis1=-2, axis2=-1).astype(np.float64)
     predicted, true = confusion.sum(axis=-2), confusion.sum(axis=-1)
     return np.stack(
-        [_share(right, predicted), _share(right, true), _share(2 * right, predicted + true)],
+        [share(right, predicted), share(right, true), share(2 * right, predicted + true)],
         axis=-2,
     )
 
@@ -134,24 +102,6 @@ def averaged(confusion: np.ndarray) -> np.ndarray:
     counts = true + confusion.sum(axis=-2)[..., None, :] > 0
     macro, weighted = ((each * share).sum(axis=-1) / share.sum(axis=-1) for share in (counts, true))
     return np.stack([macro, weighted], axis=-2)
-
-
-def wilson(right: float, count: float) -> Measured:
-    """The share `right / count` with Wilson's interval; 0, and nothing known, of no images.
-
-    Examples
-    --------
-    >>> round(wilson(right=0, count=100).high, 3)
-    0.037
-    """
-    if count == 0:
-        return Measured(0.0, 0.0, 1.0)
-    share, factor = right / count, 1 + _Z**2 / count
-    middle = (share + _Z**2 / (2 * count)) / factor
-    half = _Z * math.sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2)) / factor
-    # At the ends the interval is exactly 0 or 1; rounding may miss it.
-    low = 0.0 if right == 0 else max(0.0, middle - half)
-    return Measured(float(share), low, 1.0 if right == count else min(1.0, middle + half))
 
 
 def measure(
@@ -203,7 +153,7 @@ def measure(
     support, chosen = confusion.sum(axis=1), confusion.sum(axis=0)
     return Report(
         count=count,
-        loss=_mean(-_log_of_right(logits, labels)),
+        loss=mean(-_log_of_right(logits, labels)),
         accuracy=wilson(np.trace(confusion), count),
         calibration=_calibration(probabilities, predicted == labels),
         top={k: wilson((order[:, :k] == labels[:, None]).sum(), count) for k in top if k < classes},
@@ -211,14 +161,14 @@ def measure(
             name: {
                 "precision": wilson(confusion[i, i], chosen[i]),
                 "recall": wilson(confusion[i, i], support[i]),
-                "f1": _percentiles(each[2, i], of_draws[:, 2, i]),
+                "f1": percentiles(each[2, i], of_draws[:, 2, i]),
             }
             for i, name in enumerate(class_names)
         },
         support={name: int(support[i]) for i, name in enumerate(class_names)},
         averages={
             kind: {
-                name: _percentiles(means[k, i], of_means[:, k, i]) for i, name in enumerate(names)
+                name: percentiles(means[k, i], of_means[:, k, i]) for i, name in enumerate(names)
             }
             for k, kind in enumerate(("macro", "weighted"))
         },
@@ -226,22 +176,11 @@ def measure(
     )
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole, and 0 where whole is 0."""
-    return np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
-
-
 def _log_of_right(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """log of the probability of each image's class, without rounding small ones to 0."""
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     right = shifted[np.arange(len(labels)), labels]
     return right - np.log(np.exp(shifted).sum(axis=1))
-
-
-def _mean(values: np.ndarray) -> Measured:
-    mean = float(values.mean())
-    half = _Z * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.inf
-    return Measured(mean, max(0.0, mean - half), mean + half)
 
 
 def _redrawn(confusion: np.ndarray) -> Iterator[np.ndarray]:
@@ -252,15 +191,10 @@ def _redrawn(confusion: np.ndarray) -> Iterator[np.ndarray]:
     count = int(confusion.sum())
     numbers = generator(0, "bootstrap")
     at_once = max(1, _CELLS // confusion.size)
-    for start in range(0, _RESAMPLES, at_once):
-        size = min(at_once, _RESAMPLES - start)
+    for start in range(0, RESAMPLES, at_once):
+        size = min(at_once, RESAMPLES - start)
         drawn = numbers.multinomial(count, confusion.ravel() / count, size=size)
         yield drawn.reshape(size, *confusion.shape)
-
-
-def _percentiles(value: float, draws: np.ndarray) -> Measured:
-    low, high = np.percentile(draws, _PERCENTILES)
-    return Measured(float(value), float(low), float(high))
 
 
 def _calibration(probabilities: np.ndarray, right: np.ndarray) -> Measured:
@@ -276,6 +210,6 @@ def _calibration(probabilities: np.ndarray, right: np.ndarray) -> Measured:
     numbers = generator(0, "bootstrap of calibration")
     draws = [
         error(np.bincount(numbers.integers(0, count, count), minlength=count))
-        for _ in range(_RESAMPLES)
+        for _ in range(RESAMPLES)
     ]
-    return _percentiles(error(np.ones(count)), np.array(draws))
+    return percentiles(error(np.ones(count)), np.array(draws))
