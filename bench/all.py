@@ -58,7 +58,7 @@ PARTS = {
     "peak": Part("Shares of the peak", "peak --threads 1", "--rounds 5"),
     "threads": Part("Two threads over one", "scaling --threads 1 2", _BRIEF),
     "geometry": Part(
-        "Depthwise, dilated, grouped and transposed convolutions", "geometry", _BRIEF, None
+        "Depthwise, dilated, grouped, transposed; many filters", "geometry", _BRIEF, None
     ),
     "answers": Part("Answers against ONNX Runtime", "inference", "--rounds 3 --seconds 0.1", None),
     "crowded": Part("Beside a busy process", "crowded", "--rounds 3 --seconds 0.5"),

@@ -1,10 +1,10 @@
-"""Convolutions with gaps, groups and strides backwards, against PyTorch's: forward and backward.
+"""Convolutions with gaps, groups, strides backwards and many filters, against PyTorch's.
 
     python -m bench.geometry --only depthwise --rounds 7 --threads 2
 
-The two take turns, each in a process of its own (`bench.sides`), in the memory layout that each
-likes best; PyTorch's two are tried before the first round. Prints a table. Needs the extra
-`compare`: pip install '.[compare]' in the folder of the clone.
+A step is forward and backward. The two take turns, each in a process of its own (`bench.sides`),
+in the memory layout that each likes best; PyTorch's two are tried before the first round. Prints a
+table. Needs the extra `compare`: pip install '.[compare]' in the folder of the clone.
 """
 
 import contextlib
@@ -54,6 +54,14 @@ def cases() -> Iterator[tuple[str, Case]]:
         options = {"stride": 2, "padding": 1 if kernel == 4 else 0}
         name = f"transposed {kernel}x{kernel}, {pair[0]} -> {pair[1]}, {size}x{size}, stride 2"
         yield name, Case("ConvTranspose2D", pair, kernel, size, options)
+    for pair, kernel, size, stride in (
+        ((512, 512), 3, 4, 1), ((256, 512), 3, 8, 2), ((256, 256), 3, 3, 1),
+        ((96, 256), 5, 8, 1), ((512, 512), 1, 4, 1), ((1024, 1024), 1, 2, 1),
+    ):  # fmt: skip
+        options = {"stride": stride, "padding": kernel // 2}
+        name = f"many filters {kernel}x{kernel}, {pair[0]} -> {pair[1]}, {size}x{size}"
+        name += f", stride {stride}"
+        yield name, Case("Conv2D", pair, kernel, size, options)
 
 
 @dataclasses.dataclass
