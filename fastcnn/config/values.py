@@ -74,7 +74,7 @@ def names() -> list[str]:
     --------
     >>> from fastcnn import config
     >>> config.names()[:3]
-    ['dataset', 'data_dir', 'offline']
+    ['dataset', 'task', 'data_dir']
     """
     return list(settings_by_name())
 
