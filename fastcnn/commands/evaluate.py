@@ -8,7 +8,6 @@ Exit codes: 0 measured, 1 cannot be written, 2 cannot be measured.
 
 import dataclasses
 import json
-import math
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -22,12 +21,12 @@ from ..metrics import Measured, Report
 from ..runs.saved import Saved
 from ..terminal import one_line
 from . import figures, interrupt, options
+from .figures import MOST_LETTERS, short
 
 _PROGRAM = "python -m fastcnn.evaluate"
 _HEAD: list[object] = ["metric", "class", "predicted", "value", "low", "high", "images"]
 _RATES = ("precision", "recall", "f1")
 _COLUMNS = 80  # of a terminal
-_MOST_LETTERS = 15  # of a class's name in the table
 _MOST_PAIRS = 20  # of confused classes, where the matrix is too wide
 
 
@@ -181,14 +180,7 @@ def as_json(report: Report, heading: str) -> str:
 
 def _content(report: Report) -> dict[str, Any]:
     content = dataclasses.asdict(report) | {"confusion": report.confusion.tolist()}
-    return {name: _finite(each) for name, each in content.items()}
-
-
-def _finite(value: Any) -> Any:
-    """With None for infinity, which JSON has not: one image does not tell how others differ."""
-    if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return figures.finite(content)
 
 
 def table(report: Report, heading: str) -> str:
@@ -200,20 +192,15 @@ def table(report: Report, heading: str) -> str:
         lines.append(f"{what:{wide}}  {number.value:.4f}  (95 %: {_interval(number)})")
     lines.append("")
     names = [*report.classes, *report.averages]
-    wide = min(_MOST_LETTERS, max(len("class"), *(len(one_line(name)) for name in names)))
+    wide = min(MOST_LETTERS, max(len("class"), *(len(one_line(name)) for name in names)))
     lines.append(f"{'class':{wide}}  " + "  ".join(f"{rate:17}" for rate in _RATES) + "  images")
     for name in names:
         numbers = report.classes.get(name) or report.averages[name]
         cells = "  ".join(_cell(numbers[rate]) for rate in _RATES)
         count = report.support.get(name, report.count)
-        lines.append(f"{_short(name):{wide}}  {cells}  {count:>6,}")
+        lines.append(f"{short(name):{wide}}  {cells}  {count:>6,}")
     lines += ["", *_confusion(report)]
     return "\n".join(lines) + "\n"
-
-
-def _short(name: str) -> str:
-    name = one_line(name)
-    return name if len(name) <= _MOST_LETTERS else f"{name[: _MOST_LETTERS - 1]}…"
 
 
 def _cell(number: Measured) -> str:
@@ -227,14 +214,14 @@ def _interval(number: Measured) -> str:
 def _confusion(report: Report) -> list[str]:
     """The matrix, or of many classes the pairs that are confused most."""
     names, matrix = [one_line(name) for name in report.classes], report.confusion
-    wide = min(_MOST_LETTERS, max(map(len, names)))
+    wide = min(MOST_LETTERS, max(map(len, names)))
     digits = max(len(str(matrix.max())), len(str(len(names))))
     if 5 + wide + len(names) * (digits + 1) <= _COLUMNS:
         numbers = " ".join(f"{i:>{digits}}" for i in range(1, len(names) + 1))
         lines = ["true class, by number of the predicted class:", f"{'':{wide + 5}} {numbers}"]
         for i, (name, counts) in enumerate(zip(names, matrix, strict=True), 1):
             cells = " ".join(f"{n:>{digits}}" for n in counts)
-            lines.append(f"{i:>3}  {_short(name):{wide}} {cells}")
+            lines.append(f"{i:>3}  {short(name):{wide}} {cells}")
         return lines
     pairs = sorted(
         ((int(matrix[i, j]), names[i], names[j])

@@ -19,7 +19,7 @@ _WORDS = {
     "label_accuracy": "label accuracy",
     "macro f1": "macro F1",
 }
-_MOST_LETTERS = 15  # of a name in the table
+MOST_LETTERS = 15  # of a name in a table
 
 
 def written(figures: Figures, heading: str, form: str) -> str:
@@ -40,14 +40,14 @@ def _csv(figures: Figures, _heading: str) -> str:
 
 def _json(figures: Figures, heading: str) -> str:
     """Everything, with intervals as {"value", "low", "high"}."""
-    content = _finite(dataclasses.asdict(figures)) | {"about": heading}
+    content = finite(dataclasses.asdict(figures)) | {"about": heading}
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """With None for infinity, which JSON has not: one image does not tell how others differ."""
     if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
+        return {name: finite(each) for name, each in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -74,7 +74,7 @@ def _each(figures: Figures) -> Sequence[str]:
     for name, measured in figures.each.items():
         cells = map(_cell, measured.values())
         counts = [f"{figures.support[name]:,}"] if figures.support else []
-        rows.append([_short(name), *cells, *counts])
+        rows.append([short(name), *cells, *counts])
     wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -93,6 +93,7 @@ def _cell(each: Measured) -> str:
     return f"{each.value:.4g} ({each.low:.3g} to {each.high:.3g})"
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """A name as a table of numbers has it, on one line."""
     name = one_line(name)
-    return name if len(name) <= _MOST_LETTERS else f"{name[: _MOST_LETTERS - 1]}…"
+    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…"
