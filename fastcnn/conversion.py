@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .checks import refuse_masked
 
@@ -60,6 +61,16 @@ def _refuse_mixture(who: str, objects: np.ndarray) -> None:
 
 def _kind(value: Any, array: np.ndarray) -> str:
     return f"an array of shape {array.shape}" if array.ndim else f"a {type(value).__name__}"
+
+
+def for_kernels(array: np.ndarray, dtype: DTypeLike | None = None) -> np.ndarray:
+    """An array as kernels are compiled for: of no class of its own, C-contiguous, and writable.
+
+    Itself if it is so, else a copy. For one that is read-only kernels would be compiled once more,
+    which takes seconds, or not at all where they write to it on other occasions.
+    """
+    array = np.asarray(array, dtype)
+    return array if array.flags.carray else np.array(array, order="C")
 
 
 def samples(who: str, value: Any, dtype: np.dtype) -> np.ndarray:

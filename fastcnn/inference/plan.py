@@ -16,6 +16,7 @@ from kernels.inference import table as t
 from kernels.inference.multiplication import AT_ONCE
 from kernels.workspace import Workspace
 
+from ..conversion import for_kernels
 from ..layers.memory import Shape, in_memory, memory_of, seen
 from ..network.row import Logits, before_softmax, ends_of
 from .operations import Operation
@@ -289,11 +290,10 @@ class Plan:
     def _given(self, x: np.ndarray) -> tuple[str, tuple[np.ndarray, np.ndarray]]:
         """Which table is for it, and what goes into the kernel."""
         if x.dtype == np.uint8:
-            x = np.ascontiguousarray(x)
-            return "pixels", (x.reshape(-1), self._constants[:0])
+            return "pixels", (for_kernels(x).reshape(-1), self._constants[:0])
         nothing = _NO_PIXELS
         if x.ndim == 4 and x.flags.c_contiguous and "turned" in self._steps:
-            return "turned", (nothing, x.reshape(-1))
+            return "turned", (nothing, for_kernels(x).reshape(-1))
         return "rows", (nothing, memory_of(x).reshape(-1))
 
     def _view(self, value: int, count: int, memory: np.ndarray) -> np.ndarray:

@@ -46,7 +46,7 @@ class Dropout(Layer):
 
     positional = 1
     passes_through = True
-    least_axes = 0
+    least_axes = 1
 
     def __init__(self, rate: float, seed: int | None = None) -> None:
         super().__init__(checks.seed(type(self).__name__, seed))

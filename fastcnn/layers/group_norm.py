@@ -8,6 +8,7 @@ from kernels import norm as kernels
 from kernels.workspace import Workspace
 
 from .. import checks
+from . import spoken
 from .base import Layer
 from .memory import Shape, memory_of, seen
 from .norm import checked_channels
@@ -41,7 +42,8 @@ class GroupNorm(Layer):
     Raises
     ------
     ValueError
-        If an argument or the shape of an input does not fit.
+        If an argument or the shape of an input does not fit; in training also if each group is a
+        single number.
     TypeError
         If an input is not a float array of the layer's dtype.
 
@@ -98,12 +100,22 @@ class GroupNorm(Layer):
         relu: bool = False,
     ) -> np.ndarray:
         """y in training, in memory of a workspace; then a shortcut is added, then max(y, 0)."""
+        self._refuse_single_numbers(x)
         x = memory_of(x)
         y = workspace.array("y", x.shape, x.dtype)
         statistics = self.workspace.array("statistics", self._statistics(x), x.dtype)
         self._run(x, y, statistics, shortcut, relu)
         self.remember(seen(y), x, *statistics)
         return seen(y)
+
+    def _refuse_single_numbers(self, x: np.ndarray) -> None:
+        """Raise where the mean of a group is its only number, which leaves beta and no gradient."""
+        if x.size == len(x) * self.num_groups:
+            raise ValueError(
+                f"{self.name}: in an input of shape {spoken.shape(x.shape)} each group is a single "
+                f"number, so that y is beta whatever x is, and no layer before it could learn: "
+                f"training needs groups of several channels, or images of several pixels"
+            )
 
     def _statistics(self, x: np.ndarray) -> Shape:
         """Shape of the means and of the inverse standard deviations together."""
@@ -167,7 +179,8 @@ class LayerNorm(GroupNorm):
     Raises
     ------
     ValueError
-        If an argument or the shape of an input does not fit.
+        If an argument or the shape of an input does not fit; in training also if a sample is a
+        single number.
     TypeError
         If an input is not a float array of the layer's dtype.
 

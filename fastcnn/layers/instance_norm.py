@@ -32,7 +32,8 @@ class InstanceNorm(GroupNorm):
     Raises
     ------
     ValueError
-        If an argument or the shape of an input does not fit.
+        If an argument or the shape of an input does not fit; in training also if images are of a
+        single pixel.
     TypeError
         If an input is not a float array of the layer's dtype.
 

@@ -17,6 +17,8 @@ import numpy as np
 from kernels.changes import changed
 from kernels.workspace import Workspace
 
+from ..checks import refuse_masked
+from ..conversion import for_kernels
 from . import spoken
 from .described import Described, is_own
 
@@ -32,11 +34,15 @@ NO_GRADIENT = np.empty(0, np.float32)
 def memory_of(x: np.ndarray) -> np.ndarray:
     """x as it lies in memory: (N, C, H, W) becomes a C-contiguous (N, H, W, C).
 
-    A view where x already lies so, else a copy. Arrays of other ranks are made C-contiguous.
+    A view where x lies so already, else a copy, also of what is read-only. Arrays of other ranks are
+    made C-contiguous. One of another class becomes an array like all others first: the rows of an
+    `np.matrix` are matrices.
     """
+    if type(x) is not np.ndarray:
+        x = np.asarray(x)
     if x.ndim == 4:
         x = x.transpose(0, 2, 3, 1)
-    return x if x.flags.c_contiguous else np.ascontiguousarray(x)
+    return x if x.flags.carray else for_kernels(x)
 
 
 def seen(y: np.ndarray) -> np.ndarray:
@@ -146,6 +152,8 @@ class WithMemory(Described):
                 f"{self.name}: backward expected a {dtype} gradient of shape {shape}, like the "
                 f"output of the last forward(x, training=True), got {got}"
             )
+        if type(dy) is not np.ndarray:
+            refuse_masked(f"{self.name}: the gradient for backward", dy)
         return memory
 
     def remembered(self) -> Any:

@@ -153,7 +153,7 @@ def checked_outputs(who: str, outputs: np.ndarray, what: str = "outputs") -> np.
     if outputs.ndim != 2 or 0 in outputs.shape:
         columns = "classes" if what == "logits" else "K"
         raise ValueError(f"{who}: expected {what} as (N, {columns}), got shape {outputs.shape}")
-    return np.ascontiguousarray(outputs)
+    return conversion.for_kernels(outputs)
 
 
 def checked_weights(who: str, weights: Any, rows: int) -> np.ndarray:

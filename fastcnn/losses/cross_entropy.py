@@ -169,7 +169,7 @@ def whole_labels(who: str, labels: np.ndarray, rows: int, classes: int) -> np.nd
         )
     if labels.dtype == np.uint64 and labels.size and labels.max() >= 2**63:  # no int64 is so large
         raise ValueError(_out_of_range(who, classes, labels.max()))
-    return np.ascontiguousarray(labels, np.int64)
+    return conversion.for_kernels(labels, np.int64)
 
 
 def _out_of_range(who: str, classes: int, label: Any) -> str:
@@ -188,7 +188,7 @@ def checked_targets(who: str, targets: np.ndarray, logits: np.ndarray) -> np.nda
         )
     if targets.dtype.kind not in "fiub":
         raise TypeError(f"{who}: one-hot labels must be numbers, got {targets.dtype}")
-    targets = np.ascontiguousarray(targets, logits.dtype)
+    targets = conversion.for_kernels(targets, logits.dtype)
     if not (targets.min() >= 0 and np.abs(targets.sum(axis=1) - 1).max() < 1e-3):
         raise ValueError(
             f"{who}: each row of one-hot or soft labels must hold probabilities, at "

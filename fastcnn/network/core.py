@@ -292,7 +292,7 @@ class Core(Layered):
     def _normalized(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         if x.dtype != np.uint8:
             return self._as_layers_see(x)
-        images = np.ascontiguousarray(self._as_layers_see(x))
+        images = conversion.for_kernels(self._as_layers_see(x))
         batch, channels, height, width = images.shape
         scale, offset = self.normalization_of(channels)
         name = "images in training" if training else "images"  # a prediction leaves those alone

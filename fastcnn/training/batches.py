@@ -139,7 +139,10 @@ class Batches:
         if augment is not None and augment.moves:
             numbers = generator(self._seed, "augment", *when)
             affine = augment.matrices(count, size, numbers)[here]
-        arrays = (self._x, indices, self._scale, self._offset, affine)
+        images = self._x
+        if not images.flags.writeable:  # for which kernels would be compiled once more
+            images, indices = images[indices], np.arange(len(indices))
+        arrays = (images, indices, self._scale, self._offset, affine)
         if augment is None or not augment.changes_pixels:
             batch_kernels.gather(*arrays, out)
             return

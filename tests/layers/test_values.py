@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -412,7 +413,7 @@ def test_batch_norm_can_begin_with_the_first_batch(x: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("layer", "x"),
     [(GroupNorm(1, 3), IMAGES), (GroupNorm(3, 3), IMAGES), (LayerNorm(3), IMAGES),
-     (GroupNorm(2, 6), ROWS), (GroupNorm(6, 6), ROWS), (LayerNorm(6), ROWS)],
+     (GroupNorm(2, 6), ROWS), (LayerNorm(6), ROWS)],
     ids=str,
 )  # fmt: skip
 @pytest.mark.parametrize("training", [False, True])
@@ -426,6 +427,37 @@ def test_group_norm_follows_each_sample(layer: GroupNorm, x: np.ndarray, trainin
     shape = (channels,) + (1,) * (x.ndim - 2)
     expected = layer.params["gamma"].reshape(shape) * z + layer.params["beta"].reshape(shape)
     np.testing.assert_allclose(layer.forward(x, training), expected, rtol=1e-4, atol=1e-5)
+
+
+ALONE = {
+    "groups of vectors": (lambda: GroupNorm(6, 6), (4, 6)),
+    "groups of pixels": (lambda: GroupNorm(3, 3), (2, 3, 1, 1)),
+    "an image": (lambda: InstanceNorm(3), (2, 3, 1, 1)),
+    "a feature": (lambda: LayerNorm(1), (5, 1)),
+    "a pixel": (lambda: LayerNorm(1), (5, 1, 1, 1)),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_a_single_number_cannot_be_normalised_in_training(name: str) -> None:
+    make, shape = ALONE[name]
+    x, layer = np.random.default_rng(0).normal(size=shape).astype(np.float32), make()
+    layer.params["beta"] = np.arange(shape[1])
+    wanted = np.broadcast_to(layer.params["beta"].reshape(-1, *(1,) * (len(shape) - 2)), shape)
+    np.testing.assert_array_equal(layer.forward(x), wanted)  # as all others do
+    said = re.escape(f"{layer.name}: in an input of shape {shape} each group is a single number")
+    for layers in ([layer], [layer, ReLU()], [Residual([layer])], [BatchNorm(shape[1]), layer]):
+        with pytest.raises(ValueError, match=said):
+            Sequential(*layers, seed=1).forward(x, training=True)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 1, 2), (3, 4, 2, 1), (1, 4, 1, 1), (2, 4)])
+def test_two_numbers_are_enough(shape: tuple[int, ...]) -> None:
+    """As PyTorch, which counts the numbers of a whole batch and lets some more pass."""
+    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    groups = 4 if len(shape) == 4 and shape[2:] != (1, 1) else 2
+    y = GroupNorm(groups, 4, eps=1e-9).forward(x, training=True)
+    assert abs(y).min() > 0.9  # each is one deviation from the mean of two
 
 
 def test_layer_norm_by_hand() -> None:

@@ -9,6 +9,7 @@ wrong is printed with the number, with which it happens again. Exit code 1 if an
 
 import argparse
 import contextlib
+import math
 import sys
 import traceback
 from collections.abc import Callable
@@ -96,7 +97,8 @@ def transposed(chance: Chance, shape: Shape) -> list[Layer]:
 
 def norm(chance: Chance, shape: Shape) -> list[Layer]:
     channels, kind = shape[0], chance.whole(0, 9)
-    if kind < 6:
+    # Nor is a single number normalised by itself: in training that is refused.
+    if kind < 6 or (kind == 6 and math.prod(shape[1:]) == 1) or math.prod(shape) == 1:
         return [layers.BatchNorm(channels, chance.one((0.9, 0.5)))]
     if kind == 6:
         return [layers.InstanceNorm(channels)]
