@@ -7,6 +7,12 @@ length is no multiple of 2 KB, because rows a power of two apart fall into the s
 L1 cache. dW sums along columns of x, which lie on as many pages as there are rows: of a block of
 them a copy is made where it is read by several panels. Where that moves less, dx is computed
 transposed instead of the weights.
+
+The gradients and the optimizer cut the weights by rows, so each core has some rows in its caches,
+with the newest numbers. Where y has few columns for the number of weights, the forward pass cuts
+them likewise: each iteration sums over a part of the depth, and the parts' sums are added. Cut by
+columns, half of the weights came from the other core, in the time of all arithmetic of a dense
+layer of 1,352 to 128, which two threads did no sooner than one.
 """
 
 import functools
@@ -17,8 +23,9 @@ from numba import prange
 
 from kernels import jit
 from kernels.jit import thread_id
+from kernels.portion import MAX_CHUNKS
 from kernels.shares import is_small
-from kernels.simd import lanes
+from kernels.simd import lanes, load_part, store_part
 from kernels.tile import (
     TILE_ROWS,
     copy_row,
@@ -37,6 +44,10 @@ from kernels.workspace import Shapes, Workspace
 _SAME_SETS = 2048  # bytes; 14 rows a multiple of this apart do not fit into their L1 sets
 _FEW_ROWS = 64  # of x, for which the weights are read in place sooner than packed
 _SMALL_WEIGHTS = 1 << 20  # bytes; of larger ones a panel's rows lie on too many pages to read again
+_PARTS = 4  # of the depth, whose sums are added in one order, for any number of threads
+_DEEP = 4  # times as many rows as columns
+_MANY_WEIGHTS = 1 << 17  # bytes; fewer are soon taken from another core
+_MOST_ROWS = 512  # of x, whose sums for all parts stay in a core's caches
 _BLOCK_ROWS = 2 * TILE_ROWS  # of dweight
 _PANELS_TO_COPY = 4  # of dy, for which as many columns of x are copied before they are read
 _BLOCK_COLUMNS = 7 * 16  # of dx in a turned block: whole vectors, with AVX-512 whole tiles
@@ -72,40 +83,73 @@ def _begin(bias, start):
 
 
 @jit.parallel
-def _forward(x, x_row, weight, bias, y, shape, cut, loops, start, panels, held):
+def _forward(x, x_row, weight, bias, y, shape, cut, loops, start, panels, held, sums):
     """loops : (blocks, iterations that share them)"""
     blocks, parts = loops
-    _begin(bias, start)
+    if sums.size:
+        fill_row(start, 0, start.size)
+    else:
+        _begin(bias, start)
     for thread in range(held.shape[0]):
         held[thread, 0] = -1
     for part in prange(parts):
         me = thread_id()
         _forward_share(
-            x, x_row, weight, y, shape, cut, start, panels[me], held[me],
+            x, x_row, weight, y, shape, cut, start, panels[me], held[me], sums,
             blocks * part // parts, blocks * (part + 1) // parts,
         )  # fmt: skip
+    if sums.size:
+        for chunk in prange(MAX_CHUNKS):  # owns some rows of y
+            _add_share(
+                sums, bias, y, shape[2],
+                shape[0] * chunk // MAX_CHUNKS, shape[0] * (chunk + 1) // MAX_CHUNKS,
+            )  # fmt: skip
 
 
 @jit.serial
-def _forward_share(x, x_row, weight, y, shape, cut, start, panel, held, first_block, last_block):
-    """A block owns one panel of y's columns for one share of its rows.
+def _forward_share(
+    x, x_row, weight, y, shape, cut, start, panel, held, sums, first_block, last_block
+):
+    """A block owns one panel of y's columns for one share of its rows, or one part of the depth.
 
     cut : (shares of the rows, whether panels are packed)
-    panel, held : this thread's packed panel, and the column at which it begins
+    panel, held : this thread's packed panel, and which one it is
+    sums : y as each part of the depth has it, a row for each; or size 0
     """
     n, inner, out = shape
     shares, packed = cut
     width = panel_width(weight, out)
+    panels = (out + width - 1) // width
+    depths = max(1, sums.shape[0])
     for block in range(first_block, last_block):
-        column, share = block // shares * width, block % shares
+        number, share = block // shares, block % shares
+        depth, column = number // panels, number % panels * width
+        first, last = inner * depth // depths, inner * (depth + 1) // depths
         rows = (n * share // shares, n * (share + 1) // shares)
-        b, b0, b_step = weight, column, out
+        b, b0, b_step = weight, first * out + column, out
         if packed:
             b, b0, b_step = panel, 0, width
-            if held[0] != column:
-                pack_panel(weight, inner, out, column, width, panel, 0)
-                held[0] = column
-        multiply_block(x, 0, (x_row, 1), rows, inner, b, b0, b_step, (column, out), start, y)
+            if held[0] != number:
+                pack_panel(weight[first * out :], last - first, out, column, width, panel, 0)
+                held[0] = number
+        multiply_block(
+            x, first, (x_row, 1), rows, last - first, b, b0, b_step, (column, out), start,
+            sums[depth] if sums.size else y,
+        )  # fmt: skip
+
+
+@jit.serial
+def _add_share(sums, bias, y, columns, first_row, last_row):
+    """y = ((part 0 + part 1) + (part 2 + part 3)) + bias"""
+    for row in range(first_row, last_row):
+        for column in range(0, columns, lanes(y)):
+            at, left = row * columns + column, columns - column
+            first = load_part(sums[0], at, left) + load_part(sums[1], at, left)
+            second = load_part(sums[2], at, left) + load_part(sums[3], at, left)
+            total = first + second
+            if bias.size:
+                total = total + load_part(bias, column, left)
+            store_part(y, at, total, left)
 
 
 class _Plan(NamedTuple):
@@ -124,18 +168,25 @@ def _loops(blocks: int, multiply_adds: int) -> tuple[int, int]:
     return blocks, 1 if is_small(multiply_adds // _FASTER) else blocks
 
 
+def _is_deep(inner: int, out: int, dtype: np.dtype) -> bool:
+    """Whether y is summed up in parts of the depth: for any number of rows, or bits would differ"""
+    return inner * out * dtype.itemsize >= _MANY_WEIGHTS and inner >= _DEEP * out
+
+
 @functools.lru_cache(maxsize=1000)
 def _forward_plan(n: int, inner: int, out: int, dtype: np.dtype) -> _Plan:
     width = int(panel_width(np.empty(0, dtype), out))
-    row, many = out * dtype.itemsize, inner * out * dtype.itemsize > _SMALL_WEIGHTS
+    row, parts = out * dtype.itemsize, _PARTS if _is_deep(inner, out, dtype) else 1
+    many = inner * row // parts > _SMALL_WEIGHTS
     packed = out % width != 0 or n > _FEW_ROWS or row % _SAME_SETS == 0 or many
     panels, threads = -(-out // width), jit.max_threads()
-    shares = 1 if panels > 4 else max(1, min(4, n // TILE_ROWS))
+    shares = 1 if panels > 4 or parts > 1 else max(1, min(4, n // TILE_ROWS))
     scratch = (
         ("start", (panels * width,)),
-        ("panels", (threads, inner * width if packed else 0)),
+        ("panels", (threads, -(-inner // parts) * width if packed else 0)),
+        ("sums", (parts, n * out) if parts > 1 else (0, 0)),
     )
-    return _Plan((shares, packed), _loops(panels * shares, n * inner * out), scratch)
+    return _Plan((shares, packed), _loops(parts * panels * shares, n * inner * out), scratch)
 
 
 def dense_forward(
@@ -144,14 +195,19 @@ def dense_forward(
     """Fill y (N, out) with x (N, in) times weight (in, out) plus bias (out,) or size 0."""
     dtype = x.dtype
     prepare(dtype)
+    if len(x) > _MOST_ROWS and _is_deep(weight.shape[0], weight.shape[1], dtype):
+        for first in range(0, len(x), _MOST_ROWS):
+            rows = slice(first, first + _MOST_ROWS)
+            dense_forward(x[rows], weight, bias, y[rows], workspace)
+        return
     shape = (*x.shape, weight.shape[1])
     plan = _forward_plan(*shape, dtype)
     apart, distance = _apart(x, workspace)
-    start, room = workspace.room(plan.scratch, dtype)
+    start, room, sums = workspace.room(plan.scratch, dtype)
     held = workspace.array("held", (len(room), 1), np.int64)
     _forward(
         apart, distance, weight.reshape(-1), bias, y.reshape(-1), shape, plan.cut, plan.loops,
-        start, room, held,
+        start, room, held, sums,
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernels import loop
+from kernels import compiled, dense, jit, loop
 from kernels.workspace import Workspace
 from tests.cases import DenseCase, backend_module
 from tests.gradient_check import check_gradient
@@ -71,3 +71,58 @@ def test_gradients_are_those_of_the_forward_pass(case: DenseCase):
         dy,
         {"x": dx, "weight": dweight, "bias": dbias},
     )
+
+
+# --- summed up in parts of the depth --------------------------------------------------------------
+
+
+def _deep_case(rows: int, inner: int, out: int, dtype: type) -> tuple[np.ndarray, ...]:
+    """x, weight and bias, of whole numbers."""
+    generator = np.random.default_rng(rows + inner + out)
+    shapes = (rows, inner), (inner, out), (out,)
+    x, weight, bias = (generator.integers(-9, 10, shape).astype(dtype) for shape in shapes)
+    return x, weight, bias
+
+
+def _forward(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    y = np.full((len(x), weight.shape[1]), np.nan, x.dtype)
+    compiled.dense_forward(x, weight, bias, y, Workspace())
+    return y
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("rows", "inner", "out"),
+    [(1, 1031, 33), (7, 784, 128), (65, 4096, 10), (513, 517, 67), (1030, 1025, 32)],
+)
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_parts_of_the_depth_are_exact(
+    rows: int, inner: int, out: int, dtype: type, with_bias: bool
+) -> None:
+    x, weight, bias = _deep_case(rows, inner, out, dtype)
+    bias = bias if with_bias else bias[:0]
+    assert dense._is_deep(inner, out, x.dtype)
+    wanted = x.astype(np.int64) @ weight.astype(np.int64)
+    wanted += bias.astype(np.int64) if with_bias else 0
+    np.testing.assert_array_equal(_forward(x, weight, bias), wanted)
+
+
+@pytest.mark.parametrize("inner", [2048, 1037])  # rows that are copied apart, and that are not
+def test_parts_of_the_depth_have_the_bits_of_any_batch_and_threads(inner: int) -> None:
+    generator = np.random.default_rng(3)
+    x = generator.standard_normal((1030, inner)).astype(np.float32)
+    weight = generator.standard_normal((inner, 65)).astype(np.float32)
+    bias = generator.standard_normal(65).astype(np.float32)
+    threads, whole = jit.get_threads(), _forward(x, weight, bias)
+    try:
+        for few in range(1, jit.max_threads() + 1):
+            jit.set_threads(few)
+            for rows in (slice(0, 1), slice(3, 70), slice(500, 1030)):
+                np.testing.assert_array_equal(_forward(x[rows], weight, bias), whole[rows])
+    finally:
+        jit.set_threads(threads)
+
+
+def test_few_weights_and_many_columns_are_summed_up_at_once() -> None:
+    for inner, out in ((128, 10), (400, 120), (512, 512), (1024, 1000)):
+        assert not dense._is_deep(inner, out, np.dtype(np.float32))
