@@ -9,7 +9,7 @@ layers; only training, which leaves something behind in the layers, is for one t
 """
 
 import math
-import threading
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,6 +92,33 @@ class Place(NamedTuple):
     gradient_slot: str
 
 
+class Recollection:
+    """What the layers of a row remember of a pass that all of them made, as long as they do.
+
+    So that they forget, or remember again, in one stroke.
+
+    Attributes
+    ----------
+    layers : int
+        How many.
+    holds : bool
+        Whether it is still to be remembered.
+    is_whole : bool
+        Whether no layer has remembered something else since.
+    """
+
+    def __init__(self, layers: int = 0) -> None:
+        self.layers, self.holds, self.is_whole = layers, True, False
+
+    def is_of(self, layers: "Sequence[WithMemory]") -> bool:
+        """Whether it is that of these layers, and of no others."""
+        are_all = self.is_whole and self.layers == len(layers)
+        return are_all and all(layer.recollection is self for layer in layers)
+
+
+_OWN = Recollection()  # of a layer that was called by itself, or with layers that are
+
+
 class WithMemory(Described):
     """The part of a layer that knows where its results lie and what it has remembered.
 
@@ -107,8 +134,10 @@ class WithMemory(Described):
         Where it stands in that model.
     needs_input_gradient : bool
         Whether anyone needs what `backward` returns; if not, it may return an empty array instead.
-    trainer : Thread, optional
-        The thread whose turn it is to train it.
+    recollection : Recollection
+        Whether what it remembers still holds.
+    trainer : Turn, optional
+        Whose turn it is to train it; see `fastcnn.network.turns`.
     """
 
     read_anew: tuple[str, ...] = ("needs_input_gradient",)
@@ -121,7 +150,8 @@ class WithMemory(Described):
         self.clock: Clock | None = None
         self.path = ""
         self.needs_input_gradient = True
-        self.trainer: threading.Thread | None = None
+        self.trainer: Any = None
+        self.recollection = _OWN
         self._takes_turns = False
         self._remembered: tuple[Any, ...] | None = None
         self._trained_like: tuple[Shape, np.dtype] = ((), np.dtype(np.float32))
@@ -138,8 +168,16 @@ class WithMemory(Described):
 
     def remember(self, y: np.ndarray, *memory: Any) -> None:
         """Keep what the backward pass needs, and that it belongs to y (as people see it)."""
-        self._trained_like = (y.shape, y.dtype)
-        self._remembered = memory
+        self.remember_with(_OWN, memory, (y.shape, y.dtype))
+
+    def remember_with(
+        self, recollection: Recollection, memory: Any, trained_like: tuple[Shape, np.dtype]
+    ) -> None:
+        """Keep it as long as the recollection holds that this layer has with others."""
+        own = vars(self)
+        own["recollection"].is_whole = False
+        own["recollection"], own["_remembered"] = recollection, memory
+        own["_trained_like"] = trained_like
 
     def recall(self, dy: np.ndarray) -> Any:
         """What the last forward(training=True) remembered; raises if dy does not belong to it."""
@@ -158,12 +196,16 @@ class WithMemory(Described):
 
     def remembered(self) -> Any:
         """What the last forward(training=True) remembered, for a gradient made on the way."""
-        if self._remembered is None:
+        if self._remembered is None or not self.recollection.holds:
             raise RuntimeError(
                 f"{self.name}: backward needs a forward(x, training=True) before it, and after the "
                 f"last step of an optimizer"
             )
         return self._remembered
+
+    def left_behind(self) -> tuple[Any, tuple[Shape, np.dtype]]:
+        """What `remember` was last given, for `remember_with`."""
+        return self._remembered, self._trained_like
 
     def renew(self) -> None:
         """Write anew the numbers that a pass in training has of its own, where they were written.
@@ -173,7 +215,7 @@ class WithMemory(Described):
 
     def forget(self) -> None:
         """Let the backward pass find nothing."""
-        vars(self)["_remembered"] = None
+        self.remember_with(_OWN, None, self._trained_like)
 
     def result(self, shape: Shape, dtype: np.dtype, training: bool) -> np.ndarray:
         """Memory for y: until the backward pass if `training`, else until the layer after next."""

@@ -267,7 +267,7 @@ class Core(Layered):
         RuntimeError
             On entering it, if another thread trains the model.
         """
-        return turns.Turn(type(self).__name__, self._row.family)
+        return turns.Holding(self._row.turn, type(self).__name__, self._row.family)
 
     def _as_layers_see(self, x: Any) -> Any:
         """An array of images turned; the layers refuse what is no array."""

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from kernels.changes import mark
+from kernels.changes import changed, mark
 from kernels.workspace import Workspace
 
 from ..layers import Layer
+from ..layers.memory import Recollection
 
 # Every array starts on a 64-byte border: a cache line, and the widest vector register.
 _BORDER_BYTES = 64
@@ -108,6 +109,8 @@ class FlatParameters:
         self.gradients = aligned.array("gradients", (size,), self.dtype, zeroed=True)
         self._whole = self._stretch(0, size)
         self._trained: tuple[Any, list[Stretch]] = (None, [])
+        self._bound_at: Any = None
+        self._recollection = Recollection()
         self.bind()
 
     @property
@@ -152,13 +155,24 @@ class FlatParameters:
 
     def forget_passes(self) -> None:
         """Let no backward pass begin that belongs to values of before a step."""
-        for layer in self._family:
-            layer.forget()
+        if not self._recollection.is_whole:
+            self._recollection = self._family[0].recollection
+            if not self._recollection.is_of(self._family):
+                for layer in self._family:
+                    layer.forget()
+                return
+        self._recollection.holds = False
 
     @property
     def is_bound(self) -> bool:
         """Whether every layer's arrays are views of `values` and `gradients`."""
-        return all(layer.owner is self._claim for layer in self._layers)
+        now = mark()
+        if self._bound_at == now:
+            return True
+        if not all(layer.owner is self._claim for layer in self._layers):
+            return False
+        self._bound_at = now
+        return True
 
     def bind(self) -> None:
         """Copy the layers' values here and make the layers' arrays views of this memory."""
@@ -175,3 +189,4 @@ class FlatParameters:
                 arrays.bind(name, view)
         for layer in self._layers:
             layer.owner = self._claim
+        changed()

@@ -39,7 +39,15 @@ from kernels.workspace import Workspace
 
 from ..layers import Layer
 from ..layers.described import is_altered, is_own
-from ..layers.memory import NO_GRADIENT, Clock, as_given, as_image, memory_of, seen
+from ..layers.memory import (
+    NO_GRADIENT,
+    Clock,
+    Recollection,
+    as_given,
+    as_image,
+    memory_of,
+    seen,
+)
 
 _MOST_KINDS = 8
 _LONG = 0.002  # seconds of a kernel beside which Python does not count
@@ -93,7 +101,8 @@ class Pass:
         self.mark, self.stage = mark(), Stage.NEW
         self.forward, self.backward = Capture(), Capture()
         self.is_lent, self.to_input, self.weights = False, False, 0
-        self._left: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self._left: list[tuple[Layer, Any, Any]] = []
+        self._recollection = Recollection()
 
     def take(self, x: np.ndarray) -> None:
         """Have the kernels read this x."""
@@ -107,17 +116,21 @@ class Pass:
 
     def remember(self, layers: Sequence[Layer]) -> None:
         """Note what the forward pass has left in the layers."""
-        names = "_remembered", "_trained_like"
-        self._left = [(vars(each), {name: vars(each)[name] for name in names}) for each in layers]
+        self._left = [(each, *each.left_behind()) for each in layers]
+        self._recollection = Recollection(len(self._left))
+        self.remind()
 
     def remind(self) -> None:
         """Have the layers remember what they did after the listed pass."""
-        for now, then in self._left:
-            now.update(then)
+        all_of_it = self._recollection
+        if not all_of_it.is_whole:
+            for layer, memory, trained_like in self._left:
+                layer.remember_with(all_of_it, memory, trained_like)
+        all_of_it.is_whole = all_of_it.holds = True
 
     def is_remembered(self) -> bool:
         """Whether they do: no optimizer has made a step since, and nobody has called one alone."""
-        return all(now["_remembered"] is then["_remembered"] for now, then in self._left)
+        return self._recollection.is_whole and self._recollection.holds
 
 
 class Replay:
@@ -188,7 +201,7 @@ class Replay:
             return None
         if self._methods != self._methods_now():
             return None  # somebody put a function into the place of a layer's own
-        place = (x.ctypes.data, x.strides) if is_lent else None
+        place = (_place_of(x), x.strides) if is_lent else None
         kind = x.shape, x.dtype, place, logits, threading.get_ident()
         found = self._passes.get(kind)
         if found is None or found.mark != mark():
@@ -291,7 +304,7 @@ class Replay:
         for layer in self._leaves:
             left += [*layer.state.values(), *layer.grads.values()]
         for layer in self._family:
-            remembered = vars(layer)["_remembered"] or ()
+            remembered = layer.left_behind()[0] or ()
             left += [each for each in remembered if isinstance(each, np.ndarray)]
         return [_sum(array) for array in left]
 
@@ -299,6 +312,14 @@ class Replay:
 def _write(values: Sequence[np.ndarray], arrays: Sequence[np.ndarray]) -> None:
     for value, array in zip(values, arrays, strict=True):
         array[...] = value
+
+
+def _place_of(array: np.ndarray) -> int:
+    """A number that tells where an array lies, while it lies there."""
+    whole = array.base  # whoever keeps the array keeps this, too
+    if type(whole) is np.ndarray and whole.nbytes == array.nbytes:
+        return id(whole)  # sooner known than an address
+    return int(array.__array_interface__["data"][0])
 
 
 def _place_for(array: np.ndarray) -> np.ndarray:

@@ -43,6 +43,8 @@ class Row:
     family : list of Layer
         All that run, with those inside them: the layers but for blocks, whose parts run instead,
         and the copies of those that are called more than once.
+    turn : Turn
+        Which thread trains the family.
     clock : Clock
         What random choices in training are keyed by.
     portion : Portion
@@ -68,7 +70,8 @@ class Row:
         self._ends: dict[Logits, tuple[list[Segment], tuple[int, ...]]] = {}
         self.family = [inner for layer in opened.layers for inner in layer.family()]
         self._lent: list[Layer] = []  # which share it: not those in a container of one's own
-        self._pending: list[Layer] = []  # whose turn was taken and is kept until the backward pass
+        self.turn = turns.Turn()
+        self._is_pending = False  # whether the turn is kept until the backward pass
         self._replay = Replay(self.family)
         for layer in self.family:
             layer.check_loose_arrays()
@@ -146,7 +149,7 @@ class Row:
         RuntimeError
             If another thread trains these layers.
         """
-        self._pending += turns.take(who, self.family)
+        self._is_pending |= self.turn.take(who, self.family)
         try:
             if self._twins.pairs:
                 self._twins.share()  # where a list is run, too: numbers that it reads anew
@@ -171,7 +174,7 @@ class Row:
 
     def backward(self, who: str, dy: np.ndarray, logits: Logits, to_input: bool) -> np.ndarray:
         """The gradients of the layers, and dx if it is wanted, after `forward`."""
-        self._pending += turns.take(who, self.family)
+        self._is_pending |= self.turn.take(who, self.family)
         try:
             return self._replay.backward(self, dy, logits, to_input)
         finally:
@@ -210,8 +213,9 @@ class Row:
             yield layer.workspace
 
     def _release(self) -> None:
-        pending, self._pending = self._pending, []
-        turns.release(pending)
+        if self._is_pending:
+            self._is_pending = False
+            self.turn.release()
 
     def _keep(self, keep: bool) -> None:
         self._scratch.keep = keep

@@ -1,12 +1,13 @@
 """One thread at a time trains a layer: what training leaves in it belongs to that thread.
 
 Prediction needs no turn, as it leaves nothing behind. Layers may be part of several models, so it
-is the layers whose turn is taken.
+is the layers whose turn is taken; but those of a model are taken in one stroke, as long as nobody
+else has taken one of them in the meantime.
 """
 
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from ..layers import Layer
 
@@ -23,45 +24,75 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew)
 
 
-def take(who: str, layers: Sequence[Layer]) -> list[Layer]:
-    """Take the turn of all layers, and return those whose turn was not this thread's yet.
+class Turn:
+    """The turn of layers that are trained together. `Layer.trainer` is the one that took it last.
 
-    Raises
-    ------
-    RuntimeError
-        If another thread has the turn of one of them; then none is taken.
+    Attributes
+    ----------
+    thread : Thread, optional
+        Whose turn it is.
     """
-    me = threading.current_thread()
-    with _guard:
+
+    def __init__(self) -> None:
+        self.thread: threading.Thread | None = None
+        self._has_all = False  # whether it is the `trainer` of all its layers
+
+    def take(self, who: str, layers: Sequence[Layer]) -> bool:
+        """Take the turn, of the same layers each time; whether it was not this thread's already.
+
+        Raises
+        ------
+        RuntimeError
+            If another thread has the turn of one of them; then none is taken.
+        """
+        me = threading.current_thread()
+        with _guard:
+            if not self._has_all or self.is_of_another(me):
+                self._take_each(who, layers, me)
+            is_new = self.thread is not me
+            self.thread = me
+        return is_new
+
+    def release(self) -> None:
+        """Let another thread train these layers."""
+        self.thread = None
+
+    def is_of_another(self, me: threading.Thread) -> bool:
+        """Whether another thread has it, and lives."""
+        return self.thread is not None and self.thread is not me and self.thread.is_alive()
+
+    def _take_each(self, who: str, layers: Sequence[Layer], me: threading.Thread) -> None:
         for layer in layers:
-            other = layer.trainer
-            if other is not None and other is not me and other.is_alive():
+            turn = layer.trainer
+            if turn is not None and turn.is_of_another(me):
                 raise RuntimeError(
-                    f"{who}: the thread {other.name!r} is training this model, or layers of it, so "
-                    f"{me.name!r} cannot: let one thread train at a time, or train a copy, "
+                    f"{who}: the thread {turn.thread.name!r} is training this model, or layers of "
+                    f"it, so {me.name!r} cannot: let one thread train at a time, or train a copy, "
                     f"copy.deepcopy(model); predict and evaluate are for any number of threads"
                 )
-        taken = [layer for layer in layers if layer.trainer is not me]
-        for layer in taken:
-            vars(layer)["trainer"] = me  # which is no setting, see `Layer.__setattr__`
-    return taken
+        self._has_all = True
+        for layer in layers:
+            turn = layer.trainer
+            if turn is self:
+                continue
+            if turn is not None and turn.thread is me:
+                self._has_all = False  # it is trained in another model, which will release it
+                continue
+            if turn is not None:
+                turn._has_all = False
+            vars(layer)["trainer"] = self  # which is no setting, see `Layer.__setattr__`
 
 
-def release(layers: Iterable[Layer]) -> None:
-    """Let another thread train these layers."""
-    for layer in layers:
-        vars(layer)["trainer"] = None
+class Holding:
+    """A turn, for the length of a with block."""
 
-
-class Turn:
-    """The turn of all layers for the length of a with block."""
-
-    def __init__(self, who: str, layers: Sequence[Layer]) -> None:
-        self._who, self._layers = who, layers
-        self._taken: list[Layer] = []
+    def __init__(self, turn: Turn, who: str, layers: Sequence[Layer]) -> None:
+        self._turn, self._who, self._layers = turn, who, layers
+        self._is_new = False
 
     def __enter__(self) -> None:
-        self._taken = take(self._who, self._layers)
+        self._is_new = self._turn.take(self._who, self._layers)
 
     def __exit__(self, *_: object) -> None:
-        release(self._taken)
+        if self._is_new:
+            self._turn.release()

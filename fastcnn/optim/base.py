@@ -51,6 +51,7 @@ class Optimizer(foreign.Answering):
         self._own_flat: FlatParameters | None = None
         self._own_layers: tuple[Layer, ...] = ()
         self._own_family: list[Layer] = []
+        self._own_turn = turns.Turn()
         self.lr = lr
         self.weight_decay = self._number("weight_decay", weight_decay, "at least 0")
 
@@ -124,7 +125,8 @@ class Optimizer(foreign.Answering):
         if not _same_objects(layers, self._own_layers):
             self._own_layers, self._own_flat = layers, None
             self._own_family = [inner for layer in layers for inner in layer.family()]
-        return turns.Turn(type(self).__name__, self._own_family)
+            self._own_turn = turns.Turn()
+        return turns.Holding(self._own_turn, type(self).__name__, self._own_family)
 
     def _flat_of(self, target: Any) -> FlatParameters:
         if isinstance(target, Network):
@@ -190,6 +192,7 @@ class Optimizer(foreign.Answering):
         # A copy keeps what it has averaged and goes on with the model that it makes a step for
         # first: with a copy of this one's, as a rule.
         own = {"_target": None, "_own_flat": None, "_own_layers": (), "_own_family": []}
+        own["_own_turn"] = turns.Turn()
         return {**vars(self), **own, "_state": {n: a.copy() for n, a in self._state.items()}}
 
     def spec(self) -> dict[str, Any]:
