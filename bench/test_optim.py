@@ -21,6 +21,8 @@ from fastcnn import optim
 from fastcnn.layers import Dense
 
 STEPS = 30
+# Of gradients that are 0, after which averages that were not put to 0 would be subnormal.
+IDLE_STEPS = 1200
 OPTIMIZERS: dict[str, Callable[[], optim.Optimizer]] = {
     **{name: lambda name=name: optim.from_name(name, lr=1e-4) for name in optim.names()},
     "sgd, momentum": lambda: optim.SGD(1e-4, momentum=0.9),
@@ -29,8 +31,9 @@ OPTIMIZERS: dict[str, Callable[[], optim.Optimizer]] = {
 }
 
 
+@pytest.mark.parametrize("idle", [False, True])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_steps(benchmark: BenchmarkFixture, name: str):
+def test_steps(benchmark: BenchmarkFixture, name: str, idle: bool):
     layer, optimizer = Dense(1000, 1000, bias=False), OPTIMIZERS[name]()
     generator = np.random.default_rng(0)
     layer.grads["weight"] = generator.standard_normal((1000, 1000), np.float32)
@@ -40,6 +43,11 @@ def test_steps(benchmark: BenchmarkFixture, name: str):
             optimizer.step(layer)
 
     steps()  # compiles
+    if idle:
+        layer.grads["weight"] = np.zeros((1000, 1000))
+        for _ in range(IDLE_STEPS):
+            optimizer.step(layer)
+        name += ", long without gradients"
     benchmark.group, benchmark.name = f"optimizers: {STEPS} steps of 1,000,000 parameters", name
     benchmark(steps)
     if benchmark.stats is not None:

@@ -1,5 +1,7 @@
 """Optimizer steps against the formulas in float64, on parameters with and without decay."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from numpy.typing import DTypeLike
@@ -213,3 +215,52 @@ def test_any_number_of_threads_gives_the_same_bits(threads: int):
         jit.set_threads(before)
     assert norm == expected_norm
     np.testing.assert_array_equal(p, expected)
+
+
+# --- what is kept falls to 0 ----------------------------------------------------------------------
+
+Step = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], object]
+# (p, g, first array that is kept, second one)
+STEPS: dict[str, Step] = {
+    "sgd": lambda p, g, a, b: optim.sgd(p, g, a, 0.1, 0.9, False, 0.0, 0),
+    "nesterov": lambda p, g, a, b: optim.sgd(p, g, a, 0.1, 0.9, True, 0.0, 0),
+    "adam": lambda p, g, a, b: optim.adam(p, g, a, b, 9, 0.1, 0.9, 0.99, 1e-8, 0.0, 0, False),
+    "radam": lambda p, g, a, b: optim.radam(p, g, a, b, 9, 0.1, 0.9, 0.99, 1e-8, 0.0, 0, False),
+    "rmsprop": lambda p, g, a, b: optim.rmsprop(p, g, b, 0.1, 0.99, 1e-8, 0.9, a, 0.0, 0),
+    "adagrad": lambda p, g, a, b: optim.adagrad(p, g, b, 0.1, 1e-8, 0.0, 0),
+}
+
+
+@every_dtype
+@pytest.mark.parametrize("size", [5, 1001, 140_001])  # tails, and enough for threads
+@pytest.mark.parametrize("name", STEPS)
+def test_nothing_subnormal_is_kept(name: str, size: int, dtype: DTypeLike):
+    """Of gradients that have become 0; infinity and NaN stay."""
+    info = np.finfo(dtype)
+    p, g = np.ones(size, dtype), np.zeros(size, dtype)
+    first, second = (np.resize(np.array([1, -1, 0.5, 0]) * info.tiny, size) for _ in "ab")
+    first, second = first.astype(dtype), np.abs(second).astype(dtype)
+    first[0] = second[0] = np.nan
+    first[1] = second[1] = np.inf
+    for _ in range(3):
+        STEPS[name](p, g, first, second)
+    kept_ones = {"sgd": [first], "nesterov": [first], "adagrad": [second]}
+    for kept in kept_ones.get(name, [first, second]):
+        assert np.isnan(kept[0])
+        if not np.isnan(kept[1]):  # infinity less infinity, or over it
+            assert kept[1] == np.inf
+        others = np.abs(kept[2:])
+        assert ((others == 0) | (others >= info.tiny)).all()
+    assert (p[2:] == 1).all()
+
+
+@every_dtype
+def test_small_numbers_are_kept_as_they_are(dtype: DTypeLike):
+    """The smallest that are not subnormal, too."""
+    smallest = np.finfo(dtype).tiny
+    velocity = np.array([2 * smallest, -4 * smallest, 1e-30, -1, 0], dtype)
+    expected = velocity / 2
+    p, g = np.zeros(5, dtype), np.zeros(5, dtype)
+    optim.sgd(p, g, velocity, 1.0, 0.5, False, 0.0, 0)
+    np.testing.assert_array_equal(velocity, expected)
+    np.testing.assert_array_equal(p, -expected)
