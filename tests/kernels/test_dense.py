@@ -124,5 +124,5 @@ def test_parts_of_the_depth_have_the_bits_of_any_batch_and_threads(inner: int) -
 
 
 def test_few_weights_and_many_columns_are_summed_up_at_once() -> None:
-    for inner, out in ((128, 10), (400, 120), (512, 512), (1024, 1000)):
+    for inner, out in ((128, 10), (200, 120), (512, 512), (1024, 1000)):
         assert not dense._is_deep(inner, out, np.dtype(np.float32))
