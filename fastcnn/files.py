@@ -4,7 +4,9 @@ be written to.
 
 import contextlib
 import csv
+import errno
 import glob
+import hashlib
 import io
 import os
 import re
@@ -14,7 +16,7 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Any, Self
 
 import numpy as np
 
@@ -26,10 +28,19 @@ except ImportError:  # Windows
 
 _LOCK = ".lock"
 _MOMENT = 2.0  # seconds
+_LONGEST = 255  # bytes of a name
 
 
 def place(path: str | os.PathLike[str]) -> Path:
-    """A path as people write it: ``~`` is their home. All that come from a person pass here."""
+    """A path as people write it: ``~`` is their home. All that come from a person pass here.
+
+    Raises
+    ------
+    PlaceError
+        If it is empty: it would be the folder one is in, which nobody has named.
+    """
+    if not os.fspath(path):
+        raise PlaceError("an empty text names no file or folder; the folder you are in is .")
     try:
         return Path(path).expanduser()
     except RuntimeError:  # no home, or nobody of that name: then it is a name like any other
@@ -104,8 +115,25 @@ def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
         raise ValueError(f"the header of an array is no header: {error}") from None
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file: none has a name that is longer than names can be.
+
+    Raises
+    ------
+    OSError
+        If one may not look.
+    """
+    try:
+        return path.is_file()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
+
+
 _unfinished: set[Path] = set()
 _made: list[Path] = []  # folders that were made here, each before those around it
+_temporary: list[tuple[int, str]] = []  # folders, each with the process that made it
 
 
 @contextlib.contextmanager
@@ -120,14 +148,39 @@ def passing(path: Path) -> Iterator[Path]:
         _unfinished.discard(path)
 
 
+@contextlib.contextmanager
+def folders_known() -> Iterator[None]:
+    """Within this block `remove_unfinished` knows each temporary folder that is made.
+
+    Those of others too, such as Matplotlib's where its own cannot be written, or that of kernels
+    that nothing keeps: they go when Python ends, which a process that is interrupted does not wait
+    for.
+    """
+    before = tempfile.mkdtemp
+
+    def known(*arguments: Any, **options: Any) -> Any:
+        folder = before(*arguments, **options)
+        _temporary.append((os.getpid(), os.fsdecode(folder)))
+        return folder
+
+    tempfile.mkdtemp = known
+    try:
+        yield
+    finally:
+        tempfile.mkdtemp = before
+
+
 def remove_unfinished() -> None:
-    """Remove what is half-written, and folders made for it that are empty.
+    """Remove what is half-written, temporary folders, and folders made for it that are empty.
 
     For a process that ends without leaving its blocks.
     """
     for path in tuple(_unfinished):
         with contextlib.suppress(OSError):
             path.unlink()
+    for process, name in tuple(_temporary):
+        if process == os.getpid():  # a process that was forked leaves them to the other
+            shutil.rmtree(name, ignore_errors=True)
     for folder in tuple(_made):
         with contextlib.suppress(OSError):
             folder.rmdir()
@@ -144,10 +197,12 @@ def complete(path: Path) -> Iterator[Path]:
     OSError
         If it cannot be written: a sentence that names `path`.
     """
-    with passing(path.with_name(f".{path.name}.{os.getpid()}.tmp")) as temporary:
+    if not path.name:
+        raise IsADirectoryError(f"{path} cannot be written: it is a folder")
+    with passing(_beside(path)) as temporary:
         made: list[Path] = []
         try:
-            made = _make(path.parent)
+            made = make(path.parent)
             yield temporary
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
@@ -162,6 +217,15 @@ def complete(path: Path) -> Iterator[Path]:
             raise
 
 
+def _beside(path: Path) -> Path:
+    """The name under which a file is made."""
+    ending = f".{os.getpid()}.tmp"
+    name = f".{path.name}{ending}"
+    if len(os.fsencode(name)) > _LONGEST:  # and that of the file itself may be just short enough
+        name = f".{hashlib.blake2b(os.fsencode(path.name), digest_size=8).hexdigest()}{ending}"
+    return path.with_name(name)
+
+
 def _sync_folder(folder: Path) -> None:
     """Let the names in a folder survive a power cut; some systems open no folders."""
     with contextlib.suppress(OSError):
@@ -172,7 +236,7 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _make(folder: Path) -> list[Path]:
+def make(folder: Path) -> list[Path]:
     """Make a folder and those around it; gives what was made, the innermost first."""
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     _made[:0] = [each.absolute() for each in made]  # first: a signal may come while it is made
@@ -195,17 +259,23 @@ def make_folder(folder: Path) -> list[Path]:
     """
     made: list[Path] = []
     try:
-        made = _make(folder)
+        made = make(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         remove_empty(made)
-        file = next(filter(os.path.isfile, (folder, *folder.parents)), None)
-        reason: object = error.strerror or error
-        if file is not None:
-            reason = f"{'it' if file == folder else file} is a file, not a folder"
+        reason = _in_the_way(folder) or error.strerror or error
         raise PlaceError(f"the folder {folder} cannot be written to: {reason}") from None
     return made
+
+
+def _in_the_way(folder: Path) -> str | None:
+    """What else than a folder has its name, or that of one around it."""
+    for place in (folder, *folder.parents):
+        if os.path.lexists(place) and not os.path.isdir(place):
+            what = "a file, not a folder" if os.path.exists(place) else "a link that leads nowhere"
+            return f"{'it' if place == folder else place} is {what}"
+    return None
 
 
 def remove_empty(folders: Iterable[Path]) -> None:

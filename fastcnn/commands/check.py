@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
             raise ValueError(f"which file holds the layers? {_PROGRAM} mylayers.py")
         with interrupt.answered("interrupted; what is printed is complete"):
             return max([_file(Path(name), arguments.only) for name in arguments.files], key=_worse)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         return options.refuse(error, 2)
 
 

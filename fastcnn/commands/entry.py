@@ -8,9 +8,11 @@ import functools
 import importlib
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 
-from .. import signals
+from .. import files, signals
+from ..terminal import one_line, say
 from . import interrupt, streams, waking
 
 _begun = time.monotonic()
@@ -45,8 +47,10 @@ def guarded(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None = N
     for_good = signals.IS_COMMAND and argv is None
     global _begun
     _begun = time.monotonic()
+    if for_good:
+        warnings.showwarning = _noted
     stop = None
-    with waking.awake(), streams.lasting() as out:
+    with waking.awake(), files.folders_known(), streams.lasting() as out:
         with interrupt.answered(signals.BEFORE, then="interrupted", for_good=for_good):
             try:
                 code = main(sys.argv[1:] if argv is None else argv)
@@ -61,6 +65,11 @@ def guarded(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None = N
     return code or int(lost is not None)
 
 
+def _noted(message: Warning | str, *_: object) -> None:
+    """Show a warning as a line of ours, not as a line of a program."""
+    say(one_line(f"note: {message}"), sys.stderr)
+
+
 def _called(command: str, argv: Sequence[str]) -> int:
     try:
         module = importlib.import_module(f".{command}", __package__)
@@ -71,6 +80,10 @@ def _called(command: str, argv: Sequence[str]) -> int:
         return 2
     try:
         return module.main(argv)
+    except OSError as error:  # that nobody has foreseen
+        from . import options
+
+        return options.refuse(error, 1)
     except MemoryError as error:
         asked = f": {error}" if str(error) else ""
         print(

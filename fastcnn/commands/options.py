@@ -13,16 +13,18 @@ Examples
 
 import contextlib
 import dataclasses
+import errno
 import inspect
 import io
 import itertools
+import os
 import re
 import shutil
 import sys
 import textwrap
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -39,6 +41,9 @@ Options = TypeVar("Options")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _LONG_WORD = re.compile(r"(\S{120})\S{300,}(\S{20})")
 _MOST_LETTERS = 1500  # of a sentence
+_EMPTY = "{} is empty (a variable that is not set?): give a text, or leave it out"
+_NAMED_WRONGLY = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EACCES)
+_NARROWEST = 40  # columns of the parser's help, which has no end on a terminal of 1
 
 
 def spelled(kind: type, argv: Sequence[str]) -> list[str]:
@@ -58,22 +63,29 @@ def spelled(kind: type, argv: Sequence[str]) -> list[str]:
     Raises
     ------
     ConfigError
-        If there is no such option; names the one that is meant.
+        If there is no such option; names the one that is meant. If a text is empty, which no name
+        or number is, but a variable of the shell that is not set.
     """
     hints = _hints(kind)
-    free, words, hint = [], [], None
+    free, words, hint, of = [], [], None, ""
     for word in argv:
         if word.startswith("--") and len(word) > 2 and not word.startswith("--tyro-"):
             option, equals, value = word.partition("=")
             name = _name(option, hints)
             hint = hints.get(name.removeprefix("no_"), hints.get(name))
-            option = "--" + name.replace("_", "-")
+            of = option = "--" + name.replace("_", "-")
+            if equals and not value:
+                raise ConfigError(_EMPTY.format(of))
             words.append(f"{option}={_value(value, hint)}" if equals else option)
             hint = None if equals or hint is bool else hint
         elif hint is not None:
+            if not word and not _is_list(hint):  # of names in a picture one may be left out
+                raise ConfigError(_EMPTY.format(of))
             words.append(_value(word, hint))
             hint = hint if _is_list(hint) else None
         else:
+            if not word:
+                raise ConfigError(_EMPTY.format("a word"))
             (words if word in ("-h", "--") else free).append(word)
     return free + words
 
@@ -153,7 +165,8 @@ def parse(default: Options, argv: Sequence[str], program: str) -> Options:
     """
     errors, told = io.StringIO(), _Help()
     try:
-        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(told):
+        outputs = contextlib.redirect_stderr(errors), contextlib.redirect_stdout(told)
+        with _wide_enough(), outputs[0], outputs[1]:
             return tyro.cli(
                 type(default),
                 args=argv,
@@ -167,6 +180,19 @@ def parse(default: Options, argv: Sequence[str], program: str) -> Options:
             told.show()
             raise
         raise ConfigError(_sentence(errors.getvalue(), program)) from None
+
+
+@contextlib.contextmanager
+def _wide_enough() -> Iterator[None]:
+    """Within this block no terminal is narrower than help can be."""
+    before, width = os.environ.get("COLUMNS"), shutil.get_terminal_size().columns
+    os.environ["COLUMNS"] = str(max(width, _NARROWEST))
+    try:
+        yield
+    finally:
+        del os.environ["COLUMNS"]
+        if before is not None:
+            os.environ["COLUMNS"] = before
 
 
 class _Help(io.StringIO):
@@ -257,8 +283,22 @@ def output(wanted: str | Path, *read: str | Path) -> Path:
 
 def refuse(error: Exception, code: int) -> int:
     """Say why not, in one sentence, and return the exit code."""
-    print(f"error: {_readable(str(error))}", file=sys.stderr)
-    return code
+    print(f"error: {_readable(_in_words(error))}", file=sys.stderr)
+    is_named_wrongly = isinstance(error, OSError) and error.errno in _NAMED_WRONGLY
+    return 2 if is_named_wrongly else code
+
+
+def _in_words(error: Exception) -> str:
+    """What an error says; where the system raised it, without its number."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    if error.filename is not None:
+        return f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}"
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return "the folder that this command was called in is gone: change to another one"
+    return error.strerror
 
 
 def _readable(sentence: str) -> str:

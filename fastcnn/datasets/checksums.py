@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..files import passing
 from .dataset import DataError, listing
 
 MANIFEST = "SHA256SUMS"
@@ -91,12 +92,10 @@ def read_manifest(folder: Path) -> dict[str, str]:
 def write_manifest(folder: Path, sums: dict[str, str]) -> None:
     """Add sums to a folder's manifest, through a temporary file that is renamed."""
     merged = read_manifest(folder) | sums
-    partial = folder / f".{MANIFEST}.{os.getpid()}"
-    try:
-        partial.write_text("".join(f"{merged[name]}  {name}\n" for name in sorted(merged)))
+    text = "".join(f"{merged[name]}  {name}\n" for name in sorted(merged))
+    with passing(folder / f".{MANIFEST}.{os.getpid()}") as partial:
+        partial.write_text(text, encoding="utf-8")
         partial.replace(folder / MANIFEST)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def check_listed(path: Path, raw: np.ndarray, manifest: dict[str, str]) -> bool:

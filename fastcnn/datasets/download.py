@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+from ..files import make, remove_empty
 from .checksums import write_manifest
 from .dataset import DataError
 
@@ -176,14 +177,17 @@ def temporary_folder(data_dir: Path) -> Iterator[Path]:
     DownloadError
         The data folder cannot be written, or is full.
     """
+    made: list[Path] = []
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        made = make(data_dir)
         with tempfile.TemporaryDirectory(prefix=".fastcnn-", dir=data_dir) as temporary:
             yield Path(temporary)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         what = "the disk is full" if full else error.strerror or str(error)
         raise DownloadError(f"the data folder {data_dir} cannot be written: {what}") from error
+    finally:
+        remove_empty(made)  # unless there is something in it now
 
 
 def install(temporary: Path, sums: dict[str, str], folder: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..files import HeldError, Hold, copy_file, make_folder, remove_empty, write_text
+from ..files import HeldError, Hold, copy_file, is_file, make_folder, remove_empty, write_text
 from ..training.checkpoint import SavedTraining, record_of
 from ..training.history import History
 from ..training.settings import Keeping
@@ -49,12 +49,12 @@ PLAN = "search.toml"
 
 def holds_search(folder: Path) -> bool:
     """Whether a folder holds a search."""
-    return (folder / PLAN).is_file()
+    return is_file(folder / PLAN)
 
 
 def holds_run(folder: Path) -> bool:
     """Whether a folder holds a training run, or what is left of one."""
-    return any((folder / name).is_file() for name in (SETTINGS, HISTORY, MODEL))
+    return any(is_file(folder / name) for name in (SETTINGS, HISTORY, MODEL))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -309,7 +309,7 @@ def usable(folder: Path) -> tuple[Path, list[str]]:
 
 def checkpoints(folder: Path) -> list[Path]:
     """Those that there are, the newest first."""
-    return [folder / name for name in (CHECKPOINT, *EARLIER) if (folder / name).is_file()]
+    return [folder / name for name in (CHECKPOINT, *EARLIER) if is_file(folder / name)]
 
 
 def remove_checkpoints(folder: Path) -> None:

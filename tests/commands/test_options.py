@@ -1,6 +1,8 @@
 """Options, however people write them: spellings, names from elsewhere, homes, NumPy's numbers."""
 
 import dataclasses
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -211,3 +213,44 @@ def test_the_package_lists_its_commands():
 def test_the_package_itself_takes_no_command(capsys):
     assert listing.main(["train"]) == 2
     assert "python -m fastcnn.train" in capsys.readouterr().err
+
+
+# --- empty texts, narrow terminals ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("command", "name"), EVERY)
+def test_an_empty_text_is_a_variable_that_is_not_set(command, name):
+    kind, option = COMMANDS[command].Arguments, "--" + name.replace("_", "-")
+    said = f"{option} is empty .a variable that is not set"
+    with pytest.raises(ConfigError, match=said):
+        options.spelled(kind, [f"{option}="])
+    hint = options._hints(kind)[name]
+    if hint is not bool and not options._is_list(hint):
+        with pytest.raises(ConfigError, match=said):
+            options.spelled(kind, [option, ""])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_takes_an_empty_word(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert COMMANDS[command].main([""]) == 2
+    assert capsys.readouterr().err.startswith("error: a word is empty ")
+
+
+def test_one_of_several_names_may_be_empty():
+    kind = COMMANDS["plot"].Arguments
+    assert options.spelled(kind, ["--names", "", "b"]) == ["--names", "", "b"]
+
+
+@pytest.mark.parametrize("columns", ["1", "2", "39", "40", "100", None])
+def test_help_is_never_made_for_less_than_a_few_words(columns, monkeypatch):
+    seen = []
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    wanted = max(40, shutil.get_terminal_size().columns)
+    monkeypatch.setattr(
+        options.tyro, "cli", lambda *_, **__: seen.append(shutil.get_terminal_size().columns)
+    )
+    options.parse(Config(), [], "program")
+    assert (seen, os.environ.get("COLUMNS")) == ([wanted], columns)

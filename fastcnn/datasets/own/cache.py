@@ -27,6 +27,7 @@ from ...files import (
     PlaceError,
     complete,
     make_folder,
+    passing,
     remove_empty,
     users_folder,
     write_text,
@@ -185,11 +186,12 @@ class _Decoding:
             if all_grey and shape[1] == 3:
                 images = np.memmap(temporary, np.uint8, "r", shape=shape)
                 shape = (shape[0], 1, *shape[2:])
-                with open(temporary.with_suffix(".grey"), "wb") as file:
-                    for start in range(0, shape[0], _BLOCK):
-                        file.write(images[start : start + _BLOCK, 0].tobytes())
-                del images
-                os.replace(temporary.with_suffix(".grey"), temporary)
+                with passing(temporary.with_suffix(".grey")) as grey:
+                    with open(grey, "wb") as file:
+                        for start in range(0, shape[0], _BLOCK):
+                            file.write(images[start : start + _BLOCK, 0].tobytes())
+                    del images
+                    os.replace(grey, temporary)
             images = np.memmap(temporary, np.uint8, "r", shape=shape).view(np.ndarray)
             crc = _checksum(_blocks(images))
             del images

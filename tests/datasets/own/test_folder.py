@@ -1,5 +1,6 @@
 """A folder of pictures per class: what is read, what is left out, and the cache."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -382,3 +383,26 @@ def test_the_cache_of_the_folder_one_is_in_lies_beside_it(tmp_path, monkeypatch)
     datasets.load("..")
     assert next((root.parent / ".pets.fastcnn").glob("*.json")).stat().st_mtime_ns == kept
     assert len(list((root / "cat").iterdir())) == 6
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_grey_pictures_of_three_channels_leave_nothing_where_they_do_not_fit(
+    tmp_path, monkeypatch, number
+):
+    for name in ("a", "b"):
+        (tmp_path / "root" / name).mkdir(parents=True)
+        for i in range(3):
+            grey = Image.fromarray(np.full((8, 8), 40 * i, np.uint8))
+            grey.convert("RGB").save(tmp_path / "root" / name / f"{i}.png")
+    replace = os.replace
+
+    def full(source, target):
+        if str(source).endswith(".grey"):
+            raise OSError(number, os.strerror(number))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    data = datasets.load(tmp_path / "root")
+    assert data.x_train.shape[1:] == (1, 8, 8)
+    assert any("not kept for the next start" in note for note in (data.source, *data.notes))
+    assert [path.name for path in tmp_path.iterdir()] == ["root"]

@@ -1,0 +1,114 @@
+"""Names of any kind, what stands where a folder should be, and temporary folders of others."""
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from fastcnn import files, models
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "b" * 250 + ".txt", "é" * 127, "c" * 240, "short"])
+def test_a_file_is_written_whatever_its_name(tmp_path, name):
+    path = tmp_path / name
+    for text in ("one", "two"):
+        files.write_text(path, text)
+        assert path.read_text() == text
+        assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["a" * 256, "é" * 128])
+def test_a_name_that_is_too_long_is_refused(tmp_path, name):
+    with pytest.raises(OSError, match="cannot be written: File name too long"):
+        files.write_text(tmp_path / name, "text")
+    with pytest.raises(files.PlaceError, match="cannot be written to: File name too long"):
+        files.make_folder(tmp_path / name)
+    assert not files.is_file(tmp_path / name / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_who_may_not_look_is_told(monkeypatch, tmp_path):
+    def stat(path, **_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(os, "stat", stat)
+    with pytest.raises(PermissionError):
+        files.is_file(tmp_path / "a")
+
+
+@pytest.fixture
+def obstacles(tmp_path) -> Path:
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "to-file").symlink_to("file")
+    (tmp_path / "nowhere").symlink_to("absent/deeper")
+    (tmp_path / "self").symlink_to("self")
+    (tmp_path / "there").symlink_to("back")
+    (tmp_path / "back").symlink_to("there")
+    os.mkfifo(tmp_path / "pipe")
+    return tmp_path
+
+
+@pytest.mark.parametrize("below", [[], ["x"], ["x", "y"]])
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("file", "a file, not a folder"),
+        ("to-file", "a file, not a folder"),
+        ("pipe", "a file, not a folder"),
+        ("nowhere", "a link that leads nowhere"),
+        ("self", "a link that leads nowhere"),
+        ("there", "a link that leads nowhere"),
+    ],
+)
+def test_what_is_in_the_way_of_a_folder_is_named(obstacles, name, what, below):
+    place = obstacles / name
+    wanted = place.joinpath(*below)
+    which = str(place) if below else "it"
+    with pytest.raises(files.PlaceError) as refusal:
+        files.make_folder(wanted)
+    assert str(refusal.value) == f"the folder {wanted} cannot be written to: {which} is {what}"
+
+
+def test_nothing_is_no_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(files.PlaceError, match=r"an empty text names no file or folder.* is \.$"):
+        files.place("")
+    assert files.place(".") == files.place(Path()) == Path()
+    model = models.build("lenet5")
+    with pytest.raises(files.PlaceError, match="an empty text"):
+        model.save("")
+    with pytest.raises(OSError, match=r"^\. cannot be written: it is a folder"):
+        model.save(".")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_temporary_folders_of_anybody_are_removed_by_who_leaves(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(files, "_temporary", [])
+    before = tempfile.mkdtemp
+    outside = Path(tempfile.mkdtemp())
+    with files.folders_known():
+        inside = Path(tempfile.mkdtemp(prefix="of-others-"))
+        (inside / "deep").mkdir()
+        (inside / "deep" / "file").write_text("text")
+        with tempfile.TemporaryDirectory() as another:
+            assert {path.name for path in tmp_path.iterdir()} == {
+                outside.name, inside.name, Path(another).name
+            }  # fmt: skip
+            files.remove_unfinished()
+            assert list(tmp_path.iterdir()) == [outside]
+    assert tempfile.mkdtemp is before
+
+
+def test_a_child_leaves_the_folders_of_its_parent(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_temporary", [])
+    with files.folders_known():
+        folder = tempfile.mkdtemp(dir=tmp_path)
+    with monkeypatch.context() as within:
+        within.setattr(os, "getpid", lambda: -1)  # as a process that was forked sees it
+        files.remove_unfinished()
+    assert Path(folder).is_dir()
+    files.remove_unfinished()
+    assert not Path(folder).exists()
