@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import time
 import warnings
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
@@ -134,6 +135,7 @@ def is_file(path: Path) -> bool:
 _unfinished: set[Path] = set()
 _made: list[Path] = []  # folders that were made here, each before those around it
 _temporary: list[tuple[int, str]] = []  # folders, each with the process that made it
+_holds: "weakref.WeakSet[Hold]" = weakref.WeakSet()
 
 
 @contextlib.contextmanager
@@ -173,11 +175,11 @@ def folders_known() -> Iterator[None]:
 def remove_unfinished() -> None:
     """Remove what is half-written, temporary folders, and folders made for it that are empty.
 
-    For a process that ends without leaving its blocks.
+    For a process that ends without leaving its blocks. It gives its folders to others, too.
     """
-    for path in tuple(_unfinished):
+    for each in (*_holds, *_unfinished):
         with contextlib.suppress(OSError):
-            path.unlink()
+            each.release() if isinstance(each, Hold) else each.unlink()
     for process, name in tuple(_temporary):
         if process == os.getpid():  # a process that was forked leaves them to the other
             shutil.rmtree(name, ignore_errors=True)
@@ -308,6 +310,7 @@ class Hold:
     def __init__(self, folder: Path, names: tuple[str, ...] = (), *, shared: bool = False) -> None:
         self._path = folder / _LOCK
         self._file: int | None = None
+        _holds.add(self)
         # The first and the last of those that share it are alone for a moment: wait for that.
         last = time.monotonic() + (_MOMENT if shared else 0)
         while True:
@@ -320,8 +323,6 @@ class Hold:
                     f"folder"
                 )
             time.sleep(0.01)
-        if not shared:
-            _unfinished.add(self._path)
 
     def _take(self, folder: Path, names: tuple[str, ...], shared: bool) -> bool:
         """Lock the folder; False if somebody else has."""
@@ -354,7 +355,6 @@ class Hold:
             if _lock(self._file):  # the last of those that share it
                 with contextlib.suppress(OSError):
                     self._path.unlink()
-            _unfinished.discard(self._path)
             os.close(self._file)
             self._file = None
 

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -112,3 +114,34 @@ def test_a_child_leaves_the_folders_of_its_parent(tmp_path, monkeypatch):
     assert Path(folder).is_dir()
     files.remove_unfinished()
     assert not Path(folder).exists()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_who_leaves_gives_the_folder_to_others(tmp_path, shared):
+    hold = files.Hold(tmp_path, shared=shared)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    files.remove_unfinished()
+    assert list(tmp_path.iterdir()) == []
+    with files.Hold(tmp_path):
+        hold.release()  # its block ends, which changes nothing any more
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+        with pytest.raises(files.HeldError):
+            files.Hold(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_leaves_takes_nothing_from_those_who_share_the_folder(tmp_path):
+    code = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from fastcnn import files\n"
+        "hold = files.Hold(Path(sys.argv[1]), shared=True)\n"
+        "files.remove_unfinished()\n"
+        "os._exit(0)\n"
+    )
+    with files.Hold(tmp_path, shared=True):
+        subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+        with pytest.raises(files.HeldError):
+            files.Hold(tmp_path)
+    assert list(tmp_path.iterdir()) == []
