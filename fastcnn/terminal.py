@@ -36,6 +36,19 @@ def one_line(text: object) -> str:
     )
 
 
+def in_words(error: Exception) -> str:
+    """What an error says; where the system raised it, without its number."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    if error.filename is not None:
+        return f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}"
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return "the folder that this command was called in is gone: change to another one"
+    return error.strerror
+
+
 def _folded(text: str, stream: TextIO) -> str:
     """The text in lines that a terminal shows as they are; for other streams as it is."""
     try:

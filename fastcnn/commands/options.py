@@ -34,7 +34,7 @@ from ..checks import same, unknown
 from ..config import ConfigError, meant
 from ..files import make_folder, place, remove_empty
 from ..runs.folder import WORK
-from ..terminal import one_line
+from ..terminal import in_words, one_line
 
 Options = TypeVar("Options")
 
@@ -283,22 +283,9 @@ def output(wanted: str | Path, *read: str | Path) -> Path:
 
 def refuse(error: Exception, code: int) -> int:
     """Say why not, in one sentence, and return the exit code."""
-    print(f"error: {_readable(_in_words(error))}", file=sys.stderr)
+    print(f"error: {_readable(in_words(error))}", file=sys.stderr)
     is_named_wrongly = isinstance(error, OSError) and error.errno in _NAMED_WRONGLY
     return 2 if is_named_wrongly else code
-
-
-def _in_words(error: Exception) -> str:
-    """What an error says; where the system raised it, without its number."""
-    if not isinstance(error, OSError) or error.strerror is None:
-        return str(error)
-    if error.filename is not None:
-        return f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}"
-    try:
-        os.getcwd()
-    except FileNotFoundError:
-        return "the folder that this command was called in is gone: change to another one"
-    return error.strerror
 
 
 def _readable(sentence: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import HeldError, Hold, copy_file, is_file, make_folder, remove_empty, write_text
+from ..terminal import in_words
 from ..training.checkpoint import SavedTraining, record_of
 from ..training.history import History
 from ..training.settings import Keeping
@@ -237,7 +238,8 @@ class RunFolder:
             yield
         except OSError as error:
             kept = f"{self.path / CHECKPOINT} holds all {epochs} epochs, and --resume goes on there"
-            raise OSError(f"{error}; {kept}" if epochs else str(error)) from None
+            said = in_words(error)
+            raise OSError(f"{said}; {kept}" if epochs else said) from None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..network import measures
 from ..network.checkpoint import CheckpointError
+from ..terminal import in_words
 from . import checkpoint, notes
 from .checkpoint import SavedTraining, Standing
 from .part import Part
@@ -97,9 +98,11 @@ class Saving:
         try:
             is_written = self._keeping.keep(loop.history.epochs, self._write, is_own=self._is_own)
         except OSError as error:
-            kept = f"it holds the run up to epoch {self._epoch}" if self._epoch else "no epoch is"
-            kept += "" if self._epoch else " saved"
-            raise OSError(f"{error}; {kept}") from None
+            kept = f"it holds the run up to epoch {self._epoch}" if self._epoch else (
+                "no epoch is saved")  # fmt: skip
+            if self._epoch and isinstance(error, FileNotFoundError | NotADirectoryError):
+                kept = "what was saved there is gone"
+            raise OSError(f"{in_words(error)}; {kept}") from None
         self._is_own |= is_written
         self._written = time.monotonic()
         self._epoch = loop.history.epochs
