@@ -210,4 +210,6 @@ def _mish(curve, v):
     e = exp(where(v > limit, limit, v))
     n = e * (e + two)
     t = n / (n + two)
-    return v * t, t + v * (e / (n + two)) * ((e + one) / (n + two)) * splat(v, 4.0)
+    # What is left of the derivative there is no slope, but would be one times a huge v.
+    inside = where(v > limit, splat(v, 0.0), v)
+    return v * t, t + inside * (e / (n + two)) * ((e + one) / (n + two)) * splat(v, 4.0)

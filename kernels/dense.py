@@ -44,7 +44,7 @@ from kernels.workspace import Shapes, Workspace
 _SAME_SETS = 2048  # bytes; 14 rows a multiple of this apart do not fit into their L1 sets
 _FEW_ROWS = 64  # of x, for which the weights are read in place sooner than packed
 _SMALL_WEIGHTS = 1 << 20  # bytes; of larger ones a panel's rows lie on too many pages to read again
-_PARTS = 4  # of the depth, whose sums are added in one order, for any number of threads
+PARTS = 4  # of the depth, whose sums are added in one order, for any number of threads
 _DEEP = 3  # times as many rows as columns
 _MANY_WEIGHTS = 1 << 17  # bytes; fewer are soon taken from another core
 _MOST_ROWS = 512  # of x, whose sums for all parts stay in a core's caches
@@ -168,15 +168,16 @@ def _loops(blocks: int, multiply_adds: int) -> tuple[int, int]:
     return blocks, 1 if is_small(multiply_adds // _FASTER) else blocks
 
 
-def _is_deep(inner: int, out: int, dtype: np.dtype) -> bool:
-    """Whether y is summed up in parts of the depth: for any number of rows, or bits would differ"""
-    return inner * out * dtype.itemsize >= _MANY_WEIGHTS and inner >= _DEEP * out
+def depth_parts(inner: int, out: int, dtype: np.dtype) -> int:
+    """In how many parts of the depth y is summed up, whatever the number of rows."""
+    is_deep = inner * out * dtype.itemsize >= _MANY_WEIGHTS and inner >= _DEEP * out
+    return PARTS if is_deep else 1
 
 
 @functools.lru_cache(maxsize=1000)
 def _forward_plan(n: int, inner: int, out: int, dtype: np.dtype) -> _Plan:
     width = int(panel_width(np.empty(0, dtype), out))
-    row, parts = out * dtype.itemsize, _PARTS if _is_deep(inner, out, dtype) else 1
+    row, parts = out * dtype.itemsize, depth_parts(inner, out, dtype)
     many = inner * row // parts > _SMALL_WEIGHTS
     packed = out % width != 0 or n > _FEW_ROWS or row % _SAME_SETS == 0 or many
     panels, threads = -(-out // width), jit.max_threads()
@@ -195,7 +196,7 @@ def dense_forward(
     """Fill y (N, out) with x (N, in) times weight (in, out) plus bias (out,) or size 0."""
     dtype = x.dtype
     prepare(dtype)
-    if len(x) > _MOST_ROWS and _is_deep(weight.shape[0], weight.shape[1], dtype):
+    if len(x) > _MOST_ROWS and depth_parts(weight.shape[0], weight.shape[1], dtype) > 1:
         for first in range(0, len(x), _MOST_ROWS):
             rows = slice(first, first + _MOST_ROWS)
             dense_forward(x[rows], weight, bias, y[rows], workspace)

@@ -9,7 +9,9 @@ import numpy as np
 from kernels.conv import depthwise, winograd_plan
 from kernels.conv.arrangement import DIRECT, arrangement_of
 from kernels.conv.winograd_image import PLANES
+from kernels.dense import depth_parts
 from kernels.inference import table as t
+from kernels.inference.multiplication import DEEP_ROWS
 from kernels.tile import full_panel, full_vectors, panel_width
 
 from ..layers import (
@@ -231,9 +233,13 @@ class Steps:
         width = int(panel_width(np.empty(0, self.dtype), out))
         own = [inner, out, self.constant(packing.panels(each.weight))]
         own += [self.constant(packing.vector(each.bias, out, width, self.dtype))]
+        parts, scratch = depth_parts(inner, out, self.dtype), 0
+        if parts > 1:
+            own += [self.constant(packing.vector(None, width, width, self.dtype))]
+            scratch = parts * DEEP_ROWS * width + SLACK
         self.add(
-            t.DENSE, x, each.target, own, each, cost=inner * out, weights=inner * out,
-            parts=-(-out // width),
+            t.DENSE, x, each.target, own if parts > 1 else [*own, t.NONE], each, cost=inner * out,
+            weights=inner * out, parts=-(-out // width), scratch=scratch,
         )  # fmt: skip
         return True
 

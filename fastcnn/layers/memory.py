@@ -34,9 +34,9 @@ NO_GRADIENT = np.empty(0, np.float32)
 def memory_of(x: np.ndarray) -> np.ndarray:
     """x as it lies in memory: (N, C, H, W) becomes a C-contiguous (N, H, W, C).
 
-    A view where x lies so already, else a copy, also of what is read-only. Arrays of other ranks are
-    made C-contiguous. One of another class becomes an array like all others first: the rows of an
-    `np.matrix` are matrices.
+    A view where x lies so already, else a copy, also of what is read-only. Arrays of other ranks
+    are made C-contiguous. One of another class becomes an array like all others first: the rows of
+    an `np.matrix` are matrices.
     """
     if type(x) is not np.ndarray:
         x = np.asarray(x)

@@ -4,27 +4,53 @@ Weights lie among the constants in panels of columns. Panels are what is shared 
 """
 
 from kernels import jit
+from kernels.dense import PARTS
 from kernels.inference.arranging import share_of
 from kernels.inference.table import OWN, RELU, X, Y, address
 from kernels.simd import fma, lanes, load, load_part, mathematics, splat, store_part
 from kernels.tile import multiply_block, panel_width
 
 AT_ONCE = 4  # panels of two vectors that one row is multiplied by at a time
+DEEP_ROWS = 256  # for which there is room for the sums of all parts of the depth
 
 
 @jit.serial
-def multiply(step, values, constants, memory, frame, span):
-    """own : (inner, columns of y, where panels begin, where biases begin)
+def multiply(step, values, constants, memory, scratch, frame, span):
+    """own : (inner, columns of y, where panels begin, where biases begin, where zeros begin)
+
+    Without zeros there are no parts of the depth, see `kernels.dense.depth_parts`.
 
     A sample of x begins `values[X, 1]` numbers behind the one before it.
     """
     inner, out, panels0, bias0 = step[OWN], step[OWN + 1], step[OWN + 2], step[OWN + 3]
+    zeros0 = step[OWN + 4]
     width = panel_width(memory, out)
     first, last = share_of((out + width - 1) // width, span[2], span[3], 1)
     rows = span[1] - span[0]
     x0, y0 = address(values, step[X], frame, span[0]), address(values, step[Y], frame, span[0])
     bias = constants[bias0 : bias0 + (out + width - 1) // width * width]
-    if rows == 1:
+    if zeros0 >= 0:
+        zeros = constants[zeros0 : zeros0 + width]
+        for panel in range(first, last):
+            here0, column = panels0 + panel * inner * width, panel * width
+            if rows == 1:
+                _multiply_parts(memory, x0, inner, constants, here0, width, scratch)
+                _add_parts(scratch, width, 0, 1, bias, column, memory, y0, out)
+                continue
+            for row in range(0, rows, DEEP_ROWS):
+                count = min(DEEP_ROWS, rows - row)
+                for part in range(PARTS):
+                    k, stop = inner * part // PARTS, inner * (part + 1) // PARTS
+                    multiply_block(
+                        memory, x0 + row * values[step[X], 1] + k, (values[step[X], 1], 1),
+                        (0, count), stop - k, constants, here0 + k * width, width, (0, width),
+                        zeros, scratch[part * DEEP_ROWS * width :],
+                    )  # fmt: skip
+                _add_parts(
+                    scratch, width, DEEP_ROWS * width, count, bias, column, memory,
+                    y0 + row * out, out,
+                )  # fmt: skip
+    elif rows == 1:
         _multiply_row(memory, x0, inner, constants, panels0, (first, last, width), bias, y0, out)
     else:
         y = memory[y0 : y0 + rows * out]
@@ -84,6 +110,64 @@ def _multiply_row(x, x0, inner, panels, panels0, which, bias, y0, out):
                 s0 = fma(splat(x, x[x0 + i]), load(panels, b0 + i * width), s0)
             store_part(x, y0 + column, s0, min(width, out - column))
             column += width
+
+
+@jit.serial
+def _multiply_parts(x, x0, inner, panels, b0, width, sums):
+    """The sums of one row for each part of the depth, in four rows of ``width``.
+
+    All parts at a time, for there are no rows whose sums do not wait.
+    """
+    step, least = lanes(x), inner // PARTS
+    k1, k2, k3 = inner // PARTS, inner * 2 // PARTS, inner * 3 // PARTS
+    for v in range(0, width, 2 * step):
+        second = v + step if v + step < width else v  # the same once more, if there is one vector
+        at, gap = b0 + v, second - v
+        zero = splat(x, 0.0)
+        s0, s1, s2, s3, s4, s5, s6, s7 = zero, zero, zero, zero, zero, zero, zero, zero
+        for i in range(least):
+            b = at + i * width
+            s0, s1 = _add_both(x, x0 + i, panels, b, gap, s0, s1)
+            s2, s3 = _add_both(x, x0 + k1 + i, panels, b + k1 * width, gap, s2, s3)
+            s4, s5 = _add_both(x, x0 + k2 + i, panels, b + k2 * width, gap, s4, s5)
+            s6, s7 = _add_both(x, x0 + k3 + i, panels, b + k3 * width, gap, s6, s7)
+        if k1 + least < k2:  # parts that are longer by one
+            s2, s3 = _add_both(x, x0 + k2 - 1, panels, at + (k2 - 1) * width, gap, s2, s3)
+        if k2 + least < k3:
+            s4, s5 = _add_both(x, x0 + k3 - 1, panels, at + (k3 - 1) * width, gap, s4, s5)
+        if k3 + least < inner:
+            s6, s7 = _add_both(x, x0 + inner - 1, panels, at + (inner - 1) * width, gap, s6, s7)
+        _put_both(sums, v, second, width, s0, s1)
+        _put_both(sums, width + v, width + second, 2 * width, s2, s3)
+        _put_both(sums, 2 * width + v, 2 * width + second, 3 * width, s4, s5)
+        _put_both(sums, 3 * width + v, 3 * width + second, 4 * width, s6, s7)
+
+
+@jit.serial
+def _add_both(x, at, panels, b, gap, s0, s1):
+    v = splat(x, x[at])
+    return fma(v, load(panels, b), s0), fma(v, load(panels, b + gap), s1)
+
+
+@jit.serial
+def _put_both(sums, first, second, end, s0, s1):
+    store_part(sums, first, s0, end - first)
+    store_part(sums, second, s1, end - second)
+
+
+@jit.serial
+def _add_parts(sums, width, distance, rows, bias, column, y, y0, columns):
+    """The sums of all parts, and the bias, into a panel of y.
+
+    distance : from a part's sums to the next ones
+    """
+    for row in range(rows):
+        for v in range(0, min(width, columns - column), lanes(y)):
+            at, left = row * width + v, min(width - v, columns - column - v)
+            first = load(sums, at) + load(sums, distance + at)
+            second = load(sums, 2 * distance + at) + load(sums, 3 * distance + at)
+            total = first + second + load(bias, column + v)
+            store_part(y, y0 + row * columns + column + v, total, left)
 
 
 @jit.serial

@@ -62,7 +62,7 @@ def _do(step, values, constants, memory, scratch, given, frame, span):
     elif kind == DEPTHWISE:
         convolve_channels(step, values, constants, memory, scratch, frame, span)
     elif kind == DENSE:
-        multiply(step, values, constants, memory, frame, span)
+        multiply(step, values, constants, memory, scratch, frame, span)
     elif kind == POOL:
         pool(step, values, memory, pixels[:0], frame, span)
     elif kind == TURN:

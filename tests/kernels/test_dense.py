@@ -101,7 +101,7 @@ def test_parts_of_the_depth_are_exact(
 ) -> None:
     x, weight, bias = _deep_case(rows, inner, out, dtype)
     bias = bias if with_bias else bias[:0]
-    assert dense._is_deep(inner, out, x.dtype)
+    assert dense.depth_parts(inner, out, x.dtype) > 1
     wanted = x.astype(np.int64) @ weight.astype(np.int64)
     wanted += bias.astype(np.int64) if with_bias else 0
     np.testing.assert_array_equal(_forward(x, weight, bias), wanted)
@@ -125,4 +125,4 @@ def test_parts_of_the_depth_have_the_bits_of_any_batch_and_threads(inner: int) -
 
 def test_few_weights_and_many_columns_are_summed_up_at_once() -> None:
     for inner, out in ((128, 10), (200, 120), (512, 512), (1024, 1000)):
-        assert not dense._is_deep(inner, out, np.dtype(np.float32))
+        assert dense.depth_parts(inner, out, np.dtype(np.float32)) == 1
