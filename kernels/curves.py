@@ -142,11 +142,12 @@ class GeluTanh(NamedTuple):
 
 @_of(GeluTanh)
 def _gelu_tanh(curve, v):
-    one, square = splat(v, 1.0), v * v * splat(v, _GELU_CUBE)
-    u = v * (one + square) * splat(v, _GELU_TANH)
+    near, _ = clipped(v, splat(v, -100.0), splat(v, 100.0))  # beyond, s * rest is 0, inner infinite
+    one, square = splat(v, 1.0), near * near * splat(v, _GELU_CUBE)
+    u = near * (one + square) * splat(v, _GELU_TANH)
     s, rest = sigmoid(u), sigmoid(splat(v, 0.0) - u)  # 1 - s would cancel
     inner = (one + square * splat(v, 3.0)) * splat(v, _GELU_TANH)
-    return v * s, s + v * s * rest * inner
+    return v * s, s + near * s * rest * inner
 
 
 class Silu(NamedTuple):

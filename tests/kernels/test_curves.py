@@ -85,6 +85,18 @@ def test_nan_stays_and_no_number_overflows(curve: curves.Curve, formula: Functio
     assert np.isnan(y[0]) and np.isfinite(y[1:3]).all() and np.isfinite(dx[1:3]).all()
 
 
+@every_dtype
+@pytest.mark.parametrize("curve", [curve for curve, _ in FORMULAS], ids=str)
+def test_slopes_of_huge_numbers(curve: curves.Curve, dtype: DTypeLike):
+    """They are those of the line that a curve has become by then: no rounding is multiplied by x."""
+    straight = {curves.HardSigmoid: 0, curves.Clip: 0, curves.Elu: 2}
+    x = np.array([1e3, 1e6, 1e20, 1e30, -1e3, -1e6, -1e20, -1e30], dtype)
+    dx = np.full_like(x, np.nan)
+    curves.curve_backward(curve, np.ones_like(x), x, dx)
+    expected = [straight.get(type(curve), 1)] * 4 + [0] * 4
+    np.testing.assert_allclose(dx, expected, rtol=1e-6, atol=1e-30)
+
+
 def test_threads_and_tails():
     """As many elements as all threads share give what each of their parts gives alone."""
     size = 70_001
