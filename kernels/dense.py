@@ -11,8 +11,7 @@ transposed instead of the weights.
 The gradients and the optimizer cut the weights by rows, so each core has some rows in its caches,
 with the newest numbers. Where y has few columns for the number of weights, the forward pass cuts
 them likewise: each iteration sums over a part of the depth, and the parts' sums are added. Cut by
-columns, half of the weights came from the other core, in the time of all arithmetic of a dense
-layer of 1,352 to 128, which two threads did no sooner than one.
+columns, half of the weights came from the other core, which took as long as all arithmetic.
 """
 
 import functools

@@ -98,10 +98,11 @@ class Saving:
         try:
             is_written = self._keeping.keep(loop.history.epochs, self._write, is_own=self._is_own)
         except OSError as error:
-            kept = f"it holds the run up to epoch {self._epoch}" if self._epoch else (
-                "no epoch is saved")  # fmt: skip
-            if self._epoch and isinstance(error, FileNotFoundError | NotADirectoryError):
-                kept = "what was saved there is gone"
+            kept = "no epoch is saved"
+            if self._epoch:
+                kept = f"it holds the run up to epoch {self._epoch}"
+                if isinstance(error, FileNotFoundError | NotADirectoryError):
+                    kept = "what was saved there is gone"
             raise OSError(f"{in_words(error)}; {kept}") from None
         self._is_own |= is_written
         self._written = time.monotonic()

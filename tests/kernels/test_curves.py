@@ -88,7 +88,7 @@ def test_nan_stays_and_no_number_overflows(curve: curves.Curve, formula: Functio
 @every_dtype
 @pytest.mark.parametrize("curve", [curve for curve, _ in FORMULAS], ids=str)
 def test_slopes_of_huge_numbers(curve: curves.Curve, dtype: DTypeLike):
-    """They are those of the line that a curve has become by then: no rounding is multiplied by x."""
+    """They are those of the line that a curve has become: no rounding error is multiplied by x."""
     straight = {curves.HardSigmoid: 0, curves.Clip: 0, curves.Elu: 2}
     x = np.array([1e3, 1e6, 1e20, 1e30, -1e3, -1e6, -1e20, -1e30], dtype)
     dx = np.full_like(x, np.nan)

@@ -51,6 +51,10 @@ ELSEWHERE = {
     "{} is damaged: it lacks the moving averages": "training/test_watching.py",
     "{} is damaged: it has {} batches of an epoch of {}": "training/test_saving.py",
     "minutes must be a number above 0, got {}": "training/test_budget.py",
+    "a link that leads nowhere": "test_files.py",
+    "an empty text names no file or folder; the folder you are in is .": "test_files.py",
+    "{} cannot be written: it is a folder": "test_files.py",
+    "what was saved there is gone": "runs/test_failing_disk.py",
     "an array has an unknown version, {}": "datasets/own/test_files.py",
     "the header of an array is no header: {}": "datasets/own/test_files.py",
     "callbacks must be functions or objects with on_epoch_end(model, history)": (
@@ -475,7 +479,7 @@ CHECKS: dict[str, Callable[..., bool | None]] = {
         ("last.npz" not in said.before.files and {"best.npz", "history.csv"} & {*said.before.files})
         != set()
     ),
-    "{} is a file, not a folder": lambda said, path: refused(said),
+    "a file, not a folder": lambda said: refused(said),
     "the folder {} cannot be written to: {}": lambda said, path, _: refused(said),
     "another process is at work in {}: wait for its end, or choose another folder": (
         held_by_nobody_else
@@ -554,7 +558,7 @@ CHECKS: dict[str, Callable[..., bool | None]] = {
     "it holds the run up to epoch {}": lambda said, epoch: (
         said.code == 1 and said.after.epochs == int(epoch)
     ),
-    "no epoch is": lambda said: said.code == 1 and said.after.epochs == 0,
+    "no epoch is saved": lambda said: said.code == 1 and said.after.epochs == 0,
     "before an epoch was finished: the run in {} is as it was": lambda said, _: (
         said.code in (130, 143) and same(said) and said.before.files != {}
     ),
@@ -706,7 +710,7 @@ def a_folder_with_something_else(stage: Stage) -> None:
     stage.train("--epochs", "1", code=2)
 
 
-@says("{} is a file", "the folder {}")
+@says("a file, not", "the folder {}")
 def a_file_in_its_place(stage: Stage) -> None:
     stage.run.touch()
     stage.train("--epochs", "1", code=2)
