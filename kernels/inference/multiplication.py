@@ -35,7 +35,7 @@ def multiply(step, values, constants, memory, scratch, frame, span):
             here0, column = panels0 + panel * inner * width, panel * width
             if rows == 1:
                 _multiply_parts(memory, x0, inner, constants, here0, width, scratch)
-                _add_parts(scratch, width, 0, 1, bias, column, memory, y0, out)
+                _add_parts(scratch, width, width, 1, bias, column, memory, y0, out)
                 continue
             for row in range(0, rows, DEEP_ROWS):
                 count = min(DEEP_ROWS, rows - row)

@@ -35,6 +35,8 @@ from fastcnn.layers import (
     Tanh,
 )
 from kernels import jit
+from kernels.dense import depth_parts
+from kernels.inference.multiplication import DEEP_ROWS
 from kernels.workspace import Workspace
 from tests.network.test_graph import random_graph, tuple_of
 
@@ -242,6 +244,19 @@ def test_training_afterwards_changes_nothing(model: Sequential) -> None:
     compiled = changed.compile_for_inference()
     changed.normalization = (2.0, 1.0)
     np.testing.assert_allclose(compiled.forward(pixels), model.forward(pixels), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("inner", "out"), [(1031, 33), (1030, 40), (1029, 32), (517, 67), (4096, 10), (3000, 100)]
+)
+def test_dense_layers_that_are_summed_up_in_parts(inner: int, out: int) -> None:
+    """Parts of unequal depth, panels that are not full, batches around the room for their sums."""
+    model = Sequential(Dense(inner, out), ReLU(), Dense(out, 3), input_shape=(inner,))
+    assert depth_parts(inner, out, model.dtype) > 1
+    compiled = model.compile_for_inference()
+    for count in (1, 2, 7, DEEP_ROWS - 1, DEEP_ROWS, DEEP_ROWS + 1, 2 * DEEP_ROWS + 3):
+        x = RNG.normal(size=(count, inner)).astype(np.float32)
+        np.testing.assert_array_equal(compiled.forward(x), model.forward(x))
 
 
 def test_the_bits_do_not_depend_on_threads_and_batches() -> None:
