@@ -111,13 +111,14 @@ def test_in_another_thread_nothing_changes():
 
 
 def test_signals_that_come_together_are_answered_once():
+    # To this thread: another one, which blocks none of them, would be given the first at once.
     code = (
-        "import os, signal\n"
+        "import signal, threading\n"
         "from fastcnn.commands import entry\n"
         "def work(_):\n"
         "    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 16))\n"
         "    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):\n"
-        "        os.kill(os.getpid(), number)\n"
+        "        signal.pthread_kill(threading.get_ident(), number)\n"
         "    signal.pthread_sigmask(signal.SIG_UNBLOCK, range(1, 16))\n"
         "    return 1\n"
         "entry.guarded(work)\n"
