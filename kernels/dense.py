@@ -1,7 +1,7 @@
 """Dense layers on the register tile: y = x W + b, dx = dy W^T, dW = x^T dy, db = sum of dy's rows.
 
 x is (N, in), weight (in, out), y and dy (N, out). Each direction cuts its result into blocks that
-one iteration owns whole, so no sum crosses threads. Operands are packed where the tile would
+one iteration owns whole, or adds up in one order. Operands are packed where the tile would
 otherwise read them badly: weights (but for few rows of x) and dy into panels, and x into rows whose
 length is no multiple of 2 KB, because rows a power of two apart fall into the same few sets of the
 L1 cache. dW sums along columns of x, which lie on as many pages as there are rows: of a block of
