@@ -233,13 +233,13 @@ class Steps:
         width = int(panel_width(np.empty(0, self.dtype), out))
         own = [inner, out, self.constant(packing.panels(each.weight))]
         own += [self.constant(packing.vector(each.bias, out, width, self.dtype))]
-        parts, scratch = depth_parts(inner, out, self.dtype), 0
+        parts, zeros, scratch = depth_parts(inner, out, self.dtype), t.NONE, 0
         if parts > 1:
-            own += [self.constant(packing.vector(None, width, width, self.dtype))]
+            zeros = self.constant(packing.vector(None, width, width, self.dtype))
             scratch = parts * DEEP_ROWS * width + SLACK
         self.add(
-            t.DENSE, x, each.target, own if parts > 1 else [*own, t.NONE], each, cost=inner * out,
-            weights=inner * out, parts=-(-out // width), scratch=scratch,
+            t.DENSE, x, each.target, [*own, zeros], each, cost=inner * out, weights=inner * out,
+            parts=-(-out // width), scratch=scratch,
         )  # fmt: skip
         return True
 

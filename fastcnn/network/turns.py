@@ -47,7 +47,7 @@ class Turn:
         """
         me = threading.current_thread()
         with _guard:
-            if not self._has_all or self.is_of_another(me):
+            if not self._has_all or self.other_than(me) is not None:
                 self._take_each(who, layers, me)
             is_new = self.thread is not me
             self.thread = me
@@ -57,17 +57,19 @@ class Turn:
         """Let another thread train these layers."""
         self.thread = None
 
-    def is_of_another(self, me: threading.Thread) -> bool:
-        """Whether another thread has it, and lives."""
-        return self.thread is not None and self.thread is not me and self.thread.is_alive()
+    def other_than(self, me: threading.Thread) -> threading.Thread | None:
+        """The other thread that has it, if one has and lives; it may let go at any moment."""
+        thread = self.thread
+        return thread if thread is not None and thread is not me and thread.is_alive() else None
 
     def _take_each(self, who: str, layers: Sequence[Layer], me: threading.Thread) -> None:
         for layer in layers:
             turn = layer.trainer
-            if turn is not None and turn.is_of_another(me):
+            other = None if turn is None else turn.other_than(me)
+            if other is not None:
                 raise RuntimeError(
-                    f"{who}: the thread {turn.thread.name!r} is training this model, or layers of "
-                    f"it, so {me.name!r} cannot: let one thread train at a time, or train a copy, "
+                    f"{who}: the thread {other.name!r} is training this model, or layers of it, so "
+                    f"{me.name!r} cannot: let one thread train at a time, or train a copy, "
                     f"copy.deepcopy(model); predict and evaluate are for any number of threads"
                 )
         self._has_all = True

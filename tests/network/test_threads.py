@@ -28,6 +28,7 @@ from fastcnn.layers import (
     Softmax,
 )
 from fastcnn.losses import CrossEntropyLoss
+from fastcnn.network import turns
 from fastcnn.optim import SGD, Adam
 from kernels import jit
 
@@ -346,6 +347,25 @@ def test_a_refused_training_changes_nothing() -> None:
     assert (model.learned_from, model.class_names) == before
     model.train(x, y, epochs=1)
     assert (model.learned_from, model.class_names) == ("floats", ("cat", "dog"))
+
+
+class _LettingGo(threading.Thread):
+    """Lets go of a turn just when somebody asks whether it lives."""
+
+    turn: turns.Turn
+
+    def is_alive(self) -> bool:
+        self.turn.release()
+        return True
+
+
+def test_who_lets_go_while_another_asks_is_named_all_the_same() -> None:
+    layer, turn, holder = Dense(2, 2), turns.Turn(), _LettingGo(name="the other")
+    turn.take("test", [layer])
+    turn.thread, holder.turn = holder, turn
+    with pytest.raises(RuntimeError, match="the thread 'the other' is training"):
+        turns.Turn().take("test", [layer])
+    assert turns.Turn().take("test", [layer])
 
 
 def test_threads_that_all_want_to_train_never_mix() -> None:
