@@ -53,6 +53,7 @@ FLOORS = (
         "fastcnn.languages",
         "fastcnn.random",
         "fastcnn.schedules",
+        "fastcnn.tasks",
         "fastcnn.terminal",
     ),
     ("fastcnn.foreign",),

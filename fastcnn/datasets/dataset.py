@@ -6,11 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..tasks import CLASSIFICATION
 from .scaling import bring
-
-CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
-TASKS = (CLASSIFICATION, MULTILABEL, REGRESSION)
-"""What is learned of images: their class, which of several labels they have, or numbers."""
 
 
 class DataError(ValueError):

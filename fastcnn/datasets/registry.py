@@ -9,8 +9,9 @@ import numpy as np
 from .. import checks
 from ..checks import same, unknown
 from ..files import place, users_folder
+from ..tasks import CLASSIFICATION, TASKS
 from . import cifar, digits, mnist, own
-from .dataset import CLASSIFICATION, TASKS, Dataset, MissingDataError
+from .dataset import Dataset, MissingDataError
 
 _ABOUT = {
     "auto": "MNIST where it is or can be downloaded, else digits",

@@ -14,8 +14,9 @@ array([[ 0.],
        [-2.]])
 """
 
+from ..tasks import CLASSIFICATION, MULTILABEL, REGRESSION, TASKS
 from .asked import Losses
-from .base import CLASSIFICATION, MULTILABEL, REGRESSION, TASKS, Loss
+from .base import Loss
 from .binary import BinaryCrossEntropyLoss
 from .chosen import from_name, names
 from .cross_entropy import CrossEntropyLoss

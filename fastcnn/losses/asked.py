@@ -13,7 +13,8 @@ import numpy as np
 
 from .. import conversion
 from ..checks import finite
-from .base import CLASSIFICATION, REGRESSION, Loss
+from ..tasks import CLASSIFICATION, REGRESSION
+from .base import Loss
 
 Task = str | tuple[str, ...]
 """What a network is for, one of `TASKS`; of several outputs a tuple with one for each."""

@@ -8,10 +8,7 @@ import numpy as np
 
 from .. import conversion, foreign
 from ..checks import refuse_masked
-
-CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
-TASKS = (CLASSIFICATION, MULTILABEL, REGRESSION)
-"""What a network is for: one class of several, any number of labels, or numbers."""
+from ..tasks import REGRESSION
 
 _REDUCTIONS = ("mean", "sum")
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from .base import MULTILABEL, Loss, same_shape
+from ..tasks import MULTILABEL
+from .base import Loss, same_shape
 
 
 class BinaryCrossEntropyLoss(Loss):

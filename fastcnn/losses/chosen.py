@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from ..checks import same, unknown
+from ..tasks import CLASSIFICATION, TASKS
 from .asked import Losses
-from .base import CLASSIFICATION, TASKS, Loss
+from .base import Loss
 from .binary import BinaryCrossEntropyLoss
 from .cross_entropy import CrossEntropyLoss
 from .hinge import HingeLoss

@@ -9,7 +9,8 @@ from kernels import loss as kernels
 
 from .. import conversion
 from ..checks import number
-from .base import CLASSIFICATION, Loss, checked_outputs
+from ..tasks import CLASSIFICATION
+from .base import Loss, checked_outputs
 
 
 class CrossEntropyLoss(Loss):

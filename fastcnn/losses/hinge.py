@@ -3,7 +3,8 @@
 import numpy as np
 
 from ..checks import number
-from .base import CLASSIFICATION, Loss
+from ..tasks import CLASSIFICATION
+from .base import Loss
 from .cross_entropy import checked_labels, checked_targets
 
 

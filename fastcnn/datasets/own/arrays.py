@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ...files import npy_header
-from ..dataset import CLASSIFICATION, DataError, listing
+from ...tasks import CLASSIFICATION
+from ..dataset import DataError, listing
 from .parts import Parts, as_images, count_of, pixels
 from .targets import targets
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ...tasks import CLASSIFICATION
 from ..checksums import again
-from ..dataset import CLASSIFICATION, DataError, listing
+from ..dataset import DataError, listing
 from ..idx import IdxFile, read_images, read_labels
 from .parts import Parts, count_of
 from .targets import targets

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ...random import generator
-from ..dataset import CLASSIFICATION, REGRESSION, DataError, Dataset, listing
+from ...tasks import CLASSIFICATION, REGRESSION
+from ..dataset import DataError, Dataset, listing
 from ..scaling import bring
 from . import labels as label_numbers
 from .pictures import Size

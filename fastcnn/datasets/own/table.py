@@ -14,7 +14,8 @@ from typing import IO
 
 import numpy as np
 
-from ..dataset import CLASSIFICATION, DataError
+from ...tasks import CLASSIFICATION
+from ..dataset import DataError
 from .parts import Parts, as_images, pixels
 from .targets import targets
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..dataset import CLASSIFICATION, MULTILABEL, REGRESSION, DataError
+from ...tasks import CLASSIFICATION, MULTILABEL, REGRESSION
+from ..dataset import DataError
 from .labels import numbered
 
 _FAR = 10.0  # means and deviations of numbers that a network learns without a note
