@@ -105,7 +105,7 @@ def _rectify_share(kind, a, b, c, alpha, y, start, stop):
             elif kind == _RELU_BACKWARD_SUM:
                 u = mathematics.through_relu(u + v, load_part(c, i, stop - i))
             elif kind == _LEAKY_RELU_BACKWARD:
-                u = where(zero >= v, u * slope, u)
+                u = where(v > zero, u, u * slope)
             else:
                 u = u + v
         store_part(y, i, u, stop - i)

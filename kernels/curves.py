@@ -120,9 +120,10 @@ class Elu(NamedTuple):
 @_of(Elu)
 def _elu(curve, v):
     alpha, scale = splat(v, curve.alpha), splat(v, curve.scale)
-    grown = alpha * expm1(v)
     positive = v > splat(v, 0.0)
-    return where(positive, v, grown) * scale, where(positive, scale, (grown + alpha) * scale)
+    # Adding alpha to the value would cancel far below 0.
+    slope = where(positive, scale, alpha * exp(v) * scale)
+    return where(positive, v, alpha * expm1(v)) * scale, slope
 
 
 class Gelu(NamedTuple):
@@ -169,10 +170,10 @@ class Softplus(NamedTuple):
 @_of(Softplus)
 def _softplus(curve, v):
     zero, beta = splat(v, 0.0), splat(v, curve.beta)
-    u = v * beta
+    u = v * beta  # infinite for huge numbers, which are their own result
     size = where(u < zero, zero - u, u)
-    above = where(u > zero, u, zero)
-    return (above + log1p(exp(zero - size))) / beta, sigmoid(u)
+    above = where(v > zero, v, zero)
+    return above + log1p(exp(zero - size)) / beta, sigmoid(u)
 
 
 class HardSigmoid(NamedTuple):
@@ -181,8 +182,9 @@ class HardSigmoid(NamedTuple):
 
 @_of(HardSigmoid)
 def _hard_sigmoid(curve, v):
-    zero, six = splat(v, 0.0), splat(v, 6.0)
-    value, inside = clipped(v + splat(v, 3.0), zero, six)
+    three, zero, six = splat(v, 3.0), splat(v, 0.0), splat(v, 6.0)
+    value, _ = clipped(v + three, zero, six)
+    _, inside = clipped(v, zero - three, three)  # v + 3 may be rounded to 6
     return value / six, inside / six
 
 
@@ -195,7 +197,8 @@ def _hard_swish(curve, v):
     three, six, one = splat(v, 3.0), splat(v, 6.0), splat(v, 1.0)
     value, _ = clipped(v + three, splat(v, 0.0), six)
     slope = where(v >= three, one, v / three + splat(v, 0.5))
-    return v * value / six, where(v > splat(v, -3.0), slope, splat(v, 0.0))
+    slope = where(splat(v, -3.0) >= v, splat(v, 0.0), slope)  # that of NaN stays NaN
+    return v * (value / six), slope
 
 
 class Mish(NamedTuple):
