@@ -221,21 +221,24 @@ class Losses(Loss):
 
     def asked(self, how: Any, outputs: Any, targets: Any, weights: np.ndarray | None) -> float:
         """The weighted sum of ``how(loss, outputs, targets, weights)``."""
+        self._outputs = ()
         parts = conversion.fields_of(targets)
         if not len(self.losses) == len(outputs) == len(parts):
             raise ValueError(
                 f"{self!r}: expected as many outputs and targets, got {len(outputs)} and "
                 f"{len(parts)}"
             )
-        self._outputs = tuple(outputs)
-        each = zip(self.losses, self._outputs, parts, strict=True)
+        each = zip(self.losses, outputs, parts, strict=True)
         self.values = tuple(how(loss, y, target, weights) for loss, y, target in each)
+        self._outputs = tuple(outputs)
         return float(sum(w * value for w, value in zip(self.weights, self.values, strict=True)))
 
     def backward(self) -> Any:
         """The gradients by the outputs of the last `forward`, a tuple."""
         if not self._outputs:
-            raise RuntimeError("Losses: backward needs a forward(outputs, targets) before")
+            raise RuntimeError(
+                "Losses: backward needs a forward(outputs, targets) before that was not refused"
+            )
         gradients = map(gradient_of, self.losses, self._outputs)
         return tuple(
             gradient if w == 1 else gradient * gradient.dtype.type(w)

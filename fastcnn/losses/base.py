@@ -84,37 +84,42 @@ class Loss(foreign.Answering):
         ValueError, TypeError
             If shapes or types do not fit; one sentence.
         """
+        self._gradient = None  # a forward that is refused has none
         outputs = checked_outputs(self._name, outputs)
         losses, gradient = self._each(outputs, conversion.array_of(self._name, targets))
         scale = 1 / len(outputs) if self.reduction == "mean" else 1.0
         gradient *= gradient.dtype.type(scale)
-        self._gradient = gradient
-        return self._weighted(losses, weights, scale)
+        return self._weighted(losses, gradient, weights, scale)
 
     def _each(self, outputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The loss of each sample, (N,), and its gradient by the outputs, a new array (N, K)."""
         raise NotImplementedError
 
-    def _weighted(self, losses: np.ndarray, weights: np.ndarray | None, scale: float) -> float:
-        """The batch's loss of each sample's; the gradient, scaled, is weighted too."""
+    def _weighted(
+        self, losses: np.ndarray, gradient: np.ndarray, weights: np.ndarray | None, scale: float
+    ) -> float:
+        """The batch's loss of each sample's; the gradient, scaled, is weighted too, and kept."""
         if weights is not None:
             weights = checked_weights(self._name, weights, len(losses))
-            assert self._gradient is not None
-            self._gradient *= weights.astype(self._gradient.dtype)[:, None]
+            gradient *= weights.astype(gradient.dtype)[:, None]
             losses = losses * weights
+        self._gradient = gradient
         return float(losses.sum(dtype=np.float64) * scale)
 
     def backward(self) -> np.ndarray:
-        """dLoss/doutputs (N, K) of the last `forward`.
+        """dLoss/doutputs (N, K) of the last `forward`, a new array.
 
         Raises
         ------
         RuntimeError
-            If there was no `forward` before.
+            If there was no `forward` before, or it was refused.
         """
         if self._gradient is None:
-            raise RuntimeError(f"{self._name}: backward needs a forward(outputs, targets) before")
-        return self._gradient
+            raise RuntimeError(
+                f"{self._name}: backward needs a forward(outputs, targets) before that was not "
+                f"refused"
+            )
+        return self._gradient.copy()
 
     def measuring(self) -> Self:
         """The same loss as data is measured with: the sum over samples."""

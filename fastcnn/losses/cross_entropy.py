@@ -90,10 +90,11 @@ class CrossEntropyLoss(Loss):
         weights : float (N,), optional
             How much each sample counts, as `Loss` says.
         """
+        self._gradient = self._logits = None
         logits = checked_outputs(self._name, outputs, "logits")
         labels = conversion.array_of(self._name, targets)
         rows, classes = logits.shape
-        losses, self._gradient = np.empty(rows, logits.dtype), np.empty_like(logits)
+        losses, gradient = np.empty(rows, logits.dtype), np.empty_like(logits)
         scale = 1 / rows if self.reduction == "mean" else 1.0
         smoothing, total = self.label_smoothing, None
         if labels.ndim == 2 and (labels.shape[1] == classes or labels.shape[1] > 1):
@@ -101,20 +102,22 @@ class CrossEntropyLoss(Loss):
             right = soft.argmax(axis=1)
             if smoothing:
                 soft = soft * (1 - smoothing) + smoothing / classes
-            kernels.softmax_cross_entropy_soft(logits, soft, scale, losses, self._gradient)
+            kernels.softmax_cross_entropy_soft(logits, soft, scale, losses, gradient)
             self.correct = int(np.count_nonzero(logits.argmax(axis=1) == right))
         else:
             labels = whole_labels(self._name, labels, rows, classes)
             correct, total = kernels.softmax_cross_entropy(
-                logits, labels, scale, smoothing, losses, self._gradient
+                logits, labels, scale, smoothing, losses, gradient
             )
             if correct < 0:
                 checked_labels(self._name, labels, rows, classes)  # says which is wrong
             self.correct = correct
+        if total is None or weights is not None:
+            value = self._weighted(losses, gradient, weights, scale)
+        else:
+            self._gradient, value = gradient, total * scale
         self._logits = logits
-        if total is not None and weights is None:
-            return total * scale
-        return self._weighted(losses, weights, scale)
+        return value
 
     def measuring(self) -> Self:
         """Without smoothing, so that losses can be compared whatever was trained with."""

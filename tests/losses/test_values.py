@@ -203,3 +203,67 @@ def test_a_loss_of_ones_own_is_described_alike_in_every_process():
     assert asked.described(Own()) == name
     assert not asked.takes_weights(Own())
     assert chosen.spec_of(Own()) is None
+
+
+REFUSED = {
+    "outputs' shape": lambda loss, targets: loss.forward(OUTPUTS[0], targets),
+    "as many targets": lambda loss, targets: loss.forward(OUTPUTS, targets[:5]),
+    "kind": lambda loss, targets: loss.forward(OUTPUTS, np.full(np.shape(targets), "a")),
+    "weights": lambda loss, targets: loss.forward(OUTPUTS, targets, -WEIGHTS),
+    "labels": lambda loss, targets: loss.forward(OUTPUTS, targets + 5),
+    "NaN": lambda loss, targets: loss.forward(OUTPUTS, targets * np.nan),
+}
+
+
+DISTANCES = MSELoss, MAELoss, HuberLoss  # which take any number
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets", "mistake"),
+    [
+        (loss, targets, mistake)
+        for loss, targets in CASES
+        for mistake in REFUSED
+        if not (isinstance(loss, DISTANCES) and mistake in ("labels", "NaN"))
+    ],
+    ids=lambda case: repr(case)[:50],
+)
+def test_backward_does_not_answer_for_the_forward_before_one_that_was_refused(
+    loss, targets, mistake
+):
+    loss = copy.deepcopy(loss)
+    loss.forward(OUTPUTS, targets)
+    with pytest.raises((ValueError, TypeError)):
+        REFUSED[mistake](loss, targets)
+    with pytest.raises(RuntimeError, match=re.escape("that was not refused")):
+        loss.backward()
+    if isinstance(loss, CrossEntropyLoss):
+        with pytest.raises(RuntimeError, match="probabilities needs a forward"):
+            loss.probabilities  # noqa: B018
+    loss.forward(OUTPUTS, targets)
+    assert loss.backward().shape == OUTPUTS.shape
+
+
+@EVERY
+def test_the_gradient_is_the_callers_own(loss, targets):
+    loss.forward(OUTPUTS, targets)
+    first = loss.backward()
+    kept = first.copy()
+    loss.backward()[...] = 7
+    loss.forward(2 * OUTPUTS, targets)
+    loss.backward()
+    np.testing.assert_array_equal(first, kept)
+    loss.forward(OUTPUTS, targets)
+    np.testing.assert_array_equal(loss.backward(), kept)
+
+
+def test_several_losses_have_no_gradient_after_one_refused():
+    loss = losses.Losses([CrossEntropyLoss(), MSELoss()])
+    loss.forward((OUTPUTS, OUTPUTS), (LABELS, NUMBERS))
+    for targets in [(LABELS, NUMBERS[:5]), (LABELS + 4, NUMBERS), (LABELS,)]:
+        with pytest.raises(ValueError, match=r"expected|between"):
+            loss.forward((OUTPUTS, OUTPUTS), targets)
+        with pytest.raises(RuntimeError, match="Losses: backward needs a forward"):
+            loss.backward()
+    loss.forward((OUTPUTS, OUTPUTS), (LABELS, NUMBERS))
+    assert len(loss.backward()) == 2
