@@ -4,7 +4,7 @@ A layer checks the shape it is given, calls a kernel and returns. Its arrays are
 own (`arrays`), and so are its memory (`memory`) and how it is written down (`described`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from ..checks import refuse_masked
 from . import spoken
 from .arrays import WithArrays
 from .described import from_spec, own_classes
-from .memory import Shape, WithMemory
+from .memory import Shape, WithMemory, looked_at
 from .symbols import Symbol, called
 
 if TYPE_CHECKING:
@@ -27,9 +27,10 @@ class Layer(WithArrays, WithMemory):
     constructor takes any; with parameters also `parameter_shapes` and `initial_values`.
     docs/layers.md goes through one.
 
-    Neither x nor y may be changed in place between a `forward(x, training=True)` and the
-    `backward` that belongs to it: the layer remembers them, not copies. What any number of threads
-    may call at once is `forward` without training.
+    Neither x nor y nor `params` may be changed in place between a `forward(x, training=True)` and
+    the `backward` that belongs to it: the layer remembers them, not copies. A layer that is called
+    by itself refuses `backward` if they were, by all numbers of a small array and 256 of a large
+    one. What any number of threads may call at once is `forward` without training.
 
     Examples
     --------
@@ -93,6 +94,14 @@ class Layer(WithArrays, WithMemory):
 
     def check_input(self, x: np.ndarray) -> Shape:
         """Shape of y for this x; raises if the layer cannot take it."""
+        try:
+            return self._checked_shape(x)
+        except (TypeError, ValueError):
+            if self.is_alone:
+                self.forget()  # or backward would be that of the pass before
+            raise
+
+    def _checked_shape(self, x: Any) -> Shape:
         if not isinstance(x, np.ndarray) or x.dtype not in (np.float32, np.float64):
             kind = f"{x.dtype} array" if isinstance(x, np.ndarray) else type(x).__name__
             raise TypeError(
@@ -118,6 +127,12 @@ class Layer(WithArrays, WithMemory):
             self.check_loose_arrays()
             checked = self._checked = (x.shape, self.output_shape(x.shape))
         return checked[1]
+
+    def _look(self) -> Iterator[tuple[str, bytes]]:
+        yield from super()._look()
+        if not self.children():
+            for name, array in self.params.items():
+                yield f"params[{name!r}]", looked_at(array)
 
     def astype(self, dtype: Any) -> "Layer":
         before = self.dtype

@@ -78,6 +78,8 @@ class _Container(Layer):
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         self.check_input(x)
+        if training:
+            self.forget()  # a layer inside may refuse what it is given
         y = self._branches.forward((x,), training)[-1]
         if training:
             self.remember(y)

@@ -111,6 +111,7 @@ class GroupNorm(Layer):
     def _refuse_single_numbers(self, x: np.ndarray) -> None:
         """Raise where the mean of a group is its only number, which leaves beta and no gradient."""
         if x.size == len(x) * self.num_groups:
+            self.forget()
             raise ValueError(
                 f"{self.name}: in an input of shape {spoken.shape(x.shape)} each group is a single "
                 f"number, so that y is beta whatever x is, and no layer before it could learn: "

@@ -9,7 +9,7 @@ layers; only training, which leaves something behind in the layers, is for one t
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,6 +116,17 @@ class Recollection:
         return are_all and all(layer.recollection is self for layer in layers)
 
 
+# Where a large array is looked at: steps of the golden ratio, which keep clear of rows and columns.
+_PLACES = np.arange(1, 257) * ((5**0.5 - 1) / 2) % 1
+
+
+def looked_at(array: np.ndarray) -> bytes:
+    """All numbers of a small array, 256 of a large one."""
+    if array.size <= 4 * _PLACES.size:
+        return array.tobytes()
+    return array.flat[(_PLACES * array.size).astype(np.intp)].tobytes()
+
+
 _OWN = Recollection()  # of a layer that was called by itself, or with layers that are
 
 
@@ -154,6 +165,7 @@ class WithMemory(Described):
         self.recollection = _OWN
         self._takes_turns = False
         self._remembered: tuple[Any, ...] | None = None
+        self._seen: list[tuple[str, bytes]] | None = None
         self._trained_like: tuple[Shape, np.dtype] = ((), np.dtype(np.float32))
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -166,9 +178,23 @@ class WithMemory(Described):
         """Memory that lives until the next layer has run."""
         return self.place.scratch
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether it is called by itself, and not in a pass of a network."""
+        return not self.scratch.keep
+
     def remember(self, y: np.ndarray, *memory: Any) -> None:
         """Keep what the backward pass needs, and that it belongs to y (as people see it)."""
         self.remember_with(_OWN, memory, (y.shape, y.dtype))
+        if self.is_alone:  # what lies between is the caller's
+            vars(self)["_seen"] = list(self._look())
+
+    def _look(self) -> Iterator[tuple[str, bytes]]:
+        """All that `backward` needs and people can write into: what it is, and numbers of it."""
+        for kept in self._remembered or ():
+            for each in kept if isinstance(kept, list) else (kept,):
+                if isinstance(each, np.ndarray):
+                    yield "what went in or came out", looked_at(each)
 
     def remember_with(
         self, recollection: Recollection, memory: Any, trained_like: tuple[Shape, np.dtype]
@@ -177,7 +203,7 @@ class WithMemory(Described):
         own = vars(self)
         own["recollection"].is_whole = False
         own["recollection"], own["_remembered"] = recollection, memory
-        own["_trained_like"] = trained_like
+        own["_trained_like"], own["_seen"] = trained_like, None
 
     def recall(self, dy: np.ndarray) -> Any:
         """What the last forward(training=True) remembered; raises if dy does not belong to it."""
@@ -198,9 +224,17 @@ class WithMemory(Described):
         """What the last forward(training=True) remembered, for a gradient made on the way."""
         if self._remembered is None or not self.recollection.holds:
             raise RuntimeError(
-                f"{self.name}: backward needs a forward(x, training=True) before it, and after the "
-                f"last step of an optimizer"
+                f"{self.name}: backward needs a forward(x, training=True) before it that was not "
+                f"refused, and after the last step of an optimizer"
             )
+        if self._seen is not None:
+            for (what, now), (_, before) in zip(self._look(), self._seen, strict=True):
+                if now != before:
+                    raise RuntimeError(
+                        f"{self.name}: {what} was changed in place between forward(x, "
+                        f"training=True) and backward, which needs it as it was: change it after "
+                        f"backward, or change a copy"
+                    )
         return self._remembered
 
     def left_behind(self) -> tuple[Any, tuple[Shape, np.dtype]]:

@@ -34,7 +34,7 @@ class _Merge(Layer):
             raise ValueError(f"{self.name}: its inputs must have one shape, got {_listed(shapes)}")
         return shapes[0]
 
-    def check_input(self, x: Any) -> Shape:
+    def _checked_shape(self, x: Any) -> Shape:
         if not isinstance(x, (list, tuple)) or not all(isinstance(a, np.ndarray) for a in x):
             raise TypeError(
                 f"{self.name}: expected a list of arrays, as a Graph gives it, got "
