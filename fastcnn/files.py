@@ -5,7 +5,6 @@ be written to.
 import contextlib
 import csv
 import errno
-import glob
 import hashlib
 import io
 import os
@@ -297,7 +296,7 @@ class Hold:
     folder : Path
         Exists, and can be written to.
     names : sequence of str
-        The files that only a holder writes.
+        The files that only a holder writes; a * is any text.
     shared : bool
         Whether others that share it may work there too.
 
@@ -370,11 +369,11 @@ class Hold:
 
 
 def _clear(folder: Path, names: tuple[str, ...]) -> None:
-    """Remove what `complete` has left of these files in a process that was killed."""
-    for name in names:
-        for left in folder.glob(f".{glob.escape(name)}.*.tmp"):
-            if re.fullmatch(rf"\.{re.escape(name)}\.\d+\.tmp", left.name):
-                left.unlink(missing_ok=True)
+    """Remove what was made beside these files by a process that was killed."""
+    pattern = "|".join(re.escape(name).replace(r"\*", ".*") for name in names)
+    for left in folder.glob(".*.tmp"):
+        if re.fullmatch(rf"\.({pattern})\.\d+\.tmp", left.name):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def _is_at(file: int, path: Path) -> bool:

@@ -7,6 +7,7 @@ SHA-256 there, and its files are renamed into their place when all is well. So a
 
 import errno
 import logging
+import os
 import socket
 import tempfile
 import threading
@@ -19,7 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from ..files import make, remove_empty
+from ..files import Hold, PlaceError, make_folder, remove_empty
 from .checksums import write_manifest
 from .dataset import DataError
 
@@ -27,6 +28,7 @@ CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
 # pooch flushes after each chunk, so its default of 1 KiB costs more than the network.
 _CHUNK_BYTES = 1 << 16
+_TEMPORARY = "fastcnn-"  # how the name of a temporary folder begins
 
 
 class DownloadError(DataError):
@@ -170,7 +172,8 @@ def temporary_folder(data_dir: Path) -> Iterator[Path]:
     """Give an empty folder inside the data folder, gone afterwards; make the latter if need be.
 
     It lies inside, not in the system's temporary folder, so that files can be renamed into
-    place. Failures to write turn into a sentence.
+    place. One that a process that was killed has left is removed. Failures to write turn into a
+    sentence.
 
     Raises
     ------
@@ -179,9 +182,15 @@ def temporary_folder(data_dir: Path) -> Iterator[Path]:
     """
     made: list[Path] = []
     try:
-        made = make(data_dir)
-        with tempfile.TemporaryDirectory(prefix=".fastcnn-", dir=data_dir) as temporary:
+        made = make_folder(data_dir)
+        ending = f".{os.getpid()}.tmp"
+        with (
+            Hold(data_dir, (f"{_TEMPORARY}*",), shared=True),
+            tempfile.TemporaryDirectory(ending, f".{_TEMPORARY}", data_dir) as temporary,
+        ):
             yield Path(temporary)
+    except PlaceError as error:
+        raise DownloadError(str(error)) from error
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         what = "the disk is full" if full else error.strerror or str(error)

@@ -200,10 +200,10 @@ class RunFolder:
         if self._is_begun or not (self.is_ours or is_more):
             return True
         (self.path / RESULT).unlink(missing_ok=True)  # it would be taken for ours
-        write_text(self.path / SETTINGS, settings)
-        if not self._resumes:
-            for name in set(_FILES) - {CHECKPOINT, SETTINGS}:
+        if not self._resumes:  # before there are our settings, which would be taken for theirs
+            for name in (MODEL, *(set(_FILES) - {CHECKPOINT, SETTINGS})):
                 (self.path / name).unlink(missing_ok=True)
+        write_text(self.path / SETTINGS, settings)
         self.is_ours = self._is_begun = True
         return True
 

@@ -30,7 +30,7 @@ from ..network.network import EVALUATED_AT_ONCE
 from ..sequential import Sequential, load_model
 from ..terminal import one_line, say
 from ..training.history import History, Table
-from .folder import MODEL, read_file, read_result
+from .folder import MODEL, RESULT, checkpoints, read_file, read_result
 from .same_images import say_if_changed
 
 # Multiply-adds, for each thread, from which on a network is compiled for its answers. The usual way
@@ -97,7 +97,10 @@ class Saved:
         if not self.is_run:
             raise ValueError(f"{self.path} is a model; {why} is kept by runs: name a run's folder")
         if not (self.path / name).is_file():
-            raise ValueError(f"the run {self.path} has no {name}: {why} is not known")
+            ahead = ""
+            if not (self.path / RESULT).is_file() and checkpoints(self.path):
+                ahead = " before the run has come to its end, to which --resume takes it"
+            raise ValueError(f"the run {self.path} has no {name}: {why} is not known{ahead}")
         return self.path / name
 
     @functools.cached_property

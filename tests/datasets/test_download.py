@@ -10,6 +10,8 @@ import gzip
 import hashlib
 import http.server
 import io
+import subprocess
+import sys
 import tarfile
 import threading
 import types
@@ -153,7 +155,31 @@ def test_unwritable_folder(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(datasets.MissingDataError) as caught:
         load(tmp_path / "file")
-    assert f"the data folder {tmp_path / 'file'} cannot be written: " in str(caught.value)
+    said = f"the folder {tmp_path / 'file'} cannot be written to: it is a file, not a folder"
+    assert said in str(caught.value)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from fastcnn.datasets import download
+with download.temporary_folder(Path(sys.argv[1])) as folder:
+    (folder / "half").write_bytes(bytes(1000))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_download_left_goes_with_the_next_one(tmp_path, monkeypatch):
+    """But not what one has that is at work, nor anything else."""
+    Web(monkeypatch, one=ARCHIVES)
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
+    (left,) = tmp_path.glob(".fastcnn-*")
+    assert (left / "half").is_file()
+    (tmp_path / ".fastcnn-mine").mkdir()
+    with download.temporary_folder(tmp_path) as first, download.temporary_folder(tmp_path):
+        assert not left.exists() and first.is_dir()
+    load(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {".fastcnn-mine", "mnist"}
 
 
 def test_full_disk(tmp_path, monkeypatch):

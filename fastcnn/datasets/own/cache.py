@@ -24,6 +24,7 @@ from tqdm import tqdm
 from kernels.cores import available_cores
 
 from ...files import (
+    Hold,
     PlaceError,
     complete,
     make_folder,
@@ -97,7 +98,8 @@ def gather(
         try:
             made = make_folder(place)
             path = place / f"{wish}-{fingerprint}.json"
-            decode.into_files(path)
+            with Hold(place, (f"{wish}-*",), shared=True):
+                decode.into_files(path)
         except PlaceError:
             continue
         except OSError as error:  # a full disk
@@ -186,7 +188,8 @@ class _Decoding:
             if all_grey and shape[1] == 3:
                 images = np.memmap(temporary, np.uint8, "r", shape=shape)
                 shape = (shape[0], 1, *shape[2:])
-                with passing(temporary.with_suffix(".grey")) as grey:
+                one_channel = temporary.with_name(temporary.name.replace(".u8.", ".grey."))
+                with passing(one_channel) as grey:
                     with open(grey, "wb") as file:
                         for start in range(0, shape[0], _BLOCK):
                             file.write(images[start : start + _BLOCK, 0].tobytes())

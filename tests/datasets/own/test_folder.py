@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -397,7 +399,7 @@ def test_grey_pictures_of_three_channels_leave_nothing_where_they_do_not_fit(
     replace = os.replace
 
     def full(source, target):
-        if str(source).endswith(".grey"):
+        if ".grey." in str(source):
             raise OSError(number, os.strerror(number))
         replace(source, target)
 
@@ -406,3 +408,36 @@ def test_grey_pictures_of_three_channels_leave_nothing_where_they_do_not_fit(
     assert data.x_train.shape[1:] == (1, 8, 8)
     assert any("not kept for the next start" in note for note in (data.source, *data.notes))
     assert [path.name for path in tmp_path.iterdir()] == ["root"]
+
+
+KILLED = """
+import os, signal, sys
+from fastcnn import datasets
+replace, calls = os.replace, iter(range(9))
+
+def killed(source, target):
+    if next(calls) == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target)
+
+os.replace = killed
+datasets.load(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("call", [0, 1, 2], ids=["grey", "pixels", "what they are"])
+def test_half_a_cache_of_a_killed_process_goes_with_the_next_one(tmp_path, call):
+    """Even if the pictures have changed meanwhile, and the cache has another name."""
+    root = tmp_path / "root"
+    for name in ("a", "b"):
+        (root / name).mkdir(parents=True)
+        for i in range(3):
+            grey = Image.fromarray(np.full((8, 8), 40 * i, np.uint8))
+            grey.convert("RGB").save(root / name / f"{i}.png")
+    subprocess.run([sys.executable, "-c", KILLED, str(root), str(call)], check=False)
+    place = tmp_path / ".root.fastcnn"
+    assert [path for path in place.glob(".own-*") if path.stat().st_size]
+    os.utime(root / "a" / "0.png", (1e9, 1e9))
+    assert datasets.load(root).x_train.shape[1:] == (1, 8, 8)
+    assert {path.suffix for path in place.iterdir()} == {".u8", ".json"}
+    assert len(list(place.iterdir())) == 2
