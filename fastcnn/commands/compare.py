@@ -5,6 +5,7 @@ the results, 130 or 143 interrupted (the same command goes on where it stopped).
 """
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -60,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
         contest, limits = _contest(arguments)
         cores = available_cores()
         workers = arguments.workers or min(2, cores)
-        children = Children(workers)
+        children = Children(workers, lambda note: say(note, sys.stderr))
         words = "interrupted; the same command goes on where it stopped"
         with interrupt.answered(words, children.stop):
             evidence = contest.held(limits, children, max(1, cores // workers), say)

@@ -77,7 +77,7 @@ class SearchOptions:
     show: Annotated[str | None, tyro.conf.arg(metavar="DIR|None")] = None
     """Write table and pictures of the search in DIR as it stands, and run nothing."""
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Print nothing but errors."""
+    """Print nothing but errors and notes, which go to standard error."""
     no_pictures: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Write the table, and draw nothing (--show DIR draws later)."""
 

@@ -52,7 +52,7 @@ class RunOptions:
     """How many checkpoints are kept, up to 100: --resume goes back to one that is whole, and
     python -m fastcnn.demo shows the network after each."""
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Print nothing but errors."""
+    """Print nothing but errors and notes, which go to standard error."""
     no_pictures: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Draw no curves.png and predictions.png (python -m fastcnn.plot makes them later)."""
     list_models: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False

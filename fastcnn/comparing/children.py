@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ..runs.saved import Saved
 
 _DIVERGED = 3  # exit code of a run that ended so, and whose results are complete
 _PATIENCE = 60.0  # seconds that runs have to end after their batch
+_NOTE = "note: "  # how a line begins that is no reason to fail
 _LOOK = 0.5  # seconds until a signal is seen that woke another thread than the one that answers
 
 
@@ -35,10 +36,14 @@ class Children:
     ----------
     workers : int
         Runs at a time.
+    tell : function, optional
+        Is told each note of a run, such as pictures that cannot be read, once.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, tell: Callable[[str], object] = lambda note: None) -> None:
         self.workers = workers
+        self._tell = tell
+        self._told: set[str] = set()
         self._processes: set[subprocess.Popen[str]] = set()
 
     def run(self, runs: Mapping[Path, Config], threads: int) -> Iterator[tuple[Path, float]]:
@@ -95,6 +100,10 @@ class Children:
             assert child.stderr is not None
             said = child.stderr.read()  # stdin stays open: the child ends when it closes
             child.wait()
+        for line in said.splitlines():
+            if line.startswith(_NOTE) and line not in self._told:
+                self._told.add(line)
+                self._tell(line)
         if child.returncode not in (0, _DIVERGED):
             raise RunError(f"{folder.parent.name}: {last_line(said)}")
         remove_checkpoints(folder)
@@ -104,7 +113,8 @@ class Children:
 
 def last_line(said: str) -> str:
     """Why a process failed, from what it has said."""
-    return (said.strip().splitlines() or ["it was killed"])[-1].removeprefix("error: ")
+    lines = [line for line in said.strip().splitlines() if not line.startswith(_NOTE)]
+    return (lines or ["it was killed"])[-1].removeprefix("error: ")
 
 
 def is_finished(folder: Path, config: Config) -> bool:

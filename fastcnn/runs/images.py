@@ -12,8 +12,17 @@ from ..config.recipe import load_data
 from ..datasets import Dataset
 
 
-def loaded(config: Config, say: Callable[[str], None]) -> tuple[Dataset, float]:
+def loaded(
+    config: Config, say: Callable[[str], None], note: Callable[[str], None]
+) -> tuple[Dataset, float]:
     """The images that the settings name, as many as they say, and the seconds that it took.
+
+    Parameters
+    ----------
+    config : Config
+        The settings.
+    say, note : function
+        Told in lines what there is, and what a person should know of it.
 
     Raises
     ------
@@ -43,8 +52,8 @@ def loaded(config: Config, say: Callable[[str], None]) -> tuple[Dataset, float]:
             len(limited.x_train), options.validation, config.training.seed
         )
         say(f"  train images trained on {len(rows):,}, validated on {len(held_out):,}")
-    for note in data.notes:
-        say(f"note: {note}")
+    for each in data.notes:
+        note(each)
     return limited, seconds
 
 

@@ -45,7 +45,7 @@ from ..training.budget import Budget
 from ..training.checkpoint import load_training
 from ..training.history import History
 from ..training.parallel import Alone
-from ..training.progress import ConsoleProgress, Progress
+from ..training.progress import ConsoleProgress, Progress, QuietProgress
 from ..training.settings import Watching, never
 from . import images, results
 from .folder import EARLIER, InFolder, RunFolder, free_folder, newest
@@ -77,7 +77,7 @@ class Run:
     allow : collection of str
         Settings in which a resumed run may differ from what it was.
     quiet : bool
-        Print nothing.
+        Print nothing but notes, to standard error; with ``progress`` that is told them.
     progress : Progress, optional
         Is told what happens during training; default: printed, unless ``quiet``.
     pictures : bool
@@ -144,7 +144,8 @@ class Run:
         self.history = History()  # of the run, once it has been trained
         self._changed: Collection[str] = ()  # settings of a resumed run
         self._save_minutes, self._keep = save_minutes, keep
-        self._progress = progress
+        silent = QuietProgress() if self._parallel.is_first else Progress()
+        self._progress = progress or (silent if self._quiet else ConsoleProgress())
         self._pictures = pictures
         self._started = time.monotonic() if started is None else started
 
@@ -152,6 +153,13 @@ class Run:
         if not self._quiet:
             compiling.watcher.stop()  # its line would be in front of ours
             say(one_line(line))
+
+    def _note(self, note: str) -> None:
+        """Say what a person should know, quiet or not."""
+        if self._quiet:
+            self._progress.on_note(one_line(note))
+        else:
+            self._say(f"note: {note}")
 
     # --- before training ----------------------------------------------------------------------
 
@@ -182,7 +190,7 @@ class Run:
                     self.out, resume=self._resume, replace=self._replace, keep=self._keep
                 )
         self.data, self._seconds_load = self._parallel.once(
-            lambda: images.loaded(self.config, self._say)
+            lambda: images.loaded(self.config, self._say, self._note)
         )
         self.config = replace(self.config, {"dataset": self.data.name})
         with self._parallel.only_first() as is_first:
@@ -199,7 +207,7 @@ class Run:
             if self._resume:  # a checkpoint that cannot be used is better refused now
                 load_training(self._start, self.model, make_optimizer(self.config))
                 for note in notes:
-                    self._say(f"note: {note}")
+                    self._note(note)
                 batches = 0 if self._changed else self.resumed.batches
                 self._say(f"resuming the run after {stand(self.resumed.epochs, batches)}")
             else:
@@ -250,7 +258,7 @@ class Run:
         if said:
             self._say(said)
         elif self.model.frozen:
-            self._say("note: frozen layers keep their random weights; init_from loads learned ones")
+            self._note("frozen layers keep their random weights; init_from loads learned ones")
 
     def _rehearse(self) -> None:
         """Train a copy of the network for two steps; one that a file's numbers spoil is refused."""
@@ -319,7 +327,6 @@ class Run:
         self, should_stop: Callable[[], bool], should_save: Callable[[], bool]
     ) -> dict[str, Any]:
         config, folder = self.config, self._folder
-        progress = self._progress or (Progress() if self._quiet else ConsoleProgress())
         diverged, is_validated = None, self._validation is not None
         try:
             history = training.fit(
@@ -332,7 +339,7 @@ class Run:
                     config, self._validation, (self.data.x_test, self.data.y_test)
                 ),
                 stopping=make_stopping(config, is_validated),
-                watching=Watching(progress, should_stop, should_save),
+                watching=Watching(self._progress, should_stop, should_save),
                 keeping=InFolder(
                     resume_from=self._start if self._resume else None,
                     allow=training.MAY_CHANGE,  # `prepare` has compared each setting
@@ -355,7 +362,7 @@ class Run:
                     self.out, self.model, self.data, history, result, best, pictures=self._pictures
                 )
             for note in notes:
-                self._say(f"note: {note}")
+                self._note(note)
         for line in results.summary(history, result, self.out, is_validated):
             self._say(line)
         if config.training.minutes is not None:

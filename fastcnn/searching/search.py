@@ -59,7 +59,7 @@ class Search:
     server : Server, optional
         Holds the database; runs from `prepare` or `join` to `release`.
     quiet : bool
-        Print nothing.
+        Print nothing but notes, to standard error.
     """
 
     def __init__(
@@ -74,8 +74,7 @@ class Search:
         self._is_done = False
 
     def _tell(self, line: str) -> None:
-        if not self._quiet:
-            tqdm.write(f"note: {line}", file=sys.stderr)
+        tqdm.write(f"note: {one_line(line)}", file=sys.stderr)
 
     def refusals_in_words(self) -> AbstractContextManager[None]:
         """Within this block, what the database refuses is an OSError with a sentence."""
@@ -142,6 +141,8 @@ class Search:
             fixed = {**self.plan.fixed, "dataset": data.name}
             self.plan = dataclasses.replace(self.plan, fixed=fixed)
         self.plan.check(data.x_train.shape[1:], data.class_names)
+        for note in data.notes:
+            self._tell(note)
 
     # --- while it runs ------------------------------------------------------------------------
 
@@ -178,8 +179,7 @@ class Search:
                     # Without those that have ended, which would end the waiting at once.
                     wait([p.sentinel for p in processes if p.is_alive()], timeout=_PAUSE)
                     watcher.look(self.trials())
-        if not self._quiet:
-            _say_deaths(processes)
+        _say_deaths(processes)
         self._is_done = all(trial.is_over for trial in self.trials())
         return self._is_done
 

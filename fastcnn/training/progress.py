@@ -36,6 +36,15 @@ class Progress:
         """Training is over, whichever way."""
 
 
+class QuietProgress(Progress):
+    """Silent but for what a person should know all the same, which goes to standard error."""
+
+    def on_note(self, note: str) -> None:
+        """Print the note on a line of its own."""
+        compiling.watcher.stop()  # its line would be in front of ours
+        say(f"note: {note}", sys.stderr)
+
+
 class ConsoleProgress(Progress):
     """A bar on the terminal within an epoch, and a table with a row per epoch.
 

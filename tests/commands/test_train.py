@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from fastcnn import datasets, load_model, models
+from fastcnn import compare, datasets, load_model, models, search
 from fastcnn.commands.train import parse
 from fastcnn.config import ConfigError, names
 from fastcnn.schedules import CosineAnnealing, Warmup
@@ -137,6 +138,42 @@ def test_quiet(tmp_path, capsys):
     more = ["--resume", "--epochs", "2", "--no-pictures", "--quiet", "--out", str(tmp_path)]
     assert main(more) == 0
     assert not list(tmp_path.glob("*.png")) and (tmp_path / "result.json").is_file()
+
+
+def pets(folder):
+    """Ten pictures of each of two classes, and one that cannot be read."""
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for i in range(10):
+            Image.fromarray(np.full((8, 8), 20 * i, np.uint8)).save(folder / name / f"{i}.png")
+    (folder / "cat" / "broken.png").write_bytes(b"no picture")
+    return folder
+
+
+def test_notes_are_said_to_who_wants_quiet_too(tmp_path, capsys):
+    """Those of the data, of a checkpoint and of training; and those of a search, of a contest."""
+    data, out = pets(tmp_path / "pets"), tmp_path / "run"
+    words = ["--dataset", str(data), "--epochs", "2", "--no-pictures", "--norm", "batch"]
+    assert main([*words, "--batch-size", "5", "--quiet", "--out", str(out)]) == 0
+    said = capsys.readouterr()
+    assert said.out == "" and "broken.png: it is no picture" in said.err
+    assert "note: the last batch of each epoch has 1 image" in said.err
+    assert all(line.startswith("note: ") for line in said.err.splitlines())
+    (out / "last.npz").write_bytes(b"damaged")
+    assert main(["--resume", "--quiet", "--epochs", "3", "--no-pictures", "--out", str(out)]) == 0
+    said = capsys.readouterr()
+    assert said.out == "" and "the run goes on from last-1.npz, which holds 1 epochs" in said.err
+
+    file = tmp_path / "a.toml"
+    file.write_text(f'dataset = "{data}"\nepochs = 1\nnorm = "batch"\n')
+    contest = [str(file), str(file), "--seeds", "1", "--out", str(tmp_path / "comparison")]
+    assert compare.main(contest) == 0
+    assert capsys.readouterr().err.count("broken.png: it is no picture") == 1
+    words = ["--search", "lr=0.1,0.2", "--validation", "0.3", "--epochs", "1", "--quiet"]
+    words += ["--no-pictures", "--dataset", str(data), "--out", str(tmp_path / "search")]
+    assert search.main(words) == 0
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("broken.png: it is no picture") == 1
 
 
 # --- where settings come from -----------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from fastcnn import load_model
+from fastcnn import evaluate, load_model
 from fastcnn.commands.train import main
 from fastcnn.config import Config, replace
 from fastcnn.files import HeldError, Hold
@@ -250,16 +250,48 @@ def test_a_full_disk_is_told_with_what_is_kept(tmp_path, limit):
     assert not any(name.endswith(".tmp") for name in contents(tmp_path))
 
 
+def test_an_unfinished_run_has_no_network_yet(run, capsys):
+    for name in ("result.json", "best.npz"):
+        (run / name).unlink()
+    assert evaluate.main([str(run)]) == 2
+    said = capsys.readouterr().err
+    assert "no best.npz: the model is not known before the run has come to its end" in said
+    (run / "last.npz").unlink()
+    (run / "last-1.npz").unlink()
+    assert evaluate.main([str(run)]) == 2
+    assert capsys.readouterr().err.endswith("no best.npz: the model is not known\n")
+
+
+def test_settings_never_stand_beside_the_network_of_another_run(run, monkeypatch):
+    """Whenever the process is killed: the settings of the new one come when the old files went."""
+    written = []
+
+    def writing(path, text):
+        written.append((path.name, sorted(name for name in contents(run) if name[0] != ".")))
+
+    monkeypatch.setattr("fastcnn.runs.folder.write_text", writing)
+    folder = RunFolder(run, replace=True)
+    assert folder.save(1, lambda path: None, "settings")
+    folder.release()
+    assert written == [("config.toml", ["config.toml", "last.npz"])]
+
+
 @pytest.mark.pictures
-def test_a_run_ends_with_its_result_where_no_picture_can_be_drawn(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("is_quiet", [False, True])
+def test_a_run_ends_with_its_result_where_no_picture_can_be_drawn(
+    tmp_path, monkeypatch, capsys, is_quiet
+):
     import fastcnn.plots
 
     def broken(*_):
         raise ImportError("no module named fonts")
 
     monkeypatch.setattr(fastcnn.plots, "curves", broken)
-    assert main([*SMALL[:-1], "--epochs", "1", "--out", str(tmp_path)]) == 0
-    assert "note: the pictures could not be drawn: no module named f" in capsys.readouterr().out
+    words = SMALL if is_quiet else SMALL[:-1]
+    assert main([*words, "--epochs", "1", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    note = "note: the pictures could not be drawn: no module named fonts\n"
+    assert (said.out, said.err) == ("", note) if is_quiet else note in said.out
     assert (tmp_path / "result.json").is_file()
     load_model(tmp_path / "best.npz")
 

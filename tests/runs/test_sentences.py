@@ -426,9 +426,7 @@ CHECKS: dict[str, Callable[..., bool | None]] = {
         and "val_loss" in said.after.history
     ),
     "  train images trained on {}, validated on {}": parts_of,
-    "note: frozen layers keep their random weights; init_from loads learned ones": (
-        frozen_are_random
-    ),
+    "frozen layers keep their random weights; init_from loads learned ones": frozen_are_random,
     " ({} of them frozen)": frozen_number,
     "training {}, {} parameters{}, on {} images": begins,
     "interrupted before the work began": lambda said: said.code == 130 and same(said),
@@ -877,7 +875,7 @@ def batches_and_copies(stage: Stage) -> None:
     stage.train("--epochs", "1", "--append", "2", "--shift", "1", "--replace")
 
 
-@says("note: frozen", " ({} of them")
+@says("frozen", " ({} of them")
 def frozen_layers(stage: Stage) -> None:
     stage.train("--epochs", "1", "--freeze", "1")
 
