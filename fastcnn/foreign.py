@@ -1,7 +1,8 @@
 """What PyTorch and Keras call it: their names of arguments, answered with ours.
 
 A constructor that is given an argument it does not have says what it is called here, or how the
-same is done, before Python would say that it is unexpected.
+same is done, before Python would say that it is unexpected. So does what is made, where an
+attribute of such a name is set, which would change nothing.
 """
 
 import functools
@@ -10,6 +11,8 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 from .checks import nearest
+
+_OURS_ALONE = __name__.partition(".")[0] + "."
 
 # Their name -> ours; of several, the one that the constructor has.
 _OURS: dict[str, tuple[str, ...]] = {
@@ -100,6 +103,8 @@ _DONE: dict[str, str] = {
     "weights": "give class_weight to model.train",
     "layers": "give them one by one: Sequential(Conv2D(...), ReLU(), ...)",
     "params": "leave it out: optimizer.step(model) says whose parameters",
+    "requires_grad": "set layer.trainable = False",
+    "training": "say it to forward(x, training=True)",
 }
 
 
@@ -136,6 +141,45 @@ class Answering:
         """Refuse other names before Python would."""
         check_arguments(cls, arguments)
         return super().__new__(cls)
+
+
+class Settled(Answering):
+    """One whose attributes, set later, are checked as its constructor checks its arguments."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value if name[0] == "_" else checked_setting(self, name, value))
+
+
+def checked_setting(thing: Any, name: str, value: Any) -> Any:
+    """A setting as the constructor takes it, where somebody sets it after that.
+
+    Of classes of this package; one of somebody's own keeps what it likes.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the constructor refuses it.
+    AttributeError
+        If there is no such setting, or it cannot be changed.
+    """
+    cls = type(thing)
+    known = _arguments(cls)
+    if known is None or not cls.__module__.startswith(_OURS_ALONE) or hasattr(cls, name):
+        return value
+    try:
+        given = thing.arguments()
+    except AttributeError:  # its constructor is at work
+        return value
+    if name not in known:
+        if (name in _OURS or name in _DONE) and name not in vars(thing):
+            raise AttributeError(f"{cls.__name__} has no {name!r}; {answer(name, known)}")
+        return value
+    if any(isinstance(each, Settled) for each in given.values()):
+        return value  # of what wraps another, whose constructor wants a new one
+    made = vars(cls(**{**given, name: value}))
+    if name not in made:
+        raise AttributeError(f"{cls.__name__}: {name} cannot be changed: make a new one")
+    return made[name]
 
 
 def answer(name: str, known: tuple[str, ...]) -> str:

@@ -23,6 +23,7 @@ from ..layers import (
     SpatialDropout,
 )
 from ..layers.branches import is_block
+from ..layers.pool import halves
 from ..network.layered import Connections
 from ..network.row import before_softmax
 
@@ -155,7 +156,7 @@ def _joined(
     if type(layer) is ReLU and not last.relu and takes_relu(last.layer):
         last.relu = True
         return last
-    if _halves(layer) and type(last.layer) is Conv2D and last.extra is None:
+    if halves(layer) and type(last.layer) is Conv2D and last.extra is None:
         if last.pooled or _is_depthwise(last.layer):
             return None
         last.pooled = True
@@ -175,10 +176,6 @@ def _is_pool(layer: Layer) -> bool:
 
 def _is_depthwise(conv: Conv2D) -> bool:
     return conv.groups == conv.in_channels > 1
-
-
-def _halves(layer: Layer) -> bool:
-    return type(layer) is MaxPool2D and layer.arguments() == MaxPool2D(2).arguments()
 
 
 def scale_and_shift(norm: BatchNorm) -> tuple[np.ndarray, np.ndarray]:

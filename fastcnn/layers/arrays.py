@@ -18,6 +18,10 @@ Shape = tuple[int, ...]
 _next_seed = itertools.count()
 
 
+# Of arrays, which somebody may look for as attributes.
+_USUAL_NAMES = ("weight", "gamma", "beta", "running_mean", "running_var")
+
+
 class ParameterDict(dict[str, np.ndarray]):
     """Arrays by name whose memory stays where it is: assigning copies INTO the array.
 
@@ -109,7 +113,7 @@ class WithArrays(Described):
         self._seed_and_path = (next(_next_seed) if seed is None else seed, "")
         self._arrays: Groups | None = None
         self._fingerprint: int | None = None
-        self.dtype = np.dtype(np.float32)
+        vars(self)["dtype"] = np.dtype(np.float32)  # what people set is refused
         self.owner: object | None = None
         self._trainable = True
 
@@ -120,7 +124,8 @@ class WithArrays(Described):
                 f"{type(self).__name__} has no {name!r}: its __init__ must call "
                 f"super().__init__(), which makes what every layer has"
             )
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        hint = "; arrays are in layer.params and layer.state" if name in _USUAL_NAMES else ""
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
 
     def parameter_shapes(self) -> dict[str, Shape]:
         """Name -> shape of every trained array."""
@@ -207,7 +212,8 @@ class WithArrays(Described):
                 self._fingerprint = _checksum(self._arrays)
         if dtype != self.dtype:
             self.owner = None
-        self.dtype = dtype
+        vars(self)["dtype"] = dtype
+        changed()
         return self
 
     def share_arrays(self, other: "WithArrays") -> None:
@@ -226,7 +232,7 @@ class WithArrays(Described):
             groups[1].bind(name, np.zeros(array.shape, array.dtype))
         for name, array in state.items():
             groups[2].bind(name, array)
-        self._arrays, self.dtype = groups, other.dtype
+        self._arrays, vars(self)["dtype"] = groups, other.dtype
         changed()
 
     def named_arrays(self, path: str = "") -> Iterator[tuple[str, np.ndarray]]:

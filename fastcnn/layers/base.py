@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import refuse_masked
-from . import spoken
+from . import settings, spoken
 from .arrays import WithArrays
 from .described import from_spec, own_classes
 from .memory import Shape, WithMemory, looked_at
@@ -127,6 +127,10 @@ class Layer(WithArrays, WithMemory):
             self.check_loose_arrays()
             checked = self._checked = (x.shape, self.output_shape(x.shape))
         return checked[1]
+
+    def _checked_setting(self, name: str, value: Any) -> Any:
+        vars(self)["_checked"] = None  # it may decide about the shape of y
+        return settings.checked(self, name, value)
 
     def _look(self) -> Iterator[tuple[str, bytes]]:
         yield from super()._look()

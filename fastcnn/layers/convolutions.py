@@ -12,7 +12,7 @@ from .conv import Conv2D
 from .groups import Group
 from .memory import Shape, memory_of, seen
 from .norm import BatchNorm
-from .pool import MaxPool2D
+from .pool import MaxPool2D, halves
 
 
 class ConvMaxPool(Group):
@@ -26,6 +26,10 @@ class ConvMaxPool(Group):
         super().__init__(conv, pool, relu)
         self.conv, self.pool, self.relu = conv, pool, relu
         self._shapes: tuple[Shape, Shape] = ((), ())
+
+    @property
+    def fuses(self) -> bool:
+        return halves(self.pool) and super().fuses
 
     def run(self, x: np.ndarray) -> np.ndarray:
         conv, pool = self.conv, self.pool
@@ -60,6 +64,10 @@ class ConvNormMaxPool(Group):
     def __init__(self, conv: Conv2D, norm: BatchNorm, pool: MaxPool2D, relu: ReLU | None) -> None:
         super().__init__(conv, norm, pool, relu)
         self.conv, self.norm, self.pool, self.relu = conv, norm, pool, relu
+
+    @property
+    def fuses(self) -> bool:
+        return halves(self.pool) and super().fuses
 
     def run(self, x: np.ndarray) -> np.ndarray:
         self.conv.check_input(x)

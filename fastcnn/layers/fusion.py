@@ -21,7 +21,6 @@ they are: nothing here can be seen by someone who reads or writes a layer.
 """
 
 from collections.abc import Sequence
-from typing import TypeGuard
 
 import numpy as np
 
@@ -33,7 +32,7 @@ from .described import is_own
 from .groups import Group, Step
 from .norm import BatchNorm
 from .normalized import NormalizedReLU, normalizes
-from .pool import MaxPool2D
+from .pool import MaxPool2D, halves
 from .rows import normed_rows
 
 
@@ -82,11 +81,6 @@ def _described(given: object) -> str:
     return "None" if given is None else f"a {type(given).__name__}"
 
 
-def _halves(layer: Layer) -> TypeGuard[MaxPool2D]:
-    """Whether it is 2 x 2 max pooling without padding."""
-    return type(layer) is MaxPool2D and layer.arguments() == MaxPool2D(2).arguments()
-
-
 def plan(layers: Sequence[Layer], before_norm: bool = False) -> list[Step]:
     """What is run for a row of layers.
 
@@ -99,9 +93,9 @@ def plan(layers: Sequence[Layer], before_norm: bool = False) -> list[Step]:
     steps: list[Step] = []
     for layer in order:
         before, last = ([None, None, *steps])[-2:]
-        if _halves(layer) and type(last) is Conv2D:
+        if halves(layer) and type(last) is Conv2D:
             steps[-1] = ConvMaxPool(last, layer, None)
-        elif _halves(layer) and type(last) is BatchNorm and type(before) is Conv2D:
+        elif halves(layer) and type(last) is BatchNorm and type(before) is Conv2D:
             steps[-2:] = [ConvNormMaxPool(before, last, layer, None)]
         elif type(layer) is ReLU and isinstance(last, ConvMaxPool) and last.relu is None:
             steps[-1] = ConvMaxPool(last.conv, last.pool, layer)

@@ -27,6 +27,8 @@ Shape = tuple[int, ...]
 # Bytes of a gradient that finds no room in a core's cache.
 _LARGE = 1 << 21
 
+_EVERY_PASS = ("needs_input_gradient",)  # what every pass sets
+
 # What `backward` gives where nobody needs the input's gradient.
 NO_GRADIENT = np.empty(0, np.float32)
 
@@ -151,7 +153,7 @@ class WithMemory(Described):
         Whose turn it is to train it; see `fastcnn.network.turns`.
     """
 
-    read_anew: tuple[str, ...] = ("needs_input_gradient",)
+    read_anew: tuple[str, ...] = _EVERY_PASS
     """What is set without another kernel being called: `renew` reads it, or every pass sets it."""
     passes_through = False  # whether forward(training=False) returns its argument
 
@@ -169,9 +171,14 @@ class WithMemory(Described):
         self._trained_like: tuple[Shape, np.dtype] = ((), np.dtype(np.float32))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        if name[0] != "_" and name not in self.read_anew and not is_own(self):
-            changed()  # a setting, which may decide about kernels
+        is_setting = name[0] != "_" and name not in _EVERY_PASS and not is_own(self)
+        super().__setattr__(name, self._checked_setting(name, value) if is_setting else value)
+        if is_setting and name not in self.read_anew:
+            changed()  # it may decide about kernels
+
+    def _checked_setting(self, name: str, value: Any) -> Any:
+        """What to keep of an attribute that is set."""
+        return value
 
     @property
     def scratch(self) -> Workspace:

@@ -73,15 +73,25 @@ class BatchNorm(Layer):
     ) -> None:
         super().__init__()
         self.num_features = checks.whole("BatchNorm", "num_features", num_features)
-        self.momentum = checks.number(
-            "BatchNorm", "momentum", momentum, 0, np.nextafter(1, 2), "a number from 0 to 1"
-        )
+        self.momentum = momentum
         self.eps = checks.number(
             "BatchNorm", "eps", eps, np.nextafter(0, 1), np.inf, "a finite number above 0"
         )
         self.from_first_batch = checks.flag("BatchNorm", "from_first_batch", from_first_batch)
         self.measuring: float | None = None  # instead of the momentum (`training.precise_bn`)
         self._momenta = np.empty(2, self.dtype)
+
+    @property
+    def momentum(self) -> float:
+        """How much the running statistics keep; may be changed from pass to pass."""
+        return self._momentum
+
+    @momentum.setter
+    def momentum(self, value: float) -> None:
+        wanted = "a number from 0 to 1"
+        self._momentum = checks.number(
+            "BatchNorm", "momentum", value, 0, np.nextafter(1, 2), wanted
+        )
 
     def arguments(self) -> dict[str, Any]:
         given = {"num_features": self.num_features, "momentum": self.momentum, "eps": self.eps}

@@ -1,6 +1,6 @@
 """Pooling: a window of pixels becomes one. `adaptive_pool` has windows that do not move."""
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -98,7 +98,6 @@ class _Moving(_Pool):
         self.padding = check_padding(kind, padding, uneven=True)
         self.dilation = checks.pair(kind, "dilation", dilation)
         self.ceil_mode = checks.flag(kind, "ceil_mode", ceil_mode)
-        self._reach = extent(self.pool_size, self.dilation)
         if not isinstance(self.padding, str):
             for pads, size in zip(sides(self.padding), self._reach, strict=True):
                 if 2 * max(pads) > size:
@@ -106,6 +105,11 @@ class _Moving(_Pool):
                         f"{kind}: padding may be at most half of pool_size {self.pool_size}, or "
                         f"some windows would hold no pixel, got {self.padding}"
                     )
+
+    @property
+    def _reach(self) -> Pair:
+        """Pixels from the first to the last of a window."""
+        return extent(self.pool_size, self.dilation)
 
     def arguments(self) -> dict[str, Any]:
         given: dict[str, Any] = {
@@ -267,3 +271,11 @@ class AveragePool2D(_Moving):
 
     def arguments(self) -> dict[str, Any]:
         return {**super().arguments(), "count_include_pad": self.count_include_pad}
+
+
+def halves(layer: Layer) -> TypeGuard[MaxPool2D]:
+    """Whether it is 2 x 2 max pooling without padding."""
+    if type(layer) is not MaxPool2D or layer.ceil_mode:
+        return False
+    moves = layer.pool_size, layer.stride, layer.padding, layer.dilation
+    return moves == ((2, 2), (2, 2), (0, 0), (1, 1))

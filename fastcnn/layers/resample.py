@@ -20,7 +20,10 @@ _MOST_TABLES = 200  # of each kind; an image of another size needs two
 class _Resampled(Layer):
     """A layer whose rows and columns are copies or mixtures of those of its input."""
 
-    _constant = 0.0
+    @property
+    def _constant(self) -> float:
+        """What lies outside an image."""
+        return 0.0
 
     def _taps(self, size: int, outputs: int, axis: int) -> kernels.Taps:
         """What the outputs of an axis are made of."""
@@ -94,7 +97,10 @@ class Pad(_Resampled):
         self.value = checks.finite("Pad", "value", value)
         if self.value and mode != "constant":
             raise ValueError(f'Pad: value belongs to mode="constant", not to {mode!r}')
-        self._constant = self.value
+
+    @property
+    def _constant(self) -> float:
+        return self.value
 
     def arguments(self) -> dict[str, Any]:
         return {"padding": plain(self.padding), "mode": self.mode, "value": self.value}

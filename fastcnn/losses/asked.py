@@ -254,6 +254,10 @@ class Losses(Loss):
         specs = [loss.spec() for loss in self.losses]
         return {"type": self._name, "losses": specs, "weights": list(self.weights)}
 
+    def arguments(self) -> dict[str, Any]:
+        """Constructor arguments that would make such losses."""
+        return {"losses": self.losses, "weights": self.weights}
+
     def __repr__(self) -> str:
         each = ", ".join(map(described, self.losses))
         return f"Losses([{each}], weights={list(self.weights)})"

@@ -13,7 +13,7 @@ from ..tasks import REGRESSION
 _REDUCTIONS = ("mean", "sum")
 
 
-class Loss(foreign.Answering):
+class Loss(foreign.Settled):
     """Base of the losses here; a new one needs `_each`.
 
     Weights w say how much each sample counts: the loss of a batch of N is
@@ -129,7 +129,11 @@ class Loss(foreign.Answering):
 
     def spec(self) -> dict[str, Any]:
         """Type and arguments, as JSON can hold them."""
-        return {"type": self._name, **{name: getattr(self, name) for name in self._settings}}
+        return {"type": self._name, **self.arguments()}
+
+    def arguments(self) -> dict[str, Any]:
+        """Constructor arguments that would make such a loss."""
+        return {name: getattr(self, name) for name in self._settings}
 
     _settings: tuple[str, ...] = ("reduction",)
     """Names of the arguments that it is made with."""

@@ -14,7 +14,7 @@ from ..network.network import Network
 from ..network.parameters import FlatParameters, Stretch
 
 
-class Optimizer(foreign.Answering):
+class Optimizer(foreign.Settled):
     """What all optimizers share. A new one defines `arguments`, `state_names` and `_update`.
 
     Attributes

@@ -101,13 +101,22 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(lr, weight_decay)
-        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise ValueError(f"{type(self).__name__}: betas must be a pair, got {betas!r}")
+        self.betas = betas
+        self.eps = self._number("eps", eps, "at least 0")
+
+    @property
+    def betas(self) -> tuple[float, float]:
+        """How much of each average is kept in a step."""
+        return self.beta1, self.beta2
+
+    @betas.setter
+    def betas(self, value: tuple[float, float]) -> None:
+        if not isinstance(value, (tuple, list)) or len(value) != 2:
+            raise ValueError(f"{type(self).__name__}: betas must be a pair, got {value!r}")
         wanted = "at least 0 and below 1"
         self.beta1, self.beta2 = (
-            self._number("each of betas", beta, wanted, 0, 1) for beta in betas
+            self._number("each of betas", beta, wanted, 0, 1) for beta in value
         )
-        self.eps = self._number("eps", eps, "at least 0")
 
     def arguments(self) -> dict[str, Any]:
         return {**super().arguments(), "betas": [self.beta1, self.beta2], "eps": self.eps}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastcnn import layers
+from fastcnn import Sequential, layers
 from fastcnn.layers import (
     ELU,
     GELU,
@@ -56,6 +56,8 @@ from fastcnn.layers import (
     Tanh,
     Upsample,
 )
+from fastcnn.losses import CrossEntropyLoss, HuberLoss, Losses, MSELoss
+from fastcnn.optim import SGD, Adam, AdamW, Ranger
 
 IMAGES = (3, 4, 6, 6)
 SERIES = (3, 4, 8)
@@ -210,3 +212,104 @@ def test_the_sentence_for_what_is_changed(layer: Layer, shape: Any, what: str) -
         layer.backward(dy)
     array[...] = kept
     layer.backward(dy)
+
+
+SET: list[tuple[Any, str, Any, str]] = [
+    (Dense(4, 3), "weight", np.ones((4, 3)), "Dense(4, 3): weight is written with "
+     "layer.params['weight'] = ..., which copies the values into the array"),
+    (Dense(4, 3), "bias", [1, 2, 3], "bias is written with layer.params['bias'] = ..."),
+    (Conv2D(1, 2, 3), "bias", 0, "bias is written with layer.params['bias'] = ..."),
+    (PReLU(4), "alpha", 0.1, "alpha is written with layer.params['alpha'] = ..."),
+    (BatchNorm(4), "running_mean", np.ones(4), "running_mean is written with layer.state['runn"),
+    (Dense(4, 3), "params", {"weight": np.ones((4, 3))}, "params stay the same arrays: write"),
+    (Dense(4, 3), "dtype", np.float64, "its dtype is changed with layer.astype("),
+    (Dense(4, 3), "bias", False, "bias decides about its parameters, which are there already"),
+    (Dense(4, 3), "in_features", 5, "in_features decides about its parameters"),
+    (Dense(4, 3), "init", "xavier", "init decides about its parameters"),
+    (Conv2D(4, 2, 3), "groups", 2, "groups decides about its parameters"),
+    (Conv2D(4, 2, 3), "stride", 0, "Conv2D: stride must be a whole number above 0, got 0"),
+    (MaxPool2D(2), "padding", 5, "MaxPool2D: padding may be at most half of pool_size"),
+    (Upsample(2), "mode", "bicubic", "Upsample: there is no mode 'bicubic'"),
+    (BatchNorm(4), "momentum", 2, "BatchNorm: momentum must be a number from 0 to 1, got 2"),
+    (Dropout(0.5), "rate", 1, "Dropout: rate must be a probability of dropping"),
+    (Dropout(0.5), "p", 0.2, "Dropout has no 'p'; here it is called 'rate'"),
+    (Dropout(0.5), "seed", 3, "Dropout: seed cannot be changed: make a new one"),
+    (Dropout(0.5), "training", False, "Dropout has no 'training'; say it to forward(x, training="),
+    (Residual([ReLU()]), "main", [Tanh()], "the layers inside it stay the same: make a new one"),
+    (MSELoss(), "reduction", "none", "MSELoss: reduction must be 'mean' or 'sum', got 'none'"),
+    (CrossEntropyLoss(), "label_smoothing", 1.5, "label_smoothing must be a number of at least 0"),
+    (HuberLoss(), "delta", -1, "HuberLoss: delta must be a number above 0, got -1"),
+    (Losses([MSELoss()]), "weights", [1, 2], "loss_weights must be 1 numbers"),
+    (SGD(), "learning_rate", 0.1, "SGD has no 'learning_rate'; here it is called 'lr'"),
+    (SGD(), "nesterov", True, "SGD: nesterov needs a momentum above 0"),
+    (Adam(), "betas", 0.9, "Adam: betas must be a pair, got 0.9"),
+    (AdamW(), "weight_decay", -1, "AdamW: weight_decay must be a finite number, at least 0"),
+    (Ranger(), "betas", (0.9, 0.99), "Ranger: betas cannot be changed: make a new one"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("thing", "name", "value", "sentence"), SET, ids=lambda case: repr(case)[:30]
+)
+def test_an_attribute_that_would_change_nothing_is_refused(
+    thing: Any, name: str, value: Any, sentence: str
+) -> None:
+    thing = copy.deepcopy(thing)
+    before, params = repr(thing), getattr(thing, "params", {})  # which makes them
+    with pytest.raises((AttributeError, ValueError), match=re.escape(sentence)):
+        setattr(thing, name, value)
+    assert repr(thing) == before
+    assert not [key for key, array in params.items() if array is not thing.params[key]]
+
+
+@pytest.mark.parametrize(
+    ("layer", "name", "value"),
+    [
+        (Conv2D(4, 2, 3, seed=1), "stride", 2),
+        (Conv2D(4, 2, 3, seed=1), "padding", "same"),
+        (MaxPool2D(2), "pool_size", (3, 3)),
+        (MaxPool2D(3, ceil_mode=True), "dilation", 2),
+        (Pad(1, mode="constant", value=1.0), "value", -2),
+        (BatchNorm(4), "eps", 0.5),
+        (LeakyReLU(), "alpha", 0.5),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_setting_that_is_changed_counts_from_then_on(
+    layer: Layer, name: str, value: Any, alone: bool
+) -> None:
+    def made(layer: Layer) -> Any:
+        if alone:
+            return layer
+        others = [Conv2D(4, 4, 3, seed=2), layer] if type(layer) is MaxPool2D else [layer]
+        return Sequential(*others, seed=1)
+
+    x = np.random.default_rng(0).normal(size=(2, 4, 12, 12)).astype(np.float32)
+    layer = copy.deepcopy(layer)
+    run = made(layer)
+    run.forward(x, training=True)
+    setattr(layer, name, value)
+    other = made(copy.deepcopy(layer))
+    y, wanted = run.forward(x, training=True), other.forward(x, training=True)
+    np.testing.assert_array_equal(y, wanted)
+    np.testing.assert_array_equal(run.backward(y), other.backward(y))
+
+
+def test_settings_of_ones_own_are_ones_own() -> None:
+    class Own(Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.p = 1
+
+    class Focal(MSELoss):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gamma = 2
+
+    for thing in (Own(), Focal()):
+        thing.training = False  # type: ignore[union-attr]
+    optimizer = Adam()
+    optimizer.betas = 0.8, 0.9
+    assert optimizer.arguments()["betas"] == [0.8, 0.9]
+    with pytest.raises(AttributeError, match=re.escape("arrays are in layer.params")):
+        Dense(4, 3).weight  # type: ignore[attr-defined]  # noqa: B018
