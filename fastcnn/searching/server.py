@@ -146,9 +146,13 @@ class Server:
             raise ConfigError(f"PostgreSQL does not start: {_last(said)}")
 
     def _make(self) -> None:
-        """Make its folder and its tables; only who has the password is let in."""
+        """Make its folder and its tables, which get their name once all is done.
+
+        Only who has the password is let in.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
-        password = self._folder / "password"
+        password, half = self._folder / "password", self._folder / "data.tmp"
+        shutil.rmtree(half, ignore_errors=True)  # of a start that was killed
         password.touch(0o600)
         password.write_text(self._known["password"])
         with complete(self._about) as temporary:
@@ -159,15 +163,16 @@ class Server:
                 os.chown(path, self._as["user"], self._as["group"])
         try:
             code, said = self._call(
-                "initdb", "-D", self._data, "-U", _USER, "-E", "UTF8", "--no-locale",
+                "initdb", "-D", half, "-U", _USER, "-E", "UTF8", "--no-locale",
                 "--auth=scram-sha-256", f"--pwfile={password}",
             )  # fmt: skip
         finally:
             password.unlink()
         if code:
             raise ConfigError(f"PostgreSQL cannot be set up in {self._folder}: {_last(said)}")
-        with open(self._data / "pg_hba.conf", "a") as file:
+        with open(half / "pg_hba.conf", "a") as file:
             file.write("host all all all scram-sha-256\n")
+        os.replace(half, self._data)
 
     def stop(self, *, at_once: bool = False) -> None:
         """Stop it; first let others read the results, unless ``at_once``.

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import OptunaError, UpdateFinishedTrialError
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
 from ..config import Config, ConfigError, replace
 from ..datasets.dataset import DataError
@@ -82,11 +81,12 @@ def main(plan: Plan, place: Place, threads: int, parent: Connection) -> None:
 
     threading.Thread(target=wait_for_parent, daemon=True).start()
     try:
-        storage = database.connect(place.url, Patience(is_over.is_set), at_once=False)
-        work(plan, database.join(storage, place.name, plan), place, threads, is_over)
+        with database.in_words(place.url):
+            storage = database.connect(place.url, Patience(is_over.is_set), at_once=False)
+            work(plan, database.join(storage, place.name, plan), place, threads, is_over)
     except AwayError:  # we were told to stop, and cannot tell anybody what becomes of the trial
         return
-    except (ConfigError, *_CHANCE, OptunaError, SQLAlchemyError) as error:
+    except (ConfigError, *_CHANCE) as error:
         sys.exit(f"error: a worker of the search ends: {error or 'there is not enough memory'}")
 
 

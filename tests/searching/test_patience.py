@@ -1,6 +1,8 @@
 """A database that is away: waited for, told once, given up when told to stop; without a server."""
 
+import sqlite3
 import types
+from multiprocessing import Pipe
 
 import pytest
 
@@ -17,7 +19,7 @@ from sqlalchemy.exc import (  # noqa: E402
 )
 
 from fastcnn.config import ConfigError  # noqa: E402
-from fastcnn.searching import database, owner, patience, server  # noqa: E402
+from fastcnn.searching import database, owner, patience, server, worker  # noqa: E402
 from fastcnn.searching.patience import AwayError, Patience, PatientStorage  # noqa: E402
 
 GONE = OperationalError("", {}, OSError("connection refused\nIs the server running?"))
@@ -98,6 +100,21 @@ def test_who_is_told_to_stop_waits_no_longer():
     found = Server(*[GONE] * 99)
     with pytest.raises(AwayError, match=r"^the database is away: connection refused$"):
         Patience(lambda: len(found.failures) < 95).through(found.ask, found.refresh)
+
+
+def test_a_worker_whose_database_is_full_says_so(tmp_path, monkeypatch):
+    """And not what Optuna takes to be usual."""
+
+    def full(*_):
+        raise inside(OperationalError("", {}, sqlite3.OperationalError("disk is full")))
+
+    monkeypatch.setattr(worker, "work", full)
+    monkeypatch.setattr(database, "join", full)
+    here, there = Pipe(duplex=False)
+    there.close()
+    place = worker.Place(tmp_path, database.default_url(tmp_path), "it")
+    with here, pytest.raises(SystemExit, match=r"the database sqlite:.*used: disk is full$"):
+        worker.main(None, place, 1, here)  # type: ignore[arg-type]
 
 
 def stored(tmp_path, **options) -> PatientStorage:

@@ -166,6 +166,51 @@ def killed_search(number: int, root: Path) -> int:
     return sum(map(len, became.values()))
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from fastcnn.searching import server
+
+replace = os.replace
+
+def killed(source, target):
+    if sys.argv[2] == "named" and Path(source).name == "data.tmp":
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target)
+
+os.replace = killed
+server.Server(Path(sys.argv[1])).start()
+"""
+
+
+@pytest.mark.parametrize("moment", ["begun", "named"])
+def test_what_was_killed_while_it_was_set_up_is_set_up_anew(moment):
+    """As initdb is at work, and before its folder has its name: whoever comes next is let in."""
+    with open_folder() as root:
+        folder = root / "server"
+        process = subprocess.Popen([sys.executable, "-c", KILLED, str(folder), moment], cwd=ROOT)
+        if moment == "begun":
+            while not (folder / "data.tmp" / "PG_VERSION").is_file():
+                assert process.poll() is None
+                time.sleep(0.001)
+            for each in (process.pid, *descendants(process.pid)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGKILL)
+        process.wait()
+        ours = server.Server(folder)
+        try:
+            ours.start()
+            assert ours.is_running
+            assert (
+                (folder / "data" / "pg_hba.conf")
+                .read_text()
+                .endswith("host all all all scram-sha-256\n")
+            )
+        finally:
+            ours.stop(at_once=True)
+        assert not (folder / "data.tmp").exists() and not (folder / "password").exists()
+
+
 def test_workers_and_server_are_killed():
     with open_folder() as root:
         killed_search(1, root)
