@@ -14,6 +14,10 @@ Beside a busy process a member has its core half of the time, and everyone would
 it is at. So a member that has lost its core stays away for a time, twice as long if it had been
 back for less than that; meanwhile others do its share. One interruption of a long loop is no such
 loss: it takes a quarter of the time since the member looked the last time, and more.
+
+In a crew of two or three that would be much to do without. There a member goes on in stints, and
+rests as long after each, between two loops: the system gives it half of a core anyway, and who
+leaves before its time is up is seldom interrupted within a share.
 """
 
 from typing import Any
@@ -26,7 +30,9 @@ MOST_MEMBERS = 255
 _MOST_SHARES = 256  # a loop with more is run in so many runs of shares
 _PAUSES_BEFORE_YIELD = 2000  # of the one who waits for the last shares: about 50 us
 _LOST_OF_PASSED = 2  # a quarter, 1 / 2**2, and an interruption: so much of a long loop may be lost
-_LEAST_AWAY_NS, _MOST_AWAY_NS = 10_000_000, 160_000_000
+_LEAST_AWAY_NS, _MOST_AWAY_NS = 40_000_000, 640_000_000
+_STINT_NS = 1_000_000  # less than what the system gives to one of two at a time
+_FEW_MEMBERS = 2
 
 # Where what is in the shared memory; what different threads write lies on different cache lines.
 _BUSY, _WORD, _DONE, _JOB, SIZE, SPIN = (line * LINE for line in range(6))
@@ -168,9 +174,11 @@ def _write_member(code: Code, work: Any) -> None:
     code.store(code.place(_SELVES, member, 1), code.call_c("pthread_self", result=INT))
     builder.store(code.number(0), seen)
     builder.store(code.number(_LEAST_AWAY_NS), away)
-    awake, ready, look, new, wait, check, doze, leave, sleep = (
-        code.block(name)
-        for name in ("awake", "ready", "look", "new", "wait", "check", "doze", "leave", "sleep")
+    awake, ready, look, new, wait, check = (
+        code.block(name) for name in ("awake", "ready", "look", "new", "wait", "check")
+    )
+    stint, loss, enough, doze, leave, rest, sleep = (
+        code.block(name) for name in ("stint", "loss", "enough", "doze", "leave", "rest", "sleep")
     )
 
     builder.store(code.now(), back)
@@ -202,8 +210,12 @@ def _write_member(code: Code, work: Any) -> None:
 
     # Whether this thread had its core for itself, and whether it has waited long enough.
     builder.position_at_end(check)
-    enough, time = code.block("enough"), code.now()
+    time = code.now()
     passed = builder.sub(time, builder.load(checked))
+    builder.cbranch(builder.icmp_signed("<", time, builder.load(back)), stint, loss)
+    builder.position_at_end(stint)
+    builder.cbranch(builder.icmp_signed(">", passed, code.number(_STINT_NS)), rest, enough)
+    builder.position_at_end(loss)
     absence = code.load(code.place(ABSENCE))
     code.unless(builder.icmp_signed(">", passed, absence), enough)
     own = code.now(OWN_TIME)
@@ -231,8 +243,12 @@ def _write_member(code: Code, work: Any) -> None:
     stayed = builder.icmp_unsigned(">", builder.sub(time, builder.load(back)), twice)
     pause = builder.select(stayed, code.number(_LEAST_AWAY_NS), twice)
     builder.store(pause, away)
-    until = builder.add(time, pause)
-    builder.store(until, back)
+    builder.store(builder.add(time, pause), back)
+    code.go(rest)
+    until = builder.load(back)
+    few = builder.icmp_unsigned("<=", code.read(code.place(SIZE)), code.number(_FEW_MEMBERS))
+    soon = code.least(builder.add(time, code.number(_STINT_NS)), until)
+    until = builder.select(few, soon, until)
     code.write(code.place(_AWAY_UNTIL, member), until)
     code.write(asleep, code.number(1))
     code.go(sleep)

@@ -183,6 +183,36 @@ def test_who_was_away_comes_back():
     test_all_members_help()
 
 
+STINTS = """
+import time
+import numpy as np
+from kernels import activation, jit
+from kernels.threads import loops
+
+jit.set_threads(2)
+x, y = np.arange(-4000, 396_000, dtype=np.float32), np.empty(400_000, np.float32)
+activation.relu(x, y)
+memory = jit._crew._memory
+memory[loops.ABSENCE] = -1_000_000_000  # every moment is taken for the loss of a core
+rests, until = [], 0
+while len(rests) < 20:
+    activation.relu(x, y)
+    if memory[loops._AWAY_UNTIL] > until:
+        until = memory[loops._AWAY_UNTIL]
+        rests.append(until - time.monotonic_ns())
+y.fill(-1)
+activation.relu(x, y)
+assert (y == np.maximum(x, 0)).all()
+print(max(rests) <= loops._STINT_NS)
+"""
+
+
+def test_one_of_two_works_in_stints_once_it_lost_its_core():
+    """Staying away would be for 40 ms and more."""
+    done = subprocess.run([sys.executable, "-c", STINTS], capture_output=True, text=True)
+    assert done.stdout.strip() == "True", done.stderr
+
+
 CROWDED = r"""
 import os, subprocess, sys
 import numpy as np
