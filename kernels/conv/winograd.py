@@ -22,17 +22,20 @@ from kernels.conv.image import combine_chunks, combine_rows
 from kernels.conv.normed import nothing_summed, sum_up
 from kernels.conv.winograd_image import (
     PLANES,
-    accumulate_planes,
     multiply_planes,
     pad_images,
     pool_products,
     transform_filters,
-    transform_gradient,
     transform_products,
-    transform_sums,
     transform_windows,
 )
-from kernels.conv.winograd_plan import convolution_plan, gradient_plan, plane_step, row_width
+from kernels.conv.winograd_plan import (
+    convolution_plan,
+    gradient_plan,
+    plane_step,
+    row_width,
+)
+from kernels.conv.winograd_sums import accumulate_planes, transform_gradient, transform_sums
 from kernels.jit import thread_id
 from kernels.shares import shares_of
 from kernels.simd import lanes
@@ -171,29 +174,31 @@ def _weight_gradient(
     """One iteration owns one chunk of images and that chunk's partial sums.
 
     borders : first image of each chunk
-    partial : (chunks, 16 planes of (channels, whole vectors of a joined group's filters), then the
-        bias's)
+    partial : (chunks, 16 planes of sums, see `winograd_sums`, then the bias's)
     Other arguments as in `_convolve`.
     """
     _, height, width, channels = x_shape
     grid, at_once, block_rows, gaps = blocks
-    padded, windows, gradients = scratch
+    zeros, padded, windows, gradients = scratch
     own_depth, own_filters, (joined, depth, columns) = groups
     filters = dy_size[2]
-    in_up, out_up = full_vectors(x, channels), row_width(x, joined, columns)
-    sums_up = full_vectors(x, columns)
+    in_up, columns_up = full_vectors(x, channels), full_vectors(x, columns)
     windows_most = block_rows * grid[1]
-    planes = plane_step(windows_most, in_up, x), plane_step(windows_most, out_up, x)
-    plane = odd_vectors(channels * sums_up, x)
+    plane = odd_vectors(channels * columns_up, x)
+    planes = (
+        plane_step(windows_most, in_up, x), plane_step(windows_most, joined * columns_up, x), plane,
+    )  # fmt: skip
     all_sums = PLANES * plane
     image_size = height * width * channels
     pixels = dy_size[0] * dy_size[1]
+    fill_row(zeros, 0, zeros.size)
     for chunk in prange(partial.shape[0]):
         me = thread_id()
         sums = partial[chunk]
-        fill_row(sums, 0, sums.size)
-        stop = borders[chunk + 1]
-        for first_image in range(borders[chunk], stop, at_once):
+        start, stop = borders[chunk], borders[chunk + 1]
+        unwritten = 0 if start == stop else all_sums
+        fill_row(sums, unwritten, sums.size - unwritten)
+        for first_image in range(start, stop, at_once):
             last_image = min(stop, first_image + at_once)
             dy, dy0 = gradient_images(gradient, first_image, last_image)
             if dbias.size:
@@ -210,26 +215,29 @@ def _weight_gradient(
                 last = min(all_rows, first + block_rows)
                 transform_windows(padded[me], grid, in_up, first, last, windows[me], planes[0])
                 transform_gradient(
-                    dy, dy0, dy_size, grid, gaps, out_up, first, last, gradients[me],
+                    dy, dy0, dy_size, (joined, columns), grid, gaps, first, last, gradients[me],
                     planes[1],
                 )  # fmt: skip
                 accumulate_planes(
-                    windows[me], gradients[me], sums, (last - first) * grid[1], planes,
-                    (joined, depth, columns, in_up, out_up),
+                    windows[me], gradients[me], sums, zeros, first_image == start and first == 0,
+                    (last - first) * grid[1], planes, (joined, depth, columns, in_up),
                 )  # fmt: skip
         # Before they are added: other processes add the taps of theirs.
-        for o in range(0, channels * sums_up, lanes(x)):
+        for o in range(0, channels * columns_up, lanes(x)):
             transform_sums(sums, o, plane)
     # Along a tree: the same bits for any number of threads.
-    shares = shares_of(partial.size)
+    shares, panel = shares_of(partial.size), full_panel(x, columns)
+    lines = (own_filters + panel - 1) // panel * channels
     for part in prange(shares):
-        for c in range(channels * part // shares, channels * (part + 1) // shares):
+        for line in range(lines * part // shares, lines * (part + 1) // shares):
+            o, c = line // channels * panel, line % channels
             g, inside = c // own_depth, c % own_depth
-            column = g % (depth // own_depth) * own_filters
-            dweight0 = (g * own_filters * own_depth + inside) * 9
+            column = g % (depth // own_depth) * own_filters  # 0 where there are several panels
+            place = o * depth + c % depth * min(panel, columns_up - o) + column
             combine_rows(
-                partial, c * sums_up + column, plane, 9, own_filters,
-                dweight, dweight0, own_depth * 9,
+                partial, c // depth * depth * columns_up + place, plane,
+                9, min(panel, own_filters - o),
+                dweight, ((g * own_filters + o) * own_depth + inside) * 9, own_depth * 9,
             )  # fmt: skip
     if dbias.size:
         combine_chunks(partial, all_sums, filters, dbias)

@@ -11,9 +11,7 @@ Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016), sect
 
 The products, summed over the input channels, are 16 matrix products of (windows x channels) by
 (channels x filters): the register tile's work. What the matrices contain are 0, 1 and 1/2, so whole
-numbers stay exact. The gradient by g follows by reading the formula backwards:
-
-    dg = G^T [(B^T d B) * (A dY A^T)] G
+numbers stay exact. The gradient by g is in `winograd_sums`.
 
 Here are the transforms, and the products, for a block of windows. Where the taps of a filter have
 gaps between them, an image falls into parts, the pixels that are `gaps` (rows, columns) apart, and
@@ -26,7 +24,7 @@ cache, which made the transforms three times as slow.
 
 from kernels import jit
 from kernels.pool.image import max_of_four
-from kernels.simd import lanes, load, load_part, splat, store, store_index, store_part
+from kernels.simd import lanes, load, splat, store, store_index, store_part
 from kernels.simd.mathematics import rectified
 from kernels.sizes import size
 from kernels.tile import (
@@ -40,7 +38,6 @@ from kernels.tile import (
     ask_for_row,
     fill_row,
     full_panel,
-    full_vectors,
     odd_vectors,
     pad_image,
     tiles,
@@ -70,7 +67,7 @@ def pad_images(images, images0, count, size, before, gaps, grid, width, padded):
 
 
 @jit.serial
-def _corner(row, grid, gaps, size):
+def place_of(row, grid, gaps, size):
     """Where a row of windows lies: (its image's number, first row and column, columns of windows).
 
     A part may have fewer rows and columns than the grid: the first row may lie below the image.
@@ -250,7 +247,7 @@ def transform_products(products, plane, grid, gaps, out_up, first, last, bias, y
     height, width, channels = size
     step_h, step_w = gaps[0] * width * channels, gaps[1] * channels
     for row in range(first, last):
-        image, upper, left, columns = _corner(row, grid, gaps, size)
+        image, upper, left, columns = place_of(row, grid, gaps, size)
         if upper >= height:
             continue
         corner = y0 + ((image * height + upper) * width + left) * channels
@@ -295,103 +292,3 @@ def pool_products(products, plane, grid, out_up, first, last, bias, relu, y, ind
                 store_part(y, y_at, best, rest)
                 if index.size:
                     store_index(index, y_at, which, rest)
-
-
-# --- the gradient by the filters ----------------------------------------------------------------
-
-
-@jit.serial
-def _store_gradient_row(spread, at, plane, v0, v1):
-    """One row of A dY times A^T."""
-    store(spread, at, v0)
-    store(spread, at + plane, v0 + v1)
-    store(spread, at + 2 * plane, v0 - v1)
-    store(spread, at + 3 * plane, splat(v1, 0.0) - v1)
-
-
-@jit.serial
-def transform_gradient(dy, dy0, size, grid, gaps, out_up, first, last, spread, plane):
-    """A dY A^T for the windows in rows first to last of some images that begin at dy0.
-
-    size : (height, width, channels) of an image of dy
-    """
-    height, width, channels = size
-    step_h, step_w = gaps[0] * width * channels, gaps[1] * channels
-    zero = splat(dy, 0.0)
-    for row in range(first, last):
-        image, upper, left, columns = _corner(row, grid, gaps, size)
-        corner = dy0 + ((image * height + upper) * width + left) * channels
-        for column in range(grid[1]):
-            here = upper < height and column < columns
-            right = here and left + (2 * column + 1) * gaps[1] < width
-            below = upper + gaps[0] < height
-            for c in range(0, out_up, lanes(dy)):
-                dy_at = corner + 2 * column * step_w + c
-                rest = channels - c if here else 0
-                rest_right = rest if right else 0
-                rest_below = rest if below else 0
-                v00, v01 = load_part(dy, dy_at, rest), load_part(dy, dy_at + step_w, rest_right)
-                v10 = load_part(dy, dy_at + step_h, rest_below)
-                v11 = load_part(dy, dy_at + step_h + step_w, min(rest_below, rest_right))
-                spread_at = ((row - first) * grid[1] + column) * out_up + c
-                _store_gradient_row(spread, spread_at, plane, v00, v01)
-                _store_gradient_row(spread, spread_at + 4 * plane, plane, v00 + v10, v01 + v11)
-                _store_gradient_row(spread, spread_at + 8 * plane, plane, v00 - v10, v01 - v11)
-                _store_gradient_row(spread, spread_at + 12 * plane, plane, zero - v10, zero - v11)
-
-
-@jit.serial
-def accumulate_planes(windows, spread, sums, count, planes, sizes):
-    """sums[k] += windows[k]^T @ spread[k] over the first ``count`` windows of each plane k.
-
-    planes : distance between planes of windows and of spread
-    sizes : as in `multiply_planes`; the sums of a channel are its group's filters, in whole vectors
-    """
-    groups, depth, channels, in_up, out_up = sizes
-    panel, sums_up = full_panel(spread, channels), full_vectors(spread, channels)
-    plane = odd_vectors(groups * depth * sums_up, sums)
-    count_tiles = (depth + TILE_ROWS - 1) // TILE_ROWS
-    for k in range(PLANES):
-        for g in range(groups):
-            for o in range(0, sums_up, panel):
-                vectors = min(panel, sums_up - o) // lanes(windows)
-                for t in range(count_tiles):
-                    first, last = depth * t // count_tiles, depth * (t + 1) // count_tiles
-                    here = Sums(sums, k * plane + (g * depth + first) * sums_up + o, m=sums_up)
-                    tiles(
-                        TileShape(FULL, last - first, vectors, lanes(windows), inner=count),
-                        Rows(windows, k * planes[0] + g * depth + first, m=1, i=in_up),
-                        Panel(spread, k * planes[1] + g * channels + o, i=out_up),
-                        here,
-                        here,
-                        Asked(spread, k * planes[1] + g * channels + o),
-                    )
-
-
-@jit.serial
-def _gradient_line(s0, s1, s2, s3, half):
-    """G^T times one column of the sums."""
-    both = half * (s1 + s2)
-    return s0 + both, half * (s1 - s2), both + s3
-
-
-@jit.serial
-def _sums_row(sums, at, plane, half):
-    """One row of the sums times G."""
-    s0, s1 = load(sums, at), load(sums, at + plane)
-    return _gradient_line(s0, s1, load(sums, at + 2 * plane), load(sums, at + 3 * plane), half)
-
-
-@jit.serial
-def transform_sums(sums, sums0, plane):
-    """G^T S G of one vector of filters, in place: tap (i, j) becomes plane 3 i + j."""
-    half = splat(sums, 0.5)
-    a0, a1, a2 = _sums_row(sums, sums0, plane, half)
-    b0, b1, b2 = _sums_row(sums, sums0 + 4 * plane, plane, half)
-    c0, c1, c2 = _sums_row(sums, sums0 + 8 * plane, plane, half)
-    d0, d1, d2 = _sums_row(sums, sums0 + 12 * plane, plane, half)
-    for j, s0, s1, s2, s3 in ((0, a0, b0, c0, d0), (1, a1, b1, c1, d1), (2, a2, b2, c2, d2)):
-        g0, g1, g2 = _gradient_line(s0, s1, s2, s3, half)
-        store(sums, sums0 + j * plane, g0)
-        store(sums, sums0 + (3 + j) * plane, g1)
-        store(sums, sums0 + (6 + j) * plane, g2)

@@ -189,18 +189,22 @@ def gradient_plan(
     if _are_large(groups, dtype):
         most = _MANY_WINDOWS * numbers
     blocks = blocks_of(-(-images // chunks), out_size, numbers, dilation, most)
-    in_up, out_up = int(full_vectors(like, channels)), int(row_width(like, joined, columns))
+    in_up, columns_up = int(full_vectors(like, channels)), int(full_vectors(like, columns))
     threads = jit.max_threads()
     scratch = (
-        ("padded", blocks.images * blocks.padded_size * in_up),
-        ("windows", PLANES * int(plane_step(blocks.windows, in_up, like))),
-        ("gradients", PLANES * int(plane_step(blocks.windows, out_up, like))),
+        ("zeros", (int(full_panel(like, columns)),)),
+        ("padded", (threads, blocks.images * blocks.padded_size * in_up)),
+        ("windows", (threads, PLANES * int(plane_step(blocks.windows, in_up, like)))),
+        (
+            "gradients",
+            (threads, PLANES * int(plane_step(blocks.windows, joined * columns_up, like))),
+        ),
     )
     plan = Plan(
         blocks.images,
         (groups.depth, groups.filters, groups.sizes),
         tuple(blocks),
-        tuple((f"winograd_{name}", (threads, size)) for name, size in scratch),
+        tuple((f"winograd_{name}", shape) for name, shape in scratch),
     )
-    sums = PLANES * int(odd_vectors(channels * int(full_vectors(like, columns)), like))
+    sums = PLANES * int(odd_vectors(channels * columns_up, like))
     return plan, sums + int(full_vectors(like, count * filters))
