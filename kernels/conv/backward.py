@@ -26,6 +26,7 @@ from kernels.tile import (
     pack,
     packed_mode,
     padded_channels,
+    panel_width,
     prepare,
     sum_rows,
     whole_vectors,
@@ -89,10 +90,15 @@ def _pointwise(inputs, gradient, weight, results, sizes, borders, room, summing)
                 x, x0, (1, 0), (1, channels, pixels * channels, 1), (1, 0, 0), (1, channels),
                 dy, dy0, (1, pixels), out_up, sums, 0, gradient.dy, (n + 1) * size, size,
             )  # fmt: skip
-    shares = shares_of(partial.size)
+    shares, panel = shares_of(partial.size), panel_width(dx, out_up)
     for part in prange(shares):
         c, stop = channels * part // shares, channels * (part + 1) // shares
-        combine_rows(partial, c * out_up, out_up, stop - c, filters, dweight, c, channels)
+        for o in range(0, filters, panel):
+            panel_up, here = min(panel, out_up - o), o * channels
+            combine_rows(
+                partial, here + c * panel_up, panel_up, stop - c, min(panel, filters - o),
+                dweight, here + c, channels,
+            )  # fmt: skip
     if dbias.size:
         combine_chunks(partial, channels * out_up, filters, dbias)
 

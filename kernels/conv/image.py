@@ -106,11 +106,12 @@ def accumulate_image(
     image, image0, extent, steps, several, taps, dy, dy0, size, channels, partial, partial0,
     asked, asked0, asked_size,
 ):  # fmt: skip
-    """Add the share of one image or several to (kernel row, tap, channel) sums, image by image.
+    """Add the share of one image or several to the sums, image by image.
 
     dy has ``channels`` per pixel, whole vectors of the width that `vector_width` names.
     several : (images, from one to the next, and in dy)
-    asked, asked0, asked_size : as in `convolve_image`
+    partial : sums [panel][kernel row][tap][channel in panel], as the tile goes through them
+    asked, asked0, asked_size : as in `convolve_image`; size 0 to ask for the next tile's sums
 
     15 parameters, in groups as there.
     """
@@ -125,7 +126,8 @@ def accumulate_image(
     in_all = (channels + panel - 1) // panel * count * images * size[0] * kernel_h * size[1]
     asked_i = asked_step(asked, asked_size, in_all)
     for o in range(0, channels, panel):
-        vectors = min(panel, channels - o) // lane_count
+        width = min(panel, channels - o)
+        vectors = width // lane_count
         for i in range(kernel_h):
             h, stop = rows_inside(first_row + i * dilation_h, stride_h, size[0], height)
             row = first_row + i * dilation_h + h * stride_h
@@ -133,7 +135,8 @@ def accumulate_image(
                 first, last = inner * t // count, inner * (t + 1) // count
                 image_at = image0 + row * row_length + first
                 dy_at = dy0 + h * size[1] * channels + o
-                sums = Sums(partial, partial0 + (i * inner + first) * channels + o, m=channels)
+                sums0 = partial0 + o * kernel_h * inner + (i * inner + first) * width
+                sums = Sums(partial, sums0, m=width)
                 twice = vectors == 1 and last - first <= TWICE_ROWS and size[1] % 2 == 0
                 how = mode + TWICE if twice else mode
                 run, outer, calls = size[1], stop - h, images
@@ -155,8 +158,11 @@ def accumulate_image(
                         Panel(dy, dy_at + n * dy_step, i=channels),
                         sums,
                         sums,
-                        Asked(asked, asked0, asked_i) if asked_i else Asked(dy, dy0, 0),
-                    )
+                        Asked(asked, asked0, asked_i) if asked_i else Asked(
+                            partial, sums0 + (last - first) * width,
+                            asked_step(partial, (last - first) * width, run * outer),
+                        ),
+                    )  # fmt: skip
                     asked0 += asked_i * run * outer
 
 

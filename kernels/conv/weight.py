@@ -31,7 +31,7 @@ from kernels.jit import thread_id
 from kernels.portion import WHOLE, chunks_with_sums, cut
 from kernels.shares import shares_of
 from kernels.simd import lanes
-from kernels.tile import fill_row, prepare, sum_rows, whole_vectors, widen_rows
+from kernels.tile import fill_row, panel_width, prepare, sum_rows, whole_vectors, widen_rows
 from kernels.workspace import Shapes, Workspace
 
 
@@ -56,7 +56,8 @@ def _weight_gradient(
     steps = (stride, arrangement.column_step, arrangement.row_length, dilation)
     size = height * width * channels
     is_widened = groups > 1 or out_up != out_channels
-    asked_size = at_once * size // groups
+    # The next images, unless sums do not stay in the caches.
+    asked_size = at_once * size // groups if at_once == 1 else 0
     for chunk in prange(partial.shape[0]):
         me = thread_id()
         sums = partial[chunk]
@@ -93,16 +94,20 @@ def _weight_gradient(
     # A filter's taps of one channel lie side by side, or those of single pixels for some channels.
     at_a_time = lanes(x) if area == 1 else 1
     depth_up = (depth + at_a_time - 1) // at_a_time * at_a_time
-    runs = groups * depth_up // at_a_time
+    panel = panel_width(x, out_up)
+    panels, runs = (filters + panel - 1) // panel, depth_up // at_a_time
+    lines = groups * panels * runs
     for part in prange(shares):
-        for run in range(runs * part // shares, runs * (part + 1) // shares):
-            g, c = run * at_a_time // depth_up, run * at_a_time % depth_up
-            row, rows = depth * out_up, area
+        for line in range(lines * part // shares, lines * (part + 1) // shares):
+            g, o = line // runs // panels, line // runs % panels * panel
+            c, width = line % runs * at_a_time, min(panel, out_up - o)
+            row, rows = depth * width, area
             if area == 1:
-                row, rows = out_up, min(at_a_time, depth - c)
+                row, rows = width, min(at_a_time, depth - c)
             combine_rows(
-                partial, (g * taps + c) * out_up, row, rows, filters,
-                dweight, (g * filters * depth + c) * area, depth * area,
+                partial, g * taps * out_up + o * taps + c * width, row, rows,
+                min(panel, filters - o),
+                dweight, ((g * filters + o) * depth + c) * area, depth * area,
             )  # fmt: skip
     if dbias.size:
         combine_chunks(partial, groups * taps * out_up, out_channels, dbias)
