@@ -36,6 +36,7 @@ from kernels.tile import (
     Sums,
     TileShape,
     ask_for_row,
+    asked_step,
     fill_row,
     full_panel,
     odd_vectors,
@@ -45,6 +46,8 @@ from kernels.tile import (
 )
 
 PLANES = 16
+# Numbers in a plane of filters that are asked for before the tile comes to them.
+_MANY_FILTERS = 1 << 13
 
 
 @jit.serial
@@ -203,6 +206,7 @@ def multiply_planes(windows, filters, zeros, products, count, planes, sizes, y, 
     panel = full_panel(filters, channels)
     plane = odd_vectors((channels + panel - 1) // panel * panel * depth, filters)
     rows, repeats = equal_tiles(count)
+    ahead = panel * depth if plane >= _MANY_FILTERS else 0  # to the next panel
     for k in range(PLANES):
         ask_for_row(y, y0 + y_count * k // PLANES, y0 + y_count * (k + 1) // PLANES)
         # What nobody wrote may be denormal, which some processors multiply 100 times as slowly.
@@ -210,14 +214,15 @@ def multiply_planes(windows, filters, zeros, products, count, planes, sizes, y, 
         for g in range(groups):
             for o in range(0, channels, panel):
                 vectors = (min(panel, channels - o) + lanes(windows) - 1) // lanes(windows)
+                here = (g * PLANES + k) * plane + o * depth
                 tiles(
                     TileShape(FULL, rows, vectors, lanes(windows), depth, outer=1, repeats=repeats),
                     Rows(windows, k * planes[0] + g * depth, m=in_up, i=1, o=0, r=rows * in_up),
-                    Panel(filters, (g * PLANES + k) * plane + o * depth, i=panel),
+                    Panel(filters, here, i=panel),
                     Sums(zeros, 0),
                     Sums(products, k * planes[1] + g * channels + o, m=out_up, r=rows * out_up),
-                    Asked(filters, (g * PLANES + k) * plane + o * depth),
-                )
+                    Asked(filters, here + ahead, i=asked_step(filters, ahead, repeats * depth)),
+                )  # fmt: skip
 
 
 @jit.serial
