@@ -64,6 +64,19 @@ def refuse_masked(who: str, value: Any) -> None:
         )
 
 
+def refuse_too_large(who: str, value: np.ndarray, dtype: np.dtype) -> None:
+    """Raise for numbers that would become infinite in another dtype."""
+    if value.dtype.kind != "f" or value.dtype.itemsize <= dtype.itemsize:
+        return
+    with np.errstate(over="ignore"):
+        wrong = np.isinf(value.astype(dtype)) & ~np.isinf(value)
+    if wrong.any():
+        raise ValueError(
+            f"{who}: {value[wrong][0]:g} is too large for {dtype}, in which it would be infinite: "
+            f"call astype(np.float64) first, or write smaller numbers"
+        )
+
+
 def refuse_nan(who: str, outputs: np.ndarray, first: int = 0) -> None:
     """Raise where a network gives NaN, which `argmax` would take for the largest number.
 

@@ -363,7 +363,8 @@ class Trainable(Network):
 
     def __reduce__(self) -> Any:
         described, own = checkpoint.describe(self), own_classes(self.layers)
-        return _rebuild, (described, self.copy_arrays(), type(self), own, self.loss)
+        clock = self._clock.epoch, self._clock.step, self._clock.seed
+        return _rebuild, (described, self.copy_arrays(), type(self), own, self.loss, clock)
 
 
 def _rebuild(
@@ -372,8 +373,11 @@ def _rebuild(
     kind: type,
     _: tuple[type, ...],
     loss: Any = None,
+    clock: tuple[int, int, int] | None = None,
 ) -> Trainable:
     """What a pickle calls, once it has imported the classes of the layers."""
     model = checkpoint.rebuild(described, arrays, kind)
     model.loss = model.loss if loss is None else loss
+    if clock is not None:
+        model.set_clock(*clock)  # what is random goes on where it was
     return model

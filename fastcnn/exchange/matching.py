@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..checks import refuse_too_large
 from ..layers import Dense, Layer
 from ..network.network import Network
 
@@ -138,11 +139,12 @@ def fill(slot: Slot, values: Any) -> None:
     Raises
     ------
     ValueError
-        If it does not hold real numbers.
+        If it does not hold real numbers, or some that are too large.
     """
     values = np.asarray(values)
     if values.dtype.kind != "f":
         raise ValueError(f"the array for {slot.name!r} must hold floats, got {values.dtype}")
+    refuse_too_large(f"the array for {slot.name!r}", values, slot.array.dtype)
     slot.array[...] = values.T if slot.turned else values
 
 
@@ -191,9 +193,10 @@ def load_state(model: Network, state: Mapping[str, Any]) -> Matched:
     """
     arrays = {name: as_array(value) for name, value in state.items()}
     matched, pairs = match(model, {name: array.shape for name, array in arrays.items()})
-    for _, name in pairs:
+    for slot, name in pairs:
         if arrays[name].dtype.kind != "f":
             raise ValueError(f"the array {name!r} must hold floats, got {arrays[name].dtype}")
+        refuse_too_large(f"the array {name!r}", arrays[name], slot.array.dtype)
     fill_all(model, pairs, arrays.__getitem__)
     return matched
 

@@ -30,8 +30,8 @@ class ParameterDict(dict[str, np.ndarray]):
     Raises
     ------
     ValueError
-        If a name does not exist, or the new value has another shape or is not real numbers; or on
-        an attempt to remove an array.
+        If a name does not exist, or the new value has another shape, is not real numbers or too
+        large for the array's dtype; or on an attempt to remove an array.
 
     Examples
     --------
@@ -66,6 +66,7 @@ class ParameterDict(dict[str, np.ndarray]):
                 f"{self.label}[{name!r}]: expected real numbers of shape {array.shape}, got "
                 f"{value.dtype} of shape {value.shape}"
             )
+        checks.refuse_too_large(f"{self.label}[{name!r}]", value, array.dtype)
         array[...] = value
 
     def update(self, *args: Any, **kwargs: Any) -> None:

@@ -4,7 +4,9 @@ A layer checks the shape it is given, calls a kernel and returns. Its arrays are
 own (`arrays`), and so are its memory (`memory`) and how it is written down (`described`).
 """
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -161,7 +163,17 @@ class Layer(WithArrays, WithMemory):
     def __reduce__(self) -> Any:
         # Copies and pickled layers must not drag a model's memory along.
         arrays, frozen, own = self.copy_arrays(), self.frozen_leaves(), own_classes([self])
-        return _rebuild, (self.spec(), str(self.dtype), arrays, self.chosen_seed, frozen, own)
+        clocks = {path: vars(leaf.own_clock) for path, leaf in self.leaves() if leaf.own_clock}
+        clocks = copy.deepcopy(clocks)  # random choices go on where they were
+        return _rebuild, (
+            self.spec(),
+            str(self.dtype),
+            arrays,
+            self.chosen_seed,
+            frozen,
+            own,
+            clocks,
+        )
 
 
 def _rebuild(
@@ -171,6 +183,7 @@ def _rebuild(
     seed: int | None,
     frozen: list[str],
     _: tuple[type, ...],
+    clocks: Mapping[str, dict[str, int]] = MappingProxyType({}),
 ) -> Layer:
     layer = from_spec(spec).astype(dtype)
     layer.chosen_seed = seed
@@ -178,4 +191,6 @@ def _rebuild(
         array[...] = arrays[name]
     for path, leaf in layer.leaves():
         leaf.trainable = path not in frozen
+        if leaf.own_clock is not None:
+            vars(leaf.own_clock).update(clocks.get(path, {}))
     return layer

@@ -58,7 +58,7 @@ class Dropout(Layer):
             1,
             "a probability of dropping, at least 0 and below 1",
         )
-        self._own_clock = Clock(self._seed_and_path[0])
+        self.own_clock: Clock = Clock(self._seed_and_path[0])
         self._key = np.zeros(2, np.uint32)
 
     def arguments(self) -> dict[str, Any]:
@@ -78,10 +78,10 @@ class Dropout(Layer):
         return given
 
     def renew(self, first: int = 0) -> None:
-        clock = self.clock or self._own_clock
+        clock = self.clock or self.own_clock
         key = random.key(clock.seed, "dropout", self.path, clock.epoch, clock.step)
         if self.clock is None:
-            self._own_clock.step += 1
+            self.own_clock.step += 1
         self._key[:] = kernels.dropout_key(key, first)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:

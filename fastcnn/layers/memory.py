@@ -143,6 +143,8 @@ class WithMemory(Described):
         Gives those that live until the next layer has run.
     clock : Clock, optional
         That of the model whose part it is.
+    own_clock : Clock, optional
+        What random choices are keyed by where there is no model, in a layer that makes some.
     path : str
         Where it stands in that model.
     needs_input_gradient : bool
@@ -155,6 +157,7 @@ class WithMemory(Described):
 
     read_anew: tuple[str, ...] = _EVERY_PASS
     """What is set without another kernel being called: `renew` reads it, or every pass sets it."""
+    own_clock: Clock | None = None
     passes_through = False  # whether forward(training=False) returns its argument
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from kernels.images import batch as batch_kernels
 from kernels.portion import WHOLE, Portion
 from kernels.workspace import Workspace
 
-from .. import conversion
+from .. import checks, conversion
 from ..layers import Layer
 from ..layers.arrays import float_dtype
 from ..layers.memory import Clock, Shape, seen
@@ -118,7 +118,8 @@ class Core(Layered):
         Raises
         ------
         ValueError
-            If a name is missing or too much, or a shape does not fit; then nothing is written.
+            If a name is missing or too much, a shape does not fit, or a number is too large for
+            the model's dtype; then nothing is written.
         """
         own = dict(self.named_arrays())
         for name in own.keys() ^ arrays.keys():
@@ -129,6 +130,7 @@ class Core(Layered):
                 raise ValueError(
                     f"the array {name!r} must have shape {own[name].shape}, got {array.shape}"
                 )
+            checks.refuse_too_large(f"the array {name!r}", array, own[name].dtype)
         for name, array in arrays.items():
             own[name][...] = array
 

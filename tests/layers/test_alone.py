@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import pickle
 import re
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from fastcnn import Sequential, layers
+from fastcnn.exchange.matching import load_state
 from fastcnn.layers import (
     ELU,
     GELU,
@@ -313,3 +315,59 @@ def test_settings_of_ones_own_are_ones_own() -> None:
     assert optimizer.arguments()["betas"] == [0.8, 0.9]
     with pytest.raises(AttributeError, match=re.escape("arrays are in layer.params")):
         Dense(4, 3).weight  # type: ignore[attr-defined]  # noqa: B018
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing))])
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (Dropout(0.5, seed=3), (4, 16)),
+        (Dropout(0.5), (4, 16)),
+        (SpatialDropout(0.5, seed=3), (4, 8, 3, 3)),
+        (Residual([Dropout(0.5, seed=3), Dropout(0.3)]), (4, 16)),
+    ],
+)  # fmt: skip
+def test_a_copy_goes_on_with_the_same_masks(layer: Layer, shape: Any, copied: Any) -> None:
+    x = np.ones(shape, np.float32)
+    first = layer.forward(x, training=True).copy()
+    twin = copied(layer)
+    for _ in range(2):
+        y = layer.forward(x, training=True)
+        assert not np.array_equal(y, first)
+        np.testing.assert_array_equal(twin.forward(x, training=True), y)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing))])
+def test_so_does_a_copy_of_a_model(copied: Any) -> None:
+    model = Sequential(Dense(16, 16), Dropout(0.5), SpatialDropout(0.5), seed=1)
+    x = np.ones((4, 16), np.float32)
+    model.set_clock(3, 5, seed=9)
+    model.forward(x, training=True)
+    twin = copied(model)
+    for _ in range(2):
+        y = model.forward(x, training=True)
+        np.testing.assert_array_equal(twin.forward(x, training=True), y)
+
+
+def test_numbers_too_large_for_float32_are_not_written_as_infinite() -> None:
+    layer = Dense(2, 3)
+    model = Sequential(layer, seed=1)
+    before = model.copy_arrays()
+    huge = np.full((2, 3), -1e300)
+    huge[0] = 1
+    theirs = {"w": huge.T, "b": np.zeros(3)}
+    for write in (
+        lambda: layer.params.__setitem__("weight", huge),
+        lambda: model.load_arrays({**before, "0.weight": huge}),
+        lambda: load_state(model, theirs),
+        lambda: load_state(model, {**theirs, "w": np.ones((3, 2)), "b": np.full(3, 1e39)}),
+    ):
+        with pytest.raises(ValueError, match=r"(-1e\+300|1e\+39) is too large for float32"):
+            write()
+        for name, array in model.copy_arrays().items():
+            np.testing.assert_array_equal(array, before[name])
+    layer.params["weight"] = np.full((2, 3), np.inf)  # as they are
+    assert np.isinf(layer.params["weight"]).all()
+    layer.astype(np.float64)
+    layer.params["weight"] = huge
+    np.testing.assert_array_equal(layer.params["weight"], huge)
