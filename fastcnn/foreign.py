@@ -147,7 +147,11 @@ class Settled(Answering):
     """One whose attributes, set later, are checked as its constructor checks its arguments."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value if name[0] == "_" else checked_setting(self, name, value))
+        if name[0] != "_":
+            known = _arguments(type(self))
+            if name not in vars(self) or known is None or name in known:  # no result of a pass
+                value = checked_setting(self, name, value)
+        super().__setattr__(name, value)
 
 
 def checked_setting(thing: Any, name: str, value: Any) -> Any:

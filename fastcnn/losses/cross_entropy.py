@@ -90,7 +90,8 @@ class CrossEntropyLoss(Loss):
         weights : float (N,), optional
             How much each sample counts, as `Loss` says.
         """
-        self._gradient = self._logits = None
+        own = vars(self)  # a plain attribute would be looked at, each time
+        own["_gradient"] = own["_logits"] = None
         logits = checked_outputs(self._name, outputs, "logits")
         labels = conversion.array_of(self._name, targets)
         rows, classes = logits.shape
@@ -111,12 +112,12 @@ class CrossEntropyLoss(Loss):
             )
             if correct < 0:
                 checked_labels(self._name, labels, rows, classes)  # says which is wrong
-            self.correct = correct
+            own["correct"] = correct
         if total is None or weights is not None:
             value = self._weighted(losses, gradient, weights, scale)
         else:
-            self._gradient, value = gradient, total * scale
-        self._logits = logits
+            own["_gradient"], value = gradient, total * scale
+        own["_logits"] = logits
         return value
 
     def measuring(self) -> Self:
