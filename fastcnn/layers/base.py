@@ -31,7 +31,7 @@ class Layer(WithArrays, WithMemory):
 
     Neither x nor y nor `params` may be changed in place between a `forward(x, training=True)` and
     the `backward` that belongs to it: the layer remembers them, not copies. A layer that is called
-    by itself refuses `backward` if they were, by all numbers of a small array and 256 of a large
+    by itself refuses `backward` if they were, by all numbers of a small array and 128 of a large
     one. What any number of threads may call at once is `forward` without training.
 
     Examples

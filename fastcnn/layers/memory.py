@@ -8,6 +8,7 @@ Workspaces hold arrays for each thread by itself, so that any number of threads 
 layers; only training, which leaves something behind in the layers, is for one thread at a time.
 """
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -118,15 +119,21 @@ class Recollection:
         return are_all and all(layer.recollection is self for layer in layers)
 
 
-# Where a large array is looked at: steps of the golden ratio, which keep clear of rows and columns.
-_PLACES = np.arange(1, 257) * ((5**0.5 - 1) / 2) % 1
+_PLACES = 128
+
+
+@functools.lru_cache(maxsize=100)
+def _places(size: int) -> np.ndarray:
+    """Where an array is looked at: by steps of the golden ratio, clear of rows and columns."""
+    return (np.arange(1, _PLACES + 1) * ((5**0.5 - 1) / 2) % 1 * size).astype(np.intp)
 
 
 def looked_at(array: np.ndarray) -> bytes:
-    """All numbers of a small array, 256 of a large one."""
-    if array.size <= 4 * _PLACES.size:
+    """All numbers of a small array, 128 of a large one."""
+    if array.size <= 2 * _PLACES:
         return array.tobytes()
-    return array.flat[(_PLACES * array.size).astype(np.intp)].tobytes()
+    numbers = array.reshape(-1) if array.flags.c_contiguous else array.flat
+    return numbers[_places(array.size)].tobytes()
 
 
 _OWN = Recollection()  # of a layer that was called by itself, or with layers that are
