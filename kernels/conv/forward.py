@@ -44,7 +44,6 @@ from kernels.tile import (
     fill_row,
     packed_mode,
     padded_channels,
-    panel_width,
     prepare,
 )
 from kernels.workspace import Shapes, Workspace
@@ -88,8 +87,7 @@ def _forward(
     # Threads take images by turns: what one of them reads next, a part of it for each group.
     size, ahead = height * width * channels, padded.shape[0]
     are_large = packed_size * packed.itemsize > LARGE_WEIGHTS
-    panel_size = panel_width(packed, filters) * depth * kernel_h * kernel_w
-    asked_size = packed_size if are_large else at_once * size // groups
+    asked_size = 0 if are_large else at_once * size // groups
     for part in prange((count + at_once - 1) // at_once):
         me, first = thread_id(), part * at_once
         last = min(count, first + at_once)
@@ -106,8 +104,6 @@ def _forward(
                 )  # fmt: skip
             image0 -= (last - first - 1) * image_step  # the first of several
             asked, asked0 = read_for(images, (first + ahead * at_once) * size + g * asked_size)
-            if are_large:  # the next panel of the weights instead
-                asked, asked0 = packed, g * packed_size + panel_size
             convolve_image(
                 image, image0, (height, -top), steps, (last - first, image_step, y_image),
                 packed, g * packed_size, (kernel_h, kernel_w * depth), mode,

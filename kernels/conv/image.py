@@ -52,7 +52,8 @@ def convolve_image(
     size, y_steps : (rows, columns) of the output and their strides in y
     mode : how the weights were packed, `packed_mode`
 
-    asked, asked0, asked_size : what is read after these images, to be fetched meanwhile
+    asked, asked0, asked_size : what is read after these images, to be fetched meanwhile; size 0
+        for each panel of the weights to be fetched while the one before is used
 
     19 parameters in four groups: the callers are parallel functions, and Numba's analysis of
     those refuses a NamedTuple that is made inside them.
@@ -70,6 +71,9 @@ def convolve_image(
     in_all = (channels + panel - 1) // panel * count * size[0] * kernel_h * inner
     if images > 1:
         in_all *= size[1]
+    if asked_size == 0:
+        asked, asked0 = packed, packed0 + panel * kernel_h * inner
+        asked_size = channels * kernel_h * inner
     asked_i = asked_step(asked, asked_size, in_all)
     # Output rows whose windows lie within the image from top to bottom differ by a shift only.
     inside = rows_inside(first_row, stride_h, size[0], height - (kernel_h - 1) * dilation_h)
@@ -95,7 +99,7 @@ def convolve_image(
                     Panel(packed, weights + i * inner * panel, i=panel),
                     Sums(bias, bias0 + o),
                     Sums(y, y0 + h * y_steps[0] + first * y_m + o, m=y_m, r=y_r),
-                    Asked(asked, asked0, asked_i) if asked_i else Asked(packed, weights, 0),
+                    Asked(asked, asked0, asked_i),
                 )
                 asked0 += asked_i * repeats * inner * (stop - i)
                 h += rows

@@ -13,7 +13,7 @@ from numba import prange
 
 from kernels import jit
 from kernels.conv import depthwise, windows, winograd, winograd_plan
-from kernels.conv.arrangement import rows_of_images, spread_columns
+from kernels.conv.arrangement import LARGE_WEIGHTS, rows_of_images, spread_columns
 from kernels.conv.forward import Pair
 from kernels.conv.gradient_source import PLAIN, GradientSource, gradient_images, nothing
 from kernels.conv.image import convolve_image
@@ -201,10 +201,10 @@ def _input_gradient(
     cut, kept, uncut = wide
     mode = packed_mode(packed, depth, filters)
     image, at_once, step = pixels * channels, together[0], together[1]
-    # Threads take images by turns: what one of them reads next.
+    # Threads take images by turns: what one of them reads next, if weights stay in the caches.
     dy_size, ahead = dy_h * dy_w * out_channels, padded.shape[0]
     asked_size = 0
-    if gradient.kind == PLAIN:
+    if gradient.kind == PLAIN and packed.size * packed.itemsize <= LARGE_WEIGHTS * groups:
         asked_size = at_once * dy_size // (groups * table.shape[0])
     for part in prange((images + at_once - 1) // at_once):
         me, first = thread_id(), part * at_once
