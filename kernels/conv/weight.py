@@ -57,7 +57,7 @@ def _weight_gradient(
     size = height * width * channels
     is_widened = groups > 1 or out_up != out_channels
     # The next images, unless sums do not stay in the caches.
-    asked_size = at_once * size // groups if at_once == 1 else 0
+    asked_size = size // groups if at_once == 1 else 0
     for chunk in prange(partial.shape[0]):
         me = thread_id()
         sums = partial[chunk]
