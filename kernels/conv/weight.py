@@ -56,7 +56,7 @@ def _weight_gradient(
     steps = (stride, arrangement.column_step, arrangement.row_length, dilation)
     size = height * width * channels
     is_widened = groups > 1 or out_up != out_channels
-    # The next images, unless sums do not stay in the caches.
+    # The next image, where images come one at a time: else sums do not stay in the caches.
     asked_size = size // groups if at_once == 1 else 0
     for chunk in prange(partial.shape[0]):
         me = thread_id()

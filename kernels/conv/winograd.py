@@ -29,12 +29,7 @@ from kernels.conv.winograd_image import (
     transform_products,
     transform_windows,
 )
-from kernels.conv.winograd_plan import (
-    convolution_plan,
-    gradient_plan,
-    plane_step,
-    row_width,
-)
+from kernels.conv.winograd_plan import convolution_plan, gradient_plan, plane_step, row_width
 from kernels.conv.winograd_sums import accumulate_planes, transform_gradient, transform_sums
 from kernels.jit import thread_id
 from kernels.shares import shares_of
