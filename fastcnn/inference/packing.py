@@ -3,9 +3,11 @@
 The bits are those that the kernels' own packing gives.
 """
 
+from typing import Any
+
 import numpy as np
 
-from kernels.conv.winograd_image import PLANES
+from kernels.conv.winograd_image import planes_of
 from kernels.tile import (
     PAIRED,
     full_panel,
@@ -66,20 +68,36 @@ def filter_biases(bias: np.ndarray | None, weight: np.ndarray, groups: int) -> n
     return np.concatenate([vector(part, own, width, weight.dtype) for part in parts])
 
 
-def transformed(weight: np.ndarray) -> np.ndarray:
-    """G g G^T of all filters, as `kernels.conv.winograd_image.transform_filters` has them."""
-    half = weight.dtype.type(0.5)
-
-    def line(g0, g1, g2):
+def _transformed_line(taps: Any, side: int) -> tuple[Any, ...]:
+    """G times a line of three taps; the two last of six are a complex number."""
+    g0, g1, g2 = taps
+    half, quarter = g0.dtype.type(0.5), g0.dtype.type(0.25)
+    if side == 2:
         return g0, half * (g0 + g1 + g2), half * (g0 - g1 + g2), g2
+    ends, middle = quarter * (g0 + g2), quarter * g1
+    return g0, ends + middle, ends - middle, g2, half * (g0 - g2), -half * g1
+
+
+def transformed(weight: np.ndarray, side: int) -> np.ndarray:
+    """G g G^T of all filters, as `kernels.conv.winograd_image.transform_filters` has them."""
+
+    def parts(real, imaginary):
+        return [real, imaginary, real + imaginary]
 
     taps = weight.transpose(2, 3, 1, 0)  # row, column, channel, filter
-    columns = [line(*(taps[i, j] for i in range(3))) for j in range(3)]
-    planes = [each for i in range(4) for each in line(*(column[i] for column in columns))]
+    columns = [_transformed_line(taps[:, j], side) for j in range(3)]
+    rows = [_transformed_line(each, side) for each in zip(*columns, strict=True)]
+    planes = [each for row in rows[:4] for each in row]
+    if side == 4:
+        (*r, rr, ri), (*i, ir, ii) = rows[4:]
+        half = weight.dtype.type(0.5)
+        planes = [each for row in rows[:4] for each in (*row[:4], *parts(*row[4:]))]
+        planes += [each for both in zip(r, i, strict=True) for each in parts(*both)]
+        planes += parts(half * (rr - ii), half * (ir + ri))
+        planes += parts(half * (rr + ii), half * (ir - ri))
     width = int(full_panel(_like(weight), len(weight)))
-    assert len(planes) == PLANES
     packed = np.stack([_in_panels(plane, width).reshape(-1) for plane in planes])
-    room = np.zeros((PLANES, int(odd_vectors(packed.shape[1], packed[0]))), packed.dtype)
+    room = np.zeros((planes_of(side), int(odd_vectors(packed.shape[1], packed[0]))), packed.dtype)
     room[:, : packed.shape[1]] = packed
     return room.reshape(-1)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from kernels.conv import depthwise, winograd_plan
 from kernels.conv.arrangement import DIRECT, arrangement_of
-from kernels.conv.winograd_image import PLANES
+from kernels.conv.winograd_image import planes_of
 from kernels.dense import depth_parts
 from kernels.inference import table as t
 from kernels.inference.multiplication import DEEP_ROWS
@@ -171,9 +171,7 @@ class Steps:
         pooled_h, pooled_w = (out_h // 2, out_w // 2) if each.pooled else (0, 0)
         is_plain = depth == channels and dilation == (1, 1)
         if is_plain and winograd_plan.suits(weight.shape, stride, (out_h, out_w), self.dtype):
-            return self._windows(
-                each, shapes, (top, left), (pooled_h, pooled_w), cost * PLANES // 36
-            )
+            return self._windows(each, shapes, (top, left), (pooled_h, pooled_w), cost)
         if depthwise.suits(shapes[0], weight.shape):
             up = int(full_vectors(like, filters))
             own = [height, width, channels, filters, kernel_h, kernel_w, out_h, out_w, *stride]
@@ -204,22 +202,27 @@ class Steps:
     ) -> bool:  # fmt: skip
         (_, height, width, channels), _, (_, out_h, out_w, filters) = shapes
         like = np.empty(0, self.dtype)
-        blocks = winograd_plan.blocks_of(1 << 20, (out_h, out_w), channels + filters)
+        side = winograd_plan.convolution_side(
+            (out_h, out_w), 1, channels, filters, (1, 1), self.dtype, True
+        )
+        planes = int(planes_of(side))
+        blocks = winograd_plan.blocks_of(1 << 20, (out_h, out_w), channels + filters, (1, 1), side)
         panel = int(full_panel(like, filters))
         in_up, out_up = int(full_vectors(like, channels)), int(full_vectors(like, filters))
         assert each.weight is not None
-        packed = packing.transformed(each.weight)
+        packed = packing.transformed(each.weight, side)
         own = [height, width, channels, filters, out_h, out_w, *before, self.constant(packed)]
         own += [self.constant(packing.vector(each.bias, filters, panel, self.dtype))]
         own += [self.constant(packing.vector(None, filters, panel, self.dtype))]
-        rows, columns = blocks.grid
+        rows, columns, _ = blocks.grid
         images = max(1, blocks.rows // rows)
-        padded = max(images * (2 * rows + 2), 2 * blocks.rows + 2) * (2 * columns + 2) * in_up
-        planes = [int(winograd_plan.plane_step(blocks.windows, up, like)) for up in (in_up, out_up)]
+        padded = max(images * (side * rows + 2), side * blocks.rows + 2)
+        padded *= (side * columns + 2) * in_up
+        steps = [int(winograd_plan.plane_step(blocks.windows, up, like)) for up in (in_up, out_up)]
         self.add(
-            t.WINOGRAD, each.sources[0], each.target, [*own, blocks.rows, *pooled], each,
-            cost=cost, weights=packed.size, parts=rows,
-            scratch=PLANES * sum(planes) + padded + SLACK,
+            t.WINOGRAD, each.sources[0], each.target, [*own, blocks.rows, *pooled, side], each,
+            cost=cost * planes // (9 * side * side), weights=packed.size, parts=rows,
+            scratch=planes * sum(steps) + padded + SLACK,
         )  # fmt: skip
         return True
 

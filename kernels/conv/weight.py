@@ -26,7 +26,6 @@ from kernels.conv.arrangement import (
 from kernels.conv.forward import Pair
 from kernels.conv.gradient_source import GradientSource, gradient_images
 from kernels.conv.image import accumulate_image, combine_chunks, combine_rows
-from kernels.conv.winograd_image import PLANES
 from kernels.jit import thread_id
 from kernels.portion import WHOLE, chunks_with_sums, cut
 from kernels.shares import shares_of
@@ -175,7 +174,9 @@ def _way(x_shape, weight_shape, y_shape, geometry, dtype) -> tuple[str, int]:
     stride, _, dilation = geometry
     groups, numbers = x_shape[3] // weight_shape[1], math.prod(weight_shape)
     if winograd_plan.suits(weight_shape, stride, y_shape[1:3], dtype, groups, dilation):
-        return "winograd", numbers // 9 * PLANES * dtype.itemsize
+        depth, filters = weight_shape[1], weight_shape[0] // groups
+        _, size = winograd_plan.sums_of(y_shape[1:3], groups, depth, filters, dilation, dtype)
+        return "winograd", size
     return "direct", numbers * dtype.itemsize
 
 

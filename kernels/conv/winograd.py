@@ -1,9 +1,9 @@
-"""3 x 3 convolution with stride 1 by Winograd's F(2x2, 3x3): all three directions.
+"""3 x 3 convolution with stride 1 by Winograd's F(2x2, 3x3) or F(4x4, 3x3): all three directions.
 
 What is computed, and the transforms, are in `winograd_image`. Whole numbers give the same results
 as the direct method, bit for bit; other numbers differ in the last places, as sums in another order
-do. A pixel that is infinite or NaN reaches all four outputs of each window that holds it, which is
-one row or column further than with the direct method.
+do. A pixel that is infinite or NaN reaches all outputs of each window that holds it, which is up to
+one row or column further than with the direct method, with windows of 4 x 4 outputs up to three.
 
 A thread takes some images through all transforms, a block of windows at a time, so that a
 block stays in its nearest caches.
@@ -21,9 +21,9 @@ from kernels.conv.gradient_source import gradient_images, nothing
 from kernels.conv.image import combine_chunks, combine_rows
 from kernels.conv.normed import nothing_summed, sum_up
 from kernels.conv.winograd_image import (
-    PLANES,
     multiply_planes,
     pad_images,
+    planes_of,
     pool_products,
     transform_filters,
     transform_products,
@@ -62,12 +62,13 @@ def _convolve(
     """
     images, height, width, channels = x_shape
     grid, at_once, block_rows, gaps = blocks
+    side = grid[2]
     filters, bias_padded, zeros, padded, windows, products, taps = scratch
     index, relu = pool
     own_depth, own_filters, (joined, depth, columns) = groups
     in_up, out_up = full_vectors(y, channels), row_width(y, joined, columns)
     windows_most = block_rows * grid[1]
-    planes = plane_step(windows_most, in_up, y), plane_step(windows_most, out_up, y)
+    steps = plane_step(windows_most, in_up, y), plane_step(windows_most, out_up, y)
     panel = full_panel(y, columns)
     panels = (columns + panel - 1) // panel
     for part in prange(panels * ((channels + _CHANNELS - 1) // _CHANNELS)):
@@ -78,7 +79,7 @@ def _convolve(
             transform_filters(
                 weight, g * own_depth * own_filters * 9 + inside * inner, (outer, turned),
                 (c % depth, depth, g % (depth // own_depth) * own_filters, own_filters, columns),
-                o, filters, c // depth * (filters.size // joined), taps[thread_id()],
+                o, side, filters, c // depth * (filters.size // joined), taps[thread_id()],
             )  # fmt: skip
     fill_row(bias_padded, 0, bias_padded.size)
     copy_row(bias, 0, bias_padded, 0, bias.size)
@@ -97,21 +98,21 @@ def _convolve(
         count = (last_image - first_image) * y_image
         for first in range(0, all_rows, block_rows):
             last = min(all_rows, first + block_rows)
-            transform_windows(padded[me], grid, in_up, first, last, windows[me], planes[0])
+            transform_windows(padded[me], grid, in_up, first, last, windows[me], steps[0])
             multiply_planes(
-                windows[me], filters, zeros, products[me], (last - first) * grid[1], planes,
+                windows[me], filters, zeros, products[me], (last - first) * grid[1], side, steps,
                 (joined, depth, columns, in_up, out_up),
                 y, first_image * y_image + count * first // all_rows,
                 count * (last - first) // all_rows,
             )  # fmt: skip
             if index.size:
                 pool_products(
-                    products[me], planes[1], grid, out_up, first, last, bias_padded, relu,
+                    products[me], steps[1], grid, out_up, first, last, bias_padded, relu,
                     y, index, first_image * y_image, y_size,
                 )  # fmt: skip
             else:
                 transform_products(
-                    products[me], planes[1], grid, gaps, out_up, first, last, bias_padded,
+                    products[me], steps[1], grid, gaps, out_up, first, last, bias_padded,
                     y, first_image * y_image, y_size,
                 )  # fmt: skip
             # Images that this block ends are in the cache.
@@ -169,21 +170,22 @@ def _weight_gradient(
     """One iteration owns one chunk of images and that chunk's partial sums.
 
     borders : first image of each chunk
-    partial : (chunks, 16 planes of sums, see `winograd_sums`, then the bias's)
+    partial : (chunks, all planes of sums, see `winograd_sums`, then the bias's)
     Other arguments as in `_convolve`.
     """
     _, height, width, channels = x_shape
     grid, at_once, block_rows, gaps = blocks
+    side = grid[2]
     zeros, padded, windows, gradients = scratch
     own_depth, own_filters, (joined, depth, columns) = groups
     filters = dy_size[2]
     in_up, columns_up = full_vectors(x, channels), full_vectors(x, columns)
     windows_most = block_rows * grid[1]
     plane = odd_vectors(channels * columns_up, x)
-    planes = (
+    steps = (
         plane_step(windows_most, in_up, x), plane_step(windows_most, joined * columns_up, x), plane,
     )  # fmt: skip
-    all_sums = PLANES * plane
+    all_sums = planes_of(side) * plane
     image_size = height * width * channels
     pixels = dy_size[0] * dy_size[1]
     fill_row(zeros, 0, zeros.size)
@@ -208,18 +210,18 @@ def _weight_gradient(
             all_rows = (last_image - first_image) * gaps[0] * gaps[1] * grid[0]
             for first in range(0, all_rows, block_rows):
                 last = min(all_rows, first + block_rows)
-                transform_windows(padded[me], grid, in_up, first, last, windows[me], planes[0])
+                transform_windows(padded[me], grid, in_up, first, last, windows[me], steps[0])
                 transform_gradient(
-                    dy, dy0, dy_size, (joined, columns), grid, gaps, first, last, gradients[me],
-                    planes[1],
+                    dy, dy0, dy_size, (joined, columns), grid, gaps, first, last,
+                    gradients[me], steps[1],
                 )  # fmt: skip
                 accumulate_planes(
                     windows[me], gradients[me], sums, zeros, first_image == start and first == 0,
-                    (last - first) * grid[1], planes, (joined, depth, columns, in_up),
+                    (last - first) * grid[1], side, steps, (joined, depth, columns, in_up),
                 )  # fmt: skip
         # Before they are added: other processes add the taps of theirs.
         for o in range(0, channels * columns_up, lanes(x)):
-            transform_sums(sums, o, plane)
+            transform_sums(sums, o, side, plane)
     # Along a tree: the same bits for any number of threads.
     shares, panel = shares_of(partial.size), full_panel(x, columns)
     lines = (own_filters + panel - 1) // panel * channels

@@ -1,4 +1,4 @@
-"""What `winograd` decides by shapes alone: whether it suits, blocks, groups, sizes of scratch."""
+"""What `winograd` decides by shapes alone: whether it suits, sides, blocks, groups, scratch."""
 
 import functools
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels import jit
-from kernels.conv.winograd_image import PLANES, equal_tiles
+from kernels.conv.winograd_image import equal_tiles, planes_of
 from kernels.portion import MAX_CHUNKS
 from kernels.sizes import size
 from kernels.tile import full_panel, full_vectors, odd_vectors, vector_lanes
@@ -14,21 +14,28 @@ from kernels.tile import full_panel, full_vectors, odd_vectors, vector_lanes
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
 
-# Numbers in one plane of a block, of inputs and outputs together.
-_PLANE = 8192
+# Numbers in all planes of a block, of inputs and outputs together.
+_NUMBERS = 1 << 17
 # More bytes of filters in all planes than stay in a core's own caches from block to block, and the
-# windows of a block that are worth reading them for.
+# windows of a block that are worth reading them for, times planes.
 _LARGE_FILTERS = 3 << 19
-_MANY_WINDOWS = 64
+_MANY_WINDOWS = 1 << 10
 _LEAST_CHANNELS = 8
 # What a product costs here, transforms included, against one of the direct method.
 _COST = 1.35
+# Windows of 4 x 4 outputs: as many fewer products as make up for larger filters, the most bytes of
+# these, and the fewest windows of an image that filters are read for. Compiled networks have one
+# image at a time.
+_FEWER = 0.85
+_LARGEST_FILTERS = 3 << 20
+_LEAST_WINDOWS, _LEAST_WINDOWS_BACK = 16, 4
+_LARGEST_SUMS = 3 << 18
 
 
 class Blocks(NamedTuple):
     """How the windows of a batch are cut up: depends on shapes only."""
 
-    grid: tuple[int, int]  # rows and columns of windows in a part of an image
+    grid: tuple[int, int, int]  # rows and columns of windows in a part of an image, side of one
     images: int  # that a thread takes at a time
     rows: int  # rows of windows in a block
     gaps: tuple[int, int]  # rows and columns from a part's pixel to the next one: the dilation
@@ -41,22 +48,43 @@ class Blocks(NamedTuple):
     @property
     def padded_size(self) -> int:
         """Pixels of an image's padded parts."""
-        return self.gaps[0] * self.gaps[1] * (2 * self.grid[0] + 2) * (2 * self.grid[1] + 2)
+        *grid, side = self.grid
+        rows, columns = (side * windows + 2 for windows in grid)
+        return self.gaps[0] * self.gaps[1] * rows * columns
 
 
-def _grid_of(out_size: Pair, gaps: Pair) -> Pair:
-    """Rows and columns of windows in the largest part of an output of that size."""
-    return -(-out_size[0] // (2 * gaps[0])), -(-out_size[1] // (2 * gaps[1]))
+def _grid_of(out_size: Pair, gaps: Pair, side: int) -> tuple[int, int, int]:
+    """Rows and columns of windows in the largest part of an output of that size; side of one."""
+    return -(-out_size[0] // (side * gaps[0])), -(-out_size[1] // (side * gaps[1])), side
+
+
+def _windows_of(out_size: Pair, gaps: Pair, side: int) -> int:
+    """Windows in all parts of an image."""
+    rows, columns, _ = _grid_of(out_size, gaps, side)
+    return gaps[0] * gaps[1] * rows * columns
+
+
+def _side_of(out_size: Pair, gaps: Pair, least: int, size: int, largest: int) -> int:
+    """Outputs along a side of a window: 4, where they are at least so many windows.
+
+    size, largest : bytes of the filters, or of their sums, in the planes of those; the most of them
+    """
+    small, large = (_windows_of(out_size, gaps, side) for side in (2, 4))
+    saves = planes_of(4) * large <= _FEWER * planes_of(2) * small
+    return 4 if saves and large >= least and size <= largest else 2
 
 
 def blocks_of(
-    images: int, out_size: Pair, numbers: int, gaps: Pair = (1, 1), most: int = _PLANE
+    images: int, out_size: Pair, numbers: int, gaps: Pair, side: int, most: int = _NUMBERS
 ) -> Blocks:
-    """Equal blocks for images of an output size, with so many numbers per window and plane."""
+    """Equal blocks for images of an output size, with so many numbers per window and plane.
+
+    most : numbers in all planes
+    """
     images = max(1, images)
-    grid = _grid_of(out_size, gaps)
+    grid = _grid_of(out_size, gaps, side)
     image_rows = gaps[0] * gaps[1] * grid[0]
-    rows = max(1, most // (numbers * grid[1]))
+    rows = max(1, most // int(planes_of(side)) // (numbers * grid[1]))
     if rows < image_rows:
         return Blocks(grid, 1, -(-image_rows // -(-image_rows // rows)), gaps)
     at_once = -(-images // -(-images // (rows // image_rows)))
@@ -106,9 +134,7 @@ def suits(
     backward = groups_of(groups, filters // groups, depth, dtype)
     if min(forward.sizes[2], backward.sizes[2]) < least:
         return False
-    grid = _grid_of(out_size, dilation)
-    windows = dilation[0] * dilation[1] * grid[0] * grid[1]
-    return _COST * PLANES * windows < 9 * out_size[0] * out_size[1]
+    return _COST * planes_of(2) * _windows_of(out_size, dilation, 2) < 9 * out_size[0] * out_size[1]
 
 
 @size
@@ -136,10 +162,40 @@ class Plan(NamedTuple):
     scratch: tuple[tuple[str, Shape], ...]
 
 
-def _are_large(groups: Groups, dtype: np.dtype) -> bool:
-    """Whether all transformed filters, or their sums, are large."""
+def _size_of(groups: Groups, side: int, dtype: np.dtype) -> int:
+    """Bytes of all transformed filters, or of their sums."""
     joined, depth, columns = groups.sizes
-    return PLANES * joined * depth * columns * dtype.itemsize > _LARGE_FILTERS
+    return int(planes_of(side)) * joined * depth * columns * dtype.itemsize
+
+
+@functools.lru_cache(maxsize=1000)
+def convolution_side(
+    out_size: Pair, count: int, depth: int, filters: int, dilation: Pair, dtype: np.dtype,
+    forward: bool,
+) -> int:  # fmt: skip
+    """Outputs along a side of a window, of an output or an input's gradient of that size.
+
+    The same for any number of images, and in networks that are compiled for single ones.
+    """
+    size = _size_of(groups_of(count, depth, filters, dtype), 4, dtype)
+    least = _LEAST_WINDOWS if forward else _LEAST_WINDOWS_BACK
+    return _side_of(out_size, dilation, least, size, _LARGEST_FILTERS)
+
+
+@functools.lru_cache(maxsize=1000)
+def sums_of(
+    out_size: Pair, count: int, depth: int, filters: int, dilation: Pair, dtype: np.dtype
+) -> tuple[int, int]:
+    """Outputs along a side of a window, for a weight gradient; bytes of the sums of a chunk."""
+    groups = groups_of(count, depth, filters, dtype)
+    size = _size_of(groups, 4, dtype)
+    side = _side_of(out_size, dilation, _LEAST_WINDOWS_BACK, size, _LARGEST_SUMS)
+    return side, _size_of(groups, side, dtype)
+
+
+def _room_for(blocks: Blocks, width: int, like: np.ndarray) -> int:
+    """Numbers in a block of transformed windows, or of their products, of that width."""
+    return int(planes_of(blocks.grid[2]) * plane_step(blocks.windows, width, like))
 
 
 @functools.lru_cache(maxsize=1000)
@@ -148,10 +204,11 @@ def convolution_plan(
 ) -> Plan:
     """Of `_convolve`, with so many groups of so many channels and filters each."""
     groups, numbers = groups_of(count, depth, filters, dtype), count * (depth + filters)
-    share, most = -(-images // MAX_CHUNKS), _PLANE
-    if _are_large(groups, dtype):
+    side = convolution_side(out_size, count, depth, filters, dilation, dtype, prefix == "")
+    share, most = -(-images // MAX_CHUNKS), _NUMBERS
+    if _size_of(groups, side, dtype) > _LARGE_FILTERS:
         share, most = -(-images // threads), _MANY_WINDOWS * numbers
-    blocks = blocks_of(share, out_size, numbers, dilation, most)
+    blocks = blocks_of(share, out_size, numbers, dilation, side, most)
     like = np.empty(0, dtype)
     joined, depth, columns = groups.sizes
     in_up, out_up = int(full_vectors(like, joined * depth)), int(row_width(like, joined, columns))
@@ -159,12 +216,12 @@ def convolution_plan(
     panels = -(-columns // panel) * panel
     all_threads = jit.max_threads()
     scratch = (
-        ("filters", (PLANES * joined * int(odd_vectors(depth * panels, like)),)),
+        ("filters", (int(planes_of(side)) * joined * int(odd_vectors(depth * panels, like)),)),
         ("bias", (out_up,)),
         ("zeros", (panels,)),
         ("padded", (all_threads, blocks.images * blocks.padded_size * in_up)),
-        ("windows", (all_threads, PLANES * int(plane_step(blocks.windows, in_up, like)))),
-        ("products", (all_threads, PLANES * int(plane_step(blocks.windows, out_up, like)))),
+        ("windows", (all_threads, _room_for(blocks, in_up, like))),
+        ("products", (all_threads, _room_for(blocks, out_up, like))),
         ("taps", (all_threads, 9 * int(vector_lanes(like)))),
     )
     return Plan(
@@ -183,22 +240,20 @@ def gradient_plan(
     groups = groups_of(count, depth, filters, dtype)
     joined, _, columns = groups.sizes
     channels, like = count * depth, np.empty(0, dtype)
-    # Large sums are read and written for more windows at a time.
     numbers = channels + count * filters
-    most = _PLANE if channels * filters < _PLANE else 2 * _PLANE
-    if _are_large(groups, dtype):
+    side, size = sums_of(out_size, count, depth, filters, dilation, dtype)
+    # Large sums are read and written for more windows at a time.
+    most = _NUMBERS if side == 2 and channels * filters < 8192 else 2 * _NUMBERS
+    if size > _LARGE_FILTERS:
         most = _MANY_WINDOWS * numbers
-    blocks = blocks_of(-(-images // chunks), out_size, numbers, dilation, most)
+    blocks = blocks_of(-(-images // chunks), out_size, numbers, dilation, side, most)
     in_up, columns_up = int(full_vectors(like, channels)), int(full_vectors(like, columns))
     threads = jit.max_threads()
     scratch = (
         ("zeros", (int(full_panel(like, columns)),)),
         ("padded", (threads, blocks.images * blocks.padded_size * in_up)),
-        ("windows", (threads, PLANES * int(plane_step(blocks.windows, in_up, like)))),
-        (
-            "gradients",
-            (threads, PLANES * int(plane_step(blocks.windows, joined * columns_up, like))),
-        ),
+        ("windows", (threads, _room_for(blocks, in_up, like))),
+        ("gradients", (threads, _room_for(blocks, joined * columns_up, like))),
     )
     plan = Plan(
         blocks.images,
@@ -206,5 +261,5 @@ def gradient_plan(
         tuple(blocks),
         tuple((f"winograd_{name}", shape) for name, shape in scratch),
     )
-    sums = PLANES * int(odd_vectors(channels * columns_up, like))
+    sums = int(planes_of(side)) * int(odd_vectors(channels * columns_up, like))
     return plan, sums + int(full_vectors(like, count * filters))

@@ -9,9 +9,9 @@ from kernels.conv.arrangement import Arrangement, arrange
 from kernels.conv.depthwise_image import slide, whole_pixels
 from kernels.conv.image import convolve_image, pool_and_rectify
 from kernels.conv.winograd_image import (
-    PLANES,
     multiply_planes,
     pad_images,
+    planes_of,
     pool_products,
     transform_products,
     transform_windows,
@@ -98,25 +98,24 @@ def convolve_by_windows(step, values, constants, memory, scratch, nobody, frame,
 
     height, width, channels of x; filters; rows and columns of y before pooling; zeros above and
     left; where the filters, the biases and zeros begin; rows of windows in a block; rows and
-    columns of y after pooling, 0 for none.
+    columns of y after pooling, 0 for none; outputs along a side of a window.
     """
     height, width, channels, filters = step[OWN], step[OWN + 1], step[OWN + 2], step[OWN + 3]
     out_h, out_w, top, left = step[OWN + 4], step[OWN + 5], step[OWN + 6], step[OWN + 7]
     filters0, bias0, zeros0 = step[OWN + 8], step[OWN + 9], step[OWN + 10]
     block, pooled_h, pooled_w = step[OWN + 11], step[OWN + 12], step[OWN + 13]
-    grid_h, grid_w = (out_h + 1) // 2, (out_w + 1) // 2
+    side = step[OWN + 14]
+    planes, pooled_side = planes_of(side), side // 2
+    grid_h, grid_w = (out_h + side - 1) // side, (out_w + side - 1) // side
     in_up, out_up = full_vectors(memory, channels), full_vectors(memory, filters)
     panel = full_panel(memory, filters)
     panels = (filters + panel - 1) // panel * panel
-    packed = constants[filters0 : filters0 + PLANES * odd_vectors(channels * panels, memory)]
+    packed = constants[filters0 : filters0 + planes * odd_vectors(channels * panels, memory)]
     bias, zeros = constants[bias0 : bias0 + panels], constants[zeros0 : zeros0 + panels]
-    planes = (
-        plane_step(block * grid_w, in_up, memory),
-        plane_step(block * grid_w, out_up, memory),
-    )
-    windows = scratch[: PLANES * planes[0]]
-    products = scratch[PLANES * planes[0] : PLANES * (planes[0] + planes[1])]
-    padded = scratch[PLANES * (planes[0] + planes[1]) :]
+    steps = plane_step(block * grid_w, in_up, memory), plane_step(block * grid_w, out_up, memory)
+    windows = scratch[: planes * steps[0]]
+    products = scratch[planes * steps[0] : planes * (steps[0] + steps[1])]
+    padded = scratch[planes * (steps[0] + steps[1]) :]
     first, last = share_of(grid_h, span[2], span[3], 1)
     at_once = max(1, block // grid_h) if first == 0 and last == grid_h else 1
     y_row = out_w * filters
@@ -127,33 +126,33 @@ def convolve_by_windows(step, values, constants, memory, scratch, nobody, frame,
             rows = min(block, last - row)
             if count > 1:
                 rows = grid_h
-            grid = (rows, grid_w)
+            grid = (rows, grid_w, side)
             pad_images(
-                memory, x0, count, (height, width, channels), (top - 2 * row, left), (1, 1), grid,
-                in_up, padded,
+                memory, x0, count, (height, width, channels), (top - side * row, left), (1, 1),
+                grid, in_up, padded,
             )  # fmt: skip
-            transform_windows(padded, grid, in_up, 0, count * rows, windows, planes[0])
+            transform_windows(padded, grid, in_up, 0, count * rows, windows, steps[0])
             multiply_planes(
-                windows, packed, zeros, products, count * rows * grid_w, planes,
+                windows, packed, zeros, products, count * rows * grid_w, side, steps,
                 (1, channels, filters, in_up, out_up),
                 memory, y0, 0,  # what a phase writes is in the cache
             )  # fmt: skip
             if pooled_w:
                 pool_products(
-                    products, planes[1], grid, out_up, 0, count * rows, bias, step[RELU] != 0,
-                    memory, nobody, y0 + row * pooled_w * filters,
-                    (pooled_h - row if count == 1 else pooled_h, pooled_w, filters),
+                    products, steps[1], grid, out_up, 0, count * rows, bias, step[RELU] != 0,
+                    memory, nobody, y0 + row * pooled_side * pooled_w * filters,
+                    (pooled_h - row * pooled_side if count == 1 else pooled_h, pooled_w, filters),
                 )  # fmt: skip
             else:
                 transform_products(
-                    products, planes[1], grid, (1, 1), out_up, 0, count * rows, bias,
-                    memory, y0 + 2 * row * y_row,
-                    (out_h - 2 * row if count == 1 else out_h, out_w, filters),
+                    products, steps[1], grid, (1, 1), out_up, 0, count * rows, bias,
+                    memory, y0 + side * row * y_row,
+                    (out_h - side * row if count == 1 else out_h, out_w, filters),
                 )  # fmt: skip
                 for k in range(count):
                     _end_rows(
                         step, values, memory, y0 + k * out_h * y_row, frame, n + k,
-                        (2 * row, min(out_h, 2 * (row + rows))), y_row,
+                        (side * row, min(out_h, side * (row + rows))), y_row,
                     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from kernels.simd import (
     store_part,
     where,
 )
+from kernels.simd.mathematics import rectified
 from kernels.tile import fill_row
 
 
@@ -102,6 +103,17 @@ def max_of_four(a, b, c, d):
     best, which = where(larger, c, best), where(larger, splat(a, 2.0), which)
     larger = overtakes(d, best)
     return where(larger, d, best), where(larger, splat(a, 3.0), which)
+
+
+@jit.serial
+def store_largest(a, b, c, d, relu, y, index, at, rest):
+    """The largest of four vectors, rectified if so wished, and which it was; index may be empty."""
+    best, which = max_of_four(a, b, c, d)
+    if relu:
+        best = rectified(best)
+    store_part(y, at, best, rest)
+    if index.size:
+        store_index(index, at, which, rest)
 
 
 @jit.serial

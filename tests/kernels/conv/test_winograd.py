@@ -1,10 +1,13 @@
-"""Winograd's F(2x2, 3x3) gives what the direct method gives."""
+"""Winograd's F(2x2, 3x3) and F(4x4, 3x3) give what the direct method gives."""
 
 import numpy as np
 import pytest
 
-from kernels import compiled, im2col, jit
-from kernels.conv import winograd_plan
+from fastcnn.inference import packing
+from kernels import compiled, conv, im2col, jit
+from kernels.conv import input as conv_input
+from kernels.conv import weight as conv_weight
+from kernels.conv import winograd_image, winograd_plan
 from kernels.conv.winograd_plan import blocks_of, suits
 from kernels.workspace import Workspace
 
@@ -39,6 +42,24 @@ GEOMETRIES = [
 ]
 
 
+def forget_plans():
+    """What follows from shapes is remembered."""
+    for remembers in (
+        winograd_plan.convolution_side, winograd_plan.sums_of, winograd_plan.convolution_plan,
+        winograd_plan.gradient_plan, conv_input._plan, conv_weight._way,
+    ):  # fmt: skip
+        remembers.cache_clear()
+
+
+@pytest.fixture(params=[2, 4])
+def side(request, monkeypatch):
+    """Outputs along a side of a window, whatever the shapes say."""
+    monkeypatch.setattr(winograd_plan, "_side_of", lambda *_: request.param)
+    forget_plans()
+    yield request.param
+    forget_plans()
+
+
 def results(module, x, weight, bias, dy, padding, dilation=(1, 1)):
     """y, dx, dweight, dbias of a backend."""
     y, dx, dweight, dbias = (np.full_like(array, np.nan) for array in (dy, x, weight, bias))
@@ -62,7 +83,7 @@ def operands(draw, batch, size, channels, filters, before, after, groups=1, dila
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize(("batch", "size", "channels", "filters", "before", "after"), SHAPES)
-def test_whole_numbers_are_exact(batch, size, channels, filters, before, after, dtype):
+def test_whole_numbers_are_exact(batch, size, channels, filters, before, after, dtype, side):
     rng = np.random.default_rng(0)
 
     def draw(shape):
@@ -80,7 +101,7 @@ def test_whole_numbers_are_exact(batch, size, channels, filters, before, after, 
 @pytest.mark.parametrize(
     ("batch", "size", "channels", "filters", "before", "after", "groups", "dilation"), GEOMETRIES
 )
-def test_gaps_and_groups(batch, size, channels, filters, before, after, groups, dilation):
+def test_gaps_and_groups(batch, size, channels, filters, before, after, groups, dilation, side):
     rng = np.random.default_rng(0)
 
     def draw(shape):
@@ -97,7 +118,7 @@ def test_gaps_and_groups(batch, size, channels, filters, before, after, groups, 
         np.testing.assert_array_equal(array, theirs[name], err_msg=name)
 
 
-def test_bits_do_not_depend_on_the_number_of_threads():
+def test_bits_do_not_depend_on_the_number_of_threads(side):
     """Blocks of large filters do: each thread takes as many."""
     rng = np.random.default_rng(2)
 
@@ -117,7 +138,7 @@ def test_bits_do_not_depend_on_the_number_of_threads():
             np.testing.assert_array_equal(array, found[0][name], err_msg=name)
 
 
-def test_rounding_is_about_that_of_the_direct_method():
+def test_rounding_is_about_that_of_the_direct_method(side):
     """Root mean square error against float64, on numbers such as networks contain."""
     rng = np.random.default_rng(1)
 
@@ -154,14 +175,70 @@ def test_what_is_left_to_the_direct_method(weight_shape, stride, out_size):
 
 @pytest.mark.parametrize(("images", "size"), [(128, (32, 32)), (128, (3, 3)), (1, (200, 7))])
 def test_blocks_cover_images_and_stay_small(images, size):
-    blocks = blocks_of(images, size, 32)
-    assert blocks.grid == ((size[0] + 1) // 2, (size[1] + 1) // 2)
-    assert blocks.images == 1 or blocks.rows == blocks.images * blocks.grid[0]
-    assert blocks.windows * 32 <= max(winograd_plan._PLANE, 32 * blocks.grid[1])
+    for side, planes in ((2, 16), (4, 46)):
+        blocks = blocks_of(images, size, 32, (1, 1), side)
+        assert blocks.grid == (-(-size[0] // side), -(-size[1] // side), side)
+        assert blocks.images == 1 or blocks.rows == blocks.images * blocks.grid[0]
+        row = planes * 32 * blocks.grid[1]
+        assert blocks.rows * row <= max(winograd_plan._NUMBERS, row)
 
 
 @pytest.mark.parametrize("images", [1, 7, 100, 128])
 def test_blocks_are_equal(images):
-    blocks = blocks_of(images, (4, 4), 512, most=64 * 512)
+    blocks = blocks_of(images, (4, 4), 512, (1, 1), 2, most=16 * 64 * 512)
     assert blocks.images <= 16
     assert images % blocks.images == 0 or blocks.images - images % blocks.images < blocks.images / 2
+
+
+@pytest.mark.parametrize("size", [(16, 16), (13, 18), (21, 7)])
+def test_pooled_on_the_way(size, side):
+    """What is left after pooling is the largest of what would have been there, and which it was."""
+    rng = np.random.default_rng(4)
+    x = rng.integers(-4, 5, (5, *size, 17)).astype("f4")
+    weight = rng.integers(-4, 5, (33, 17, 3, 3)).astype("f4")
+    bias = rng.integers(-4, 5, 33).astype("f4")
+    whole = results(im2col, x, weight, bias, np.zeros((5, *size, 33), "f4"), (1, 1))["y"]
+    rows, columns = size[0] // 2, size[1] // 2
+    fours = whole[:, : 2 * rows, : 2 * columns].reshape(5, rows, 2, columns, 2, 33)
+    fours = fours.transpose(0, 1, 3, 5, 2, 4).reshape(5, rows, columns, 33, 4)
+    for relu in (False, True):
+        y = np.full((5, rows, columns, 33), np.nan, "f4")
+        index = np.full(y.shape, 9, np.uint8)
+        conv.run_forward(
+            x, weight, bias, ((1, 1), (1, 1), (1, 1)), whole.shape, y,
+            conv.Pooled(index, relu), Workspace(),
+        )  # fmt: skip
+        np.testing.assert_array_equal(y, np.maximum(fours.max(-1), 0) if relu else fours.max(-1))
+        np.testing.assert_array_equal(index, fours.argmax(-1))
+
+
+def test_filters_are_transformed_the_same_for_compiled_networks(side):
+    rng = np.random.default_rng(6)
+    weight = rng.normal(size=(33, 17, 3, 3)).astype("f4")
+    x, bias, y = (np.zeros(shape, "f4") for shape in ((1, 16, 16, 17), 33, (1, 16, 16, 33)))
+    workspace, packed = Workspace(), packing.transformed(weight, side)
+    seen = workspace.array("winograd_filters", packed.shape, packed.dtype)
+    seen[...] = 0
+    compiled.conv_forward(x, weight, bias, (1, 1), (1, 1), y, workspace)
+    np.testing.assert_array_equal(packed, seen)
+    assert packed.any()
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "forward", "back", "sums"),
+    [
+        ((32, 32), 16, 4, 4, 4),
+        ((16, 16), 32, 4, 4, 4),
+        ((8, 8), 64, 2, 4, 4),  # few windows of 4 x 4 outputs in an image
+        ((16, 16), 128, 4, 4, 2),  # as many sums do not stay in a core's caches
+        ((16, 16), 256, 2, 2, 2),  # nor do filters
+        ((14, 14), 16, 2, 2, 2),  # the last windows would be half empty
+        ((4, 4), 512, 2, 2, 2),
+    ],
+)
+def test_where_windows_are_large(size, channels, forward, back, sums):
+    shape = size, 1, channels, channels, (1, 1), np.dtype(np.float32)
+    assert winograd_plan.convolution_side(*shape, True) == forward
+    assert winograd_plan.convolution_side(*shape, False) == back
+    assert winograd_plan.sums_of(*shape)[0] == sums
+    assert [winograd_image.planes_of(side) for side in (2, 4)] == [16, 46]
