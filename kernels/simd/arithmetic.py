@@ -32,6 +32,26 @@ def sqrt(_, a):
 
 
 @intrinsic
+def absolute(_, a):
+    """Every lane without its sign."""
+
+    def codegen(context, builder, sig, args):
+        return call_intrinsic(builder, f"llvm.fabs.{suffix(args[0].type)}", args[0].type, args)
+
+    return a(a), codegen
+
+
+@intrinsic
+def copysign(_, a, b):
+    """Every lane of ``a`` with the sign that ``b`` has there."""
+
+    def codegen(context, builder, sig, args):
+        return call_intrinsic(builder, f"llvm.copysign.{suffix(args[0].type)}", args[0].type, args)
+
+    return a(a, a), codegen
+
+
+@intrinsic
 def where(_, mask, yes, no):
     """Lane by lane: ``yes`` where the mask holds, else ``no``."""
 

@@ -18,6 +18,8 @@ from numba.extending import intrinsic, overload
 
 from kernels import jit
 from kernels.simd.arithmetic import (
+    absolute,
+    copysign,
     exponent,
     fma,
     isnan,
@@ -49,8 +51,8 @@ _TAIL_T = 0.3
 _LOG2_E = 1.44269504
 # log(2) in two parts; the first has 9 bits, so that its product with a whole number is exact.
 _LOG_2_HIGH, _LOG_2_LOW = 0.693359375, -2.12194440e-4
-# exp of these is 0 and infinity in float32.
-_LOWEST, _HIGHEST = -104.0, 89.0
+# exp of these is 0 and infinity in float32, tanh of the third 1.
+_LOWEST, _HIGHEST, _ONE = -104.0, 89.0, 9.02
 
 
 def exp(v: Any) -> Any:
@@ -111,27 +113,41 @@ _c_exp, _c_log, _c_tanh = _c_library("exp"), _c_library("log"), _c_library("tanh
 _c_expm1, _c_log1p, _c_erfc = _c_library("expm1"), _c_library("log1p"), _c_library("erfc")
 
 
-@overload(exp)
-def _exp(v):
-    """e**v = 2**k * e**r with k = round(v / log 2) and r = v - k log 2 (Cody and Waite, 1980)."""
-    if not isinstance(v, Vector):
-        return None
-    if v.dtype == types.float64:
-        return lambda v: _c_exp(v)
+def _parts_of_exp(v: Any) -> Any:
+    """p and k with e**v = p * 2**k."""
+    raise NotImplementedError
+
+
+@overload(_parts_of_exp)
+def _parts(v):
+    """p = e**r with k = round(v / log 2) and r = v - k log 2 (Cody and Waite, 1980)."""
     p0, p1, p2, p3, p4 = _EXP
 
     def polynomial(v):
-        # Also keeps NaN out of the conversion to integers, where it would be undefined.
-        low, high = splat(v, _LOWEST), splat(v, _HIGHEST)
-        x = where(v > low, where(v < high, v, high), low)
-        k = nearest(x * splat(v, _LOG2_E))
-        r = fma(k, splat(v, -_LOG_2_HIGH), x)
+        k = nearest(v * splat(v, _LOG2_E))
+        r = fma(k, splat(v, -_LOG_2_HIGH), v)
         r = fma(k, splat(v, -_LOG_2_LOW), r)
         p = fma(splat(v, p4), r, splat(v, p3))
         p = fma(p, r, splat(v, p2))
         p = fma(p, r, splat(v, p1))
         p = fma(p, r, splat(v, p0))
-        p = fma(p, r * r, r) + splat(v, 1.0)
+        return fma(p, r * r, r) + splat(v, 1.0), k
+
+    return polynomial
+
+
+@overload(exp)
+def _exp(v):
+    """p * 2**k, see `_parts_of_exp`."""
+    if not isinstance(v, Vector):
+        return None
+    if v.dtype == types.float64:
+        return lambda v: _c_exp(v)
+
+    def polynomial(v):
+        # Also keeps NaN out of the conversion to integers, where it would be undefined.
+        low, high = splat(v, _LOWEST), splat(v, _HIGHEST)
+        p, k = _parts_of_exp(where(v > low, where(v < high, v, high), low))
         # In two steps: 2**128 and 2**-150 are no float32, the product may well be.
         first = nearest(k * splat(v, 0.5))
         p = p * power_of_two(first) * power_of_two(k - first)
@@ -177,17 +193,18 @@ def _tanh(v):
     t0, t1, t2, t3, t4 = _TANH
 
     def from_exp(v):
-        zero, one = splat(v, 0.0), splat(v, 1.0)
-        size = where(v < zero, zero - v, v)
-        far = one - splat(v, 2.0) / (exp(size + size) + one)
-        far = where(v < zero, zero - far, far)
+        one, most = splat(v, 1.0), splat(v, _ONE)
+        size = absolute(v)
+        within = where(size < most, size, most)
+        p, k = _parts_of_exp(within + within)
+        far = one - splat(v, 2.0) / (fma(power_of_two(k), p, one))
         square = v * v
-        p = fma(splat(v, t4), square, splat(v, t3))
-        p = fma(p, square, splat(v, t2))
-        p = fma(p, square, splat(v, t1))
-        p = fma(p, square, splat(v, t0))
-        near = fma(p, v * square, v)
-        return where(size < splat(v, 0.625), near, far)
+        q = fma(splat(v, t4), square, splat(v, t3))
+        q = fma(q, square, splat(v, t2))
+        q = fma(q, square, splat(v, t1))
+        q = fma(q, square, splat(v, t0))
+        near = fma(q, v * square, v)
+        return where(size > splat(v, 0.625), copysign(far, v), near)
 
     return from_exp
 
@@ -214,13 +231,13 @@ def _expm1(v):
     p0, p1, p2, p3, p4 = _EXP
 
     def from_exp(v):
-        zero, limit = splat(v, 0.0), splat(v, 0.34)
+        limit = splat(v, 0.34)
         p = fma(splat(v, p4), v, splat(v, p3))
         p = fma(p, v, splat(v, p2))
         p = fma(p, v, splat(v, p1))
         p = fma(p, v, splat(v, p0))
         near = fma(p, v * v, v)
-        return where(where(v < zero, zero - v, v) < limit, near, exp(v) - splat(v, 1.0))
+        return where(absolute(v) < limit, near, exp(v) - splat(v, 1.0))
 
     return from_exp
 
@@ -252,7 +269,7 @@ def _normal_cdf(v):
 
     def from_tail(v):
         zero, one = splat(v, 0.0), splat(v, 1.0)
-        t = one / fma(where(v < zero, zero - v, v), splat(v, _TAIL_T), one)
+        t = one / fma(absolute(v), splat(v, _TAIL_T), one)
         p = fma(splat(v, p8), t, splat(v, p7))
         p = fma(p, t, splat(v, p6))
         p = fma(p, t, splat(v, p5))
