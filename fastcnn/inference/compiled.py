@@ -21,9 +21,9 @@ class Compiled:
 
     BatchNorm is folded into the weights before it, what belongs together runs as one step, weights
     are packed once, and one call of a kernel runs all of it. Answers are those of the model within
-    1e-5, without a BatchNorm to fold to the bit, and the same bits for any number of threads and
-    any batch. A layer that the kernel does not know (one of your own, say) runs as it always does,
-    between two such calls.
+    1e-5, to the bit where there is no BatchNorm to fold and no 3 x 3 convolution with groups or
+    dilation, and the same bits for any number of threads and any batch. A layer that the kernel
+    does not know (one of your own, say) runs as it always does, between two such calls.
 
     Weights are copied: training the model afterwards changes nothing here. Any number of threads
     may ask at once. The compiled kernels compute, whatever `fastcnn.set_backend` says.
