@@ -131,6 +131,8 @@ def test_what_has_no_counterpart_is_named() -> None:
         (nn.Sequential(nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect")), "padding_mode="),
         (nn.Sequential(nn.Flatten(2)), "start_dim=2 has no counterpart, only 1"),
         (nn.Sequential(nn.BatchNorm2d(3, affine=False)), "affine=False has no counterpart"),
+        (nn.Sequential(nn.Conv1d(4, 2, 1), nn.Softmax()), "dim=None is another axis for series"),
+        (nn.Sequential(nn.Sequential(), nn.Identity()), "from_torch: Sequential has no layers"),
     ]
     for module, message in mistakes:
         with pytest.raises(ValueError, match=re.escape(message)):
@@ -185,3 +187,61 @@ def test_what_changes_answers_beside_a_class_is_refused(how: str) -> None:
         x = np.ones((2, 2, 6, 6), np.float32)
         theirs = row(torch.from_numpy(x)).detach().numpy()
         np.testing.assert_allclose(exchange.from_torch(row).forward(x), theirs, rtol=1e-4)
+
+
+def tied() -> nn.Module:
+    first, last = nn.Linear(4, 4), nn.Linear(4, 4)
+    last.weight = first.weight
+    return nn.Sequential(first, nn.Sequential(nn.ReLU(), last))
+
+
+def half_frozen() -> nn.Module:
+    row = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+    row[0].bias.requires_grad_(False)
+    return row
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        (tied(), "0.weight and 1.1.weight are one parameter"),
+        (half_frozen(), "some of its parameters are frozen"),
+    ],
+)
+@pytest.mark.parametrize("names", [None, ["features"]], ids=["row", "followed"])
+def test_what_would_learn_otherwise_is_refused(module, said: str, names) -> None:
+    with pytest.raises(ValueError, match=said):
+        exchange.from_torch(module, (4,), input_names=names)
+
+
+def test_what_is_frozen_stays_so_there_and_back() -> None:
+    """A norm without scale and shift is one that has them frozen."""
+    module = nn.Sequential(
+        nn.Conv2d(4, 6, 3), nn.GroupNorm(2, 6, affine=False), nn.Conv2d(6, 4, 3), nn.ReLU(),
+        nn.InstanceNorm2d(4), nn.Flatten(), nn.Linear(4 * 3 * 3, 2),
+    )  # fmt: skip
+    module[2].requires_grad_(False)
+    model = exchange.from_torch(module)
+    assert model.frozen == ("1", "2", "4")
+    x = np.random.default_rng(0).normal(size=(5, 4, 7, 7)).astype(np.float32)
+    dy = np.random.default_rng(1).normal(size=(5, 2)).astype(np.float32)
+    module(torch.from_numpy(x)).backward(torch.from_numpy(dy))
+    model.forward(x, training=True)
+    model.backward(dy)
+    for place in (0, 6):
+        theirs = module[place].weight.grad.numpy()
+        ours = model.layers[place].grads["weight"]
+        np.testing.assert_allclose(ours, theirs if place == 0 else theirs.T, rtol=1e-3, atol=1e-5)
+    before = {name: array.copy() for name, array in model.named_arrays()}
+    model.train(x, np.arange(5) % 2, epochs=1)
+    changed = {n.split(".")[0] for n, array in model.named_arrays() if (array != before[n]).any()}
+    assert changed == {"0", "6"}
+    again = exchange.to_torch(model)
+    learns = [all(p.requires_grad for p in each.parameters()) for each in again]
+    assert learns == [True, False, False, True, False, True, True]
+
+
+@pytest.mark.parametrize("shape", [(4.5,), ("4",), (0,)])
+def test_shapes_are_whole_numbers(shape) -> None:
+    with pytest.raises(ValueError, match="input_shape must be a whole number above 0"):
+        exchange.from_torch(nn.Sequential(nn.Linear(4, 2)), shape)

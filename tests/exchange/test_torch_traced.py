@@ -242,6 +242,8 @@ def _module(function):
         (lambda x: x.view(x.size(0) * 3, -1), "arithmetic with the batch's size has no"),
         (lambda x: torch.cat([x, x], 2), "cat (cat): dim=2 has no counterpart, only 1"),
         (lambda x: x.mean(1), "mean (mean): dim=1 has no counterpart, only (2, 3) of images"),
+        (lambda x: x.mean(1, dtype=torch.float64), "unexpected keyword argument 'dtype', which"),
+        (lambda x: F.softmax(x), "softmax (softmax): Softmax(dim=None): dim=None is another axis"),
         (lambda x: F.max_pool2d(x, 9), "max_pool2d (max_pool2d): MaxPool2D(9): "),
         (lambda x: F.interpolate(x, 4, mode="bicubic"), "interpolate (interpolate): Upsample"),
         (lambda x: x if x.sum() > 0 else -x, "torch.fx cannot follow Mine: "),
@@ -252,6 +254,27 @@ def _module(function):
 def test_what_has_no_counterpart_is_named(function, said) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
         exchange.from_torch(_module(function), SHAPE)
+
+
+def test_axes_by_the_names_of_numpy() -> None:
+    model = exchange.from_torch(
+        _module(lambda x: torch.cat((x, x), axis=1).mean(axis=(2, 3), keepdims=True)), SHAPE
+    )
+    expected = np.concatenate([X, X], 1).mean((2, 3), keepdims=True)
+    np.testing.assert_allclose(model.forward(X), expected, atol=1e-6)
+
+
+def test_a_module_that_is_called_with_more_is_refused() -> None:
+    class Mine(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.up = nn.ConvTranspose2d(3, 2, 3, 2, 1)
+
+        def forward(self, x):
+            return self.up(x, output_size=[16, 16])
+
+    with pytest.raises(ValueError, match=r"module up: it is called with output_size=\[16, 16\]"):
+        exchange.from_torch(Mine(), SHAPE)
 
 
 def test_what_is_needed_is_asked_for() -> None:

@@ -65,6 +65,15 @@ def _from_instance_norm(m: Any) -> Layer:
     return layers.InstanceNorm(m.num_features, m.eps)
 
 
+def _from_softmax(kind: Callable[[int], Layer]) -> Callable[[Any], Layer]:
+    def make(m: Any) -> Layer:
+        if m.dim is None:
+            raise ValueError(f"{m}: dim=None is another axis for series; give dim=1")
+        return kind(m.dim)
+
+    return make
+
+
 def _from_softplus(m: Any) -> Layer:
     _only(m, threshold=20)
     return layers.Softplus(m.beta)
@@ -117,8 +126,8 @@ _LAYERS: dict[str, Callable[[Any], Layer]] = {
     "ELU": lambda m: layers.ELU(m.alpha),
     "GELU": lambda m: layers.GELU(m.approximate),
     "Softplus": _from_softplus,
-    "Softmax": lambda m: layers.Softmax(1 if m.dim is None else m.dim),
-    "LogSoftmax": lambda m: layers.LogSoftmax(1 if m.dim is None else m.dim),
+    "Softmax": _from_softmax(layers.Softmax),
+    "LogSoftmax": _from_softmax(layers.LogSoftmax),
 }
 _LAYERS |= {name: lambda m, name=name: getattr(layers, name)() for name in SAME_NAME}
 
@@ -142,7 +151,8 @@ def from_torch(
     A `torch.nn.Sequential` is taken apart, and Identity is left out. A module of one's own is
     followed by torch.fx, which runs its `forward` with symbols: a `Graph`, or a `Sequential` if
     nothing branches. A module that is called twice is shared. Parameters and running statistics
-    are copied. PyTorch divides a variance that it keeps by the count less one.
+    are copied. PyTorch divides a variance that it keeps by the count less one. A layer whose
+    parameters are all frozen (`requires_grad`) is frozen here, a BatchNorm with its statistics.
 
     Parameters
     ----------
@@ -161,8 +171,8 @@ def from_torch(
     ImportError
         If PyTorch is not installed.
     ValueError
-        If a module or function has no counterpart, which is named; if names are not as many as
-        there are inputs or outputs, or are no words.
+        If a module or function has no counterpart, which is named; if modules share parameters; if
+        names are not as many as there are inputs or outputs, or are no words.
 
     Examples
     --------
@@ -179,7 +189,12 @@ def from_torch(
     if not isinstance(module, torch.nn.Module):
         raise ValueError(f"from_torch takes a torch.nn.Module, got {type(module).__name__}")
     _refuse_hooks(module)
+    _refuse_tied(module)
+    if input_shape is not None and (not isinstance(input_shape, (tuple, list)) or not input_shape):
+        raise ValueError(f"from_torch: input_shape must be as (3, 32, 32), got {input_shape!r}")
     modules = list(_flat(torch, module))
+    if not modules:
+        raise ValueError(f"from_torch: {type(module).__name__} has no layers")
     with_weights = [each for each in modules if next(each.parameters(), None) is not None]
     is_shared = len(set(map(id, with_weights))) < len(with_weights)
     names = input_names, output_names
@@ -205,8 +220,6 @@ def from_torch(
 def _followed(
     torch: Any, module: Any, input_shape: Any, names_in: Any, names_out: Any
 ) -> Sequential | Graph:
-    if not isinstance(input_shape, (tuple, list)) or not input_shape:
-        raise ValueError(f"from_torch: input_shape must be as (3, 32, 32), got {input_shape!r}")
     several = isinstance(input_shape[0], (tuple, list))
     shapes = [tuple(shape) for shape in (input_shape if several else [input_shape])]
     inputs, output, made = symbols_of(torch, module, shapes, _layer)
@@ -233,12 +246,20 @@ def _called(what: str, symbols: Any, names: Any) -> Any:
 
 
 def _fill(made: Iterable[tuple[Layer, Any]]) -> None:
-    """Copy what modules have learned into the layers that were made of them."""
+    """Copy what modules have learned into the layers that were made of them, and what is frozen."""
     for layer, module in made:
         for slot in slots_of(layer):
             values = getattr(module, slot.theirs)
-            if values is not None:  # an InstanceNorm without a scale has ours at 1
+            if values is not None:  # a norm without a scale has ours at 1, frozen
                 fill(slot, as_array(values))
+        learns = [each.requires_grad for each in module.parameters()]
+        if any(learns) and not all(learns):
+            raise ValueError(
+                f"from_torch, {module}: some of its parameters are frozen, and a layer is frozen "
+                f"here as a whole; set requires_grad of all of them alike"
+            )
+        if layer.params:
+            layer.trainable = any(learns)
 
 
 def _refuse_hooks(module: Any) -> None:
@@ -255,6 +276,19 @@ def _refuse_hooks(module: Any) -> None:
                 f"{where}: it has been given another forward than its class has, which is not "
                 f"seen: write a class with that forward"
             )
+
+
+def _refuse_tied(module: Any) -> None:
+    """Raise for modules that share a parameter: ours would learn apart."""
+    owners: dict[int, str] = {}
+    for place, each in module.named_modules():
+        for name, parameter in each.named_parameters(place, recurse=False):
+            first = owners.setdefault(id(parameter), name)
+            if first != name:
+                raise ValueError(
+                    f"from_torch: {first} and {name} are one parameter, and layers share all of "
+                    f"theirs or none; call one module twice, or give the second a copy"
+                )
 
 
 def _flat(torch: Any, module: Any) -> Iterator[Any]:

@@ -138,8 +138,8 @@ def to_torch(model: Network) -> Any:
 
     A row of layers becomes a `torch.nn.Sequential`, a `Graph` a module with a `forward`. It has
     copies of all parameters and running statistics under the names that `load_state` knows, in
-    evaluation mode. Images go in as (N, C, H, W), as floats normalised like those that the model's
-    first layer sees.
+    evaluation mode; what is frozen has `requires_grad` False. Images go in as (N, C, H, W), as
+    floats normalised like those that the model's first layer sees.
 
     Raises
     ------
@@ -320,4 +320,4 @@ def _module(
     for slot in slots_of(layer):
         values = torch.from_numpy((slot.array.T if slot.turned else slot.array).copy())
         getattr(module, slot.theirs).data.copy_(values)
-    return module
+    return module.requires_grad_(layer.trainable)

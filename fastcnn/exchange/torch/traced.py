@@ -1,5 +1,6 @@
 """A module's `forward`, followed by torch.fx, as calls of our layers on symbols."""
 
+import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -37,6 +38,7 @@ _FUNCTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
 }  # fmt: skip
 _HARMLESS = ("inplace", "_stacklevel")
 _AS_IT_IS = ("contiguous", "clone")
+_ALSO_CALLED = {"axis": "dim", "keepdims": "keepdim"}  # as NumPy calls them
 _MERGED: dict[str, type[Layer]] = {"add": Add, "iadd": Add, "mul": Multiply, "imul": Multiply}
 _PADS = {"constant": "ConstantPad2d", "reflect": "ReflectionPad2d", "replicate": "ReplicationPad2d"}
 
@@ -217,7 +219,10 @@ class _Follower:
         given = dict(zip(names, arguments[1:], strict=False)) | options
         return name in ("iadd", "imul") or bool(given.get("inplace"))
 
-    def _module(self, module: Any, x: Any) -> Symbol:
+    def _module(self, module: Any, x: Any, *arguments: Any, **options: Any) -> Symbol:
+        if arguments or options:
+            given = ", ".join([*map(repr, arguments), *(f"{n}={v!r}" for n, v in options.items())])
+            raise ValueError(f"it is called with {given} besides, which has no counterpart")
         if isinstance(module, self._torch.nn.Identity):
             return x
         if id(module) not in self.made:
@@ -239,6 +244,11 @@ class _Follower:
                 "from_torch knows no layer for it; put a layer or a module of this table in its "
                 "place: docs/layers.md"
             )
+        options = {_ALSO_CALLED.get(option, option): v for option, v in options.items()}
+        try:
+            inspect.signature(own).bind(x, *arguments, **options)
+        except TypeError as error:
+            raise ValueError(f"{error}, which has no counterpart") from None
         return own(x, *arguments, **options)
 
     def _like_module(self, name: str, x: Any, arguments: Any, options: Any) -> Symbol:
