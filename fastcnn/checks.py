@@ -30,6 +30,12 @@ def pair(layer: str, name: str, value: Any, least: int = 1) -> Pair:
     return number, number
 
 
+def sizes(who: str, name: str, value: Any) -> tuple[int, ...]:
+    """A shape, or one number, as a tuple of whole numbers above 0."""
+    found = tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else (value,)
+    return tuple(whole(who, name, size) for size in found)
+
+
 def number(layer: str, name: str, value: Any, low: float, high: float, wanted: str) -> float:
     """`value` as a float with low <= value < high."""
     real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)

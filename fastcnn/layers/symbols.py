@@ -89,8 +89,7 @@ class Input(Symbol):
                 f"Input: data_format must be 'channels_first' or 'channels_last', got "
                 f"{data_format!r}"
             )
-        sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
-        sizes = tuple(checks.whole("Input", "shape", size) for size in sizes)
+        sizes = checks.sizes("Input", "shape", shape)
         if not sizes:
             raise ValueError("Input: shape must be that of one sample, such as (1, 28, 28), got ()")
         if data_format == "channels_last" and len(sizes) == 3:

@@ -66,8 +66,9 @@ class Core(Layered):
         self.workspace = Workspace()
         self._clock = Clock(self.seed)
         self._take(layers, seed)
-        self.input_shape = None if input_shape is None else tuple(map(int, input_shape))
-        if self.input_shape is not None:
+        self.input_shape = None
+        if input_shape is not None:
+            self.input_shape = checks.sizes(kind, "input_shape", input_shape)
             self.output_shape((1, *self.input_shape))
 
     def _take(self, layers: tuple[Layer, ...], seed: int | None) -> None:

@@ -261,6 +261,10 @@ UNKNOWN: list[tuple[str, dict[str, Any], str]] = [
     ("y = Conv(x, w, b)", W3 | {"b": (5,)}, "its bias has shape (5,) where (6,) should be"),
     ("y = ConvTranspose<auto_pad = 'SAME_LOWER'>(x, w)", W3, "its padding follows from the size"),
     ("y = Gemm(x, w)", {"w": (5, 3)}, "a Conv of 1 x 1 does it for each pixel"),
+    ("f = Flatten(x) y = Gemm(f, w, b)", {"w": (120, 3), "b": (3, 1)}, "its bias has shape (3, 1)"),
+    ("h = Shape<end = 2>(x) o = Constant<value_ints = [9, 9]>() s = Concat<axis = 0>(h, o)"
+     " y = Resize<mode = 'linear', keep_aspect_ratio_policy = 'not_larger'>(x, '', '', s)", {},
+     "its keep_aspect_ratio_policy is 'not_larger'"),
     ("w = Relu(x) y = Conv(x, w)", {}, "its weight follows from the network's input, where it"),
     ("y = Mul(x, b)", {"b": (4, 6, 5)}, "what fits is one number, or one for each channel"),
     ("y = Selu<alpha = 1.0>(x)", {}, "its alpha is 1.0; SELU has the numbers of its paper"),

@@ -253,6 +253,7 @@ def _resize(at: At) -> Symbol:
     whole = all(new % old == 0 for old, new in zip(seen[1:], out, strict=True))
     several = min(out) > 1  # pytorch_half_pixel is another way for one pixel
     at.only("antialias", 0, 0, "Upsample has none")
+    at.only("keep_aspect_ratio_policy", "stretch", "stretch", "its sizes are those of Upsample")
     ways = {
         ("linear", "half_pixel"): (False, True), ("linear", "pytorch_half_pixel"): (False, several),
         ("linear", "align_corners"): (True, True),

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ... import checks
 from ...layers.symbols import Input, input_of
 from .file import FLOATS, UINT8, Content, Op, Value
 
@@ -63,7 +64,7 @@ def sizes(value: Value, asked: Any) -> tuple[int | None, tuple[int, ...]]:
         )
     batch, *sample = shape
     if asked is not None:
-        asked = [int(each) for each in asked]
+        asked = list(checks.sizes("load_onnx", "input_shape", asked))
         if len(asked) != len(sample) or any(
             size not in (None, each) for size, each in zip(sample, asked, strict=True)
         ):

@@ -137,9 +137,10 @@ def _dense(at: At, weight: np.ndarray, bias: np.ndarray | None) -> Symbol:
             f"(K, M); a Conv of 1 x 1 does it for each pixel"
         )
     if bias is not None:
-        if bias.size not in (1, weight.shape[1]):
+        many = weight.shape[1]
+        if bias.shape not in ((), (1,), (1, 1), (many,), (1, many)):
             raise at.refuse(f"its bias has shape {bias.shape}, its weight {weight.shape}")
-        bias = np.resize(bias, weight.shape[1])
+        bias = np.resize(bias, many)
     layer = made(at, layers.Dense, *weight.shape, bias is not None)
     return at.become(layer, arrays=_arrays(weight=weight, bias=bias))
 

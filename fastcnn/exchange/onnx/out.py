@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import __version__
+from ... import __version__, checks
 from ...files import complete, place
 from ...losses import chosen as losses
 from ...network.network import Network
@@ -140,7 +140,9 @@ class _Content:
             raise ValueError(
                 "the model does not say what it takes: give input_shape, such as (1, 28, 28)"
             )
-        asked = model.input_shape if input_shape is None else tuple(map(int, input_shape))
+        asked = model.input_shape
+        if input_shape is not None:
+            asked = checks.sizes("save_onnx", "input_shape", input_shape)
         if model.input_shape not in (None, asked):
             raise ValueError(f"input_shape is {model.input_shape}, as the model says, not {asked}")
         assert asked is not None
