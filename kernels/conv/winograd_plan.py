@@ -16,10 +16,9 @@ Pair = tuple[int, int]
 
 # Numbers in all planes of a block, of inputs and outputs together.
 _NUMBERS = 1 << 17
-# More bytes of filters in all planes, for windows of 2 x 2 and 4 x 4 outputs, than stay in a core's
-# own caches from block to block; and the windows of a block that are worth reading them for, times
-# planes.
-_LARGE_FILTERS = {2: 3 << 19, 4: 1 << 20}
+# More bytes of filters in all planes than stay in a core's own caches from block to block, and the
+# windows of a block that are worth reading them for, times planes.
+_LARGE_FILTERS = 3 << 19
 _MANY_WINDOWS = 1 << 10
 _LEAST_CHANNELS = 8
 # What a product costs here, transforms included, against one of the direct method.
@@ -80,9 +79,11 @@ def blocks_of(
 ) -> Blocks:
     """Equal blocks for images of an output size, with so many numbers per window and plane.
 
-    most : numbers in all planes
+    most : numbers in all planes, which fewer than 22 large windows may exceed
     """
     images = max(1, images)
+    if side == 4:
+        most = max(most, _MANY_WINDOWS * numbers)
     grid = _grid_of(out_size, gaps, side)
     image_rows = gaps[0] * gaps[1] * grid[0]
     rows = max(1, most // int(planes_of(side)) // (numbers * grid[1]))
@@ -207,7 +208,7 @@ def convolution_plan(
     groups, numbers = groups_of(count, depth, filters, dtype), count * (depth + filters)
     side = convolution_side(out_size, count, depth, filters, dilation, dtype, prefix == "")
     share, most = -(-images // MAX_CHUNKS), _NUMBERS
-    if _size_of(groups, side, dtype) > _LARGE_FILTERS[side]:
+    if _size_of(groups, side, dtype) > _LARGE_FILTERS:
         share, most = -(-images // threads), _MANY_WINDOWS * numbers
     blocks = blocks_of(share, out_size, numbers, dilation, side, most)
     like = np.empty(0, dtype)
@@ -245,7 +246,7 @@ def gradient_plan(
     side, size = sums_of(out_size, count, depth, filters, dilation, dtype)
     # Large sums are read and written for more windows at a time.
     most = _NUMBERS if side == 2 and channels * filters < 8192 else 2 * _NUMBERS
-    if size > _LARGE_FILTERS[side]:
+    if size > _LARGE_FILTERS:
         most = _MANY_WINDOWS * numbers
     blocks = blocks_of(-(-images // chunks), out_size, numbers, dilation, side, most)
     in_up, columns_up = int(full_vectors(like, channels)), int(full_vectors(like, columns))
