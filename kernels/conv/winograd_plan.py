@@ -23,12 +23,11 @@ _MANY_WINDOWS = 1 << 10
 _LEAST_CHANNELS = 8
 # What a product costs here, transforms included, against one of the direct method.
 _COST = 1.35
-# Windows of 4 x 4 outputs: as many fewer products as make up for larger filters, the most bytes of
-# these, and the fewest windows of an image that filters are read for. Compiled networks have one
-# image at a time.
+# Windows of 4 x 4 outputs: as many fewer products as make up for larger filters, and the most bytes
+# of these to a window of an image. Networks that are compiled have one image at a time, and wait
+# for filters; going back there are many. Sums should stay in a core's own caches.
 _FEWER = 0.85
-_LARGEST_FILTERS = 3 << 20
-_LEAST_WINDOWS, _LEAST_WINDOWS_BACK = 16, 4
+_FILTERS, _FILTERS_BACK = 64 << 10, 192 << 10
 _LARGEST_SUMS = 3 << 18
 
 
@@ -64,14 +63,14 @@ def _windows_of(out_size: Pair, gaps: Pair, side: int) -> int:
     return gaps[0] * gaps[1] * rows * columns
 
 
-def _side_of(out_size: Pair, gaps: Pair, least: int, size: int, largest: int) -> int:
-    """Outputs along a side of a window: 4, where they are at least so many windows.
+def _side_of(out_size: Pair, gaps: Pair, size: int, to_a_window: int) -> int:
+    """Outputs along a side of a window: 4, where that saves enough products.
 
-    size, largest : bytes of the filters, or of their sums, in the planes of those; the most of them
+    size, to_a_window : bytes of the filters, or sums, of such windows; the most to one of an image
     """
     small, large = (_windows_of(out_size, gaps, side) for side in (2, 4))
     saves = planes_of(4) * large <= _FEWER * planes_of(2) * small
-    return 4 if saves and large >= least and size <= largest else 2
+    return 4 if saves and size <= to_a_window * large else 2
 
 
 def blocks_of(
@@ -180,8 +179,7 @@ def convolution_side(
     The same for any number of images, and in networks that are compiled for single ones.
     """
     size = _size_of(groups_of(count, depth, filters, dtype), 4, dtype)
-    least = _LEAST_WINDOWS if forward else _LEAST_WINDOWS_BACK
-    return _side_of(out_size, dilation, least, size, _LARGEST_FILTERS)
+    return _side_of(out_size, dilation, size, _FILTERS if forward else _FILTERS_BACK)
 
 
 @functools.lru_cache(maxsize=1000)
@@ -191,7 +189,8 @@ def sums_of(
     """Outputs along a side of a window, for a weight gradient; bytes of the sums of a chunk."""
     groups = groups_of(count, depth, filters, dtype)
     size = _size_of(groups, 4, dtype)
-    side = _side_of(out_size, dilation, _LEAST_WINDOWS_BACK, size, _LARGEST_SUMS)
+    fits = size <= _LARGEST_SUMS
+    side = _side_of(out_size, dilation, size, _FILTERS_BACK) if fits else 2
     return side, _size_of(groups, side, dtype)
 
 

@@ -229,9 +229,10 @@ def test_filters_are_transformed_the_same_for_compiled_networks(side):
     [
         ((32, 32), 16, 4, 4, 4),
         ((16, 16), 32, 4, 4, 4),
-        ((8, 8), 64, 2, 4, 4),  # few windows of 4 x 4 outputs in an image
-        ((16, 16), 128, 4, 4, 2),  # as many sums do not stay in a core's caches
-        ((16, 16), 256, 2, 2, 2),  # nor do filters
+        ((8, 8), 64, 2, 4, 4),  # few windows of an image, for as large filters
+        ((32, 32), 64, 4, 4, 4),
+        ((16, 16), 128, 2, 4, 2),  # so many sums do not stay in a core's caches
+        ((16, 16), 256, 2, 2, 2),
         ((14, 14), 16, 2, 2, 2),  # the last windows would be half empty
         ((4, 4), 512, 2, 2, 2),
     ],
