@@ -12,7 +12,7 @@ import math
 import os
 import statistics
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -37,7 +37,7 @@ from ..dataset import DataError
 from . import pictures
 from .pictures import Size, UnreadableError
 
-_VERSION = 1
+_VERSION = 2  # to be raised when pictures are read in another way
 _BLOCK = 512  # pictures decoded before they are written
 _CHECKED = 1 << 24  # bytes
 _LARGEST = 128  # pixels of a side that pictures of one size keep, unless asked
@@ -88,11 +88,11 @@ def gather(
         root = Path(os.path.abspath(root))
     places = [root.parent / f".{root.name}.fastcnn"]
     places += [] if users is None else [users / "pictures" / _key(root)]
+    decode = _Decoding(root, names, size, grey, progress)
     for place in places:
         found = _read(place / f"{wish}-{fingerprint}.json")
-        if found is not None:
+        if found is not None and not decode.can_read_more(found):
             return found
-    decode = _Decoding(root, names, size, grey, progress)
     for place in places:
         made: list[Path] = []
         try:
@@ -180,6 +180,13 @@ class _Decoding:
         self._size, self._grey, self._progress = size, grey, progress
         self._unreadable: dict[int, str] = {}
 
+    def can_read_more(self, than: Gathered) -> bool:
+        """Whether a picture can be read by now: it was not allowed, or a network was away."""
+        size = than.images.shape[2], than.images.shape[3]
+        with pictures.quietly():
+            again = (self._decode(self._paths[number], size) for number in than.unreadable)
+            return any(isinstance(image, np.ndarray) for image in again)
+
     def into_files(self, path: Path) -> None:
         """Write a cache: the pixels, and then `path`, which says what they are."""
         with complete(path.with_suffix(".u8")) as temporary:
@@ -219,7 +226,7 @@ class _Decoding:
             with tqdm(total=len(self._paths), unit=" pictures", disable=hidden, leave=False) as bar:
                 for start in range(0, len(self._paths), _BLOCK):
                     block = self._paths[start : start + _BLOCK]
-                    decoded = pool.map(self._decoder(size), block)
+                    decoded = pool.map(lambda path: self._decode(path, size), block)
                     for number, image in enumerate(decoded, start):
                         bar.update()
                         if isinstance(image, str):
@@ -233,14 +240,12 @@ class _Decoding:
             raise DataError(f"none of the pictures can be read; {self._paths[number]}: {why}")
         return (count, 1 if self._grey else 3, *size), all_grey
 
-    def _decoder(self, size: Size) -> Callable[[Path], np.ndarray | str]:
-        def decode(path: Path) -> np.ndarray | str:
-            try:
-                return pictures.read(path, size, self._grey)
-            except UnreadableError as error:
-                return str(error)
-
-        return decode
+    def _decode(self, path: Path, size: Size) -> np.ndarray | str:
+        """The pixels of a picture, or why there are none."""
+        try:
+            return pictures.read(path, size, self._grey)
+        except UnreadableError as error:
+            return str(error)
 
     def _common_size(self, pool: ThreadPoolExecutor) -> Size:
         """The size of all pictures if they are alike and small, else that of a square."""

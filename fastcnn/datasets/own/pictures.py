@@ -21,6 +21,10 @@ _PLUGINS = (TiffImagePlugin, WebPImagePlugin)
 _ORIENTATION = 0x0112  # EXIF
 _LYING = (5, 6, 7, 8)  # its values for which height and width change places
 
+# Tags of TIFF.
+_WIDTH, _HEIGHT, _BLACK_AND_WHITE = 0x0100, 0x0101, 0x0106
+_WHITE_IS_0 = 0
+
 # What tells the folder of a run, and that of a search.
 _RESULTS = (("config.toml", "history.csv"), ("search.toml",))
 
@@ -65,13 +69,15 @@ def size_of(path: Path) -> Size:
     """(height, width) of an upright picture, from its header alone."""
     with _opened(path) as image:
         width, height = image.size
+        if isinstance(image, TiffImagePlugin.TiffImageFile):  # Pillow may have turned its size
+            width, height = image.tag_v2[_WIDTH], image.tag_v2[_HEIGHT]
         return (width, height) if image.getexif().get(_ORIENTATION) in _LYING else (height, width)
 
 
 def read(path: Path, size: Size | None = None, grey: bool = False) -> np.ndarray:
     """The pixels of a picture, uint8 (height, width, 3), or (height, width, 1) if `grey`.
 
-    It is turned upright as its EXIF data says; transparent parts become white; 16-bit values are
+    It is turned upright as its EXIF data says; transparent parts become white; grey of 16 bits is
     divided by 257; of an animation the first frame is taken. With a `size` it is scaled to it as
     a whole, whatever its proportions.
 
@@ -84,17 +90,19 @@ def read(path: Path, size: Size | None = None, grey: bool = False) -> np.ndarray
         if size is not None:  # a JPEG is decoded at a half, a quarter or an eighth where that does
             image.draft(None, (2 * size[1], 2 * size[0]))
         upright = ImageOps.exif_transpose(image)
-        plain = _eight_bits(upright).convert("L" if grey else "RGB")
+        plain = _eight_bits(upright, image).convert("L" if grey else "RGB")
         if size is not None:
             plain = plain.resize((size[1], size[0]), Image.Resampling.BILINEAR)
         return np.array(plain).reshape(plain.height, plain.width, -1)
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Without more than 8 bits per value, and on white where it was transparent."""
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
-        values = np.asarray(image).astype(np.uint32)
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+def _eight_bits(image: Image.Image, source: Image.Image) -> Image.Image:
+    """Without more than 8 bits per value, and on white where it was transparent.
+
+    source : what was opened, which knows its format; what is made of it does not
+    """
+    if image.mode.startswith("I;16") or (image.mode == "I" and source.format in ("PNG", "PPM")):
+        return Image.fromarray(_grey_of_16_bits(image, source))
     if image.mode in ("I", "F"):
         raise UnreadableError("its pixels are 32-bit numbers, of which nobody says what is white")
     if image.has_transparency_data:
@@ -104,6 +112,15 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return image
 
 
+def _grey_of_16_bits(image: Image.Image, source: Image.Image) -> np.ndarray:
+    """In 8 bits, with what Pillow does for other pictures, but not for these."""
+    values = np.asarray(image).astype(np.uint32)
+    grey = ((values + 128) // 257).astype(np.uint8)
+    if isinstance(source, TiffImagePlugin.TiffImageFile):
+        return 255 - grey if source.tag_v2.get(_BLACK_AND_WHITE) == _WHITE_IS_0 else grey
+    return np.where(values == image.info.get("transparency", -1), np.uint8(255), grey)
+
+
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The picture in a file, whatever the file's name says."""
@@ -111,7 +128,9 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         # Opening a pipe waits for whoever writes into it, perhaps for ever.
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise UnreadableError("it is a pipe, a socket or a device, not a file")
-        with Image.open(path, formats=_FORMATS) as image:
+        # Of a file that is open Pillow maps nothing into memory: mapped TIFFs that are to be turned
+        # come out sheared, and what is cut off while it is read would end the process.
+        with open(path, "rb") as file, Image.open(file, formats=_FORMATS) as image:
             yield image
     except UnreadableError:
         raise

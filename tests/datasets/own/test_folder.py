@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,67 @@ def test_sixteen_bits_palette_transparency_and_rotation(tmp_path):
     upright = pictures.read(tmp_path / "lying.png", grey=True)[..., 0]
     np.testing.assert_array_equal(upright, np.rot90(np.asarray(lying), -1))
     assert pictures.size_of(tmp_path / "lying.png") == (3, 2)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "packed.tif"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_upright_whatever_the_format(tmp_path, name, dtype, orientation):
+    shown = np.arange(0, 60, 4).reshape(5, 3) * (257 if dtype == np.uint16 else 1)
+    stored = {
+        1: shown, 2: shown[:, ::-1], 3: shown[::-1, ::-1], 4: shown[::-1], 5: shown.T,
+        6: np.rot90(shown), 7: shown[::-1, ::-1].T, 8: np.rot90(shown, -1),
+    }[orientation]  # fmt: skip
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    how = {"compression": "tiff_lzw"} if name == "packed.tif" else {}
+    Image.fromarray(stored.astype(dtype)).save(tmp_path / name, exif=exif, **how)
+    assert pictures.size_of(tmp_path / name) == (5, 3)
+    read = pictures.read(tmp_path / name, grey=True)[..., 0]
+    np.testing.assert_array_equal(read, np.arange(0, 60, 4).reshape(5, 3))
+
+
+def test_lying_tiffs_that_are_alike_keep_their_size(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for number in range(4):
+        picture(tmp_path / "set" / "ab"[number % 2] / f"{number}.tif", size=(20, 16), exif=exif)
+    assert datasets.load(tmp_path / "set").x_train.shape[2:] == (20, 16)
+
+
+def test_sixteen_bits_of_one_value_that_is_transparent(tmp_path):
+    values = np.array([[0, 514, 515, 65535]], np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png", transparency=514)
+    assert pictures.read(tmp_path / "a.png", grey=True).ravel().tolist() == [0, 255, 2, 255]
+
+
+def test_sixteen_bits_of_a_portable_greymap(tmp_path):
+    values = np.array([[0, 257, 65535, 32896]], ">u2")
+    (tmp_path / "a.pgm").write_bytes(b"P5 4 1 65535\n" + values.tobytes())
+    assert pictures.read(tmp_path / "a.pgm", grey=True).ravel().tolist() == [0, 1, 255, 128]
+
+
+@pytest.mark.parametrize(("white_is_0", "wanted"), [(False, [0, 1, 255]), (True, [255, 254, 0])])
+def test_sixteen_bits_of_which_0_may_be_white(tmp_path, white_is_0, wanted):
+    values = np.array([[0, 257, 65535]], "<u2")
+    tags = [(256, 3), (257, 1), (258, 16), (259, 1), (262, int(not white_is_0)), (273, 0),
+            (277, 1), (278, 1), (279, values.nbytes)]  # fmt: skip
+    begin = 8 + 2 + 12 * len(tags) + 4
+    entries = [struct.pack("<HHII", tag, 4, 1, begin if tag == 273 else v) for tag, v in tags]
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(entries) + bytes(4)
+    (tmp_path / "a.tif").write_bytes(head + values.tobytes())
+    assert pictures.read(tmp_path / "a.tif", grey=True).ravel().tolist() == wanted
+
+
+def test_what_could_not_be_read_is_tried_again(tmp_path):
+    root = pets(tmp_path / "pets")
+    path, whole = root / "cat" / "0.png", (root / "cat" / "0.png").read_bytes()
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    for content, wanted in ((bytes(len(whole)), 11), (whole, 12)):
+        path.write_bytes(content)
+        os.utime(path, ns=times)  # as where only the permission has changed
+        data = datasets.load(root)
+        assert len(data.x_train) + len(data.x_test) == wanted
 
 
 def test_grey_or_colour_is_found(tmp_path):
