@@ -3,16 +3,26 @@
 import difflib
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
 Pair = tuple[int, int]
 
 
+def is_whole(value: Any) -> TypeGuard[int]:
+    """Whether it is a whole number, of Python or NumPy; True and False are none."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether it is a number, of Python or NumPy; True and False are none."""
+    return is_whole(value) or isinstance(value, (float, np.floating))
+
+
 def whole(layer: str, name: str, value: Any, least: int = 1) -> int:
     """`value` as an int of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+    if not is_whole(value) or value < least:
         wanted = "a whole number above 0" if least == 1 else f"a whole number of at least {least}"
         raise ValueError(f"{layer}: {name} must be {wanted}, got {value!r}")
     return int(value)
@@ -20,7 +30,7 @@ def whole(layer: str, name: str, value: Any, least: int = 1) -> int:
 
 def pair(layer: str, name: str, value: Any, least: int = 1) -> Pair:
     """A whole number for both axes, or a pair (height, width), as a pair."""
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, (tuple, list)) or (isinstance(value, np.ndarray) and value.ndim):
         if len(value) != 2:
             raise ValueError(
                 f"{layer}: {name} must be a whole number or a pair (height, width), got {value!r}"
@@ -38,8 +48,7 @@ def sizes(who: str, name: str, value: Any) -> tuple[int, ...]:
 
 def number(layer: str, name: str, value: Any, low: float, high: float, wanted: str) -> float:
     """`value` as a float with low <= value < high."""
-    real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not real or not low <= value < high:
+    if not is_number(value) or not low <= value < high:
         raise ValueError(f"{layer}: {name} must be {wanted}, got {value!r}")
     return float(value)
 

@@ -338,7 +338,8 @@ def set_threads(threads: int) -> None:
         If ``threads`` is below 1 or above the largest number Numba was started with.
     """
     most = max_threads()
-    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= most:
+    is_whole = isinstance(threads, (int, np.integer)) and not isinstance(threads, bool)
+    if not is_whole or not 1 <= threads <= most:
         raise ValueError(
             f"threads must be a whole number from 1 to {most}, got {threads!r}; start Python "
             f"with NUMBA_NUM_THREADS set to allow more"

@@ -380,6 +380,10 @@ MISTAKES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: Sequential(TWICE, TWICE), ValueError, "the same layer object stands in two places"),
     (lambda: Sequential(ReLU(), data_format="NHWC"), ValueError, "data_format must be 'channels_f"),
     (
+        lambda: Sequential(ReLU(), input_shape=anything((1, 2.5))), ValueError,
+        "Sequential: input_shape must be a whole number above 0, got 2.5",
+    ),
+    (
         lambda: Sequential(Conv2D(1, 2, 3), input_shape=(3, 5, 5)), ValueError,
         "Conv2D(1, 2, kernel_size=3): expected input with 1 channel",
     ),

@@ -114,7 +114,8 @@ def load(
     TypeError
         The name is neither a string nor a path.
     ValueError
-        There is no such dataset, and the message names the nearest; or test_share is no share.
+        There is no such dataset, and the message names the nearest; or test_share is no share, or
+        size no size.
     MissingDataError
         Files are missing and were not, or could not be, downloaded.
     DataError
@@ -129,6 +130,7 @@ def load(
     """
     if task not in TASKS:
         raise ValueError(unknown("task", task, TASKS))
+    size = None if size is None else checks.pair("datasets.load", "size", size)
     if isinstance(name, os.PathLike) or (isinstance(name, str) and is_path(name)):
         test_share = checks.number(
             "datasets.load", "test_share", test_share, np.nextafter(0, 1), 1,
@@ -140,7 +142,7 @@ def load(
     data = _load_named(_known(name), data_dir, offline, progress)
     channels, height, width = data.x_train.shape[1:]
     if size is not None:
-        height, width = (size, size) if isinstance(size, int) else size
+        height, width = size
     return data.fitted((1 if grey else channels, height, width))
 
 

@@ -12,9 +12,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import models, optim
-from ..checks import refuse_masked
+from ..checks import refuse_masked, sizes
 from ..foreign import Answering
-from ..layers import Dense, ReLU
+from ..layers import Dense, Layer, ReLU
 from ..losses import REGRESSION
 from ..losses.chosen import checked as checked_loss
 from ..random import key
@@ -96,7 +96,12 @@ class Estimator(Answering, BaseEstimator):
     def _shape_for(self, x: np.ndarray) -> Shape:
         """Shape of one sample, for a network that is not there yet."""
         if self.input_shape is not None:
-            return tuple(self.input_shape)
+            shape = sizes(self._name, "input_shape", self.input_shape)
+            if not shape:
+                raise ValueError(
+                    f"{self._name}: input_shape must be that of one sample, such as (1, 28, 28)"
+                )
+            return shape
         if isinstance(self.network, Trainable) and self.network.input_shape is not None:
             return self.network.input_shape
         return x.shape[1:] if x.ndim != 3 else (1, *x.shape[1:])  # grey images
@@ -152,7 +157,7 @@ class Estimator(Answering, BaseEstimator):
                     f"X.transpose(0, 3, 1, 2)"
                 )
             return models.build(name, input_shape=shape, classes=outputs, seed=seed)
-        if not callable(network):
+        if not callable(network) or isinstance(network, Layer):  # which a call puts into a graph
             raise TypeError(
                 f"{self._name}: network must be a name ({', '.join(models.names())}), a "
                 f"Sequential, a Graph or a function that builds one, got {network!r}"
@@ -197,8 +202,13 @@ class Estimator(Answering, BaseEstimator):
         how |= {"loss": self._new_loss(), "epochs": 1 if is_pass else self.epochs}
         if not is_pass:
             how |= {name: getattr(self, name) for name in ("schedule", "validation", "patience")}
-        options = self.options or {}
-        for name in how.keys() & options.keys():
+        options = {} if self.options is None else self.options
+        if not isinstance(options, Mapping):
+            raise TypeError(
+                f"{self._name}: options must be a dict of arguments of Sequential.train, got "
+                f"{options!r}"
+            )
+        for name in (how.keys() | {"x", "y"}) & options.keys():
             raise ValueError(f"{self._name}: {name} does not go into options, it is told already")
         return {**how, **options}
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..checks import same, unknown, whole
+from ..checks import same, sizes, unknown, whole
 from ..layers import Layer
 from ..sequential import Sequential
 from .authors import AUTHORS, TUNED
@@ -163,12 +163,13 @@ def build(
                     f"choice for {name}:", change, ("seed", "input_shape", "classes", *choices)
                 )
             )
-    shape = usual_shape if input_shape is None else tuple(input_shape)
+    shape = usual_shape
+    if input_shape is not None:
+        shape = sizes(name, "input_shape", input_shape)
     if len(shape) != 3:
         raise ValueError(
             f"{name}: input_shape must be (channels, height, width), got {input_shape!r}"
         )
-    shape = tuple(whole(name, "every number of input_shape", size) for size in shape)
     whole(name, "classes", classes)
     layers = _layers(name, replace(plan, **changes), shape, classes)
     return Sequential(*layers, seed=seed, name=name, input_shape=shape)

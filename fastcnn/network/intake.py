@@ -175,7 +175,7 @@ def _check_labels(who: str, y: np.ndarray, classes: int) -> None:
         if is_wrong.any():
             raise ValueError(
                 f"{who}: row {is_wrong.argmax()} of the labels must hold probabilities, at least 0 "
-                f"and with the sum 1"
+                f"and with the sum 1; for numbers give loss='mse', for several labels 'bce'"
             )
 
 

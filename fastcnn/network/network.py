@@ -8,7 +8,7 @@ import numpy as np
 from kernels import activation as activation_kernels
 from kernels.portion import WHOLE, Portion
 
-from ..checks import refuse_nan
+from ..checks import is_whole, refuse_nan
 from ..losses import CLASSIFICATION, MULTILABEL, REGRESSION, Losses, chosen
 from . import intake, measures, weighting
 from .core import Core
@@ -79,7 +79,7 @@ class Network(Core):
         self, x: np.ndarray, batch_size: int, logits: Logits, portion: Portion = WHOLE
     ) -> Iterator[tuple[slice, np.ndarray]]:
         """(rows, outputs) of what `intake.samples` gave; overwritten by the next batch."""
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        if not is_whole(batch_size) or batch_size < 1:
             raise ValueError(f"batch_size must be a whole number above 0, got {batch_size!r}")
         for start in range(0, len(x), batch_size):
             rows = slice(start, min(start + batch_size, len(x)))

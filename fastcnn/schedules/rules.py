@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..checks import whole
 from .base import Schedule
 
 
@@ -23,10 +24,8 @@ class StepDecay(Schedule):
 
     def __init__(self, factor: float = 0.5, every: int = 10) -> None:
         _check_positive("factor", factor)
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise ValueError(f"StepDecay: every must be a whole number above 0, got {every!r}")
         self.factor = factor
-        self.every = every
+        self.every = whole("StepDecay", "every", every)
 
     def rate(self, lr: float, epoch: int, epochs: float) -> float:
         """``lr * factor ** (epoch // every)``."""

@@ -10,6 +10,8 @@ import dataclasses
 import time
 from collections.abc import Callable
 
+from ..checks import is_number
+
 _SMOOTH = 0.9  # of the mean duration of a step: what the newest does not replace
 _LEAST_SHARE = 0.4  # of a processor that a thread gets, or so it is taken
 _LEAST = 0.01  # of the whole time: no epoch is begun for less
@@ -37,8 +39,7 @@ class Budget:
     def __post_init__(self) -> None:
         """Refuse what is no time."""
         minutes = self.minutes
-        is_number = isinstance(minutes, int | float) and not isinstance(minutes, bool)
-        if not is_number or not 0 < minutes < float("inf"):
+        if not is_number(minutes) or not 0 < minutes < float("inf"):
             raise ValueError(f"minutes must be a number above 0, got {minutes!r}")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import optim, schedules
-from ..checks import number
+from ..checks import is_number, is_whole, number
 from ..files import make_folder
 from ..losses import CrossEntropyLoss, chosen
 from ..network import weighting
@@ -155,9 +155,11 @@ class Measuring:
     def __post_init__(self) -> None:
         """Refuse what means nothing."""
         _check_whole("precise_bn", self.precise_bn, least=0)
-        _check_pair("test", self.test)
-        if not isinstance(self.validation, (int, float)):
-            _check_pair("validation", self.validation)
+        _check_part("test", self.test)
+        if is_number(self.validation):
+            object.__setattr__(self, "validation", float(self.validation))  # one of NumPy's, too
+        else:
+            _check_part("validation", self.validation, "a share between 0 and 1, or ")
         _check_metrics(self.metrics)
 
 
@@ -279,11 +281,15 @@ def _check_kind(name: str, value: object, kind: type) -> None:
         )
 
 
-def _check_pair(name: str, value: object) -> None:
-    if value is not None and not (isinstance(value, (tuple, list)) and len(value) in (2, 3)):
+def _check_part(name: str, value: object, else_: str = "") -> None:
+    if value is None:
+        return
+    if not isinstance(value, (tuple, list)) or len(value) not in (2, 3):
         raise ValueError(
-            f"{name} must be a pair (x, y) of images and labels, or (x, y, sample_weight)"
+            f"{name} must be {else_}a pair (x, y) of images and labels, or (x, y, sample_weight)"
         )
+    if value[-1] is None:
+        raise ValueError(f"{name}: the last of its {len(value)} is None: leave it out")
 
 
 def _check_metrics(metrics: object) -> None:
@@ -298,6 +304,6 @@ def _check_metrics(metrics: object) -> None:
 
 
 def _check_whole(name: str, value: object, least: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+    if not is_whole(value) or value < least:
         words = "above 0" if least else "of at least 0"
         raise ValueError(f"{name} must be a whole number {words}, got {value!r}")

@@ -19,6 +19,19 @@ def make_mnist(data_dir) -> None:
         (folder / name).write_bytes(np.array(axes, ">u4").tobytes() + b"\x01\x02")
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_sizes_are_whole_numbers_or_pairs(tmp_path, own):
+    name = tmp_path / "own" if own else "digits"
+    for number in range(4 if own else 0):
+        (tmp_path / "own" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("L", (9, 7)).save(tmp_path / "own" / "ab"[number % 2] / f"{number}.png")
+    for size, wanted in ((np.int64(6), (6, 6)), (np.array([6, 5]), (6, 5)), ([6, 5], (6, 5))):
+        assert datasets.load(name, size=size).x_train.shape[1:] == (1, *wanted)
+    for size in (0, -3, 6.0, "6", (6, 5, 1), (6,)):
+        with pytest.raises(ValueError, match=r"datasets\.load: size must be a whole number"):
+            datasets.load(name, size=size)
+
+
 @pytest.mark.parametrize(
     ("wrong", "near"),
     [("minst", "mnist"), ("CIFAR-100", "cifar10"), ("fashion", "fashion-mnist")],

@@ -506,6 +506,20 @@ def test_loss_of_guessing_of_a_network_that_is_often_right_is_not_noted(blobs):
     assert history["accuracy"] == [1.0] and history.notes == []
 
 
+def test_settings_may_be_numbers_of_numpy(blobs):
+    x, y = blobs
+    wanted, found = line(), line()
+    wanted.train(x, y, validation=0.25, epochs=3, schedule=StepDecay(0.5, 2))
+    found.train(
+        x, y, validation=np.float32(0.25), epochs=np.int32(3), minutes=None,
+        schedule=StepDecay(np.float32(0.5), np.uint8(2)),
+    )  # fmt: skip
+    np.testing.assert_array_equal(found.parameters.values, wanted.parameters.values)
+    size = np.int64(len(x) // 2)
+    np.testing.assert_array_equal(found.predict(x, batch_size=size), wanted.predict(x))
+    assert found.evaluate(x, y, batch_size=size) == wanted.evaluate(x, y, batch_size=int(size))
+
+
 def test_far_worse_than_guessing_is_noted(blobs):
     x, y = blobs
     history = line().train(x, y, optimizer=SGD(1e4), epochs=2)
@@ -522,6 +536,9 @@ def test_far_worse_than_guessing_is_noted(blobs):
         ({"patience": 0, "validation": 0.5}, "patience"),
         ({"validation": 1.5}, "validation must be a share between 0 and 1"),
         ({"validation": 1e-6}, "validation must be a share between 0 and 1"),
+        ({"validation": "a"}, r"validation must be a share between 0 and 1, or a pair \(x, y\)"),
+        ({"validation": ([[0.0]], None)}, "validation: the last of its 2 is None: leave it out"),
+        ({"test": ([[0.0]], [0], None)}, "test: the last of its 3 is None: leave it out"),
         ({"monitor": "loss", "validation": 0.5}, "monitor must be"),
         ({"stop_gain": -0.1}, "stop_gain must not be negative, got -0.1"),
         ({"stop_gain": 0.1, "stop_gain_epochs": 0}, "stop_gain_epochs must be a whole number abo"),

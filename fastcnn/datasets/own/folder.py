@@ -134,7 +134,7 @@ def read(root: Path, reading: Reading) -> Parts:
             f"{root} has pictures of a single class, {names[0]!r}, so there is nothing to tell "
             f"apart; two subfolders with pictures or more are needed{_deeper(root)}"
         )
-    gathered = gather(root, found.names, reading.shape, reading.grey, reading.progress)
+    gathered = gather(root, found.names, reading.size, reading.grey, reading.progress)
     notes = [*_unreadable(root, found, gathered, reading.strict), *found.notes]
     kept = [i for i in range(len(found.names)) if i not in gathered.unreadable]
     number = {name: index for index, name in enumerate(names)}

@@ -25,8 +25,8 @@ class Reading:
 
     Attributes
     ----------
-    size : int or pair, optional
-        Side of the images, or (height, width); None: as they are where they are alike.
+    size : pair, optional
+        (height, width) of the images; None: as they are where they are alike.
     grey : bool
         Whether colours are given up.
     strict : bool
@@ -44,7 +44,7 @@ class Reading:
         What is learned of each image: its class, which of several labels it has, or numbers.
     """
 
-    size: int | Size | None = None
+    size: Size | None = None
     grey: bool = False
     strict: bool = False
     seed: int = 42
@@ -52,11 +52,6 @@ class Reading:
     progress: bool | None = None
     whole: bool = False
     task: str = CLASSIFICATION
-
-    @property
-    def shape(self) -> Size | None:
-        """`size` as (height, width)."""
-        return (self.size, self.size) if isinstance(self.size, int) else self.size
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +84,7 @@ def dataset(path: Path, parts: Parts, reading: Reading) -> Dataset:
     DataError
         If the parts do not fit one another, or are too small to be split.
     """
-    images = {name: bring(each, reading.shape, reading.grey) for name, each in parts.images.items()}
+    images = {name: bring(each, reading.size, reading.grey) for name, each in parts.images.items()}
     _check_shapes(path, images)
     labels, notes = dict(parts.labels), parts.notes
     held_out = "test" not in images and not reading.whole
