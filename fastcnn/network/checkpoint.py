@@ -166,7 +166,9 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, Arrays]]:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from None
     except _NotOurs as error:
-        raise CheckpointError(f"{path} is not a fastcnn checkpoint: {error}") from None
+        is_onnx = path.suffix.lower() == ".onnx"
+        hint = f"; python -m fastcnn.convert {path} model.npz makes one of it" if is_onnx else ""
+        raise CheckpointError(f"{path} is not a fastcnn checkpoint: {error}{hint}") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from None
     try:

@@ -166,6 +166,8 @@ def test_other_files(tmp_path: Path) -> None:
     file = tmp_path / "other"
     refused(file, "there is no file")
     refused(tmp_path, "cannot be read")
+    (tmp_path / "net.ONNX").write_bytes(b"\x08\x08")
+    refused(tmp_path / "net.ONNX", "net.ONNX model.npz makes one of it")
     for content in (b"", b"PK", b"hello, I am a text"):
         file.write_bytes(content)
         refused(file, "is not a fastcnn checkpoint" if content != b"PK" else "its end is missing")

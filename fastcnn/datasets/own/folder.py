@@ -126,13 +126,14 @@ def read(root: Path, reading: Reading) -> Parts:
     if not found.names:
         raise DataError(
             f"{root} holds no pictures: it must have a subfolder per class, with its pictures "
-            f"(PNG, JPEG, BMP, GIF, WebP, TIFF) in it"
+            f"(PNG, JPEG, BMP, GIF, WebP, TIFF) in it{_all(found.notes)}"
         )
     names = natural(sorted(set(found.classes)))
     if len(names) == 1 and not reading.whole:
         raise DataError(
             f"{root} has pictures of a single class, {names[0]!r}, so there is nothing to tell "
-            f"apart; two subfolders with pictures or more are needed{_deeper(root)}"
+            f"apart; two subfolders with pictures or more are needed"
+            f"{_deeper(root) or _all(found.notes)}"
         )
     gathered = gather(root, found.names, reading.size, reading.grey, reading.progress)
     notes = [*_unreadable(root, found, gathered, reading.strict), *found.notes]
@@ -177,9 +178,16 @@ def _count(number: int, noun: str) -> str:
     return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def _all(notes: Iterable[str]) -> str:
+    """What was left out, behind a sentence that it may explain."""
+    return "".join(f". {note.rstrip('.')}" for note in notes)
+
+
 def _deeper(folder: Path) -> str:
     """Advice where the classes seem to lie further down."""
     below = splits.subfolders(folder)
+    if len(below) != 1:
+        return ""
     while len(below) == 1:
         folder, below = below[0], splits.subfolders(below[0])
     names = [each.name for each in below]

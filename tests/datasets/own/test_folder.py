@@ -372,6 +372,11 @@ def one_deeper(root):
     pets(root / "archive" / "images")
 
 
+def others_without_ending(root):
+    single(root)
+    picture(root / "dog" / "1.png").rename(root / "dog" / "1")
+
+
 def csv_inside(root):
     root.mkdir()
     (root / "train.csv").write_text("label,p0\n")
@@ -388,6 +393,7 @@ def csv_inside(root):
         (one_each, "no class with two of them"),
         (no_classes_in_train, r"train has pictures \(1\) but no subfolder"),
         (one_deeper, "if cat and dog are classes, name .*set/archive/images"),
+        (others_without_ending, "more are needed. The folder .*dog has no pictures .*Left alone 1"),
         (csv_inside, r"name the file itself, such as .*train\.csv"),
     ],
 )
