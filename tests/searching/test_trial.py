@@ -70,7 +70,7 @@ def small():
         ({"loss": CrossEntropyLoss}, "loss must be a name or an object .* got the class itself"),
         ({"schedule": 0.5}, r"schedule must be a fastcnn Schedule object"),
         ({"augment": "flip"}, r"augment must be a fastcnn Augment object"),
-        ({"validation": (1, 2, 3, 4)}, r"validation must be a pair \(x, y\)"),
+        ({"validation": (1, 2, 3, 4)}, r"validation must be a share .*, or a pair \(x, y\)"),
     ],
 )
 def test_wrong_options_are_named(options, said):
