@@ -102,12 +102,13 @@ def transform_windows(padded, grid, width, first, last, windows, plane):
 
 @jit.serial
 def transform_filters(weight, weight0, strides, place, panel0, side, filters, filters0, taps):
-    """G g G^T of one panel of the filters that read one input channel, into 16 planes.
+    """G g G^T of one panel of the filters that read one input channel, into all planes.
 
     strides : (from a filter to the next one in weight, whether filters are turned)
     place : (this channel among depth channels, depth, first of these filters among all columns of
         the panels, how many they are, columns); in other columns the channel gets zeros
     panel0 : the panel's first column
+    side : outputs along a side of a window
     taps : room for nine vectors
     """
     outer, turned = strides
