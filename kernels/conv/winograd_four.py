@@ -35,37 +35,48 @@ from kernels.simd import load, load_part, splat, store, store_part
 PLANES = 46
 
 
-# --- planes of windows and filters --------------------------------------------------------------
+# --- planes -------------------------------------------------------------------------------------
 
 
 @jit.serial
-def _store_complex(planes, at, plane, real, imaginary):
-    """What a complex number brings into a complex product."""
-    store(planes, at, real)
-    store(planes, at + plane, imaginary)
-    store(planes, at + 2 * plane, real + imaginary)
+def _store_complex(planes, at, plane, real, imaginary, of_gradient):
+    """What a complex number brings into a complex product.
+
+    of_gradient : of the outputs, which `_load_complex` made of three products: that, transposed
+    """
+    if of_gradient:
+        store(planes, at, real - imaginary)
+        store(planes, at + plane, splat(real, 0.0) - real - imaginary)
+        store(planes, at + 2 * plane, imaginary)
+    else:
+        store(planes, at, real)
+        store(planes, at + plane, imaginary)
+        store(planes, at + 2 * plane, real + imaginary)
 
 
 @jit.serial
-def _store_row(planes, at, plane, values):
+def _store_row(planes, at, plane, values, of_gradient):
     """The seven planes of a row at a real point."""
     v0, v1, v2, v3, real, imaginary = values
     store(planes, at, v0)
     store(planes, at + plane, v1)
     store(planes, at + 2 * plane, v2)
     store(planes, at + 3 * plane, v3)
-    _store_complex(planes, at + 4 * plane, plane, real, imaginary)
+    _store_complex(planes, at + 4 * plane, plane, real, imaginary, of_gradient)
 
 
 @jit.serial
-def _store_rows_at_i(planes, at, plane, r, s):
+def _store_rows_at_i(planes, at, plane, r, s, of_gradient):
     """The 18 planes of the real and the imaginary row at i."""
-    _store_complex(planes, at, plane, r[0], s[0])
-    _store_complex(planes, at + 3 * plane, plane, r[1], s[1])
-    _store_complex(planes, at + 6 * plane, plane, r[2], s[2])
-    _store_complex(planes, at + 9 * plane, plane, r[3], s[3])
-    _store_complex(planes, at + 12 * plane, plane, r[4] - s[5], s[4] + r[5])  # j = i
-    _store_complex(planes, at + 15 * plane, plane, r[4] + s[5], s[4] - r[5])  # j = -i
+    _store_complex(planes, at, plane, r[0], s[0], of_gradient)
+    _store_complex(planes, at + 3 * plane, plane, r[1], s[1], of_gradient)
+    _store_complex(planes, at + 6 * plane, plane, r[2], s[2], of_gradient)
+    _store_complex(planes, at + 9 * plane, plane, r[3], s[3], of_gradient)
+    _store_complex(planes, at + 12 * plane, plane, r[4] - s[5], s[4] + r[5], of_gradient)  # j = i
+    _store_complex(planes, at + 15 * plane, plane, r[4] + s[5], s[4] - r[5], of_gradient)  # j = -i
+
+
+# --- windows and filters ------------------------------------------------------------------------
 
 
 @jit.serial
@@ -94,13 +105,19 @@ def transform_window(padded, at, row, width, windows, to, plane):
     e, f = (
         _window_column(padded, at + 4 * width, row), _window_column(padded, at + 5 * width, row)
     )  # fmt: skip
-    _store_row(windows, to, plane, _window_line(a[0], b[0], c[0], d[0], e[0], f[0]))
-    _store_row(windows, to + 7 * plane, plane, _window_line(a[1], b[1], c[1], d[1], e[1], f[1]))
-    _store_row(windows, to + 14 * plane, plane, _window_line(a[2], b[2], c[2], d[2], e[2], f[2]))
-    _store_row(windows, to + 21 * plane, plane, _window_line(a[3], b[3], c[3], d[3], e[3], f[3]))
+    _store_row(windows, to, plane, _window_line(a[0], b[0], c[0], d[0], e[0], f[0]), False)
+    _store_row(
+        windows, to + 7 * plane, plane, _window_line(a[1], b[1], c[1], d[1], e[1], f[1]), False
+    )
+    _store_row(
+        windows, to + 14 * plane, plane, _window_line(a[2], b[2], c[2], d[2], e[2], f[2]), False
+    )
+    _store_row(
+        windows, to + 21 * plane, plane, _window_line(a[3], b[3], c[3], d[3], e[3], f[3]), False
+    )
     _store_rows_at_i(
         windows, to + 28 * plane, plane, _window_line(a[4], b[4], c[4], d[4], e[4], f[4]),
-        _window_line(a[5], b[5], c[5], d[5], e[5], f[5]),
+        _window_line(a[5], b[5], c[5], d[5], e[5], f[5]), False,
     )  # fmt: skip
 
 
@@ -127,14 +144,14 @@ def transform_filter(taps, corner, step, filters, at, plane):
         load(taps, corner + 2 * step), load(taps, corner + 5 * step), load(taps, corner + 8 * step),
         half,
     )  # fmt: skip
-    _store_row(filters, at, plane, _filter_line(a[0], b[0], c[0], half))
-    _store_row(filters, at + 7 * plane, plane, _filter_line(a[1], b[1], c[1], half))
-    _store_row(filters, at + 14 * plane, plane, _filter_line(a[2], b[2], c[2], half))
-    _store_row(filters, at + 21 * plane, plane, _filter_line(a[3], b[3], c[3], half))
+    _store_row(filters, at, plane, _filter_line(a[0], b[0], c[0], half), False)
+    _store_row(filters, at + 7 * plane, plane, _filter_line(a[1], b[1], c[1], half), False)
+    _store_row(filters, at + 14 * plane, plane, _filter_line(a[2], b[2], c[2], half), False)
+    _store_row(filters, at + 21 * plane, plane, _filter_line(a[3], b[3], c[3], half), False)
     # A quarter: four numbers come back as sums of two, of both j.
     _store_rows_at_i(
         filters, at + 28 * plane, plane, _filter_line(a[4], b[4], c[4], quarter),
-        _filter_line(a[5], b[5], c[5], quarter),
+        _filter_line(a[5], b[5], c[5], quarter), False,
     )  # fmt: skip
 
 
@@ -254,36 +271,6 @@ def store_pooled(products, at, plane, bias, relu, y, index, y_at, steps, inside,
 
 
 @jit.serial
-def _spread_complex(spread, at, plane, real, imaginary):
-    """`_load_complex`, transposed."""
-    store(spread, at, real - imaginary)
-    store(spread, at + plane, splat(real, 0.0) - real - imaginary)
-    store(spread, at + 2 * plane, imaginary)
-
-
-@jit.serial
-def _spread_row(spread, at, plane, values):
-    """The seven planes of a row at a real point."""
-    v0, v1, v2, v3, real, imaginary = values
-    store(spread, at, v0)
-    store(spread, at + plane, v1)
-    store(spread, at + 2 * plane, v2)
-    store(spread, at + 3 * plane, v3)
-    _spread_complex(spread, at + 4 * plane, plane, real, imaginary)
-
-
-@jit.serial
-def _spread_rows_at_i(spread, at, plane, r, s):
-    """The 18 planes of the real and the imaginary row at i."""
-    _spread_complex(spread, at, plane, r[0], s[0])
-    _spread_complex(spread, at + 3 * plane, plane, r[1], s[1])
-    _spread_complex(spread, at + 6 * plane, plane, r[2], s[2])
-    _spread_complex(spread, at + 9 * plane, plane, r[3], s[3])
-    _spread_complex(spread, at + 12 * plane, plane, r[4] - s[5], s[4] + r[5])  # j = i
-    _spread_complex(spread, at + 15 * plane, plane, r[4] + s[5], s[4] - r[5])  # j = -i
-
-
-@jit.serial
 def _gradient_line(y0, y1, y2, y3):
     """A times a line of dy."""
     even, odd = y0 + y2, y1 + y3
@@ -313,13 +300,13 @@ def spread_gradient(dy, dy_at, steps, inside, rest, spread, at, plane):
     b = _gradient_column(dy, dy_at + right, down, rows if columns > 1 else 0, rest)
     c = _gradient_column(dy, dy_at + 2 * right, down, rows if columns > 2 else 0, rest)
     d = _gradient_column(dy, dy_at + 3 * right, down, rows if columns > 3 else 0, rest)
-    _spread_row(spread, at, plane, _gradient_line(a[0], b[0], c[0], d[0]))
-    _spread_row(spread, at + 7 * plane, plane, _gradient_line(a[1], b[1], c[1], d[1]))
-    _spread_row(spread, at + 14 * plane, plane, _gradient_line(a[2], b[2], c[2], d[2]))
-    _spread_row(spread, at + 21 * plane, plane, _gradient_line(a[3], b[3], c[3], d[3]))
-    _spread_rows_at_i(
+    _store_row(spread, at, plane, _gradient_line(a[0], b[0], c[0], d[0]), True)
+    _store_row(spread, at + 7 * plane, plane, _gradient_line(a[1], b[1], c[1], d[1]), True)
+    _store_row(spread, at + 14 * plane, plane, _gradient_line(a[2], b[2], c[2], d[2]), True)
+    _store_row(spread, at + 21 * plane, plane, _gradient_line(a[3], b[3], c[3], d[3]), True)
+    _store_rows_at_i(
         spread, at + 28 * plane, plane, _gradient_line(a[4], b[4], c[4], d[4]),
-        _gradient_line(a[5], b[5], c[5], d[5]),
+        _gradient_line(a[5], b[5], c[5], d[5]), True,
     )  # fmt: skip
 
 

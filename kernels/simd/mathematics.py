@@ -113,27 +113,20 @@ _c_exp, _c_log, _c_tanh = _c_library("exp"), _c_library("log"), _c_library("tanh
 _c_expm1, _c_log1p, _c_erfc = _c_library("expm1"), _c_library("log1p"), _c_library("erfc")
 
 
-def _parts_of_exp(v: Any) -> Any:
-    """p and k with e**v = p * 2**k."""
-    raise NotImplementedError
+@jit.serial
+def _parts_of_exp(v):
+    """p = e**r and k with e**v = p * 2**k: k = round(v / log 2), r = v - k log 2.
 
-
-@overload(_parts_of_exp)
-def _parts(v):
-    """p = e**r with k = round(v / log 2) and r = v - k log 2 (Cody and Waite, 1980)."""
-    p0, p1, p2, p3, p4 = _EXP
-
-    def polynomial(v):
-        k = nearest(v * splat(v, _LOG2_E))
-        r = fma(k, splat(v, -_LOG_2_HIGH), v)
-        r = fma(k, splat(v, -_LOG_2_LOW), r)
-        p = fma(splat(v, p4), r, splat(v, p3))
-        p = fma(p, r, splat(v, p2))
-        p = fma(p, r, splat(v, p1))
-        p = fma(p, r, splat(v, p0))
-        return fma(p, r * r, r) + splat(v, 1.0), k
-
-    return polynomial
+    Cody and Waite, "Software Manual for the Elementary Functions" (1980).
+    """
+    k = nearest(v * splat(v, _LOG2_E))
+    r = fma(k, splat(v, -_LOG_2_HIGH), v)
+    r = fma(k, splat(v, -_LOG_2_LOW), r)
+    p = fma(splat(v, _EXP[4]), r, splat(v, _EXP[3]))
+    p = fma(p, r, splat(v, _EXP[2]))
+    p = fma(p, r, splat(v, _EXP[1]))
+    p = fma(p, r, splat(v, _EXP[0]))
+    return fma(p, r * r, r) + splat(v, 1.0), k
 
 
 @overload(exp)
@@ -197,7 +190,7 @@ def _tanh(v):
         size = absolute(v)
         within = where(size < most, size, most)
         p, k = _parts_of_exp(within + within)
-        far = one - splat(v, 2.0) / (fma(power_of_two(k), p, one))
+        far = one - splat(v, 2.0) / fma(power_of_two(k), p, one)
         square = v * v
         q = fma(splat(v, t4), square, splat(v, t3))
         q = fma(q, square, splat(v, t2))
