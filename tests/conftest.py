@@ -1,5 +1,6 @@
 """What holds for all tests, whichever of them are run."""
 
+import os
 import signal
 
 import pytest
@@ -7,6 +8,12 @@ import pytest
 import kernels  # noqa: F401 - before any test imports numba, whose threads it reserves
 from fastcnn.runs import results
 from fastcnn.training import compilation
+from kernels import jit
+
+# Where a test gives its children another home or cache, they find compiled code all the same, and
+# leave none there.
+if jit._store.writable is not None:
+    os.environ["NUMBA_CACHE_DIR"] = str(jit._store.writable.parent)
 
 # Where several tests run at once, every core compiles already.
 compilation.uses_helper = False
