@@ -20,6 +20,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from fastcnn import Graph, Input, Sequential, load_model
 from fastcnn.estimator import CNNClassifier, CNNRegressor
 from fastcnn.layers import Concat, Conv2D, Dense, Dropout, Flatten, ReLU
+from fastcnn.losses import HingeLoss
 from fastcnn.optim import SGD
 from kernels import jit
 from kernels.cores import available_cores
@@ -31,7 +32,9 @@ ROWS, DIGITS = load_digits(return_X_y=True)  # 64 numbers from 0 to 16
 IMAGES = (ROWS.reshape(-1, 1, 8, 8) * 15.9).astype(np.uint8)
 
 
-@parametrize_with_checks([CNNClassifier(), CNNRegressor()])  # and no check may fail
+@parametrize_with_checks(
+    [CNNClassifier(), CNNClassifier(loss="hinge"), CNNRegressor()]
+)  # and no check may fail
 def test_what_scikit_learn_asks_of_every_estimator(estimator, check):
     check(estimator)
 
@@ -263,12 +266,64 @@ def test_warm_start_goes_on_and_fit_begins_anew():
     assert cold.n_iter_ == 3
 
 
-def test_a_fit_that_fails_leaves_what_was_there():
-    found = quick().fit(SCALED, KINDS)
-    before = found.predict_proba(SCALED)
-    with pytest.raises(ArithmeticError, match="learning rate"):
-        found.set_params(lr=1e200).fit(SCALED, KINDS)
-    assert (found.predict_proba(SCALED) == before).all()
+# What fails: before the network is made, in making it, and in an epoch that is not the first.
+FAILURES = {
+    "y": ({}, (SCALED[:, :2], KINDS[:7])),
+    "loss": ({"loss": "bce"}, (SCALED[:, :2], KINDS)),
+    "epochs": ({"epochs": 0}, (SCALED[:, :2], KINDS)),
+    "diverges": ({"lr": 1e200}, (SCALED[:, :2], KINDS)),
+    "metric": ({"options": {"metrics": {"odd": lambda *_: "three"}}}, (SCALED[:, :2], KINDS)),
+}
+
+
+def state(found) -> dict:
+    """All that a fit sets; of arrays and networks their numbers."""
+    own = {name: value for name, value in vars(found).items() if name not in found.get_params()}
+    model, optimizer = own.pop("model_"), own.pop("_optimizer")
+    own["history_"] = own["history_"]["loss"]  # not how long it took
+    known = repr((model.loss, model.task, model.learned_from, model.class_names))
+    arrays = model.copy_arrays() | optimizer.state_arrays()
+    return {**own, "known": known, **{name: array.tobytes() for name, array in arrays.items()}}
+
+
+def same(one: dict, two: dict) -> bool:
+    return one.keys() == two.keys() and all(np.array_equal(one[n], two[n]) for n in one)
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("estimator", [quick(), numbers(epochs=3)], ids=["classes", "numbers"])
+def test_a_fit_that_fails_leaves_what_was_there(estimator, failure):
+    arguments, data = FAILURES[failure]
+    fresh = clone(estimator).set_params(**arguments)
+    with pytest.raises((ValueError, ArithmeticError)):
+        fresh.fit(*data)
+    assert not fresh.__sklearn_is_fitted__() and not hasattr(fresh, "n_features_in_")
+    found = clone(estimator).fit(SCALED, KINDS)
+    before = state(found)
+    with pytest.raises((ValueError, ArithmeticError)):
+        found.set_params(**arguments).fit(*data)
+    assert same(state(found), before)
+    assert found.predict(SCALED).shape == (len(SCALED),)
+
+
+@pytest.mark.parametrize("estimator", [quick(), numbers(epochs=3)], ids=["classes", "numbers"])
+def test_going_on_that_fails_leaves_what_was_there(estimator):
+    found = clone(estimator).set_params(warm_start=True).fit(SCALED, KINDS)
+    before, seen = state(found), []
+
+    def stop(_, history):
+        seen.append(history.epochs)
+        if len(seen) > 1:
+            raise KeyboardInterrupt
+
+    found.set_params(options={"callbacks": [stop]})
+    for learn in (found.fit, found.partial_fit):
+        with pytest.raises(KeyboardInterrupt):
+            learn(SCALED, KINDS)
+        assert same(state(found), before)
+    assert seen == [1, 2, 1]
+    other = clone(estimator).fit(SCALED, KINDS).partial_fit(SCALED, KINDS)
+    assert same(state(found.set_params(options=None).partial_fit(SCALED, KINDS)), state(other))
 
 
 @pytest.mark.parametrize("optimizer", ["adam", SGD(0.01, momentum=0.9)])
@@ -292,6 +347,53 @@ def test_the_network_is_saved_like_any_other(tmp_path):
     assert [model.class_names[k] for k in model.predict(IMAGES[:50])] == list(
         found.predict(IMAGES[:50])
     )
+
+
+# --- scores ---------------------------------------------------------------------------------------
+
+
+class Margin:
+    """A loss of one's own whose outputs are scores, too."""
+
+    task, gives_scores = "classification", True
+
+    def __init__(self) -> None:
+        self.hinge = HingeLoss(margin=2.0)
+
+    def forward(self, outputs, targets):
+        return self.hinge.forward(outputs, targets)
+
+    def backward(self):
+        return self.hinge.backward()
+
+
+@pytest.mark.parametrize("loss", ["hinge", HingeLoss(margin=0.5), Margin()])
+def test_scores_have_no_probability(loss):
+    found = quick(loss=loss, epochs=20)
+    assert not hasattr(found, "predict_proba")
+    found.fit(SCALED, NAMES)
+    for method in ("predict_proba", "predict_log_proba"):
+        with pytest.raises(AttributeError, match=method) as refusal:
+            getattr(found, method)
+        assert "which have no probability: use decision_function" in str(refusal.value.__cause__)
+    scores = found.decision_function(SCALED)
+    assert (found.classes_[scores.argmax(axis=1)] == found.predict(SCALED)).all()
+    calibrated = CalibratedClassifierCV(quick(loss=loss, epochs=20), cv=2).fit(SCALED, NAMES)
+    assert np.allclose(calibrated.predict_proba(SCALED).sum(axis=1), 1)
+    two = NAMES != "setosa"
+    pair = quick(loss=loss, epochs=20).fit(SCALED[two], NAMES[two])
+    assert pair.decision_function(SCALED).shape == (len(SCALED),)
+    assert (pair.classes_[(pair.decision_function(SCALED) > 0) * 1] == pair.predict(SCALED)).all()
+    assert cross_val_score(pair, SCALED[two], NAMES[two], scoring="roc_auc", cv=3).mean() > 0.9
+
+
+def test_probabilities_belong_to_the_loss_of_the_fit():
+    found = quick(epochs=20).fit(SCALED, NAMES)
+    scores = found.set_params(loss="hinge").decision_function(SCALED)
+    odds = np.log(found.predict_proba(SCALED))
+    assert np.allclose(scores - scores[:, :1], odds - odds[:, :1])
+    assert not hasattr(found.fit(SCALED, NAMES).set_params(loss=None), "predict_proba")
+    assert not hasattr(quick(loss="cross-entropi"), "predict_proba")  # fit says what is wrong
 
 
 # --- within scikit-learn --------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 """What both estimators share: from what scikit-learn gives to what `Sequential` takes."""
 
+import contextlib
 import copy
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -212,6 +213,26 @@ class Estimator(Answering, BaseEstimator):
             raise ValueError(f"{self._name}: {name} does not go into options, it is told already")
         return {**how, **options}
 
+    @contextlib.contextmanager
+    def _all_of_one_fit(self, is_new: bool) -> Iterator[None]:
+        """A with block to learn in: if that fails, everything is what it was.
+
+        is_new : whether a new network learns, and not the one that is there, in place
+        """
+        before = dict(vars(self))
+        if not is_new:
+            arrays, known = self.model_.copy_arrays(), self.model_.known_of_training()
+            self._optimizer = copy.deepcopy(self._optimizer)
+        try:
+            yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            if not is_new:
+                self.model_.load_arrays(arrays)
+                vars(self.model_).update(known)
+            raise
+
     def _learn(
         self,
         x: np.ndarray,
@@ -223,8 +244,7 @@ class Estimator(Answering, BaseEstimator):
     ) -> Self:
         """Train a new network or the one that is there, in all epochs or in one pass.
 
-        Every call has random choices of its own: an order of rows does not come again. If training
-        a new network fails, the old one stays.
+        Every call has random choices of its own: an order of rows does not come again.
         """
         if is_new:
             shape, curve = self._shape_for(x), []

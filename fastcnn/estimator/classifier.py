@@ -6,10 +6,12 @@ from typing import Any, Self
 import numpy as np
 from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
 from .. import optim
 from ..losses import CLASSIFICATION
+from ..losses.asked import described
 from ..schedules import Schedule
 from .base import Estimator, Network
 
@@ -28,7 +30,8 @@ class CNNClassifier(ClassifierMixin, Estimator):
         Shape of a sample as the network takes it, such as (1, 28, 28): rows of X become such
         images. Default: the network's, or that of X.
     loss : str or loss, optional
-        One of `fastcnn.losses`, or of your own; default: cross-entropy.
+        One of `fastcnn.losses`, or of your own; default: cross-entropy. With "hinge" there is
+        `decision_function`, but no `predict_proba`.
     class_weight : dict or "balanced", optional
         Label -> how much its samples count, 1 for those not named; "balanced": each class as much
         as any other.
@@ -131,10 +134,11 @@ class CNNClassifier(ClassifierMixin, Estimator):
         Raises
         ------
         ValueError, TypeError
-            If something does not fit; the sentence says what.
+            If something does not fit; the sentence says what. The estimator is then what it was.
         """
         is_new = not self._goes_on()
-        return self._learn_classes(X, y, None, sample_weight, is_new, is_pass=False)
+        with self._all_of_one_fit(is_new):
+            return self._learn_classes(X, y, None, sample_weight, is_new, is_pass=False)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Learn from X and y in one pass over them.
@@ -154,7 +158,8 @@ class CNNClassifier(ClassifierMixin, Estimator):
                 f"{self._name}: class_weight='balanced' needs all data at once, which partial_fit "
                 f"does not see: give a dict"
             )
-        return self._learn_classes(X, y, classes, sample_weight, is_new, is_pass=True)
+        with self._all_of_one_fit(is_new):
+            return self._learn_classes(X, y, classes, sample_weight, is_new, is_pass=True)
 
     def _learn_classes(
         self, X: Any, y: Any, classes: Any, sample_weight: Any, is_new: bool, is_pass: bool
@@ -196,10 +201,33 @@ class CNNClassifier(ClassifierMixin, Estimator):
         x = self._asked(X)
         return self.classes_[self.model_.predict(x)]
 
+    def decision_function(self, X: Any) -> np.ndarray:
+        """What the network gives for each class before a softmax, (n_samples, n_classes).
+
+        Of two classes how much more it gives for the second, (n_samples,).
+        """
+        x = self._asked(X)
+        given = self.model_.predict_logits(x).astype(np.float64)
+        return given[:, 1] - given[:, 0] if given.shape[1] == 2 else given
+
+    def _has_probabilities(self) -> bool:
+        loss = self.model_.loss if self.__sklearn_is_fitted__() else self._new_loss()
+        if getattr(loss, "gives_scores", False):
+            raise AttributeError(
+                f"{self._name}: {described(loss)} makes scores, which have no probability: use "
+                f"decision_function, or CalibratedClassifierCV, or loss='cross-entropy'"
+            )
+        return True
+
+    @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> np.ndarray:
-        """The probability of each class, in the order of ``classes_``, (n_samples, n_classes)."""
+        """The probability of each class, in the order of ``classes_``, (n_samples, n_classes).
+
+        With ``loss="hinge"`` there is none, and no such method, as with scikit-learn's LinearSVC.
+        """
         return np.exp(self.predict_log_proba(X))
 
+    @available_if(_has_probabilities)
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """The logarithm of each probability, (n_samples, n_classes)."""
         x = self._asked(X)

@@ -95,14 +95,17 @@ class CNNRegressor(RegressorMixin, Estimator):
         Raises
         ------
         ValueError, TypeError
-            If something does not fit; the sentence says what.
+            If something does not fit; the sentence says what. The estimator is then what it was.
         """
-        return self._learn_numbers(X, y, sample_weight, not self._goes_on(), is_pass=False)
+        is_new = not self._goes_on()
+        with self._all_of_one_fit(is_new):
+            return self._learn_numbers(X, y, sample_weight, is_new, is_pass=False)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn from X and y in one pass over them; arguments as for `fit`."""
         is_new = not self.__sklearn_is_fitted__()
-        return self._learn_numbers(X, y, sample_weight, is_new, is_pass=True)
+        with self._all_of_one_fit(is_new):
+            return self._learn_numbers(X, y, sample_weight, is_new, is_pass=True)
 
     def _learn_numbers(
         self, X: Any, y: Any, sample_weight: Any, is_new: bool, is_pass: bool

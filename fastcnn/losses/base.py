@@ -36,6 +36,8 @@ class Loss(foreign.Settled):
         What it is for: which targets it takes, what is measured, what the network predicts.
     from_logits : bool
         Whether a Softmax at the end of the network is left out, because the loss has its own.
+    gives_scores : bool
+        Whether outputs only say which class is nearer, so that their softmax is no probability.
 
     Raises
     ------
@@ -54,6 +56,7 @@ class Loss(foreign.Settled):
 
     task = REGRESSION
     from_logits = False
+    gives_scores = False
 
     def __init__(self, reduction: str = "mean") -> None:
         if reduction not in _REDUCTIONS:

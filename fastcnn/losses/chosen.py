@@ -6,7 +6,8 @@ batch, and ``backward() -> array`` of the outputs' shape. It may also have
 - ``forward(outputs, targets, weights)``, where samples or classes are to be weighted;
 - ``task``, one of `TASKS`; without it, whole numbers and names as targets (N,) mean classes, all
   other targets numbers;
-- ``from_logits = True``, to be given what comes before a Softmax at the end of the network.
+- ``from_logits = True``, to be given what comes before a Softmax at the end of the network;
+- ``gives_scores = True``, where the softmax of the outputs is no probability, as with a hinge.
 """
 
 import re

@@ -20,6 +20,10 @@ class HingeLoss(Loss):
     wrong class only, after Crammer and Singer.) At the kink itself, a class exactly one margin
     below, the slope is 0.
 
+    The scores say which class is nearest, not how probable it is: `Sequential.predict_proba` of a
+    network that was trained with it gives their softmax, which is no probability, and
+    `fastcnn.estimator.CNNClassifier` has `decision_function` only.
+
     Parameters
     ----------
     reduction : {"mean", "sum"}
@@ -45,6 +49,7 @@ class HingeLoss(Loss):
 
     task = CLASSIFICATION
     from_logits = True
+    gives_scores = True
     _settings = ("reduction", "margin")
 
     def __init__(self, reduction: str = "mean", margin: float = 1.0) -> None:

@@ -262,6 +262,11 @@ class Core(Layered):
         self.loss = Losses.fitting(loss, several or 1)
         self.task: Task = task
 
+    def known_of_training(self) -> dict[str, Any]:
+        """What training tells the model beside its arrays; `vars(model).update` takes it back."""
+        names = "loss", "task", "learned_from", "class_names", "told_of_floats"
+        return {name: getattr(self, name) for name in names}
+
     def training_turn(self) -> contextlib.AbstractContextManager[None]:
         """A with block in which no other thread may train the model; in all others, none may.
 

@@ -189,6 +189,9 @@ class Network(Core):
     def predict_proba(self, x: np.ndarray, batch_size: int = EVALUATED_AT_ONCE) -> np.ndarray:
         """The probability of each class, or of each label, for each sample, (N, classes).
 
+        It is softmax(logits), of labels sigmoid(logits). Of a network that was trained with a hinge
+        that is a number which grows with the score, and no probability.
+
         Raises
         ------
         ValueError

@@ -96,7 +96,7 @@ def fit(
     keeping: Keeping,
     weighting: Weighting = _UNWEIGHTED,
 ) -> History:
-    """Train a model in place.
+    """Train a model in place; if it raises before an epoch is finished, the model is what it was.
 
     Parameters
     ----------
@@ -136,6 +136,37 @@ def fit(
     >>> history["epoch"]
     [1, 2, 3]
     """
+    with model.training_turn():  # another thread's training is not to be disturbed
+        before, loop = model.known_of_training(), None
+        try:
+            loop = _prepared(
+                model, x, y, method, passes, measuring, stopping, watching, keeping, weighting
+            )
+            with (
+                loop.passes.parallel.together(), model.computing(loop.passes.parallel),
+                blas.one_thread(), contextlib.closing(loop.watching.progress), _compilation(loop),
+            ):  # fmt: skip
+                loop.begin()
+                return loop.run()
+        except BaseException:
+            if loop is None or not loop.history.epochs:
+                vars(model).update(before)
+            raise
+
+
+def _prepared(
+    model: Network,
+    x: Any,
+    y: Any,
+    method: Method,
+    passes: Passes,
+    measuring: Measuring,
+    stopping: Stopping,
+    watching: Watching,
+    keeping: Keeping,
+    weighting: Weighting,
+) -> TrainingLoop:
+    """The run that `fit` was asked for, once nothing about it is to be refused."""
     if stopping.needs_validation and measuring.validation is None:
         raise ValueError("early stopping needs validation data: give validation=0.1, for example")
     if model.frozen and not any(layer.learns for layer in model.layers):
@@ -150,76 +181,68 @@ def fit(
         watching = dataclasses.replace(watching, progress=Progress())
         keeping = Keeping(None, keeping.resume_from, keeping.allow, keeping.about,
                           whole_epochs=keeping.whole_epochs)  # fmt: skip
-    with model.training_turn():  # another thread's training is not to be disturbed
-        y = model.joined_targets("training", y)
-        several = Losses.fitting(method.loss, len(model.output_names) or 1)
-        method = dataclasses.replace(method, loss=several)
-        task = asked.task_of(method.loss, y)
-        _check_end(model, method.loss, task)
-        _check_mixing(passes.augment, method.loss, task)
-        x, y = pair(model, "training", x, y, thorough=True, training=True, task=task)
-        model.trained_by(method.loss, task)
-        known = measured(task, model.output_names)
-        _check_columns(method.schedule, measuring, stopping.monitor, ("loss", *known))
-        counted = of_samples("training", weighting.samples, len(x))
-        if isinstance(measuring.validation, (tuple, list)):
-            first, second, *rest = measuring.validation
-            targets = model.joined_targets("validation", second)
-            held_out = (model.joined("validation", first), targets, *rest)
-            measuring = dataclasses.replace(measuring, validation=held_out)
-        if measuring.test is not None:
-            measuring = dataclasses.replace(measuring, test=_checked(model, "test", measuring.test))
-        data = (x, y) if counted is None else (x, y, counted)
-        rows, validation = _divided(data, measuring.validation, model, passes.seed or 0)
-        classes = 0 if model.output_names else outputs_of(model, "training", x)
-        weights = weighting.of(model, y, counted, rows, classes)
-        parts = [part for part in (validation, measuring.test) if part is not None]
-        if weights is not None or any(len(part) > 2 for part in parts):
-            _check_takes_weights(method.loss)
-        count = len(rows) * (1 + (passes.augment.append if passes.augment is not None else 0))
-        if passes.drop_last and count < passes.batch_size:
-            raise ValueError(
-                f"drop_last leaves nothing of {count} images in batches of "
-                f"{passes.batch_size}: give a smaller batch_size"
-            )
-        if passes.augment is not None and passes.augment.append:
-            watching.progress.on_note(notes.appended(len(rows), passes.augment.append))
-            x, source = appended(
-                x, rows, passes.augment, model.data_format == "channels_last", passes.seed or 0
-            )
-            y, rows = y[source], np.arange(len(x))
-            weights = None if weights is None else weights[source]
-            counted = None if counted is None else counted[source]
-        loop = TrainingLoop(
-            model=model,
-            x=x,
-            y=y,
-            rows=rows,
-            method=method,
-            passes=passes,
-            validation=validation,
-            measuring=measuring,
-            stopping=stopping,
-            watching=watching,
-            keeping=keeping,
-            weights=weights,
-            counted=counted,
-            weighting=weighting,
+    y = model.joined_targets("training", y)
+    several = Losses.fitting(method.loss, len(model.output_names) or 1)
+    method = dataclasses.replace(method, loss=several)
+    task = asked.task_of(method.loss, y)
+    _check_end(model, method.loss, task)
+    _check_mixing(passes.augment, method.loss, task)
+    x, y = pair(model, "training", x, y, thorough=True, training=True, task=task)
+    model.trained_by(method.loss, task)
+    known = measured(task, model.output_names)
+    _check_columns(method.schedule, measuring, stopping.monitor, ("loss", *known))
+    counted = of_samples("training", weighting.samples, len(x))
+    if isinstance(measuring.validation, (tuple, list)):
+        first, second, *rest = measuring.validation
+        targets = model.joined_targets("validation", second)
+        held_out = (model.joined("validation", first), targets, *rest)
+        measuring = dataclasses.replace(measuring, validation=held_out)
+    if measuring.test is not None:
+        measuring = dataclasses.replace(measuring, test=_checked(model, "test", measuring.test))
+    data = (x, y) if counted is None else (x, y, counted)
+    rows, validation = _divided(data, measuring.validation, model, passes.seed or 0)
+    classes = 0 if model.output_names else outputs_of(model, "training", x)
+    weights = weighting.of(model, y, counted, rows, classes)
+    parts = [part for part in (validation, measuring.test) if part is not None]
+    if weights is not None or any(len(part) > 2 for part in parts):
+        _check_takes_weights(method.loss)
+    count = len(rows) * (1 + (passes.augment.append if passes.augment is not None else 0))
+    if passes.drop_last and count < passes.batch_size:
+        raise ValueError(
+            f"drop_last leaves nothing of {count} images in batches of "
+            f"{passes.batch_size}: give a smaller batch_size"
         )
-        with (
-            passes.parallel.together(), model.computing(passes.parallel), blas.one_thread(),
-            contextlib.closing(watching.progress), _compilation(loop, x, y),
-        ):  # fmt: skip
-            loop.begin()
-            return loop.run()
+    if passes.augment is not None and passes.augment.append:
+        watching.progress.on_note(notes.appended(len(rows), passes.augment.append))
+        x, source = appended(
+            x, rows, passes.augment, model.data_format == "channels_last", passes.seed or 0
+        )
+        y, rows = y[source], np.arange(len(x))
+        weights = None if weights is None else weights[source]
+        counted = None if counted is None else counted[source]
+    return TrainingLoop(
+        model=model,
+        x=x,
+        y=y,
+        rows=rows,
+        method=method,
+        passes=passes,
+        validation=validation,
+        measuring=measuring,
+        stopping=stopping,
+        watching=watching,
+        keeping=keeping,
+        weights=weights,
+        counted=counted,
+        weighting=weighting,
+    )
 
 
-def _compilation(
-    loop: TrainingLoop, x: NDArray[Any], y: NDArray[Any]
-) -> contextlib.AbstractContextManager[None]:
+def _compilation(loop: TrainingLoop) -> contextlib.AbstractContextManager[None]:
     """Let a helper process compile too, which rehearses the run; not for the slow backends."""
     if backends.current_name() != "numba":
         return contextlib.nullcontext()
+    x, y = loop.x, loop.y
     count, size = len(loop.rows), loop.passes.batch_size
     steps = min(count, size + count % size)  # a whole batch and a last one
     measured = [each for each in (loop.validation, loop.measuring.test) if each]

@@ -115,3 +115,29 @@ def test_nothing_is_changed_where_all_is_finite(data):
     np.testing.assert_array_equal(
         model.layers[0].params["weight"], other.layers[0].params["weight"]
     )
+
+
+@pytest.mark.parametrize("at", [1, 3, 4, 6])
+def test_before_an_epoch_is_finished_the_model_is_what_it_was(data, at):
+    model = Sequential(Dense(3, 2))
+    model.train(data[0], list("abab" * 3), epochs=1, progress=False)
+    known, arrays = model.known_of_training(), model.copy_arrays()
+    diverged(model, *data, loss=Squares(at, np.nan))  # three batches are an epoch
+    is_begun = at > 3
+    assert (model.known_of_training() == known) is not is_begun
+    assert model.task == ("regression" if is_begun else "classification")
+    unchanged = all((array == arrays[name]).all() for name, array in model.copy_arrays().items())
+    assert unchanged is not is_begun
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"resume_from": "nowhere"}, {"validation": 2.0}, {"drop_last": True, "batch_size": 99}],
+)
+def test_training_that_is_refused_leaves_the_task(data, options):
+    model = Sequential(Dense(3, 2))
+    before = model.known_of_training()
+    with pytest.raises((ValueError, OSError)):
+        model.train(*data, loss="mse", epochs=1, progress=False, **options)
+    assert model.known_of_training() == before
+    assert model.predict(data[0]).dtype == np.int64
