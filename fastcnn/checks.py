@@ -20,15 +20,16 @@ def is_number(value: Any) -> TypeGuard[float]:
     return is_whole(value) or isinstance(value, (float, np.floating))
 
 
-def whole(layer: str, name: str, value: Any, least: int = 1) -> int:
-    """`value` as an int of at least `least`."""
-    if not is_whole(value) or value < least:
-        wanted = "a whole number above 0" if least == 1 else f"a whole number of at least {least}"
+def whole(layer: str, name: str, value: Any, least: int | None = 1) -> int:
+    """`value` as an int of at least `least`, or any where that is None."""
+    if not is_whole(value) or (least is not None and value < least):
+        at_least = "" if least is None else f" of at least {least}"
+        wanted = "a whole number above 0" if least == 1 else f"a whole number{at_least}"
         raise ValueError(f"{layer}: {name} must be {wanted}, got {value!r}")
     return int(value)
 
 
-def pair(layer: str, name: str, value: Any, least: int = 1) -> Pair:
+def pair(layer: str, name: str, value: Any, least: int | None = 1) -> Pair:
     """A whole number for both axes, or a pair (height, width), as a pair."""
     if isinstance(value, (tuple, list)) or (isinstance(value, np.ndarray) and value.ndim):
         if len(value) != 2:

@@ -47,7 +47,7 @@ class _Resampled(Layer):
 
 
 class Pad(_Resampled):
-    """Puts pixels around the images.
+    """Puts pixels around the images, or cuts some off.
 
         x (N, C, H, W) -> y (N, C, top + H + bottom, left + W + right), float32 or float64
 
@@ -58,7 +58,7 @@ class Pad(_Resampled):
         "replicate"   1 1 1 2 3 3 3
 
     as PyTorch's ZeroPad2d, ConstantPad2d, ReflectionPad2d and ReplicationPad2d, whose padding is
-    (left, right, top, bottom).
+    (left, right, top, bottom). A negative number cuts as many pixels off that side.
 
     Parameters
     ----------
@@ -79,6 +79,8 @@ class Pad(_Resampled):
     --------
     >>> Pad(((0, 0), (0, 2)), mode="reflect").forward(np.float32([[[[1, 2, 3]]]]))
     array([[[[1., 2., 3., 2., 1.]]]], dtype=float32)
+    >>> Pad(((0, 0), (-1, 0))).forward(np.float32([[[[1, 2, 3]]]]))
+    array([[[[2., 3.]]]], dtype=float32)
     """
 
     positional = 1
@@ -89,7 +91,7 @@ class Pad(_Resampled):
         super().__init__()
         if isinstance(padding, str):
             raise ValueError(f"Pad: padding must be whole numbers of pixels, got {padding!r}")
-        self.padding = check_padding("Pad", padding, uneven=True)
+        self.padding = check_padding("Pad", padding, uneven=True, least=None)
         modes = ("zeros", "constant", "reflect", "replicate")
         if mode not in modes:
             raise ValueError(f"Pad: {checks.unknown('mode', mode, modes)}")
@@ -107,16 +109,19 @@ class Pad(_Resampled):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         check_images(self.name, input_shape)
-        ends = sides(self.padding)
+        axes = [*zip(input_shape[2:], sides(self.padding), strict=True)]
         if self.mode == "reflect":
-            for size, pads in zip(input_shape[2:], ends, strict=True):
+            for size, pads in axes:
                 if max(pads) >= size:
                     raise ValueError(
                         f"{self.name}: an image of shape {spoken.shape(input_shape)} has too few "
                         f"pixels to be reflected; use less padding or mode='replicate'"
                     )
-        rows, columns = (size + sum(pads) for size, pads in zip(input_shape[2:], ends, strict=True))
-        return (*input_shape[:2], rows, columns)
+        if any(size + min(*pads, sum(pads)) < 1 for size, pads in axes):
+            raise ValueError(
+                f"{self.name}: it cuts all off images of shape {spoken.shape(input_shape)}"
+            )
+        return (*input_shape[:2], *(size + sum(pads) for size, pads in axes))
 
     def _taps(self, size: int, outputs: int, axis: int) -> kernels.Taps:
         return _padded(size, outputs, sides(self.padding)[axis][0], self.mode)

@@ -10,10 +10,11 @@ from . import spoken
 Padding = Pair | tuple[Pair, Pair] | str
 
 
-def check_padding(layer: str, padding: Any, uneven: bool = False) -> Padding:
+def check_padding(layer: str, padding: Any, uneven: bool = False, least: int | None = 0) -> Padding:
     """A whole number, a pair, "same" or "valid", as a pair or "same".
 
     With `uneven` also ((top, bottom), (left, right)); as a pair where both sides are equal.
+    Numbers are at least `least`, or any where that is None.
     """
     if isinstance(padding, str):
         if padding == "valid":
@@ -26,10 +27,8 @@ def check_padding(layer: str, padding: Any, uneven: bool = False) -> Padding:
             )
         return padding
     if not uneven or not isinstance(padding, (tuple, list)) or len(padding) != 2:
-        return checks.pair(layer, "padding", padding, least=0)
-    (top, bottom), (left, right) = (
-        checks.pair(layer, "padding", each, least=0) for each in padding
-    )
+        return checks.pair(layer, "padding", padding, least)
+    (top, bottom), (left, right) = (checks.pair(layer, "padding", each, least) for each in padding)
     return (top, left) if (top, left) == (bottom, right) else ((top, bottom), (left, right))
 
 

@@ -208,7 +208,39 @@ FOREIGN: list[tuple[str, dict[str, Any], list[str]]] = [
     ("f = Flatten(x) y = LayerNormalization(f, b, c)", {"b": (120,), "c": (120,)},
      ["Flatten", "LayerNorm"]),
     ("y = InstanceNormalization(x, b, c)", {"b": (4,), "c": (4,)}, ["InstanceNorm"]),
+    # parts, other orders, and one number or channel for many
+    ("y = Slice(x, b, e, a, t)", {"b": [1, 0], "e": [9, -1], "a": [2, 3], "t": [2, 1]},
+     ["Pad", "MaxPool2D"]),
+    ("y = Slice(x, b, e, a)", {"b": [1], "e": [-1], "a": [1]}, ["Conv2D"]),
+    ("a, b = Split<axis = 1>(x) y = Concat<axis = 1>(b, a)", {}, ["Conv2D", "Conv2D", "Concat"]),
+    ("a, b = Split<axis = 1>(x, s) y = Relu(b)", {"s": [3, 1]}, ["Conv2D", "ReLU"]),
+    ("a, b = Split<axis = 2>(x, s) d = Relu(b) y = Concat<axis = 1>(d, d)", {"s": [4, 2]},
+     ["Pad", "ReLU", "Concat"]),
+    ("i = Constant<value_int = -2>() y = Gather<axis = 3>(x, i)", {}, ["Pad", "Reshape"]),
+    ("y = Gather<axis = 1>(x, i)", {"i": [2]}, ["Conv2D"]),
+    ("s = Constant<value_ints = [0, 2, 2, 6, 5]>() a = Reshape(x, s) "
+     "t = Transpose<perm = [0, 2, 1, 3, 4]>(a) r = Constant<value_ints = [0, 4, 6, 5]>() "
+     "y = Reshape(t, r)", {}, ["Conv2D"]),
+    ("g = GlobalAveragePool(x) e = Expand(g, s) y = Mul(e, x)", {"s": [1, 4, 6, 5]},
+     ["AdaptiveAveragePool2D", "Upsample", "Multiply"]),
+    ("c = Conv(x, w) y = Mul(x, c)", {"w": (1, 4, 1, 1)}, ["Conv2D", "Conv2D", "Multiply"]),
+    ("m = ReduceMax<axes = [3]>(x) y = Add(x, m)", {}, ["AdaptiveMaxPool2D", "Upsample", "Add"]),
+    ("y = ReduceMean<axes = [2], keepdims = 0>(x)", {}, ["AdaptiveAveragePool2D", "Reshape"]),
+    ("r = Sigmoid(x) y = Sub(x, r)", {}, ["Sigmoid", "BatchNorm", "Add"]),
+    ("y = Sub(b, x)", {"b": (4, 1, 1)}, ["BatchNorm"]),
+    ("a = Abs(x) y = Neg(a)", {}, ["BatchNorm", "ReLU", "ReLU", "Add", "BatchNorm"]),
+    ("y = Pow(x, p)", {"p": 2.0}, ["Multiply"]),
+    ("y = Max(x, p)", {"p": 0.0}, ["ReLU"]),
+    ("y = Pad(x, p)", {"p": [0, 1, -1, 0, 0, 0, -2, 1]}, ["Conv2D", "Pad"]),
 ]  # fmt: skip
+SERIES_OF_OTHERS: list[tuple[str, dict[str, Any]]] = [
+    ("y = BatchNormalization(x, b, c, m, v)", {"b": (4,), "c": (4,), "m": (4,), "v": (4,)}),
+    ("y = Pad(x, p)", {"p": [0, 0, 3, 0, 0, -1]}),
+    ("m = ReduceMean<axes = [2]>(x) y = Mul(x, m)", {}),
+    ("y = ReduceMax<axes = [-1], keepdims = 0>(x)", {}),
+    ("y = Slice(x, b, e, a, t)", {"b": [1, 2], "e": [3, 99], "a": [1, 2], "t": [1, 3]}),
+    ("y = Mul(x, b)", {"b": (4, 1)}),
+]
 
 
 def file_of(
@@ -246,11 +278,20 @@ def test_files_of_others(tmp_path: Path, case: tuple[str, dict[str, Any], list[s
     assert model.backward(model.forward(x, training=True)).shape == x.shape
 
 
+@pytest.mark.parametrize("case", SERIES_OF_OTHERS, ids=lambda case: case[0][:40])
+def test_series_of_others(tmp_path: Path, case: tuple[str, dict[str, Any]]) -> None:
+    path = file_of(tmp_path / "model.onnx", *case, "float[N, 4, 9] x")
+    x = samples((4, 9))
+    model = exchange.load_onnx(path)
+    assert_same(model.forward(x), run(path, x)[0])
+    assert model.backward(model.forward(x, training=True)).shape == x.shape
+
+
 # (nodes, arrays, what the sentence says)
 UNKNOWN: list[tuple[str, dict[str, Any], str]] = [
     ("y = LRN<size = 3>(x)", {}, "(LRN) cannot be taken: no layer does this; a BatchNormal"),
     ("y = Softsign(x)", {}, "(Softsign) cannot be taken: no layer does this; a Tanh could st"),
-    ("y = Round(x)", {}, "(Round) cannot be taken: no layer does this; known are Add, Average"),
+    ("y = Round(x)", {}, "(Round) cannot be taken: no layer does this; known are Abs, Add, "),
     ("y = Transpose<perm = [0, 1, 3, 2]>(x)", {}, "a network whose images are (N, C, H, W) fro"),
     (f"y = MaxPool<{AROUND}, pads = [2, 2, 2, 2]>(x)", {}, "padding may be at most half of po"),
     ("y = Resize<mode = 'linear'>(x, '', s)", {"s": [1.0, 1.0, 2.0, 1.5]}, "give it whole size"),
@@ -269,6 +310,21 @@ UNKNOWN: list[tuple[str, dict[str, Any], str]] = [
     ("y = Mul(x, b)", {"b": (4, 6, 5)}, "what fits is one number, or one for each channel"),
     ("y = Selu<alpha = 1.0>(x)", {}, "its alpha is 1.0; SELU has the numbers of its paper"),
     ("y = Softmax<axis = 9>(x)", {}, "has no axis 9"),
+    ("y = Slice(x, b, e, a)", {"b": [1], "e": [9], "a": [0]}, "along axis 0 of ('N', 4, 6, 5); sa"),
+    ("y = Slice(x, b, e, a)", {"b": [9], "e": [9], "a": [2]}, "it takes nothing of ('N', 4, 6, 5"),
+    ("y = Slice(x, b, e, a, t)", {"b": [5], "e": [0], "a": [2], "t": [-1]}, "such a part of ('N'"),
+    ("a, b = Split<axis = 1>(x, s) y = Relu(b)", {"s": [3, 3]}, "it makes parts of [3, 3] of 4"),
+    ("y = Gather<axis = 1>(x, i)", {"i": [2, 0]}, "a Slice takes several, a Conv of 1 x 1 any"),
+    ("y = Expand(x, s)", {"s": [3, 4, 6, 5]}, "it makes [3, 4, 6, 5] of ('N', 4, 6, 5), where"),
+    ("y = Expand(x, s)", {"s": [1, 8, 6, 5]}, "it makes (8, 6, 5) of (4, 6, 5)"),
+    ("g = GlobalAveragePool(x) y = Expand(g, s)", {"s": [1, 4, 2**19, 2**19]}, "for a sample is o"),
+    ("y = Pow(x, p)", {"p": 3.0}, "its exponent is not 2"),
+    ("y = Max(x, p)", {"p": 1.0}, "it is not with 0, as a Relu"),
+    ("y = Div(b, x)", {"b": 1.0}, "an array divided by the network's values"),
+    ("y = ReduceMean<axes = [1]>(x)", {}, "images are reduced over 2 and 3, series over 2"),
+    ("y = Pad(x, p)", {"p": [0, -1, 0, 0, 0, 0, 0, 0]}, "it pads channels by (-1, 0), which only"),
+    ("y = Pad(x, p)", {"p": [0, 0, -6, 0, 0, 0, 0, 0]}, "cuts all off images of shape"),
+    ("s = Constant<value_ints = [0, 65536, 1, 1]>() a = Expand(x, s) y = Relu(a)", {}, "it makes"),
     ("a, m = MaxPool<kernel_shape = [2, 2]>(x) z = Cast<to = 1>(m) y = Add(a, z)", {},
      "(MaxPool): only its first output is known, not 'm'"),
 ]  # fmt: skip

@@ -127,8 +127,11 @@ def test_a_state_dict_comes_by_name_and_trains_on() -> None:
 
 def test_what_has_no_counterpart_is_named() -> None:
     mistakes = [
-        (nn.Sequential(nn.LSTM(2, 3)), "from_torch knows no layer for LSTM; known are"),
+        (nn.Sequential(nn.LSTM(2, 3)), "no layer for LSTM; put convolutions, as there"),
         (nn.Sequential(nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect")), "padding_mode="),
+        (nn.Sequential(nn.Bilinear(2, 3, 4)), "from_torch knows no layer for Bilinear; known are"),
+        (nn.Sequential(nn.LayerNorm(4)), "one whose layer depends on what it is given"),
+        (nn.Sequential(nn.Conv1d(1, 2, 3), nn.BatchNorm1d(2)), "such as input_shape=(3, 32, 32)"),
         (nn.Sequential(nn.Flatten(2)), "start_dim=2 has no counterpart, only 1"),
         (nn.Sequential(nn.BatchNorm2d(3, affine=False)), "affine=False has no counterpart"),
         (nn.Sequential(nn.Conv1d(4, 2, 1), nn.Softmax()), "dim=None is another axis for series"),

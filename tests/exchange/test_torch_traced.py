@@ -234,21 +234,38 @@ def _module(function):
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        (lambda x: x * 2, "mul (mul): with a number, 2, it has no counterpart"),
+        (lambda x: 1 / x, "truediv (truediv): a number divided by a tensor has no counterpart"),
+        (lambda x: x / x, "a tensor divided by another one has no counterpart"),
+        (lambda x: x / 0, "it divides by 0"),
+        (lambda x: x**3, "only the power of 2 has a counterpart, x * x"),
         (lambda x: torch.fft.fft(x), "fft_fft (fft_fft): from_torch knows no layer for it"),
-        (lambda x: x[:, 0], "getitem (getitem): a part of a tensor has no counterpart"),
-        (lambda x: x.permute(0, 2, 3, 1), "permute (permute): from_torch knows no layer for it"),
+        (lambda x: x[:2], "getitem (getitem): a part of the samples has no counterpart"),
+        (lambda x: x[:, 3:], "slice(3, None, None) of 3 is nothing"),
+        (lambda x: x[:, [0, 1]], "a part by [0, 1] has no counterpart; slices and numbers"),
+        (lambda x: x.flatten(1)[:, 0], "it leaves no axis beside the samples; give a slice"),
+        (lambda x: x.chunk(2), "the samples cannot be taken apart; give dim=1"),
+        (lambda x: x.permute(0, 2, 3, 1), "permute (permute): dims (0, 2, 3, 1) have no count"),
         (lambda x: x.view(12, -1), "view (view): the shape (12, -1) does not begin with"),
+        (lambda x: x.view(-1), "it would leave no axis beside the samples; leave it out"),
+        (lambda x: x.view(-1, 3), "a sample of shape (3, 8, 8) has 192 numbers, which do not make"),
         (lambda x: x.view(x.size(0) * 3, -1), "arithmetic with the batch's size has no"),
+        (lambda x: next(iter(x)), "the length of x is the batch's size, unknown here"),
+        (lambda x: x.unsqueeze(0), "dim=0 puts an axis before the samples"),
+        (lambda x: x.expand(-1, 6, -1, -1), "it cannot make ('N', 6, 8, 8) of ('N', 3, 8, 8)"),
         (lambda x: torch.cat([x, x], 2), "cat (cat): dim=2 has no counterpart, only 1"),
-        (lambda x: x.mean(1), "mean (mean): dim=1 has no counterpart, only (2, 3) of images"),
+        (lambda x: x.mean(1), "mean (mean): dim=1 has no counterpart, only 2 and 3 of images, 2"),
         (lambda x: x.mean(1, dtype=torch.float64), "unexpected keyword argument 'dtype', which"),
+        (lambda x: x.clamp(-1, 1), "from -1 to 1 it has no counterpart; ReLU is from 0"),
+        (lambda x: F.layer_norm(x, (8,)), "no layer for it; put nn.GroupNorm(1, channels), which"),
         (lambda x: F.softmax(x), "softmax (softmax): Softmax(dim=None): dim=None is another axis"),
         (lambda x: F.max_pool2d(x, 9), "max_pool2d (max_pool2d): MaxPool2D(9): "),
         (lambda x: F.interpolate(x, 4, mode="bicubic"), "interpolate (interpolate): Upsample"),
-        (lambda x: x if x.sum() > 0 else -x, "torch.fx cannot follow Mine: "),
+        (lambda x: F.pad(x, (0, 0, 0, 0, 1, 1), value=2), "mode='constant' with 6 numbers has no"),
+        (lambda x: x if x.mean((2, 3)) > 0 else -x, "gt (gt): from_torch knows no layer for it"),
         (lambda x: x + torch.zeros(1), "tensor _tensor_constant0: it belongs to no module"),
-        (lambda x: x + torch.ones(x.size(1)), "ones (ones): a tensor of nothing but sizes"),
+        (lambda x: x + torch.ones(x.size(0)), "ones (ones): arithmetic with the batch's size"),
+        (lambda x: x * torch.randn(3, 1, 1), "tensor _tensor_constant0: it belongs to no module"),
+        (lambda x: x + x.mean((2, 3)), "Add(): its inputs must have one shape, got (1, 3, 8, 8)"),
     ],
 )  # fmt: skip
 def test_what_has_no_counterpart_is_named(function, said) -> None:
@@ -344,7 +361,7 @@ def test_a_module_that_stands_twice_in_a_row_is_one_layer() -> None:
     row = nn.Sequential(conv, nn.ReLU(), conv)
     model = exchange.from_torch(row, SHAPE)
     assert [type(layer).__name__ for layer in model.layers] == ["Conv2D", "ReLU"]
-    with pytest.raises(ValueError, match="called twice, which is followed"):
+    with pytest.raises(ValueError, match="called twice, or one whose"):
         exchange.from_torch(row)
 
 

@@ -267,7 +267,8 @@ def first_of_largest(torch: Any, x: Any, _: Any) -> Any:
 def pad(draw: Draw) -> Case:
     mode, shape = ("zeros", "constant", "reflect", "replicate")[draw(0, 3)], images(draw)
     most = [size - 1 if mode == "reflect" else 4 for size in shape[2:]]
-    ends = tuple(_pair(draw, 0, min(each, 4)) for each in most)
+    least = -1 if mode in ("zeros", "constant") and min(shape[2:]) > 2 else 0
+    ends = tuple(_pair(draw, least, min(each, 4)) for each in most)
     value = float(draw(-3, 3)) if mode == "constant" else 0.0
 
     def twin(torch: Any, x: Any, _: Any) -> Any:

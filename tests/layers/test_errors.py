@@ -111,7 +111,7 @@ CONSTRUCTORS: list[tuple[Callable[[], Any], str]] = [
     (lambda: SpatialDropout(1), "SpatialDropout: rate must be a probability of dropping"),
     (lambda: InstanceNorm(0), "InstanceNorm: num_features must be a whole number above 0, got 0"),
     (lambda: Pad(any_of("same")), "Pad: padding must be whole numbers of pixels, got 'same'"),
-    (lambda: Pad(-1), "Pad: padding must be a whole number of at least 0, got -1"),
+    (lambda: Pad(any_of(1.5)), "Pad: padding must be a whole number, got 1.5"),
     (lambda: Pad(1, "reflection"), "Pad: there is no mode 'reflection'; did you mean 'reflect'?"),
     (lambda: Pad(1, value=2), "Pad: value belongs to mode=\"constant\", not to 'zeros'"),
     (lambda: Upsample(), "Upsample: give either scale_factor or size, got None and None"),
@@ -191,6 +191,8 @@ INPUTS: list[tuple[Layer, tuple[int, ...], str]] = [
         (1, 1, 3, 9),
         "an image of shape (1, 1, 3, 9) has too few pixels to be reflected; use less padding or",
     ),
+    (Pad(((-1, -2), (0, 0))), (1, 1, 3, 9), "it cuts all off images of shape (1, 1, 3, 9)"),
+    (Pad(((0, 0), (5, -9))), (1, 1, 3, 9), "it cuts all off images of shape (1, 1, 3, 9)"),
     (Pad(1), (3, 4), "Pad(1): expected input as (N, C, H, W), got shape (3, 4)"),
     (PixelShuffle(2), (1, 6, 3, 3), "PixelShuffle(2): the channels must be a multiple of 4, got"),
     (

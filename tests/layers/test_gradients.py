@@ -196,7 +196,7 @@ def concatenate(draw: Draw) -> tuple[Layer, Shape]:
 
 def pad(draw: Draw) -> tuple[Layer, Shape]:
     mode = ["zeros", "constant", "reflect", "replicate"][draw(0, 3)]
-    ends = ((draw(0, 2), draw(0, 2)), (draw(0, 2), draw(0, 2)))
+    ends = ((draw(-1, 2), draw(0, 2)), (draw(0, 2), draw(-1, 2)))
     return Pad(ends, mode, 2.0 * (mode == "constant")), _images(draw, 2, 3)
 
 

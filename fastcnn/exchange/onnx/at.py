@@ -1,6 +1,7 @@
 """One node on its way to a layer: what it is given, and the layer put in its place."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,8 @@ class At:
     opset : int
         Of the file.
     more : tuple of str
-        Arrays that other nodes give the layer: the bias that is added behind it.
+        Arrays that other nodes give the layer, the bias that is added behind it; or which of the
+        node's outputs it is about.
     """
 
     def __init__(self, node: Op, values: Values, opset: int, more: tuple[str, ...] = ()) -> None:
@@ -144,10 +146,17 @@ class At:
             made = layer(*(given or (self.x,)))
         except (ValueError, TypeError) as error:
             raise self.refuse(str(error)) from None
-        sides, numbers = made.seen[1:], math.prod(made.seen)
-        if max(sides, default=0) > _LARGEST_SIDE or numbers > _LARGEST_SAMPLE:
-            raise self.refuse(f"what it gives for a sample is of shape {made.seen}")
+        self.refuse_large(made.seen)
         return made
+
+    def refuse_large(self, shape: tuple[int, ...]) -> None:
+        """Refuse what it gives for a sample, if that is too large."""
+        if max(shape[1:], default=0) > _LARGEST_SIDE or math.prod(shape) > _LARGEST_SAMPLE:
+            raise self.refuse(f"what it gives for a sample is of shape {shape}")
+
+    def call(self, layer: Layer, x: Symbol, arrays: Mapping[str, np.ndarray]) -> Symbol:
+        """The same as `composed` asks for it."""
+        return self.become(layer, x, arrays=dict(arrays))
 
     def _shared(self, layer: Layer, arrays: dict[str, np.ndarray]) -> Layer:
         """The layer with its arrays; or the one that has them already, as it is called again.

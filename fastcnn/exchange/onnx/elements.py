@@ -9,9 +9,11 @@ import numpy as np
 from ... import layers
 from ...layers import Layer
 from ...layers.symbols import Symbol
+from .. import composed
 from . import operators
 from .at import LARGEST_ATTRIBUTE, At
 from .constants import BATCH
+from .places import PLACES
 from .wire import shortest
 
 Operator = Callable[[At], Symbol]
@@ -100,23 +102,20 @@ def affine(at: At) -> Symbol:
     """Add, Sub, Mul, Div of an array: a BatchNorm that is frozen, so that it stays as it is."""
     op = at.node.op
     number = 1 if at.node.inputs[1] in at.values.arrays else 0
-    if number == 0 and op in ("Sub", "Div"):
-        raise at.refuse("it is of an array and the network's values; the other way round would do")
+    if number == 0 and op == "Div":
+        raise at.refuse("it is an array divided by the network's values; a Mul with it would do")
     symbol = at.symbol(1 - number)
     values = _by_channel(at, symbol.seen, at.array(number, "array")).astype(np.float32)
-    channels = symbol.seen[0]
-    if len(symbol.seen) not in (1, 3) or channels > _MOST_CHANNELS:
-        raise at.refuse(f"its input is {('N', *symbol.seen)}, no images or vectors")
-    values = np.resize(values, channels)
-    ones, zeros = np.ones(channels, np.float32), np.zeros(channels, np.float32)
+    channels, *places = symbol.seen
+    if len(places) > 2 or channels > _MOST_CHANNELS:
+        raise at.refuse(f"its input is {('N', *symbol.seen)}, no images, series or vectors")
     if op == "Div" and not values.all():
         raise at.refuse("it divides by 0")
-    gamma = values if op == "Mul" else 1 / values if op == "Div" else ones
-    beta = {"Add": values, "Sub": -values}.get(op, zeros)
-    layer = layers.BatchNorm(channels, eps=1e-30)  # 1 + eps is 1
-    layer.trainable = False
-    arrays = {"gamma": gamma, "beta": beta, "running_mean": zeros, "running_var": ones}
-    return at.become(layer, symbol, arrays=arrays)
+    factor = {"Mul": values, "Div": 1 / values if op == "Div" else values}.get(op, 1.0)
+    offset = {"Add": values, "Sub": -values if number else values}.get(op, 0.0)
+    if op == "Sub" and number == 0:
+        factor = -1.0
+    return composed.scaled(symbol, factor, offset, at.call)
 
 
 # --- where branches meet --------------------------------------------------------------------------
@@ -128,13 +127,10 @@ def merge(at: At) -> Symbol:
     kind = layers.Multiply if at.node.op == "Mul" else layers.Add
     if len(given) == 1:
         return given[0]
-    largest = max(given, key=lambda each: math.prod(each.seen)).seen
-    spread = []
-    for each in given:
-        if each.seen != largest and len(largest) == 3 and each.seen == (largest[0], 1, 1):
-            each = at.become(layers.Upsample(size=largest[1:]), each)
-        spread.append(each)
-    return at.become(kind(), *spread)
+    try:
+        return at.become(kind(), *composed.spread(given, at.call))
+    except ValueError as error:
+        raise at.refuse(str(error)) from None
 
 
 def _concat(at: At) -> Symbol:
@@ -153,7 +149,8 @@ def _shaped(at: At, sizes: list[int]) -> Symbol:
         return at.x
     if len(sizes) == 1 and sizes[0] in (-1, math.prod(at.x.seen)):
         return at.become(layers.Flatten())
-    return at.become(operators.made(at, layers.Reshape, sizes))
+    layer = operators.made(at, layers.Reshape, sizes)
+    return composed.reshaped(at.x, operators.made(at, layer.output_shape, (1, *at.x.seen))[1:])
 
 
 def _flatten(at: At) -> Symbol:
@@ -211,16 +208,25 @@ def _pad(at: At) -> Symbol:
         for i, axis in enumerate(map(at.axis, axes)):
             spread[axis], spread[rank + axis] = pads[i], pads[i + len(axes)]
         pads = spread
-    if rank != 4 or len(pads) != 8 or any(pads[i] for i in (0, 1, 4, 5)):
-        raise at.refuse(f"it pads {('N', *at.x.seen)} by {pads}; Pad is for images, (N, C, H, W)")
-    if not any(pads):
-        return at.x
-    if min(pads) < 0 or max(pads) > LARGEST_ATTRIBUTE:
+    if rank not in (3, 4) or len(pads) != 2 * rank or pads[0] or pads[rank]:
+        raise at.refuse(
+            f"it pads {('N', *at.x.seen)} by {pads}; Pad is for images, (N, C, H, W), and series"
+        )
+    if max(map(abs, pads)) > LARGEST_ATTRIBUTE:
         raise at.refuse(f"it pads by {pads}")
     names = {"constant": "constant" if constant else "zeros", "edge": "replicate"}
-    around = ((pads[2], pads[6]), (pads[3], pads[7]))
+    ends = list(zip(pads[2:rank], pads[rank + 2 :], strict=True))
     given = names.get(mode, mode), constant if mode == "constant" else 0.0
-    return at.become(operators.made(at, layers.Pad, around, *given))
+    x, channels = at.x, (pads[1], pads[rank + 1])
+    if any(channels):
+        if given[0] != "zeros" or min(channels) < 0:
+            raise at.refuse(f"it pads channels by {channels}, which only zeros can do")
+        front, behind = ([composed.ZERO] * each for each in channels)
+        x = composed.picked(x, [*front, *range(x.seen[0]), *behind], at.call)
+    if not any(map(any, ends)):
+        return x
+    layer = operators.made(at, layers.Pad, ([(0, 0)] * (4 - rank) + ends), *given)
+    return composed.of_images(layer, x, at.call)
 
 
 def _depth_to_space(at: At) -> Symbol:
@@ -298,6 +304,7 @@ def _cast(at: At) -> Symbol:
 
 # Operator -> the layer it becomes.
 OPERATORS: dict[str, Operator] = {
+    **PLACES,
     "Conv": operators.conv,
     "ConvTranspose": operators.conv_transpose,
     "Gemm": operators.gemm,
@@ -352,11 +359,6 @@ INSTEAD = {
     "Softsign": "a Tanh",
     "ThresholdedRelu": "a Relu",
     "Swish": "a Sigmoid and a Mul",
-    "Sub": "an Add",
-    "Transpose": "a network whose images are (N, C, H, W) from its input to its output",
-    "Split": "two convolutions with half the channels each",
-    "Slice": "a Conv with a stride, or a pool",
-    "Gather": "a Conv of 1 x 1",
     "Einsum": "a Gemm",
     "QLinearConv": "a file with floats, from before the quantization",
     "DequantizeLinear": "a file with floats, from before the quantization",

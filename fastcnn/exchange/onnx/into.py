@@ -177,10 +177,14 @@ class _Building:
         for node in reversed(self.found.nodes):
             output = node.outputs[0] if node.outputs else ""
             for extra in node.outputs[1:]:
-                if extra in needed and node.op != "Dropout":
+                if extra in needed and node.op == "Split":
+                    plans.append(partial(self._translate, node, extra))
+                elif extra in needed and node.op != "Dropout":
                     raise ValueError(
                         f"{node.spoken}: only its first output is known, not {extra!r}"
                     )
+            if node.op == "Split" and any(each in needed for each in node.outputs[1:]):
+                needed.add(node.inputs[0])
             if output not in needed or output in self.values.symbols:
                 continue
             if node.domain not in ("", "ai.onnx"):
@@ -255,7 +259,7 @@ class _Building:
         if can_fold(node) and all(known):
             self._fold(node)
             return
-        at = At(node, values, self.found.opset)
+        at = At(node, values, self.found.opset, (output,) if node.op == "Split" else ())
         if node.op in _BY_ARRAY and any(known) and len(known) == 2:
             values.symbols[output] = affine(at)
         elif node.op in OPERATORS and node.inputs:

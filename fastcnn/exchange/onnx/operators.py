@@ -7,6 +7,7 @@ import numpy as np
 
 from ... import layers
 from ...layers.symbols import Symbol
+from .. import composed
 from .at import At
 
 Operator = Callable[[At], Symbol]
@@ -219,14 +220,18 @@ def _whole(at: At, largest: bool) -> Symbol:
 
 
 def reduce(at: At) -> Symbol:
-    """ReduceMean and ReduceMax over whole images."""
+    """ReduceMean and ReduceMax over images, or their rows or columns, or series."""
     largest, shape = at.node.op == "ReduceMax", at.x.seen
     axes = at.numbers(1, "axes")
     found = sorted(map(at.axis, axes)) if axes is not None else []
-    if found != [2, 3] or len(shape) != 3:
+    if len(shape) not in (2, 3) or not found or not 2 <= found[0] <= found[-1] <= len(shape):
         raise at.refuse(
-            f"it is over the axes {found} of {('N', *shape)}; images are reduced over both 2 and 3"
+            f"it is over the axes {found} of {('N', *shape)}; images are reduced over 2 and 3, "
+            f"series over 2"
         )
+    if found != [2, 3]:
+        keeps = bool(at.attribute("keepdims", 1))
+        return composed.reduced(at.x, found, largest, keeps, at.call)
     if at.attribute("keepdims", 1):
         return _whole(at, largest)
     return at.become(layers.GlobalMaxPool2D() if largest else layers.GlobalAveragePool2D())
@@ -243,7 +248,7 @@ def batch_norm(at: At) -> Symbol:
     arrays = {name: at.array(i, name) for i, name in enumerate(names, 1)}
     eps, momentum = at.attribute("epsilon", 1e-5), at.attribute("momentum", 0.9)
     layer = made(at, layers.BatchNorm, max(arrays["gamma"].size, 1), momentum, eps)
-    return at.become(layer, arrays=arrays)
+    return composed.of_images(layer, at.x, at.call, arrays)
 
 
 def instance_norm(at: At) -> Symbol:

@@ -8,6 +8,7 @@ from ...graph import Graph
 from ...layers import Layer
 from ...sequential import Sequential
 from ..matching import as_array, fill, slots_of
+from .functions import OF_IMAGES
 from .installed import SAME_NAME, pytorch
 from .traced import symbols_of
 
@@ -89,6 +90,21 @@ def _from_unflatten(m: Any) -> Layer:
     return layers.Reshape(tuple(m.unflattened_size))
 
 
+def _from_layer_norm(m: Any) -> Layer:
+    if len(m.normalized_shape) > 1:
+        raise ValueError(f"{m}: a scale for each pixel has no counterpart; nn.GroupNorm(1, C) has")
+    return layers.LayerNorm(m.normalized_shape[0], m.eps)
+
+
+def _from_hardtanh(m: Any) -> Layer:
+    _only(m, min_val=0, max_val=6)
+    return layers.ReLU6()
+
+
+def _of_one_row(m: Any, mode: str, value: float = 0.0) -> Layer:
+    return layers.Pad(((0, 0), tuple(m.padding)), mode, value)
+
+
 # Name of a module -> what makes our layer of it.
 _LAYERS: dict[str, Callable[[Any], Layer]] = {
     "Conv1d": _from_convolution,
@@ -109,6 +125,9 @@ _LAYERS: dict[str, Callable[[Any], Layer]] = {
     "AvgPool1d": _from_average_of_series,
     "AdaptiveAvgPool2d": lambda m: layers.AdaptiveAveragePool2D(m.output_size),
     "AdaptiveMaxPool2d": lambda m: layers.AdaptiveMaxPool2D(m.output_size),
+    "AdaptiveAvgPool1d": lambda m: layers.AdaptiveAveragePool2D((1, _one(m.output_size))),
+    "AdaptiveMaxPool1d": lambda m: layers.AdaptiveMaxPool2D((1, _one(m.output_size))),
+    "LayerNorm": _from_layer_norm,
     "Flatten": _from_flatten,
     "Unflatten": _from_unflatten,
     "PixelShuffle": lambda m: layers.PixelShuffle(m.upscale_factor),
@@ -116,12 +135,17 @@ _LAYERS: dict[str, Callable[[Any], Layer]] = {
     "ConstantPad2d": lambda m: layers.Pad(_pads(m.padding), "constant", m.value),
     "ReflectionPad2d": lambda m: layers.Pad(_pads(m.padding), "reflect"),
     "ReplicationPad2d": lambda m: layers.Pad(_pads(m.padding), "replicate"),
+    "ZeroPad1d": lambda m: _of_one_row(m, "zeros"),
+    "ConstantPad1d": lambda m: _of_one_row(m, "constant", m.value),
+    "ReflectionPad1d": lambda m: _of_one_row(m, "reflect"),
+    "ReplicationPad1d": lambda m: _of_one_row(m, "replicate"),
     "Upsample": lambda m: layers.Upsample(
         _whole(m.scale_factor), m.size, m.mode, bool(m.align_corners)
     ),
     "Dropout": lambda m: layers.Dropout(m.p),
     "Dropout2d": lambda m: layers.SpatialDropout(m.p),
     "PReLU": lambda m: layers.PReLU(m.num_parameters),
+    "Hardtanh": _from_hardtanh,
     "LeakyReLU": lambda m: layers.LeakyReLU(m.negative_slope),
     "ELU": lambda m: layers.ELU(m.alpha),
     "GELU": lambda m: layers.GELU(m.approximate),
@@ -130,6 +154,10 @@ _LAYERS: dict[str, Callable[[Any], Layer]] = {
     "LogSoftmax": _from_softmax(layers.LogSoftmax),
 }
 _LAYERS |= {name: lambda m, name=name: getattr(layers, name)() for name in SAME_NAME}
+
+
+def _one(size: Any) -> Any:
+    return size[0] if isinstance(size, (tuple, list)) else size
 
 
 def _whole(factor: Any) -> Any:
@@ -204,12 +232,14 @@ def from_torch(
             "from_torch: a network with names is followed with symbols: give a sample's shape, "
             "such as input_shape=(3, 32, 32)"
         )
-    if is_named or is_shared or any(not _of_pytorch(each) for each in modules):
+    kinds = {type(each).__name__ for each in modules}
+    by_shape = kinds & _BY_SHAPE or {"BatchNorm1d", "Conv1d"} <= kinds
+    if is_named or is_shared or by_shape or any(not _of_pytorch(each) for each in modules):
         if input_shape is None:
             raise ValueError(
-                f"from_torch: {type(module).__name__} is or has a module of one's own, or one "
-                f"that is called twice, which is followed with symbols: give a sample's shape, "
-                f"such as input_shape=(3, 32, 32)"
+                f"from_torch: {type(module).__name__} is or has a module of one's own, one that is "
+                f"called twice, or one whose layer depends on what it is given, which is followed "
+                f"with symbols: give a sample's shape, such as input_shape=(3, 32, 32)"
             )
         return _followed(torch, module, input_shape, *names)
     made = [(_layer(each), each) for each in modules]
@@ -262,6 +292,24 @@ def _fill(made: Iterable[tuple[Layer, Any]]) -> None:
             layer.trainable = any(learns)
 
 
+# Modules of which the shape that they are given says what becomes of them.
+_BY_SHAPE = {"LayerNorm", "ChannelShuffle", *OF_IMAGES} - {
+    "BatchNorm1d", "ConstantPad2d", "ReflectionPad2d", "ReplicationPad2d",
+}  # fmt: skip
+_INSTEAD = {
+    "LocalResponseNorm": "nn.BatchNorm2d",
+    "AlphaDropout": "nn.Dropout",
+    "CELU": "nn.ELU",
+    "Softsign": "nn.Tanh",
+    "ConvTranspose1d": "nn.ConvTranspose2d of one row",
+    "LSTM": "convolutions, as there are no recurrent layers",
+    "GRU": "convolutions, as there are no recurrent layers",
+    "MultiheadAttention": "convolutions",
+    "Embedding": "nn.Linear of one-hot rows",
+    "Softmax2d": "nn.Softmax(1)",
+}
+
+
 def _refuse_hooks(module: Any) -> None:
     """Raise for what changes a module's answers beside its class: we would compute without it."""
     for name, each in module.named_modules():
@@ -307,6 +355,8 @@ def _of_pytorch(module: Any) -> bool:
 def _layer(module: Any) -> Layer:
     kind = type(module).__name__
     if kind not in _LAYERS or not _of_pytorch(module):
+        if kind in _INSTEAD and _of_pytorch(module):
+            raise ValueError(f"from_torch knows no layer for {kind}; put {_INSTEAD[kind]} there")
         raise ValueError(
             f"from_torch knows no layer for {kind}; known are nn.Sequential of {', '.join(_LAYERS)}"
         )

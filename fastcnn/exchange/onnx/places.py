@@ -1,0 +1,141 @@
+"""Operators that take parts of images, or put their axes in another order."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ...layers import Add, Multiply, ReLU
+from ...layers.symbols import Symbol
+from .. import composed
+from .at import At
+from .constants import BATCH
+
+Operator = Callable[[At], Symbol]
+
+
+def _part(at: At, ranges: list[range]) -> Symbol:
+    if not all(ranges):
+        raise at.refuse(f"it takes nothing of {('N', *at.x.seen)}")
+    try:
+        return composed.part(at.x, ranges, at.call)
+    except ValueError as error:
+        raise at.refuse(str(error)) from None
+
+
+def _whole(at: At) -> list[range]:
+    return [range(size) for size in at.x.seen]
+
+
+def _checked_axis(at: At, axis: int) -> int:
+    found = at.axis(axis)
+    if not 1 <= found <= len(at.x.seen):
+        raise at.refuse(f"it is along axis {axis} of {('N', *at.x.seen)}; samples stay whole")
+    return found - 1
+
+
+def _slice(at: At) -> Symbol:
+    starts, ends = at.numbers(1, "starts") or [], at.numbers(2, "ends") or []
+    axes = at.numbers(3, "axes") or list(range(len(starts)))
+    steps = at.numbers(4, "steps") or [1] * len(starts)
+    if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
+        raise at.refuse(f"it is from {starts} to {ends} of the axes {axes} by {steps}")
+    ranges = _whole(at)
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        if at.axis(axis) == 0 and (start, step) == (0, 1) and end >= min(at.values.batch, BATCH):
+            continue
+        place = _checked_axis(at, axis)
+        # The end before the first of all is written as a large negative number.
+        last = None if step < 0 and end < -len(ranges[place]) else end
+        ranges[place] = ranges[place][start:last:step]
+    return _part(at, ranges)
+
+
+def _split(at: At) -> Symbol:
+    place = _checked_axis(at, at.attribute("axis", 0))
+    ranges, outputs = _whole(at), at.node.outputs
+    count = len(ranges[place])
+    equal = -(-count // len(outputs))
+    sizes = at.numbers(1, "split") or [equal] * (len(outputs) - 1) + [
+        count - equal * (len(outputs) - 1)
+    ]
+    if len(sizes) != len(outputs) or sum(sizes) != count or min(sizes) < 1:
+        raise at.refuse(f"it makes parts of {sizes} of {count}")
+    number = outputs.index(at.more[0])
+    first = sum(sizes[:number])
+    ranges[place] = range(first, first + sizes[number])
+    return _part(at, ranges)
+
+
+def _gather(at: At) -> Symbol:
+    place, index = _checked_axis(at, at.attribute("axis", 0)), at.array(1, "indices")
+    ranges = _whole(at)
+    size = len(ranges[place])
+    if index.size != 1 or index.ndim > 1 or not -size <= int(index.ravel()[0]) < size:
+        raise at.refuse("it takes more than one place; a Slice takes several, a Conv of 1 x 1 any")
+    first = int(index.ravel()[0]) % size
+    ranges[place] = range(first, first + 1)
+    found = _part(at, ranges)
+    left = [n for axis, n in enumerate(found.seen) if axis != place or index.ndim]
+    return composed.reshaped(found, tuple(left)) if left else at.x
+
+
+def _transpose(at: At) -> Symbol:
+    axes = at.attribute("perm", list(range(len(at.x.seen), -1, -1)))
+    found = composed.permuted(at.x, axes, at.call)
+    if found is None:
+        raise at.refuse(
+            f"it puts the axes of {('N', *at.x.seen)} as {axes}; a network whose images are "
+            f"(N, C, H, W) from its input to its output could stand there instead"
+        )
+    return found
+
+
+def _expand(at: At) -> Symbol:
+    sizes, seen = at.numbers(1, "shape") or [], at.x.seen
+    sizes = [1] * (len(seen) + 1 - len(sizes)) + sizes
+    wanted = tuple(max(pair) for pair in zip(seen, sizes[1:], strict=False))
+    if len(sizes) != len(seen) + 1 or sizes[0] not in (1, BATCH, at.values.batch):
+        raise at.refuse(f"it makes {sizes} of {('N', *seen)}, where samples must stay as many")
+    at.refuse_large(wanted)
+    found = composed.spread_to(at.x, wanted, at.call)
+    if found.seen != wanted:
+        raise at.refuse(f"it makes {wanted} of {seen}")
+    return found
+
+
+def _sub(at: At) -> Symbol:
+    return at.become(
+        Add(), *composed.spread((at.x, composed.scaled(at.symbol(1), -1.0, call=at.call)))
+    )
+
+
+def _abs(at: At) -> Symbol:
+    negative = composed.scaled(at.x, -1.0, call=at.call)
+    return at.become(Add(), at.become(ReLU()), at.become(ReLU(), negative))
+
+
+def _pow(at: At) -> Symbol:
+    if not np.array_equal(at.array(1, "exponent").ravel(), [2]):
+        raise at.refuse("its exponent is not 2; a Mul of a value with itself is its square")
+    return at.become(Multiply(), at.x, at.x)
+
+
+def _max(at: At) -> Symbol:
+    if len(at.node.inputs) != 2 or at.array(1, "second").any():
+        raise at.refuse("it is not with 0, as a Relu; a MaxPool is over places")
+    return at.become(ReLU())
+
+
+PLACES: dict[str, Operator] = {
+    "Slice": _slice,
+    "Split": _split,
+    "Gather": _gather,
+    "Transpose": _transpose,
+    "Expand": _expand,
+    "Sub": _sub,
+    "Neg": lambda at: composed.scaled(at.x, -1.0, call=at.call),
+    "Abs": _abs,
+    "Pow": _pow,
+    "Max": _max,
+}
+"""Operator -> what it becomes."""
