@@ -37,7 +37,7 @@ from ..dataset import DataError
 from . import pictures
 from .pictures import Size, UnreadableError
 
-_VERSION = 2  # to be raised when pictures are read in another way
+_VERSION = 3  # to be raised when pictures are read in another way
 _BLOCK = 512  # pictures decoded before they are written
 _CHECKED = 1 << 24  # bytes
 _LARGEST = 128  # pixels of a side that pictures of one size keep, unless asked

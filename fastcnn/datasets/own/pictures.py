@@ -22,7 +22,7 @@ _ORIENTATION = 0x0112  # EXIF
 _LYING = (5, 6, 7, 8)  # its values for which height and width change places
 
 # Tags of TIFF.
-_WIDTH, _HEIGHT, _BLACK_AND_WHITE = 0x0100, 0x0101, 0x0106
+_WIDTH, _HEIGHT, _BITS, _BLACK_AND_WHITE = 0x0100, 0x0101, 0x0102, 0x0106
 _WHITE_IS_0 = 0
 
 # What tells the folder of a run, and that of a search.
@@ -78,8 +78,8 @@ def read(path: Path, size: Size | None = None, grey: bool = False) -> np.ndarray
     """The pixels of a picture, uint8 (height, width, 3), or (height, width, 1) if `grey`.
 
     It is turned upright as its EXIF data says; transparent parts become white; grey of 16 bits is
-    divided by 257; of an animation the first frame is taken. With a `size` it is scaled to it as
-    a whole, whatever its proportions.
+    divided by 257, of 12 bits by 4095 / 255; of an animation the first frame is taken. With a
+    `size` it is scaled to it as a whole, whatever its proportions.
 
     Raises
     ------
@@ -104,7 +104,9 @@ def _eight_bits(image: Image.Image, source: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or (image.mode == "I" and source.format in ("PNG", "PPM")):
         return Image.fromarray(_grey_of_16_bits(image, source))
     if image.mode in ("I", "F"):
-        raise UnreadableError("its pixels are 32-bit numbers, of which nobody says what is white")
+        raise UnreadableError(
+            "its pixels are numbers of 32 bits or with a sign, of which nobody says what is white"
+        )
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -114,9 +116,11 @@ def _eight_bits(image: Image.Image, source: Image.Image) -> Image.Image:
 
 def _grey_of_16_bits(image: Image.Image, source: Image.Image) -> np.ndarray:
     """In 8 bits, with what Pillow does for other pictures, but not for these."""
-    values = np.asarray(image).astype(np.uint32)
-    grey = ((values + 128) // 257).astype(np.uint8)
-    if isinstance(source, TiffImagePlugin.TiffImageFile):
+    is_tiff = isinstance(source, TiffImagePlugin.TiffImageFile)
+    bits = source.tag_v2.get(_BITS, (16,))[0] if is_tiff else 16  # 12 come as numbers up to 4095
+    white, values = 2**bits - 1, np.asarray(image).astype(np.uint32)
+    grey = ((values * 255 + white // 2) // white).astype(np.uint8)
+    if is_tiff:
         return 255 - grey if source.tag_v2.get(_BLACK_AND_WHITE) == _WHITE_IS_0 else grey
     return np.where(values == image.info.get("transparency", -1), np.uint8(255), grey)
 

@@ -126,16 +126,46 @@ def test_sixteen_bits_of_a_portable_greymap(tmp_path):
     assert pictures.read(tmp_path / "a.pgm", grey=True).ravel().tolist() == [0, 1, 255, 128]
 
 
-@pytest.mark.parametrize(("white_is_0", "wanted"), [(False, [0, 1, 255]), (True, [255, 254, 0])])
-def test_sixteen_bits_of_which_0_may_be_white(tmp_path, white_is_0, wanted):
-    values = np.array([[0, 257, 65535]], "<u2")
-    tags = [(256, 3), (257, 1), (258, 16), (259, 1), (262, int(not white_is_0)), (273, 0),
-            (277, 1), (278, 1), (279, values.nbytes)]  # fmt: skip
+def tiff(path: Path, rows: bytes, width: int, height: int, bits: int, **more: int) -> Path:
+    """A grey TIFF as no library here writes it; more : photometric (1: 0 is black), format."""
+    tags = [(256, width), (257, height), (258, bits), (259, 1), (262, more.get("photometric", 1)),
+            (273, 0), (277, 1), (278, height), (279, len(rows)),
+            (339, more.get("format", 1))]  # fmt: skip
     begin = 8 + 2 + 12 * len(tags) + 4
     entries = [struct.pack("<HHII", tag, 4, 1, begin if tag == 273 else v) for tag, v in tags]
     head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(entries) + bytes(4)
-    (tmp_path / "a.tif").write_bytes(head + values.tobytes())
-    assert pictures.read(tmp_path / "a.tif", grey=True).ravel().tolist() == wanted
+    path.write_bytes(head + rows)
+    return path
+
+
+@pytest.mark.parametrize(("white_is_0", "wanted"), [(False, [0, 1, 255]), (True, [255, 254, 0])])
+def test_sixteen_bits_of_which_0_may_be_white(tmp_path, white_is_0, wanted):
+    values = np.array([[0, 257, 65535]], "<u2")
+    path = tiff(tmp_path / "a.tif", values.tobytes(), 3, 1, 16, photometric=int(not white_is_0))
+    assert pictures.read(path, grey=True).ravel().tolist() == wanted
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8, 12, 16])
+@pytest.mark.parametrize("width", [4, 5])
+def test_white_is_white_with_any_number_of_bits(tmp_path, bits, width):
+    white = 2**bits - 1
+    values = np.array([[0, 1, white // 3, white - 1, white][:width], [white] * width])
+    if bits == 16:
+        rows = values.astype("<u2").tobytes()
+    else:  # from the highest bit on; every row begins with a byte
+        places = values[:, :, None] >> np.arange(bits)[::-1] & 1
+        rows = np.packbits(places.reshape(2, -1).astype(np.uint8), axis=1).tobytes()
+    path = tiff(tmp_path / "a.tif", rows, width, 2, bits)
+    read = pictures.read(path, grey=True)[..., 0]
+    np.testing.assert_array_equal(read, np.rint(values / white * 255))
+
+
+@pytest.mark.parametrize(("dtype", "form"), [("<i2", 2), ("<i4", 2), ("<u4", 1), ("<f4", 3)])
+def test_numbers_of_which_nobody_says_what_is_white(tmp_path, dtype, form):
+    values = np.array([[0, 100, 30000]], dtype)
+    path = tiff(tmp_path / "a.tif", values.tobytes(), 3, 1, 8 * values.itemsize, format=form)
+    with pytest.raises(pictures.UnreadableError, match="of which nobody says what is white"):
+        pictures.read(path)
 
 
 def test_what_could_not_be_read_is_tried_again(tmp_path):
