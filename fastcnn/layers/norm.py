@@ -50,7 +50,9 @@ class BatchNorm(Layer):
     Raises
     ------
     ValueError
-        If an argument or the shape of an input does not fit.
+        If an argument or the shape of an input does not fit; in training of a layer by itself also
+        if each channel is a single number, whose y is beta: in a network that is for who trains it
+        to see (`Sequential.train` notes batches that are too small).
     TypeError
         If an input is not a float array of the layer's dtype.
 
@@ -142,6 +144,13 @@ class BatchNorm(Layer):
 
         sums : of x, where the layer before formed them (`kernels.norm.units`)
         """
+        if x.size == self.num_features and self.is_alone:  # of a network `train` notes it
+            self.forget()
+            raise ValueError(
+                f"{self.name}: in an input of shape {spoken.shape(x.shape)} each channel is a "
+                f"single number, so that y is beta whatever x is: training needs a batch of "
+                f"several samples, or images of several pixels"
+            )
         x = memory_of(x)
         y = workspace.array("y", x.shape, x.dtype)
         mean, variance, inverse_std = self._room_for_statistics(x.dtype)

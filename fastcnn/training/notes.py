@@ -45,13 +45,19 @@ def lost(row: Mapping[str, float], classes: int) -> str | None:
 
 
 def small_last_batch(model: Network, count: int, batch_size: int) -> str | None:
-    """BatchNorm's running statistics are thrown about by a last batch of 1 or 2 images."""
-    last = count % batch_size
-    if not 0 < last < _SMALL or 2 * last > batch_size or count < batch_size:
+    """BatchNorm's statistics are thrown about by a last batch of few images, or by all of one."""
+    last, are_single = count % batch_size, min(count, batch_size) == 1
+    is_small = 0 < last < _SMALL and 2 * last <= batch_size <= count
+    if not (is_small or are_single):
         return None
     parts = (layer for part in model.layers for layer in part.family())
     if not any(isinstance(layer, BatchNorm) and layer.trainable for layer in parts):
         return None
+    if are_single:
+        return (
+            "each batch has 1 image, too few for BatchNorm: what a channel has one number of it "
+            "makes the same of every image; give more images, or a larger batch_size"
+        )
     images = "1 image" if last == 1 else f"{last} images"
     return (
         f"the last batch of each epoch has {images}, too few for BatchNorm's statistics; "

@@ -451,6 +451,25 @@ def test_a_single_number_cannot_be_normalised_in_training(name: str) -> None:
             Sequential(*layers, seed=1).forward(x, training=True)
 
 
+@pytest.mark.parametrize("shape", [(1, 3), (1, 3, 1, 1)])
+def test_a_batch_of_single_numbers_cannot_be_normalised_in_training(shape: tuple[int, ...]) -> None:
+    """As PyTorch; but a network's last batch may be of one image, which `train` notes."""
+    x = np.arange(1, 4, dtype=np.float32).reshape(shape)
+    layer = BatchNorm(3)
+    layer.forward(np.concatenate([x, 3 * x]), training=True)
+    before = layer.copy_arrays()
+    with pytest.raises(ValueError, match="each channel is a single number, so that y is beta"):
+        layer.forward(x, training=True)
+    assert all((array == before[name]).all() for name, array in layer.copy_arrays().items())
+    with pytest.raises(RuntimeError, match="that was not refused"):
+        layer.backward(x)
+    wanted = (x.ravel() - before["running_mean"]) / np.sqrt(before["running_var"] + layer.eps)
+    np.testing.assert_allclose(layer.forward(x).ravel(), wanted, rtol=1e-6)
+    layer.trainable = False
+    np.testing.assert_array_equal(layer.forward(x, training=True), layer.forward(x))
+    assert not Sequential(BatchNorm(3)).forward(x, training=True).any()
+
+
 @pytest.mark.parametrize("shape", [(1, 4, 1, 2), (3, 4, 2, 1), (1, 4, 1, 1), (2, 4)])
 def test_two_numbers_are_enough(shape: tuple[int, ...]) -> None:
     """As PyTorch, which counts the numbers of a whole batch and lets some more pass."""

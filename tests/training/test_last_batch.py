@@ -76,6 +76,20 @@ def test_a_small_last_batch_is_told_once(count, images, inside):
     assert trained(network(inside=inside), count).notes == [sentence]
 
 
+@pytest.mark.parametrize(("count", "size"), [(9, 1), (1, 8), (1, 1)])
+@pytest.mark.parametrize("inside", [True, False])
+def test_batches_of_one_image_are_told_once(count, size, inside):
+    def told(model):
+        return [note for note in trained(model, count, batch_size=size).notes if "each" in note]
+
+    (note,) = told(network(inside=inside))
+    assert note.startswith("each batch has 1 image, too few for BatchNorm")
+    assert told(network(norm=False)) == []
+    still = network(inside=inside)
+    still.layers[0].trainable = False
+    assert told(still) == []
+
+
 def test_the_note_is_true():
     """Two images alike but far away: the statistics of the whole are theirs, but for drop_last."""
     x = X[:34].copy()
