@@ -79,6 +79,13 @@ def model(dtype: Any = np.float64) -> Sequential:
     return Sequential(Dense(5, 7), BatchNorm(7), ReLU(), Dense(7, 3)).astype(dtype)
 
 
+def graded(dtype: Any = np.float64) -> Sequential:
+    """One that has gradients."""
+    net = model(dtype)
+    net.backward(np.ones_like(net.forward(np.eye(5, dtype=dtype), training=True)))
+    return net
+
+
 def gradients(arrays: dict[str, np.ndarray], steps: int = STEPS) -> list[dict[str, np.ndarray]]:
     rng = np.random.default_rng(0)
     return [{n: rng.normal(size=a.shape) for n, a in arrays.items()} for _ in range(steps)]
@@ -262,7 +269,7 @@ def test_lookahead_compiles_its_kernel_before_training_is_timed(
 ) -> None:
     calls = []
     monkeypatch.setattr(kernels, "lookahead", lambda p, slow, alpha: calls.append(alpha))
-    optimizer, net = Lookahead(SGD(), k=5), model()
+    optimizer, net = Lookahead(SGD(), k=5), graded()
     for _ in range(6):
         optimizer.step(net)
     assert calls == [1.0, 0.5]  # a whole way at the first step, the slow one at the fifth
@@ -307,22 +314,71 @@ def test_layers_without_a_model() -> None:
             np.testing.assert_allclose(old - new, float(moved), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["adam", "ranger"])
+def test_a_state_that_the_dtype_cannot_hold_is_refused(name: str) -> None:
+    net = graded(np.float32)
+    optimizer = optim.from_name(name)
+    optimizer.step(net)
+    wide = {n: np.float64(array) for n, array in optimizer.state_arrays().items()}
+    before, again = net.copy_arrays(), optim.from_name(name)
+    again.load_state_arrays({**wide, "v": np.full_like(wide["v"], 1e60)})
+    with pytest.raises(ValueError, match=r": the state 'v': 1e\+60 is too large for float32"):
+        again.step(net)
+    assert all((array == before[n]).all() for n, array in net.copy_arrays().items())
+    again.load_state_arrays(wide)
+    again.step(net)  # rounded
+    optimizer.step(net)
+    assert again.steps == optimizer.steps == 2
+
+
+@pytest.mark.parametrize("name", optim.names())
+def test_a_step_needs_a_backward_pass(name: str) -> None:
+    """Else nothing would change, or by weight decay alone."""
+    x = np.float32([[1, 2, 3, 4, 5]])
+    layer, row = Dense(5, 3), [Dense(5, 4), Dense(4, 3)]
+    for target, who in ((model(np.float32), "model"), (layer, "layer"), (row, "layer")):
+        optimizer, layers = optim.from_name(name), target if isinstance(target, list) else [target]
+        before = [each.copy_arrays() for each in layers]
+        with pytest.raises(RuntimeError, match=f"no backward pass: call {who}.backward"):
+            optimizer.step(target)
+        assert optimizer.steps == 0
+        for each, arrays in zip(layers, before, strict=True):
+            assert all((array == arrays[n]).all() for n, array in each.copy_arrays().items())
+        y = x
+        for each in layers:
+            y = each.forward(y, training=True)
+        dy = np.zeros_like(y)  # as of a hinge that nothing violates
+        for each in reversed(layers):
+            dy = each.backward(dy)
+        optimizer.step(target)
+        assert optimizer.steps == 1
+
+
+def test_a_forward_pass_is_no_backward_pass() -> None:
+    net = model()
+    net.forward(np.eye(5), training=True)
+    with pytest.raises(RuntimeError, match="no backward pass"):
+        SGD(weight_decay=0.1).step(net)
+    net.parameters.gradients[...] = 1  # of one's own
+    SGD(weight_decay=0.1).step(net)
+
+
 def test_one_model_per_optimizer() -> None:
     optimizer = Adam()
-    optimizer.step(model())
+    optimizer.step(graded())
     with pytest.raises(ValueError, match="Adam: this optimizer holds the state of another model"):
-        optimizer.step(model())
+        optimizer.step(graded())
     other = Adam()
     other.load_state_arrays({"steps": np.array(1), "m": np.zeros(3), "v": np.zeros(3)})
     with pytest.raises(ValueError, match="make a new one for each model"):
-        other.step(model())
+        other.step(graded())
     around = Lookahead(SGD())
-    around.step(model())
+    around.step(graded())
     with pytest.raises(ValueError, match="Lookahead: this optimizer holds the state of another"):
-        around.step(model())
+        around.step(graded())
     plain = SGD(0.1)
-    plain.step(model())
-    plain.step(model())  # nothing is kept, so nothing can be mixed up
+    plain.step(graded())
+    plain.step(graded())  # nothing is kept, so nothing can be mixed up
 
 
 def test_names_and_specifications() -> None:
@@ -417,7 +473,7 @@ def anything(value: Any) -> Any:
 def stepped() -> Optimizer:
     """An optimizer that a model has used."""
     optimizer = Adam()
-    optimizer.step(model())
+    optimizer.step(graded())
     return optimizer
 
 

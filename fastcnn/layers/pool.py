@@ -179,7 +179,8 @@ class MaxPool2D(_Moving):
         H_out = floor((H + top + bottom - dilation * (pool_size - 1) - 1) / stride) + 1
 
     Padding never wins a maximum. The gradient goes to the largest value alone; among equal ones,
-    to the first in reading order.
+    to the first in reading order. A NaN counts as larger than any number, so that y is NaN where a
+    window has one, and the gradient goes to the first (PyTorch's to the last).
 
     Parameters
     ----------

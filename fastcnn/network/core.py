@@ -86,6 +86,11 @@ class Core(Layered):
         return self._parameters
 
     @property
+    def has_gone_back(self) -> bool:
+        """Whether there was a backward pass, which gives the layers their gradients."""
+        return self._row.has_gone_back
+
+    @property
     def dtype(self) -> np.dtype:
         """float32 or float64."""
         return self._parameters.dtype
@@ -150,7 +155,7 @@ class Core(Layered):
         self._clock.seed = self.seed if seed is None else seed
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        """The output of the last layer, a new array.
+        """The output of the last layer, a new array; x may be overwritten before `backward`.
 
         Raises
         ------

@@ -157,11 +157,10 @@ class Replay:
         """
         self._current = None
         now = self._kind_of(row, x, logits, is_lent)
-        if now is None or now.stage is Stage.REFUSED:
-            return row.run_forward(x, logits)
-        if now.stage is Stage.NEW:  # kernels may have to be compiled
-            now.stage = Stage.KNOWN
-            return row.run_forward(x, logits)
+        if now is None or now.stage in (Stage.NEW, Stage.REFUSED):
+            if now is not None and now.stage is Stage.NEW:  # kernels may have to be compiled
+                now.stage = Stage.KNOWN
+            return row.run_forward(x if is_lent else np.copy(x), logits)  # it may be overwritten
         if now.stage is Stage.KNOWN:
             return self._list_forward(row, now, x, logits, is_lent)
         now.take(x)

@@ -49,6 +49,8 @@ class Row:
         What random choices in training are keyed by.
     portion : Portion
         Which images of a batch its passes in training get.
+    has_gone_back : bool
+        Whether there was a backward pass.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Row:
         self.family = [inner for layer in opened.layers for inner in layer.family()]
         self._lent: list[Layer] = []  # which share it: not those in a container of one's own
         self.turn = turns.Turn()
+        self.has_gone_back = False
         self._is_pending = False  # whether the turn is kept until the backward pass
         self._replay = Replay(self.family)
         for layer in self.family:
@@ -175,6 +178,7 @@ class Row:
     def backward(self, who: str, dy: np.ndarray, logits: Logits, to_input: bool) -> np.ndarray:
         """The gradients of the layers, and dx if it is wanted, after `forward`."""
         self._is_pending |= self.turn.take(who, self.family)
+        self.has_gone_back = True
         try:
             return self._replay.backward(self, dy, logits, to_input)
         finally:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import foreign
+from ..checks import refuse_too_large
 from ..layers import Layer
 from ..network import turns
 from ..network.network import Network
@@ -105,10 +106,13 @@ class Optimizer(foreign.Settled):
         ValueError
             If the optimizer has kept the state of something else.
         RuntimeError
-            If another thread trains these layers.
+            If another thread trains these layers; or in its first step, if there was no backward
+            pass and all gradients are 0.
         """
         with self._turn(target):
             flat = self._flat_of(target)
+            if not self.steps:
+                self._refuse_nothing(target, flat)
             if self.state_names():
                 self._attach(flat)
             self.steps += 1
@@ -116,6 +120,19 @@ class Optimizer(foreign.Settled):
                 state = {name: array[stretch.place] for name, array in self._state.items()}
                 self._update(stretch, state)
             flat.forget_passes()
+
+    def _refuse_nothing(self, target: Any, flat: FlatParameters) -> None:
+        """Raise where a step would change nothing, or by weight decay alone."""
+        if isinstance(target, Network):
+            who, went_back = "model", target.has_gone_back
+        else:
+            who = "layer"
+            went_back = any(each.left_behind()[0] is not None for each in self._own_family)
+        if not went_back and not flat.gradients.any():
+            raise RuntimeError(
+                f"{type(self).__name__}: all gradients are 0, as there was no backward pass: call "
+                f"{who}.backward(gradient of the loss) before step"
+            )
 
     def _turn(self, target: Any) -> contextlib.AbstractContextManager[None]:
         """The turn of all layers of a target."""
@@ -160,6 +177,7 @@ class Optimizer(foreign.Settled):
                     f"{type(self).__name__}: this optimizer holds the state of another model; "
                     f"make a new one for each model"
                 )
+            refuse_too_large(f"{type(self).__name__}: the state {name!r}", array, flat.dtype)
             self._state[name] = array.astype(flat.dtype)
         self._target = weakref.ref(flat)
 
@@ -172,6 +190,8 @@ class Optimizer(foreign.Settled):
 
     def load_state_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         """Continue where `state_arrays` was called; the next `step` says for which model.
+
+        That step refuses numbers which the model's dtype cannot hold.
 
         Raises
         ------

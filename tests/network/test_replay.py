@@ -686,3 +686,44 @@ def test_a_function_in_the_place_of_one_layers_own_is_called_at_every_step():
 def test_every_layer_is_in_the_table():
     made = {name for name in layers.__all__ if isinstance(getattr(layers, name), type)}
     assert made >= set(MAKERS)
+
+
+class Doubled(Layer):
+    """A layer of one's own, which remembers x itself."""
+
+    def forward(self, x, training=False):
+        if training:
+            self.remember(x, x)
+        return x * x
+
+    def backward(self, dy):
+        return 2 * self.recall(dy)[0] * dy
+
+
+@pytest.mark.parametrize("kind", ["images", "channels last", "pixels", "rows", "own"])
+def test_what_forward_was_given_may_be_overwritten(kind):
+    """As a loop does that fills one array for all its batches."""
+    images = {"data_format": "channels_last"} if kind == "channels last" else {}
+    row = kind in ("rows", "own")
+    first = (Doubled(), Dense(5, 4)) if kind == "own" else (Dense(5, 4),)
+    make = (
+        (lambda: Sequential(*copy.deepcopy(first), ReLU(), Dense(4, 3), seed=1))
+        if row
+        else (
+            lambda: Sequential(Conv2D(2, 3, 3), ReLU(), Flatten(), Dense(48, 3), seed=1, **images)
+        )
+    )
+    shape = (7, 5) if row else (7, 6, 6, 2) if images else (7, 2, 6, 6)
+    one, two = make(), make()
+    generator, buffer = np.random.default_rng(0), np.empty(shape, np.float32)
+    if kind == "pixels":
+        buffer = np.empty(shape, np.uint8)
+    for _ in range(5):
+        x = (generator.random(shape) * 255).astype(buffer.dtype)
+        buffer[...] = x
+        y = one.forward(x, training=True)
+        again = two.forward(buffer, training=True)
+        buffer[...] = 1
+        np.testing.assert_array_equal(again, y)
+        np.testing.assert_array_equal(two.backward(again), one.backward(y))
+        np.testing.assert_array_equal(two.parameters.gradients, one.parameters.gradients)

@@ -48,6 +48,8 @@ NO_SENTENCE = {
 ELSEWHERE = {
     "{} is of version 0.1.0, which did not keep its settings: whether they are the same is not "
     "checked": "training/test_resuming.py",
+    "each batch has 1 image, too few for BatchNorm: what a channel has one number of it makes the "
+    "same of every image; give more images, or a larger batch_size": "training/test_last_batch.py",
     "{} is damaged: it lacks the moving averages": "training/test_watching.py",
     "{} is damaged: it has {} batches of an epoch of {}": "training/test_saving.py",
     "minutes must be a number above 0, got {}": "training/test_budget.py",
