@@ -8,6 +8,8 @@ _UNNAMED = re.compile(r"input_layer(_\d+)?")  # what Keras calls inputs unasked
 
 Key = tuple[str, int, int]
 """A value: the layer that gives it, which of its calls, which of the values that this gives."""
+Given = Key | float
+"""What a layer is called with: a value, or a number that it is added to or the like."""
 
 
 def is_a(model: Any, kind: str) -> bool:
@@ -56,7 +58,7 @@ def ends_out(model: Any, found: Any) -> list[Key]:
     ]
 
 
-def calls_in(model: Any, config: Mapping[str, Any]) -> Iterator[tuple[str, int, list[Key]]]:
+def calls_in(model: Any, config: Mapping[str, Any]) -> Iterator[tuple[str, int, list[Given]]]:
     """(layer, number of the call, what it is given) for every call of a functional model."""
     for layer in config["layers"]:
         name = layer["name"]
@@ -69,12 +71,12 @@ def calls_in(model: Any, config: Mapping[str, Any]) -> Iterator[tuple[str, int, 
                         f"from_keras, layer {name!r}: it is called on a dict and has its inputs in "
                         f"a row; call it on a list"
                     )
-            sources: list[Key] = []
+            sources: list[Given] = []
             _histories(node, sources)
             yield name, number, sources
 
 
-def _histories(found: Any, sources: list[Key]) -> None:
+def _histories(found: Any, sources: list[Given]) -> None:
     if isinstance(found, Mapping):
         if found.get("class_name") == "__keras_tensor__":
             name, number, place = found["config"]["keras_history"]
@@ -85,7 +87,7 @@ def _histories(found: Any, sources: list[Key]) -> None:
         for each in found:
             _histories(each, sources)
     elif isinstance(found, (int, float)) and not isinstance(found, bool):
-        raise ValueError(f"from_keras: arithmetic with the number {found} has no layer")
+        sources.append(float(found))
 
 
 def layer_of(model: Any, name: str) -> Any:

@@ -1,20 +1,19 @@
 """A Keras model's layers, called on symbols as its graph says."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ...graph import Graph, by_names
-from ...layers import Dense, Flatten, GroupNorm, Input, Layer, Reshape
+from ...layers import Dense, GroupNorm, Input, Layer
 from ...layers.symbols import Symbol
 from ...sequential import Sequential
+from .. import composed
 from . import described
-from .kinds import KINDS, MERGES, Made, is_of_keras
-
-# What a flattened image's numbers are in Keras: where ours at each place stands there.
-Order = np.ndarray | None
-Flow = tuple[Symbol, Order]
+from .kinds import FIXED, IN_TRAINING, KINDS, MERGES, Made, is_of_keras
+from .orders import Flow, Order, Orders, flat_order
 
 
 def from_keras(model: Any) -> Sequential | Graph:
@@ -70,6 +69,7 @@ def from_keras(model: Any) -> Sequential | Graph:
             f"from_keras: the input goes to a Rescaling and to layer {taker.takes_raw!r} too, "
             f"which would be given rescaled numbers here; rescale before the model"
         )
+    taker.orders.use(symbol for symbol, _ in outputs)
     if any(order is not None for _, order in outputs):
         raise ValueError(
             "from_keras: an output is a flattened image, whose numbers would stand in another "
@@ -97,6 +97,7 @@ class _Taker:
         self._made: dict[int, tuple[Made, tuple[int, ...] | None]] = {}
         self.rescaling: tuple[float, float] | None = None
         self.raw: list[Flow] = [(symbol, None) for symbol in inputs]
+        self.orders = Orders()
         self.takes_raw = ""  # a layer that is given an input as it comes
 
     def run(self, model: Any, given: list[Flow]) -> list[Flow]:
@@ -111,36 +112,47 @@ class _Taker:
         known: dict[described.Key, Flow] = dict(zip(starts, given, strict=True))
         waiting = list(described.calls_in(model, config))
         while waiting:
-            ready = [each for each in waiting if all(key in known for key in each[2])]
+            ready = [each for each in waiting if all(_is_there(key, known) for key in each[2])]
             if not ready:
                 raise ValueError("from_keras: a layer is given what no layer of the model gives")
             for name, number, sources in ready:
                 layer = described.layer_of(model, name)
-                flows = self.call(layer, [known[key] for key in sources])
+                flows = self.call(layer, [_flow_of(key, known) for key in sources])
                 known |= {(name, number, place): flow for place, flow in enumerate(flows)}
             waiting = [each for each in waiting if each not in ready]
         return [known[end] for end in described.ends_out(model, config["output_layers"])]
 
-    def call(self, layer: Any, given: list[Flow]) -> list[Flow]:
+    def call(self, layer: Any, given: Sequence[Flow | float]) -> list[Flow]:
         """What a layer, or a model, gives for what it is given."""
         kind = type(layer).__name__
         if kind == "InputLayer":
-            return given
+            return [flow for flow in given if isinstance(flow, tuple)]
         if not is_of_keras(type(layer).call):
             raise ValueError(
                 f"from_keras, layer {layer.name!r} ({kind}): its call() is not one of Keras's, so "
                 f"what it computes is not known; build it of Keras's layers as a functional model"
             )
+        flows = [flow for flow in given if isinstance(flow, tuple)]
+        if kind in IN_TRAINING:
+            warnings.warn(
+                f"from_keras, layer {layer.name!r} ({kind}): it changes images in training only, "
+                f"and is left out; augment them with train(..., augment=...)",
+                stacklevel=2,
+            )
+            return flows
         if hasattr(layer, "layers"):
-            return self.run(layer, given)
+            return self.run(layer, flows)
         if kind != "Rescaling" and any(flow is raw for flow in given for raw in self.raw):
             self.takes_raw = layer.name
         try:
-            if kind in MERGES:
-                return [_merged(layer, MERGES[kind], given)]
-            if len(given) != 1:
-                raise ValueError(f"with {len(given)} inputs it has no counterpart")
-            (flow,) = given
+            self.orders.use(flow[0] for flow in flows)
+            if len(flows) < len(given):
+                return [_with_number(kind, given)]
+            if kind in MERGES and len(flows) > 1:
+                return [_merged(layer, kind, flows)]
+            if len(flows) != 1:
+                raise ValueError(f"with {len(flows)} inputs it has no counterpart")
+            (flow,) = flows
             if kind == "Rescaling":
                 return [self._rescaled(layer, flow)]
             return [self._flowed(layer, kind, flow)]
@@ -149,47 +161,41 @@ class _Taker:
 
     def _flowed(self, layer: Any, kind: str, flow: Flow) -> Flow:
         if kind == "Reshape":
-            return _reshaped(layer, flow)
+            return self.orders.reshaped(layer, flow)
+        if kind == "LayerNormalization" and len(flow[0].seen) > 1:
+            raise ValueError(
+                "of images or series, whose channels it normalises at each place, it has no "
+                "counterpart; GroupNormalization(1) is over all of a sample"
+            )
         if kind not in KINDS:
             known = ", ".join((*KINDS, *MERGES, "Reshape", "Rescaling"))
             raise ValueError(f"from_keras knows no layer for it; known are {known}")
         x, order = flow
         if kind == "Flatten":
-            order = _flat_order(x) if order is None else order
+            order = flat_order(x) if order is None else order
         if id(layer) not in self._made:
             made = KINDS[kind](layer)
             for own, arrays in made:
                 _fill(own, arrays, order)
-                own.trainable = bool(layer.trainable)
+                own.trainable = bool(layer.trainable) and kind not in FIXED
             self._made[id(layer)] = made, _key(order)
         made, known = self._made[id(layer)]
         if known != _key(order) and any(own.params for own, _ in made):
             raise ValueError("it is called on flattened images of two shapes")
         for own, _ in made:
-            x = own(x)
+            x = composed.of_images(own, x) if isinstance(own, composed.FOR_IMAGES) else own(x)
             if order is not None and isinstance(own, GroupNorm):
                 raise ValueError("its groups of a flattened image are others here; flatten later")
             order = None if isinstance(own, Dense) else order
         return x, order
 
     def _rescaled(self, layer: Any, flow: Flow) -> Flow:
-        if len(self._inputs) > 1 or flow is not self.raw[0] or self.rescaling is not None:
-            raise ValueError("it has a counterpart right behind the only input, and nowhere else")
+        if all(flow is not raw for raw in self.raw):
+            return composed.scaled(flow[0], layer.scale, layer.offset), flow[1]
+        if len(self._inputs) > 1 or self.rescaling is not None:
+            raise ValueError("right behind an input it has a counterpart if that is the only one")
         self.rescaling = layer.scale, layer.offset
         return flow[0], flow[1]  # another object than the raw one
-
-
-# --- the order of flattened images ----------------------------------------------------------------
-
-
-def _flat_order(x: Symbol) -> Order:
-    """Keras flattens row by row, pixel by pixel; ours channel by channel."""
-    if len(x.seen) < 2:
-        return None
-    channels, *size = x.seen
-    theirs = np.arange(int(np.prod(x.seen))).reshape(*size, channels)
-    order = np.moveaxis(theirs, -1, 0).reshape(-1)
-    return None if (order == np.arange(order.size)).all() else order
 
 
 def _key(order: Order) -> tuple[int, ...] | None:
@@ -205,7 +211,37 @@ def _fill(layer: Layer, arrays: Mapping[str, np.ndarray], order: Order) -> None:
         own[...] = values
 
 
-def _merged(layer: Any, kind: type[Layer], given: list[Flow]) -> Flow:
+def _is_there(given: described.Given, known: Mapping[described.Key, Flow]) -> bool:
+    return not isinstance(given, tuple) or given in known
+
+
+def _flow_of(given: described.Given, known: Mapping[described.Key, Flow]) -> Flow | float:
+    return known[given] if isinstance(given, tuple) else given
+
+
+def _with_number(kind: str, given: Sequence[Flow | float]) -> Flow:
+    """Arithmetic of one input with a number."""
+    numbers = [each for each in given if not isinstance(each, tuple)]
+    flows = [each for each in given if isinstance(each, tuple)]
+    is_first = not isinstance(given[0], tuple)
+    if len(numbers) != 1 or len(flows) != 1 or (is_first and kind.endswith("Divide")):
+        raise ValueError("with numbers it has no counterpart")
+    (x, order), number = flows[0], numbers[0]
+    ways: dict[str, tuple[float, float]] = {
+        "Add": (1.0, number), "Multiply": (number, 0.0),
+        "Subtract": (-1.0, number) if is_first else (1.0, -number),
+        "Divide": (1 / number if number else np.nan, 0.0),
+    }  # fmt: skip
+    if kind.removeprefix("True") not in ways:
+        raise ValueError(f"with the number {number} it has no counterpart")
+    factor, offset = ways[kind.removeprefix("True")]
+    if not np.isfinite(factor):
+        raise ValueError("it divides by 0")
+    return composed.scaled(x, factor, offset), order
+
+
+def _merged(layer: Any, name: str, given: list[Flow]) -> Flow:
+    kind = MERGES[name]
     symbols, orders = [flow[0] for flow in given], [flow[1] for flow in given]
     if kind is MERGES["Concatenate"]:
         if layer.axis not in (-1, len(symbols[0].seen)):
@@ -213,7 +249,10 @@ def _merged(layer: Any, kind: type[Layer], given: list[Flow]) -> Flow:
         return kind()(*symbols), _joined(symbols, orders)
     if len({_key(order) for order in orders}) > 1:
         raise ValueError("it is given flattened images of two shapes")
-    return kind()(*symbols), orders[0]
+    if name == "Subtract":
+        symbols[1] = composed.scaled(symbols[1], -1.0)
+    y = kind()(*composed.spread(symbols))
+    return (composed.scaled(y, 1 / len(symbols)) if name == "Average" else y), orders[0]
 
 
 def _joined(symbols: Sequence[Symbol], orders: Sequence[Order]) -> Order:
@@ -225,15 +264,3 @@ def _joined(symbols: Sequence[Symbol], orders: Sequence[Order]) -> Order:
         parts.append(first + (np.arange(size) if order is None else order))
         first += size
     return np.concatenate(parts)
-
-
-def _reshaped(layer: Any, flow: Flow) -> Flow:
-    """Only what keeps the order: to a row of numbers, or to one channel or one pixel."""
-    x, order = flow
-    shape = tuple(layer.compute_output_shape((1, *x.shape))[1:])
-    if len(shape) == 1:
-        return Flatten()(x), (_flat_order(x) if order is None else order)
-    seen = (shape[-1], *shape[:-1])
-    if order is not None or len(x.seen) > 1 or (seen[0] > 1 and np.prod(seen[1:]) > 1):
-        raise ValueError(f"to {shape} it has no counterpart: the numbers stand in another order")
-    return Reshape(seen)(x), None

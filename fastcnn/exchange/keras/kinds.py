@@ -126,7 +126,10 @@ def _conv(layer: Any) -> Made:
     channels *= layer.groups
     given: dict[str, Any] = _geometry(layer) | {"groups": layer.groups}
     if len(window) == 1:
-        made: Layer = layers.Conv1D(channels, filters, window[0], **_series(given))
+        given = _series(given)
+        if layer.padding == "causal":
+            given["padding"] = (window[0] - 1) * given["dilation"], 0
+        made: Layer = layers.Conv1D(channels, filters, window[0], **given)
     else:
         made = layers.Conv2D(channels, filters, tuple(window), **given)
     return [(made, own), *_activated(layer)]
@@ -228,6 +231,41 @@ def _pad(layer: Any) -> Made:
     return [(layers.Pad(((top, bottom), (left, right))), {})]
 
 
+def _row_pad(layer: Any) -> Made:
+    return [(layers.Pad(((0, 0), tuple(layer.padding))), {})]
+
+
+def _crop(layer: Any) -> Made:
+    _only(layer, data_format="channels_last")
+    (top, bottom), (left, right) = layer.cropping
+    return [(layers.Pad(((-top, -bottom), (-left, -right))), {})]
+
+
+def _row_crop(layer: Any) -> Made:
+    left, right = layer.cropping
+    return [(layers.Pad(((0, 0), (-left, -right))), {})]
+
+
+def _normalization(layer: Any) -> Made:
+    """(x - mean) / standard deviation, of numbers that stay as they are."""
+    mean, std = (np.asarray(_array(each), np.float32).ravel() for each in (
+        layer.mean, layer.variance))  # fmt: skip
+    std = np.maximum(np.sqrt(std), 1e-7)  # as Keras
+    if layer.invert:
+        mean, std = -mean / std, 1 / std
+    channels = layer.input_spec.shape[-1] if layer.input_spec is not None else mean.size
+    mean, std = np.resize(mean, channels), np.resize(std, channels)
+    arrays = {"gamma": 1 / std, "beta": -mean / std}
+    arrays |= {"running_mean": np.zeros(channels), "running_var": np.ones(channels)}
+    return [(layers.BatchNorm(channels, eps=1e-30), arrays)]
+
+
+def _layer_norm(layer: Any) -> Made:
+    own = _numbers(layer, **_NORMS)
+    channels = layer.gamma.shape[0] if layer.gamma is not None else layer.beta.shape[0]
+    return [(layers.LayerNorm(channels, layer.epsilon), own)]
+
+
 def _flatten(layer: Any) -> Made:
     _only(layer, data_format="channels_last")
     return [(layers.Flatten(), {})]
@@ -264,10 +302,29 @@ KINDS: Mapping[str, Callable[[Any], Made]] = {
     "Dropout": lambda layer: [(layers.Dropout(float(layer.rate)), {})],
     "SpatialDropout2D": lambda layer: [(layers.SpatialDropout(float(layer.rate)), {})],
     "Flatten": _flatten,
+    "GlobalAveragePooling1D": _global(layers.AdaptiveAveragePool2D),
+    "GlobalMaxPooling1D": _global(layers.AdaptiveMaxPool2D),
+    "ZeroPadding1D": _row_pad,
+    "Cropping1D": _row_crop,
+    "Cropping2D": _crop,
+    "UpSampling1D": lambda layer: [(layers.Upsample((1, layer.size)), {})],
+    "SpatialDropout1D": lambda layer: [(layers.SpatialDropout(float(layer.rate)), {})],
+    "Normalization": _normalization,
+    "LayerNormalization": _layer_norm,
 }
 """Name of a Keras layer -> what makes ours of it."""
 
 MERGES: Mapping[str, type[Layer]] = {
     "Add": layers.Add, "Multiply": layers.Multiply, "Concatenate": layers.Concat,
+    "Subtract": layers.Add, "Average": layers.Add,
 }  # fmt: skip
 """Name of a Keras layer that takes several inputs -> ours."""
+
+FIXED = ("Normalization",)
+"""Layers whose numbers nothing trains."""
+
+IN_TRAINING = (
+    "RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast",
+    "RandomBrightness", "GaussianNoise", "GaussianDropout",
+)  # fmt: skip
+"""Layers that do nothing but in training."""

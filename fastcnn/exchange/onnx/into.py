@@ -9,6 +9,7 @@ import numpy as np
 
 from ...files import place
 from ...graph import Graph, by_names
+from ...layers.symbols import input_of
 from ...losses import chosen as losses
 from ...network.checkpoint import CheckpointError
 from ...sequential import Sequential
@@ -128,7 +129,16 @@ class _Building:
             if batch is not None:
                 self.values.batch = batch
             prepared.append(prepare(value, sample, self.uses, self.values.arrays))
-            self.values.symbols[prepared[-1].value] = prepared[-1].symbol
+        is_last = any(each.symbol.data_format == "channels_last" for each in prepared)
+        if all(len(each.symbol.seen) != 3 for each in prepared):  # images come out only
+            is_last = any(turned_out(self.makers[value.name]) for value in self.found.outputs)
+        if is_last:
+            prepared = [  # vectors and series lie alike
+                each if len(each.symbol.seen) == 3
+                else each._replace(symbol=input_of(each.symbol.seen, "channels_last"))
+                for each in prepared
+            ]  # fmt: skip
+        self.values.symbols.update((each.value, each.symbol) for each in prepared)
         return prepared
 
     def _output(self, name: str) -> str:
