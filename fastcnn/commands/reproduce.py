@@ -6,6 +6,7 @@ results, 130 or 143 interrupted by Ctrl-C or SIGTERM (the same command goes on w
 
 import dataclasses
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +22,7 @@ from ..reproduction import s1, s2, s3, s4, s5, targets
 from ..reproduction.laboratory import FULL, QUICK, Laboratory
 from ..reproduction.report import PAGES, Report, page_of, save_pictures
 from ..reproduction.sections import Section, Table, counted
-from ..terminal import one_line
+from ..terminal import one_line, say
 from . import interrupt, options
 
 _PROGRAM = "python -m fastcnn.reproduce"
@@ -116,6 +117,7 @@ def _laboratory(arguments: Arguments) -> Laboratory:
     return Laboratory(
         out / "runs", QUICK if arguments.quick else FULL, arguments.data_dir, arguments.workers,
         offline=arguments.offline, records=_records(arguments),
+        note=lambda note: say(note, sys.stderr),
     )  # fmt: skip
 
 

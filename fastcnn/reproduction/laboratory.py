@@ -142,6 +142,8 @@ class Laboratory:
         Never download.
     records : Path, optional
         File of what runs have measured; default: in the folder.
+    note : function, optional
+        Told each note of a run, once.
     """
 
     def __init__(
@@ -153,6 +155,7 @@ class Laboratory:
         say: Any = print,
         offline: bool = False,
         records: Path | None = None,
+        note: Callable[[str], object] = lambda note: None,
     ) -> None:
         self.folder = folder
         self.scale = scale
@@ -162,7 +165,7 @@ class Laboratory:
         self.records = Records(records or folder / "runs.jsonl")
         self.times = self.records.path.with_name("times.json")
         self._images: dict[str, datasets.Dataset] = {}
-        self.children = Children(workers or self.cores)
+        self.children = Children(workers or self.cores, note)
         self._say = say
 
     # --- runs ---------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from fastcnn import __version__
-from fastcnn.commands.reproduce import TABLES, chosen
+from fastcnn.commands.reproduce import TABLES, Arguments, _laboratory, chosen
 from fastcnn.comparing.children import Children, RunError
 from fastcnn.comparing.evidence import Evidence
 from fastcnn.config import Config, ConfigError, replace
@@ -215,6 +215,16 @@ def test_experiment_that_cannot_run_is_named(tmp_path) -> None:
     lab = Laboratory(tmp_path, say=lambda line: None)
     with pytest.raises(RunError, match=r"^mnist-baseline,.*growth=5.*: .*no choice of"):
         lab.train([SMALL.but(growth=5)])
+
+
+def test_notes_of_the_runs_are_shown_once(tmp_path, capsys) -> None:
+    records = str(tmp_path / "runs.jsonl")
+    lab = _laboratory(Arguments(out=str(tmp_path / "out"), workers=1, records=records))
+    lab.train([SMALL.but(lr=1e-9)])
+    said = capsys.readouterr().err.splitlines()
+    assert len(set(said)) == len(said) >= 1
+    assert all(line.startswith("note: ") for line in said)
+    assert any("that of guessing" in line for line in said)
 
 
 def test_diverged_run_counts_as_guessing(tmp_path) -> None:
