@@ -127,7 +127,7 @@ def _build(file: Any) -> Sequential | Graph:
     if text is None:
         raise ValueError(
             "the file does not say which layers it belongs to: build the model, and give it as "
-            "load_safetensors(path, model)"
+            "load_safetensors(path, model), or to convert as --model"
         )
     _check_floats(file)
     try:

@@ -322,6 +322,8 @@ UNKNOWN: list[tuple[str, dict[str, Any], str]] = [
     ("y = Max(x, p)", {"p": 1.0}, "it is not with 0, as a Relu"),
     ("y = Div(b, x)", {"b": 1.0}, "an array divided by the network's values"),
     ("y = ReduceMean<axes = [1]>(x)", {}, "images are reduced over 2 and 3, series over 2"),
+    ("g = GlobalAveragePool(x) a = Pad(g, p) y = Pad(a, p)", {"p": [0, 5000, 0, 0, 0, 0, 0, 0]},
+     "(Pad) cannot be taken: 10004 of 5004 channels are too many to be chosen"),
     ("y = Pad(x, p)", {"p": [0, -1, 0, 0, 0, 0, 0, 0]}, "it pads channels by (-1, 0), which only"),
     ("y = Pad(x, p)", {"p": [0, 0, -6, 0, 0, 0, 0, 0]}, "cuts all off images of shape"),
     ("s = Constant<value_ints = [0, 65536, 1, 1]>() a = Expand(x, s) y = Relu(a)", {}, "it makes"),

@@ -222,7 +222,10 @@ def _pad(at: At) -> Symbol:
         if given[0] != "zeros" or min(channels) < 0:
             raise at.refuse(f"it pads channels by {channels}, which only zeros can do")
         front, behind = ([composed.ZERO] * each for each in channels)
-        x = composed.picked(x, [*front, *range(x.seen[0]), *behind], at.call)
+        try:
+            x = composed.picked(x, [*front, *range(x.seen[0]), *behind], at.call)
+        except ValueError as error:
+            raise at.refuse(str(error)) from None
     if not any(map(any, ends)):
         return x
     layer = operators.made(at, layers.Pad, ([(0, 0)] * (4 - rank) + ends), *given)
