@@ -29,6 +29,7 @@ from numba.core.registry import CPUDispatcher, cpu_target
 from kernels import shortcuts
 
 _ENVIRONMENT = "_ZN08NumbaEnv"
+_INLINED = 250  # LLVM's measure of the largest function that is compiled into its caller
 
 # Numba counts functions from 1 in every process, and that count is all that tells the symbols of
 # functions apart that are called alike, such as the many `<lambda>` of `simd`. Parts that several
@@ -189,13 +190,17 @@ class Whole(_Library):
         super().finalize()
 
     def _optimize_final_module(self) -> None:
-        # Numba goes through the code twice, for reference counts that cancel out: here are none.
-        made = self._codegen._module_pass_manager()
-        if not isinstance(made, tuple):  # as it was up to Numba 0.61
+        """Once: Numba does it twice, for reference counts that cancel out, and here are none."""
+        if not hasattr(self._codegen, "_pass_builder"):  # as it was up to Numba 0.61
             super()._optimize_final_module()
             return
-        passes, builder = made
-        passes.run(self._final_module, builder)
+        # What is hot is unrolled as it is written. Unrolling the rest, and what level 3 does beside
+        # inlining more, took an eighth of all that a first start compiles.
+        options = llvm.create_pipeline_tuning_options(speed_level=2)
+        options.loop_vectorization, options.loop_unrolling = True, False
+        options.inlining_threshold = _INLINED
+        builder = llvm.create_pass_builder(self._codegen._tm, options)
+        builder.getModulePassManager().run(self._final_module, builder)
 
     def _finalize_specific(self) -> None:
         super()._finalize_specific()
