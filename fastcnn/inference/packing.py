@@ -102,6 +102,15 @@ def transformed(weight: np.ndarray, side: int) -> np.ndarray:
     return room.reshape(-1)
 
 
+def pieces(weight: np.ndarray, down: int, across: int) -> np.ndarray:
+    """Filters (O, C, kh, kw) cut into 3 x 3 pieces (O, down * across * C, 3, 3), zeros beyond."""
+    filters, channels, rows, columns = weight.shape
+    whole = np.zeros((filters, channels, 3 * down, 3 * across), weight.dtype)
+    whole[:, :, :rows, :columns] = weight
+    cut = whole.reshape(filters, channels, down, 3, across, 3).transpose(0, 2, 4, 1, 3, 5)
+    return cut.reshape(filters, down * across * channels, 3, 3)
+
+
 def panels(weight: np.ndarray) -> np.ndarray:
     """Those of a dense layer, (in, out), in panels of columns."""
     return _in_panels(weight, int(panel_width(_like(weight), weight.shape[1]))).reshape(-1)

@@ -200,28 +200,37 @@ class Steps:
         self, each: Operation, shapes: Any, before: tuple[int, int], pooled: tuple[int, int],
         cost: int,
     ) -> bool:  # fmt: skip
-        (_, height, width, channels), _, (_, out_h, out_w, filters) = shapes
-        like = np.empty(0, self.dtype)
+        (_, height, width, channels), (*_, kernel_h, kernel_w), (_, out_h, out_w, filters) = shapes
+        like, kernel = np.empty(0, self.dtype), (kernel_h, kernel_w)
+        down, across = winograd_plan.pieces_of(kernel)
+        pieces = down * across
         side = winograd_plan.convolution_side(
-            (out_h, out_w), 1, channels, filters, (1, 1), self.dtype, True
+            (out_h, out_w), 1, channels, filters, kernel, (1, 1), self.dtype, True
         )
         planes = int(planes_of(side))
-        blocks = winograd_plan.blocks_of(1 << 20, (out_h, out_w), channels + filters, (1, 1), side)
+        blocks = winograd_plan.blocks_of(
+            1 << 20, (out_h, out_w), pieces * channels + filters, (1, 1), side,
+            pieces=(down, across),
+        )  # fmt: skip
         panel = int(full_panel(like, filters))
-        in_up, out_up = int(full_vectors(like, channels)), int(full_vectors(like, filters))
+        in_up = int(winograd_plan.row_width(like, pieces, channels))
+        out_up = int(full_vectors(like, filters))
         assert each.weight is not None
-        packed = packing.transformed(each.weight, side)
+        packed = packing.transformed(packing.pieces(each.weight, down, across), side)
         own = [height, width, channels, filters, out_h, out_w, *before, self.constant(packed)]
         own += [self.constant(packing.vector(each.bias, filters, panel, self.dtype))]
         own += [self.constant(packing.vector(None, filters, panel, self.dtype))]
-        rows, columns, _ = blocks.grid
+        rows, columns, *_ = blocks.grid
         images = max(1, blocks.rows // rows)
-        padded = max(images * (side * rows + 2), side * blocks.rows + 2)
-        padded *= (side * columns + 2) * in_up
+        beyond = 3 * down - 1, 3 * across - 1
+        padded = max(images * (side * rows + beyond[0]), side * blocks.rows + beyond[0])
+        padded *= (side * columns + beyond[1]) * int(full_vectors(like, channels))
         steps = [int(winograd_plan.plane_step(blocks.windows, up, like)) for up in (in_up, out_up)]
         self.add(
-            t.WINOGRAD, each.sources[0], each.target, [*own, blocks.rows, *pooled, side], each,
-            cost=cost * planes // (9 * side * side), weights=packed.size, parts=rows,
+            t.WINOGRAD, each.sources[0], each.target,
+            [*own, blocks.rows, *pooled, side, down, across], each,
+            cost=cost * planes * pieces // (kernel_h * kernel_w * side * side),
+            weights=packed.size, parts=rows,
             scratch=planes * sum(steps) + padded + SLACK,
         )  # fmt: skip
         return True

@@ -9,7 +9,7 @@ Arrays are N, H, W, C; weights are (out, in / groups, kernel_h, kernel_w): each 
 sees its own part of the input's channels. Padding at the bottom and right is whatever the output
 size asks for. All three directions are loop nests around the register tile
 (`conv.image`) over differently packed operands; the gradients are in `input` and `weight`. Where
-that is sooner done, 3 x 3 convolutions are computed by `winograd` instead.
+that is sooner done, convolutions with stride 1 are computed by `winograd` instead.
 
 Groups, and gaps between a filter's columns, break up the stream of numbers that the tile reads, so
 there each image is copied in the order in which it is read, one group at a time (`arrange`). Gaps

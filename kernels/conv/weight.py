@@ -175,7 +175,9 @@ def _way(x_shape, weight_shape, y_shape, geometry, dtype) -> tuple[str, int]:
     groups, numbers = x_shape[3] // weight_shape[1], math.prod(weight_shape)
     if winograd_plan.suits(weight_shape, stride, y_shape[1:3], dtype, groups, dilation):
         depth, filters = weight_shape[1], weight_shape[0] // groups
-        _, size = winograd_plan.sums_of(y_shape[1:3], groups, depth, filters, dilation, dtype)
+        _, size = winograd_plan.sums_of(
+            y_shape[1:3], groups, depth, filters, weight_shape[2:], dilation, dtype
+        )
         return "winograd", size
     return "direct", numbers * dtype.itemsize
 

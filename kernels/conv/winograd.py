@@ -1,4 +1,4 @@
-"""3 x 3 convolution with stride 1 by Winograd's F(2x2, 3x3) or F(4x4, 3x3): all three directions.
+"""Convolution with stride 1 by Winograd's F(2x2, 3x3) or F(4x4, 3x3), in all three directions.
 
 What is computed, and the transforms, are in `winograd_image`. Whole numbers give the same results
 as the direct method, bit for bit; other numbers differ in the last places, as sums in another order
@@ -18,7 +18,7 @@ from numba import prange
 
 from kernels import jit
 from kernels.conv.gradient_source import gradient_images, nothing
-from kernels.conv.image import combine_chunks, combine_rows
+from kernels.conv.image import combine_chunks
 from kernels.conv.normed import nothing_summed, sum_up
 from kernels.conv.winograd_image import (
     multiply_planes,
@@ -30,7 +30,12 @@ from kernels.conv.winograd_image import (
     transform_windows,
 )
 from kernels.conv.winograd_plan import convolution_plan, gradient_plan, plane_step, row_width
-from kernels.conv.winograd_sums import accumulate_planes, transform_gradient, transform_sums
+from kernels.conv.winograd_sums import (
+    accumulate_planes,
+    combine_piece,
+    transform_gradient,
+    transform_sums,
+)
 from kernels.jit import thread_id
 from kernels.shares import shares_of
 from kernels.simd import lanes
@@ -51,7 +56,8 @@ def _convolve(
 
     inputs : of the images x that are convolved, see `gradient_source`
     before : zeros above and left of an image of x
-    groups : (input channels and filters of one, sizes of joined ones)
+    groups : (input channels and filters of one, rows and columns of a filter, sizes of joined
+        groups, whose depth is that of all pieces)
     turned : whether filters are, and what they read are their own outputs
     blocks : the fields of `Blocks`
     scratch : filters, padded bias, zeros; padded images, windows and products for each thread
@@ -65,19 +71,26 @@ def _convolve(
     side = grid[2]
     filters, bias_padded, zeros, padded, windows, products, taps = scratch
     index, relu = pool
-    own_depth, own_filters, (joined, depth, columns) = groups
-    in_up, out_up = full_vectors(y, channels), row_width(y, joined, columns)
+    own_depth, own_filters, kernel, (joined, depth, columns) = groups
+    pieces, taps_down, taps_across = grid[3] * grid[4], kernel[0], kernel[1]
+    pixel_up, in_up = full_vectors(y, channels), row_width(y, pieces, channels)
+    out_up = row_width(y, joined, columns)
     windows_most = block_rows * grid[1]
     steps = plane_step(windows_most, in_up, y), plane_step(windows_most, out_up, y)
     panel = full_panel(y, columns)
     panels = (columns + panel - 1) // panel
-    for part in prange(panels * ((channels + _CHANNELS - 1) // _CHANNELS)):
+    area = taps_down * taps_across
+    for part in prange(panels * ((pieces * channels + _CHANNELS - 1) // _CHANNELS)):
         first_channel, o = part // panels * _CHANNELS, part % panels * panel
-        for c in range(first_channel, min(channels, first_channel + _CHANNELS)):
-            g, inside = c // own_depth, c % own_depth
-            inner, outer = (9 * own_filters, 9) if turned else (9, 9 * own_depth)
+        for c in range(first_channel, min(pieces * channels, first_channel + _CHANNELS)):
+            g, inside = c % channels // own_depth, c % own_depth
+            inner, outer = (area * own_filters, area) if turned else (area, area * own_depth)
+            row, column = c // channels // grid[4] * 3, c // channels % grid[4] * 3
+            if turned:
+                row, column = taps_down - 3 - row, taps_across - 3 - column
             transform_filters(
-                weight, g * own_depth * own_filters * 9 + inside * inner, (outer, turned),
+                weight, g * own_depth * own_filters * area + inside * inner, (outer, turned),
+                (taps_down, taps_across), (row, column),
                 (c % depth, depth, g % (depth // own_depth) * own_filters, own_filters, columns),
                 o, side, filters, c // depth * (filters.size // joined), taps[thread_id()],
             )  # fmt: skip
@@ -91,14 +104,16 @@ def _convolve(
         here, here0 = gradient_images(inputs, first_image, last_image)
         pad_images(
             here, here0, last_image - first_image, (height, width, channels), before, gaps,
-            grid, in_up, padded[me],
+            grid, pixel_up, padded[me],
         )  # fmt: skip
         image_rows = gaps[0] * gaps[1] * grid[0]
         all_rows = (last_image - first_image) * image_rows
         count = (last_image - first_image) * y_image
         for first in range(0, all_rows, block_rows):
             last = min(all_rows, first + block_rows)
-            transform_windows(padded[me], grid, in_up, first, last, windows[me], steps[0])
+            transform_windows(
+                padded[me], grid, (channels, pixel_up, in_up), first, last, windows[me], steps[0]
+            )
             multiply_planes(
                 windows[me], filters, zeros, products[me], (last - first) * grid[1], side, steps,
                 (joined, depth, columns, in_up, out_up),
@@ -127,11 +142,12 @@ def forward(source, weight, bias, padding, dilation, y_size, y, pool, summing, w
     y_size : (H_out, W_out)
     pool : (flat index, relu); an empty index for no pooling
     """
-    x_shape, (filters, depth) = source.dy.shape, weight.shape[:2]
+    x_shape, (filters, depth, *kernel) = source.dy.shape, weight.shape
     count = x_shape[3] // depth
     plan = convolution_plan(
-        x_shape[0], y_size, count, depth, filters // count, dilation, y.dtype, jit.get_threads(), ""
-    )
+        x_shape[0], y_size, count, depth, filters // count, tuple(kernel), dilation, y.dtype,
+        jit.get_threads(), "",
+    )  # fmt: skip
     _convolve(
         source.arguments(x_shape, plan.at_once, workspace), weight.reshape(-1), bias,
         y.reshape(-1), x_shape, y.shape[1:], padding, plan.groups, False, plan.blocks,
@@ -144,15 +160,15 @@ def input_gradient(gradient, weight, bias, padding, dilation, dy_shape, dx, work
 
     gradient, dy_shape : where dy (N, H_out, W_out, O) comes from
     """
-    filters, depth = weight.shape[:2]
+    filters, depth, *kernel = weight.shape
     count = dx.shape[3] // depth
     plan = convolution_plan(
-        len(dx), dx.shape[1:3], count, filters // count, depth, dilation, dx.dtype,
+        len(dx), dx.shape[1:3], count, filters // count, depth, tuple(kernel), dilation, dx.dtype,
         jit.get_threads(), "back_",
     )  # fmt: skip
     dtype = dx.dtype
     summing = nothing_summed(dtype, workspace) if gradient.beside_norm else nothing(dtype)
-    before = (2 * dilation[0] - padding[0], 2 * dilation[1] - padding[1])
+    before = tuple((k - 1) * d - p for k, d, p in zip(kernel, dilation, padding, strict=True))
     _convolve(
         gradient.arguments(dy_shape, plan.at_once, workspace), weight.reshape(-1),
         bias, dx.reshape(-1), dy_shape, dx.shape[1:], before, plan.groups, True, plan.blocks,
@@ -177,11 +193,13 @@ def _weight_gradient(
     grid, at_once, block_rows, gaps = blocks
     side = grid[2]
     zeros, padded, windows, gradients = scratch
-    own_depth, own_filters, (joined, depth, columns) = groups
-    filters = dy_size[2]
-    in_up, columns_up = full_vectors(x, channels), full_vectors(x, columns)
+    own_depth, own_filters, kernel, (joined, depth, columns) = groups
+    pieces, taps_down, taps_across = grid[3] * grid[4], kernel[0], kernel[1]
+    filters, virtual = dy_size[2], pieces * channels
+    pixel_up, in_up = full_vectors(x, channels), row_width(x, pieces, channels)
+    columns_up = full_vectors(x, columns)
     windows_most = block_rows * grid[1]
-    plane = odd_vectors(channels * columns_up, x)
+    plane = odd_vectors(virtual * columns_up, x)
     steps = (
         plane_step(windows_most, in_up, x), plane_step(windows_most, joined * columns_up, x), plane,
     )  # fmt: skip
@@ -205,12 +223,20 @@ def _weight_gradient(
                 )  # fmt: skip
             pad_images(
                 x, first_image * image_size, last_image - first_image, (height, width, channels),
-                before, gaps, grid, in_up, padded[me],
+                before, gaps, grid, pixel_up, padded[me],
             )  # fmt: skip
             all_rows = (last_image - first_image) * gaps[0] * gaps[1] * grid[0]
             for first in range(0, all_rows, block_rows):
                 last = min(all_rows, first + block_rows)
-                transform_windows(padded[me], grid, in_up, first, last, windows[me], steps[0])
+                transform_windows(
+                    padded[me],
+                    grid,
+                    (channels, pixel_up, in_up),
+                    first,
+                    last,
+                    windows[me],
+                    steps[0],
+                )
                 transform_gradient(
                     dy, dy0, dy_size, (joined, columns), grid, gaps, first, last,
                     gradients[me], steps[1],
@@ -220,21 +246,22 @@ def _weight_gradient(
                     (last - first) * grid[1], side, steps, (joined, depth, columns, in_up),
                 )  # fmt: skip
         # Before they are added: other processes add the taps of theirs.
-        for o in range(0, channels * columns_up, lanes(x)):
+        for o in range(0, virtual * columns_up, lanes(x)):
             transform_sums(sums, o, side, plane)
     # Along a tree: the same bits for any number of threads.
     shares, panel = shares_of(partial.size), full_panel(x, columns)
-    lines = (own_filters + panel - 1) // panel * channels
+    lines, area = (own_filters + panel - 1) // panel * virtual, taps_down * taps_across
     for part in prange(shares):
         for line in range(lines * part // shares, lines * (part + 1) // shares):
-            o, c = line // channels * panel, line % channels
-            g, inside = c // own_depth, c % own_depth
-            column = g % (depth // own_depth) * own_filters  # 0 where there are several panels
-            place = o * depth + c % depth * min(panel, columns_up - o) + column
-            combine_rows(
+            o, c = line // virtual * panel, line % virtual
+            g, inside = c % channels // own_depth, c % own_depth
+            first_filter = g % (depth // own_depth) * own_filters  # 0 with several panels
+            place = o * depth + c % depth * min(panel, columns_up - o) + first_filter
+            row, column = c // channels // grid[4] * 3, c // channels % grid[4] * 3
+            combine_piece(
                 partial, c // depth * depth * columns_up + place, plane,
-                9, min(panel, own_filters - o),
-                dweight, ((g * own_filters + o) * own_depth + inside) * 9, own_depth * 9,
+                (taps_down, taps_across), (row, column), min(panel, own_filters - o),
+                dweight, ((g * own_filters + o) * own_depth + inside) * area, own_depth * area,
             )  # fmt: skip
     if dbias.size:
         combine_chunks(partial, all_sums, filters, dbias)
@@ -248,10 +275,10 @@ def weight_gradient(
     gradient, dy_shape : where dy (N, H_out, W_out, O) comes from
     whole : (images, chunks) of the whole batch: blocks are the same wherever an image is
     """
-    filters, depth = dweight.shape[:2]
+    filters, depth, *kernel = dweight.shape
     count = x.shape[3] // depth
     plan, room = gradient_plan(
-        *whole, dy_shape[1:3], count, depth, filters // count, dilation, x.dtype
+        *whole, dy_shape[1:3], count, depth, filters // count, tuple(kernel), dilation, x.dtype
     )
     partial = workspace.array("partial", (len(borders) - 1, room), x.dtype)
     _weight_gradient(

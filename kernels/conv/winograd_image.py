@@ -8,6 +8,10 @@ input channels, are 16 or 46 matrix products of (windows x channels) by (channel
 register tile's work. What the matrices contain are 0, 1, 1/2 and 1/4, so whole numbers stay exact.
 The gradient by g is in `winograd_sums`.
 
+Larger filters are cut into pieces of 3 x 3, which are 3 pixels apart: their convolution is the sum of
+those of the pieces, each of the image moved by as much. So it is one of 3 x 3 with the channels of
+all pieces, which lie one piece behind the other in a row of a transformed window.
+
 Where the taps of a filter have gaps between them, an image falls into parts, the pixels that are
 `gaps` (rows, columns) apart, and each is convolved by itself. Windows are numbered row by row of
 windows, through the padded parts of some images; each is `side` pixels of its part right of, or
@@ -54,10 +58,9 @@ def pad_images(images, images0, count, size, before, gaps, grid, width, padded):
     """Pad the parts of images one behind the other, (height, width, channels) each image.
 
     before : rows and columns of zeros above and left of an image
-    grid : rows and columns of windows in a part, side of a window
+    grid : rows and columns of windows in a part, side of a window, pieces down and across
     """
-    side = grid[2]
-    rows, columns = side * grid[0] + 2, side * grid[1] + 2
+    rows, columns = grid[2] * grid[0] + 3 * grid[3] - 1, grid[2] * grid[1] + 3 * grid[4] - 1
     padded_at = 0
     for n in range(count):
         for part in range(gaps[0] * gaps[1]):
@@ -84,27 +87,54 @@ def place_of(row, grid, gaps, size):
 
 
 @jit.serial
-def transform_windows(padded, grid, width, first, last, windows, plane):
-    """B^T d B for the windows in rows first to last of the padded parts of some images."""
-    side = grid[2]
-    row_length = (side * grid[1] + 2) * width
-    image = (side * grid[0] + 2) * row_length
+def transform_windows(padded, grid, sizes, first, last, windows, plane):
+    """B^T d B for the windows in rows first to last of the padded parts of some images.
+
+    sizes : (channels, width of a pixel of padded, of a window's row: all pieces' channels)
+    """
+    channels, width, row_width = sizes
+    side, across = grid[2], grid[4]
+    row_length = (side * grid[1] + 3 * across - 1) * width
+    image = (side * grid[0] + 3 * grid[3] - 1) * row_length
     for row in range(first, last):
         corner = row // grid[0] * image + row % grid[0] * side * row_length
         for column in range(grid[1]):
-            at, to = corner + side * column * width, ((row - first) * grid[1] + column) * width
-            for c in range(0, width, lanes(padded)):
-                if side == 4:
-                    four.transform_window(padded, at + c, row_length, width, windows, to + c, plane)
-                else:
-                    two.transform_window(padded, at + c, row_length, width, windows, to + c, plane)
+            to = ((row - first) * grid[1] + column) * row_width
+            for down in range(grid[3]):
+                for right in range(across):
+                    at = corner + side * column * width + 3 * (down * row_length + right * width)
+                    for c in range(0, width, lanes(padded)):
+                        if side == 4:
+                            four.transform_window(
+                                padded, at + c, row_length, width, windows, to + c, plane
+                            )
+                        else:
+                            two.transform_window(
+                                padded, at + c, row_length, width, windows, to + c, plane
+                            )
+                    to += channels  # what its last vector has too much is overwritten
 
 
 @jit.serial
-def transform_filters(weight, weight0, strides, place, panel0, side, filters, filters0, taps):
+def lines_of(kernel):
+    """How the nine taps of a piece lie in a filter: (lines, taps in one, taps in a whole line).
+
+    Those of a 3 x 3 filter lie side by side.
+    """
+    if kernel[0] == 3 and kernel[1] == 3:
+        return 1, 9, 9
+    return 3, 3, kernel[1]
+
+
+@jit.serial
+def transform_filters(
+    weight, weight0, strides, kernel, corner, place, panel0, side, filters, filters0, taps
+):  # fmt: skip
     """G g G^T of one panel of the filters that read one input channel, into all planes.
 
     strides : (from a filter to the next one in weight, whether filters are turned)
+    kernel, corner : rows and columns of a filter; its tap that the piece begins with, what the
+        piece has beyond the filter being 0
     place : (this channel among depth channels, depth, first of these filters among all columns of
         the panels, how many they are, columns); in other columns the channel gets zeros
     panel0 : the panel's first column
@@ -112,26 +142,32 @@ def transform_filters(weight, weight0, strides, place, panel0, side, filters, fi
     taps : room for nine vectors
     """
     outer, turned = strides
+    row0, column0 = corner
+    lines, length, whole = lines_of(kernel)
+    left, right = max(0, column0), min(whole, column0 + length)
     channel, depth, first, count, columns = place
     width = full_panel(filters, columns)
     plane = odd_vectors(depth * ((columns + width - 1) // width * width), filters)
     n = lanes(filters)
     for o in range(panel0, min(columns, panel0 + width), n):
         start, stop = max(first, o), min(first + count, o + n)
-        if stop - start < n:
+        if stop - start < n or lines > 1:
             fill_row(taps, 0, 9 * n)
         if start < stop:
-            for tap in range(0, 9, n):
-                transpose_block(
-                    weight, weight0 + (start - first) * outer + tap, outer, stop - start,
-                    min(n, 9 - tap), taps, tap * n + start - o, n,
-                )  # fmt: skip
-        corner, step = (8 * n, -n) if turned else (0, n)
+            weight_at = weight0 + (start - first) * outer
+            for line in range(max(0, -row0), min(lines, kernel[0] - row0)):
+                for tap in range(left, right, n):
+                    transpose_block(
+                        weight, weight_at + (row0 + line) * whole + tap, outer, stop - start,
+                        min(n, right - tap), taps,
+                        (length * line + tap - column0) * n + start - o, n,
+                    )  # fmt: skip
+        tap0, step = (8 * n, -n) if turned else (0, n)
         filters_at = filters0 + o // width * width * depth + channel * width + o % width
         if side == 4:
-            four.transform_filter(taps, corner, step, filters, filters_at, plane)
+            four.transform_filter(taps, tap0, step, filters, filters_at, plane)
         else:
-            two.transform_filter(taps, corner, step, filters, filters_at, plane)
+            two.transform_filter(taps, tap0, step, filters, filters_at, plane)
 
 
 @size

@@ -1,6 +1,8 @@
 """What `winograd` decides by shapes alone: whether it suits, sides, blocks, groups, scratch."""
 
 import functools
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +22,7 @@ _NUMBERS = 1 << 17
 # windows of a block that are worth reading them for, times planes.
 _LARGE_FILTERS = 3 << 19
 _MANY_WINDOWS = 1 << 10
-_LEAST_CHANNELS = 8
+_LEAST_CHANNELS, _LEAST_IN_PIECES = 8, 16
 # What a product costs here, transforms included, against one of the direct method.
 _COST = 1.35
 # Windows of 4 x 4 outputs: as many fewer products as make up for larger filters, and the most bytes
@@ -34,7 +36,8 @@ _LARGEST_SUMS = 3 << 18
 class Blocks(NamedTuple):
     """How the windows of a batch are cut up: depends on shapes only."""
 
-    grid: tuple[int, int, int]  # rows and columns of windows in a part of an image, side of one
+    # Rows and columns of windows in a part of an image, side of one; pieces down and across.
+    grid: tuple[int, int, int, int, int]
     images: int  # that a thread takes at a time
     rows: int  # rows of windows in a block
     gaps: tuple[int, int]  # rows and columns from a part's pixel to the next one: the dilation
@@ -47,8 +50,8 @@ class Blocks(NamedTuple):
     @property
     def padded_size(self) -> int:
         """Pixels of an image's padded parts."""
-        *grid, side = self.grid
-        rows, columns = (side * windows + 2 for windows in grid)
+        rows, columns, side, down, across = self.grid
+        rows, columns = side * rows + 3 * down - 1, side * columns + 3 * across - 1
         return self.gaps[0] * self.gaps[1] * rows * columns
 
 
@@ -74,7 +77,13 @@ def _side_of(out_size: Pair, gaps: Pair, size: int, to_a_window: int) -> int:
 
 
 def blocks_of(
-    images: int, out_size: Pair, numbers: int, gaps: Pair, side: int, most: int = _NUMBERS
+    images: int,
+    out_size: Pair,
+    numbers: int,
+    gaps: Pair,
+    side: int,
+    most: int = _NUMBERS,
+    pieces: Pair = (1, 1),
 ) -> Blocks:
     """Equal blocks for images of an output size, with so many numbers per window and plane.
 
@@ -83,7 +92,7 @@ def blocks_of(
     images = max(1, images)
     if side == 4:
         most = max(most, _MANY_WINDOWS * numbers)
-    grid = _grid_of(out_size, gaps, side)
+    grid = (*_grid_of(out_size, gaps, side), *pieces)
     image_rows = gaps[0] * gaps[1] * grid[0]
     rows = max(1, most // int(planes_of(side)) // (numbers * grid[1]))
     if rows < image_rows:
@@ -99,18 +108,27 @@ class Groups(NamedTuple):
     depth: int  # input channels of a group
     filters: int
     joined: int  # groups that are multiplied as one
+    pieces: int = 1  # of a filter, each with channels of its own
 
     @property
     def sizes(self) -> tuple[int, int, int]:
         """Joined groups, and input channels and filters of each of them."""
-        return self.count // self.joined, self.joined * self.depth, self.joined * self.filters
+        depth = self.pieces * self.joined * self.depth
+        return self.count // self.joined, depth, self.joined * self.filters
 
 
-def groups_of(count: int, depth: int, filters: int, dtype: np.dtype) -> Groups:
+def pieces_of(kernel: Sequence[int]) -> Pair:
+    """3 x 3 pieces of a filter, down and across."""
+    return -(-kernel[0] // 3), -(-kernel[1] // 3)
+
+
+def groups_of(
+    count: int, depth: int, filters: int, dtype: np.dtype, kernel: Pair = (3, 3)
+) -> Groups:
     """Groups of so many channels each; as many are joined as a vector holds the filters of."""
     most = max(1, int(vector_lanes(np.empty(0, dtype))) // filters)
     joined = max(k for k in range(1, min(count, most) + 1) if count % k == 0)
-    return Groups(count, depth, filters, joined)
+    return Groups(count, depth, filters, joined, math.prod(pieces_of(kernel)))
 
 
 @functools.lru_cache(maxsize=1000)
@@ -128,14 +146,28 @@ def suits(
     windows are.
     """
     filters, depth, *kernel = weight_shape
-    if kernel != [3, 3] or stride != (1, 1):
+    if stride != (1, 1) or min(kernel) < 3:
         return False
+    if max(kernel) > 3:
+        return groups == 1 and _suits_in_pieces(weight_shape, out_size, dtype, dilation)
     least = max(_LEAST_CHANNELS, int(vector_lanes(np.empty(0, dtype))) // 2 + 1)
     forward = groups_of(groups, depth, filters // groups, dtype)
     backward = groups_of(groups, filters // groups, depth, dtype)
     if min(forward.sizes[2], backward.sizes[2]) < least:
         return False
     return _COST * planes_of(2) * _windows_of(out_size, dilation, 2) < 9 * out_size[0] * out_size[1]
+
+
+def _suits_in_pieces(weight_shape: Shape, out_size: Pair, dtype: np.dtype, dilation: Pair) -> bool:
+    """The same of filters larger than 3 x 3, in windows of 4 x 4 outputs.
+
+    Each piece has windows and filters of its own, so that half of the products must be saved.
+    """
+    filters, channels, *kernel = weight_shape
+    pieces, windows = math.prod(pieces_of(kernel)), _windows_of(out_size, dilation, 4)
+    size = _size_of(Groups(1, channels, filters, 1, pieces), 4, dtype)
+    saves = 2 * pieces * planes_of(4) * windows <= math.prod((*kernel, *out_size))
+    return saves and min(channels, filters) >= _LEAST_IN_PIECES and size <= _FILTERS_BACK * windows
 
 
 @size
@@ -171,26 +203,33 @@ def _size_of(groups: Groups, side: int, dtype: np.dtype) -> int:
 
 @functools.lru_cache(maxsize=1000)
 def convolution_side(
-    out_size: Pair, count: int, depth: int, filters: int, dilation: Pair, dtype: np.dtype,
-    forward: bool,
+    out_size: Pair, count: int, depth: int, filters: int, kernel: Pair, dilation: Pair,
+    dtype: np.dtype, forward: bool,
 ) -> int:  # fmt: skip
     """Outputs along a side of a window, of an output or an input's gradient of that size.
 
     The same for any number of images, and in networks that are compiled for single ones.
     """
-    size = _size_of(groups_of(count, depth, filters, dtype), 4, dtype)
+    groups = groups_of(count, depth, filters, dtype, kernel)
+    if groups.pieces > 1:
+        return 4
+    size = _size_of(groups, 4, dtype)
     return _side_of(out_size, dilation, size, _FILTERS if forward else _FILTERS_BACK)
 
 
 @functools.lru_cache(maxsize=1000)
 def sums_of(
-    out_size: Pair, count: int, depth: int, filters: int, dilation: Pair, dtype: np.dtype
-) -> tuple[int, int]:
+    out_size: Pair, count: int, depth: int, filters: int, kernel: Pair, dilation: Pair,
+    dtype: np.dtype,
+) -> tuple[int, int]:  # fmt: skip
     """Outputs along a side of a window, for a weight gradient; bytes of the sums of a chunk."""
-    groups = groups_of(count, depth, filters, dtype)
+    groups = groups_of(count, depth, filters, dtype, kernel)
     size = _size_of(groups, 4, dtype)
-    fits = size <= _LARGEST_SUMS
-    side = _side_of(out_size, dilation, size, _FILTERS_BACK) if fits else 2
+    side = 2
+    if groups.pieces > 1:
+        side = 4
+    elif size <= _LARGEST_SUMS:
+        side = _side_of(out_size, dilation, size, _FILTERS_BACK)
     return side, _size_of(groups, side, dtype)
 
 
@@ -201,33 +240,36 @@ def _room_for(blocks: Blocks, width: int, like: np.ndarray) -> int:
 
 @functools.lru_cache(maxsize=1000)
 def convolution_plan(
-    images, out_size, count, depth, filters, dilation, dtype, threads, prefix
+    images, out_size, count, depth, filters, kernel, dilation, dtype, threads, prefix
 ) -> Plan:
     """Of `_convolve`, with so many groups of so many channels and filters each."""
-    groups, numbers = groups_of(count, depth, filters, dtype), count * (depth + filters)
-    side = convolution_side(out_size, count, depth, filters, dilation, dtype, prefix == "")
+    groups, pieces = groups_of(count, depth, filters, dtype, kernel), pieces_of(kernel)
+    numbers = count * (groups.pieces * depth + filters)
+    side = convolution_side(out_size, count, depth, filters, kernel, dilation, dtype, prefix == "")
     share, most = -(-images // MAX_CHUNKS), _NUMBERS
     if _size_of(groups, side, dtype) > _LARGE_FILTERS:
         share, most = -(-images // threads), _MANY_WINDOWS * numbers
-    blocks = blocks_of(share, out_size, numbers, dilation, side, most)
+    blocks = blocks_of(share, out_size, numbers, dilation, side, most, pieces)
     like = np.empty(0, dtype)
-    joined, depth, columns = groups.sizes
-    in_up, out_up = int(full_vectors(like, joined * depth)), int(row_width(like, joined, columns))
+    joined, all_depth, columns = groups.sizes
+    pixel_up = int(full_vectors(like, count * depth))
+    in_up = int(row_width(like, groups.pieces, count * depth))
+    out_up = int(row_width(like, joined, columns))
     panel = int(full_panel(like, columns))
     panels = -(-columns // panel) * panel
     all_threads = jit.max_threads()
     scratch = (
-        ("filters", (int(planes_of(side)) * joined * int(odd_vectors(depth * panels, like)),)),
+        ("filters", (int(planes_of(side)) * joined * int(odd_vectors(all_depth * panels, like)),)),
         ("bias", (out_up,)),
         ("zeros", (panels,)),
-        ("padded", (all_threads, blocks.images * blocks.padded_size * in_up)),
+        ("padded", (all_threads, blocks.images * blocks.padded_size * pixel_up)),
         ("windows", (all_threads, _room_for(blocks, in_up, like))),
         ("products", (all_threads, _room_for(blocks, out_up, like))),
         ("taps", (all_threads, 9 * int(vector_lanes(like)))),
     )
     return Plan(
         blocks.images,
-        (groups.depth, groups.filters, groups.sizes),
+        (groups.depth, groups.filters, kernel, groups.sizes),
         tuple(blocks),
         tuple((f"winograd_{prefix}{name}", shape) for name, shape in scratch),
     )
@@ -235,30 +277,35 @@ def convolution_plan(
 
 @functools.lru_cache(maxsize=1000)
 def gradient_plan(
-    images, chunks, out_size, count, depth, filters, dilation, dtype
+    images, chunks, out_size, count, depth, filters, kernel, dilation, dtype
 ) -> tuple[Plan, int]:
     """Of `_weight_gradient`, with so many groups; and the sums of a chunk."""
-    groups = groups_of(count, depth, filters, dtype)
+    groups = groups_of(count, depth, filters, dtype, kernel)
     joined, _, columns = groups.sizes
-    channels, like = count * depth, np.empty(0, dtype)
+    channels, like = groups.pieces * count * depth, np.empty(0, dtype)
     numbers = channels + count * filters
-    side, size = sums_of(out_size, count, depth, filters, dilation, dtype)
+    side, size = sums_of(out_size, count, depth, filters, kernel, dilation, dtype)
     # Large sums are read and written for more windows at a time.
     most = _NUMBERS if side == 2 and channels * filters < 8192 else 2 * _NUMBERS
+    pieces = pieces_of(kernel)
     if size > _LARGE_FILTERS:
         most = _MANY_WINDOWS * numbers
-    blocks = blocks_of(-(-images // chunks), out_size, numbers, dilation, side, most)
-    in_up, columns_up = int(full_vectors(like, channels)), int(full_vectors(like, columns))
+    elif size > _LARGEST_SUMS and side == 4:
+        most = 2 * _MANY_WINDOWS * numbers
+    blocks = blocks_of(-(-images // chunks), out_size, numbers, dilation, side, most, pieces)
+    pixel_up = int(full_vectors(like, count * depth))
+    in_up = int(row_width(like, groups.pieces, count * depth))
+    columns_up = int(full_vectors(like, columns))
     threads = jit.max_threads()
     scratch = (
         ("zeros", (int(full_panel(like, columns)),)),
-        ("padded", (threads, blocks.images * blocks.padded_size * in_up)),
+        ("padded", (threads, blocks.images * blocks.padded_size * pixel_up)),
         ("windows", (threads, _room_for(blocks, in_up, like))),
         ("gradients", (threads, _room_for(blocks, joined * columns_up, like))),
     )
     plan = Plan(
         blocks.images,
-        (groups.depth, groups.filters, groups.sizes),
+        (groups.depth, groups.filters, kernel, groups.sizes),
         tuple(blocks),
         tuple((f"winograd_{name}", shape) for name, shape in scratch),
     )

@@ -16,7 +16,8 @@ for while that one is computed: those of 192 filters do not stay in a core's cac
 from kernels import jit
 from kernels.conv import winograd_four as four
 from kernels.conv import winograd_two as two
-from kernels.conv.winograd_image import place_of, planes_of
+from kernels.conv.image import combine_rows
+from kernels.conv.winograd_image import lines_of, place_of, planes_of
 from kernels.simd import lanes
 from kernels.tile import (
     FULL,
@@ -109,3 +110,19 @@ def transform_sums(sums, sums0, side, plane):
         four.transform_sums(sums, sums0, plane)
     else:
         two.transform_sums(sums, sums0, plane)
+
+
+@jit.serial
+def combine_piece(partial, first, plane, kernel, corner, count, dweight, dweight0, step):
+    """The gradients by a piece of some filters: those of all chunks added up, see `combine_rows`.
+
+    kernel, corner : as in `transform_filters`
+    count, step : filters, and numbers from one to the next in dweight
+    """
+    row, column = corner
+    lines, length, whole = lines_of(kernel)
+    for line in range(min(lines, kernel[0] - row)):
+        combine_rows(
+            partial, first + length * line * plane, plane, min(length, whole - column), count,
+            dweight, dweight0 + (row + line) * whole + column, step,
+        )  # fmt: skip

@@ -16,7 +16,7 @@ from kernels.conv.winograd_image import (
     transform_products,
     transform_windows,
 )
-from kernels.conv.winograd_plan import plane_step
+from kernels.conv.winograd_plan import plane_step, row_width
 from kernels.inference.arranging import finish, share_of
 from kernels.inference.table import EXTRA, NONE, OWN, RELU, X, Y, address
 from kernels.tile import full_panel, full_vectors, odd_vectors, packed_mode, padded_channels
@@ -98,19 +98,23 @@ def convolve_by_windows(step, values, constants, memory, scratch, nobody, frame,
 
     height, width, channels of x; filters; rows and columns of y before pooling; zeros above and
     left; where the filters, the biases and zeros begin; rows of windows in a block; rows and
-    columns of y after pooling, 0 for none; outputs along a side of a window.
+    columns of y after pooling, 0 for none; outputs along a side of a window; pieces of a filter
+    down and across.
     """
     height, width, channels, filters = step[OWN], step[OWN + 1], step[OWN + 2], step[OWN + 3]
     out_h, out_w, top, left = step[OWN + 4], step[OWN + 5], step[OWN + 6], step[OWN + 7]
     filters0, bias0, zeros0 = step[OWN + 8], step[OWN + 9], step[OWN + 10]
     block, pooled_h, pooled_w = step[OWN + 11], step[OWN + 12], step[OWN + 13]
-    side = step[OWN + 14]
+    side, down, across = step[OWN + 14], step[OWN + 15], step[OWN + 16]
+    pieces = down * across
     planes, pooled_side = planes_of(side), side // 2
     grid_h, grid_w = (out_h + side - 1) // side, (out_w + side - 1) // side
-    in_up, out_up = full_vectors(memory, channels), full_vectors(memory, filters)
+    pixel_up, in_up = full_vectors(memory, channels), row_width(memory, pieces, channels)
+    out_up = full_vectors(memory, filters)
     panel = full_panel(memory, filters)
     panels = (filters + panel - 1) // panel * panel
-    packed = constants[filters0 : filters0 + planes * odd_vectors(channels * panels, memory)]
+    plane = odd_vectors(pieces * channels * panels, memory)
+    packed = constants[filters0 : filters0 + planes * plane]
     bias, zeros = constants[bias0 : bias0 + panels], constants[zeros0 : zeros0 + panels]
     steps = plane_step(block * grid_w, in_up, memory), plane_step(block * grid_w, out_up, memory)
     windows = scratch[: planes * steps[0]]
@@ -126,15 +130,17 @@ def convolve_by_windows(step, values, constants, memory, scratch, nobody, frame,
             rows = min(block, last - row)
             if count > 1:
                 rows = grid_h
-            grid = (rows, grid_w, side)
+            grid = (rows, grid_w, side, down, across)
             pad_images(
                 memory, x0, count, (height, width, channels), (top - side * row, left), (1, 1),
-                grid, in_up, padded,
+                grid, pixel_up, padded,
             )  # fmt: skip
-            transform_windows(padded, grid, in_up, 0, count * rows, windows, steps[0])
+            transform_windows(
+                padded, grid, (channels, pixel_up, in_up), 0, count * rows, windows, steps[0]
+            )
             multiply_planes(
                 windows, packed, zeros, products, count * rows * grid_w, side, steps,
-                (1, channels, filters, in_up, out_up),
+                (1, pieces * channels, filters, in_up, out_up),
                 memory, y0, 0,  # what a phase writes is in the cache
             )  # fmt: skip
             if pooled_w:

@@ -111,6 +111,9 @@ def test_random_graphs(seed: int) -> None:
         [Conv2D(3, 5, 3, padding=1, stride=2), BatchNorm(5), ReLU(), MaxPool2D(2), ReLU()],
         [Conv2D(3, 9, 3, padding=1), ReLU(), MaxPool2D(2), Conv2D(9, 16, 3, padding=2)],
         [Conv2D(3, 16, 3, padding=1), Conv2D(16, 17, 3, padding=1), ReLU(), MaxPool2D(2)],
+        # 16 x 16 pixels, where filters of 5 x 5 and 6 x 5 are cut into pieces.
+        [Conv2D(3, 16, 2, padding=(0, 1)), Conv2D(16, 18, 5, padding=2), ReLU(), MaxPool2D(2)],
+        [Conv2D(3, 17, 2, padding=(0, 1)), Conv2D(17, 16, (6, 5), padding=((3, 2), (2, 2)))],
         [Conv2D(3, 6, (3, 2), padding=((2, 0), (0, 3)), dilation=(1, 2)), BatchNorm(6)],
         [Conv2D(3, 6, 5, padding="same", groups=3, bias=False), BatchNorm(6), Tanh()],
         [Conv2D(3, 3, 3, padding=1, stride=2, groups=3), BatchNorm(3), ReLU(), MaxPool2D(2)],
@@ -171,9 +174,20 @@ class Fenced(Workspace):
         return wide[:size]
 
 
-@pytest.mark.parametrize("name", ["mnist-optimized", "cifar-mlp", "resnet20", "mobilenet-small"])
+@pytest.mark.parametrize(
+    "name", ["mnist-optimized", "cifar-mlp", "resnet20", "mobilenet-small", "filters in pieces"]
+)
 def test_what_is_planned_is_enough(name: str) -> None:
-    compiled, before = models.build(name).compile_for_inference(), jit.get_threads()
+    if name == "filters in pieces":
+        layers = (
+            Conv2D(3, 17, 3, padding=1),
+            ReLU(),
+            Conv2D(17, 40, (6, 5), padding=((3, 2), (2, 2))),
+        )
+        model = Sequential(*layers, input_shape=(3, 28, 16))
+    else:
+        model = models.build(name)
+    compiled, before = model.compile_for_inference(), jit.get_threads()
     shape = compiled.input_shape
     assert shape is not None
     for threads, count in ((1, 1), (2, 1), (2, 3), (1, 30), (2, 70)):

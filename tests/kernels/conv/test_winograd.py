@@ -1,4 +1,4 @@
-"""Winograd's F(2x2, 3x3) and F(4x4, 3x3) give what the direct method gives."""
+"""Winograd's F(2x2, 3x3) and F(4x4, 3x3) give what the direct method gives, also in pieces."""
 
 import numpy as np
 import pytest
@@ -42,9 +42,23 @@ GEOMETRIES = [
 ]
 
 
+# kernel, batch, (height, width), channels, filters, (top, left), (bottom, right), dilation
+PIECES = [
+    pytest.param((5, 5), 2, (16, 16), 32, 32, (2, 2), (2, 2), (1, 1), id="5 x 5"),
+    pytest.param((5, 5), 3, (13, 18), 17, 33, (0, 4), (3, 1), (1, 1), id="5 x 5, uneven"),
+    pytest.param((5, 3), 37, (9, 8), 16, 20, (2, 1), (2, 1), (1, 1), id="5 x 3, many images"),
+    pytest.param((3, 6), 2, (12, 11), 24, 18, (1, 0), (1, 2), (1, 1), id="3 x 6"),
+    pytest.param((4, 4), 2, (40, 64), 40, 24, (1, 2), (2, 1), (1, 1), id="4 x 4, blocks of rows"),
+    pytest.param((7, 9), 2, (17, 15), 19, 21, (3, 4), (3, 4), (1, 1), id="7 x 9"),
+    pytest.param((5, 5), 2, (19, 24), 17, 24, (4, 6), (4, 5), (2, 3), id="5 x 5, dilated"),
+    pytest.param((5, 6), 1, (4, 3), 70, 90, (3, 3), (2, 3), (1, 1), id="5 x 6, few pixels"),
+]
+
+
 def forget_plans():
     """What follows from shapes is remembered."""
     for remembers in (
+        winograd_plan.suits,
         winograd_plan.convolution_side, winograd_plan.sums_of, winograd_plan.convolution_plan,
         winograd_plan.gradient_plan, conv_input._plan, conv_weight._way,
     ):  # fmt: skip
@@ -60,6 +74,15 @@ def side(request, monkeypatch):
     forget_plans()
 
 
+@pytest.fixture
+def in_pieces(monkeypatch):
+    """Filters larger than 3 x 3 are cut into pieces, whatever the shapes say."""
+    monkeypatch.setattr(winograd_plan, "_suits_in_pieces", lambda *_: True)
+    forget_plans()
+    yield
+    forget_plans()
+
+
 def results(module, x, weight, bias, dy, padding, dilation=(1, 1)):
     """y, dx, dweight, dbias of a backend."""
     y, dx, dweight, dbias = (np.full_like(array, np.nan) for array in (dy, x, weight, bias))
@@ -70,12 +93,15 @@ def results(module, x, weight, bias, dy, padding, dilation=(1, 1)):
     return {"y": y, "dx": dx, "dweight": dweight, "dbias": dbias}
 
 
-def operands(draw, batch, size, channels, filters, before, after, groups=1, dilation=(1, 1)):
+def operands(
+    draw, batch, size, channels, filters, before, after, groups=1, dilation=(1, 1), kernel=(3, 3)
+):
     height, width = (
-        size[axis] + before[axis] + after[axis] - 2 * dilation[axis] for axis in (0, 1)
+        size[axis] + before[axis] + after[axis] - (kernel[axis] - 1) * dilation[axis]
+        for axis in (0, 1)
     )
     shapes = (
-        (batch, *size, channels), (filters, channels // groups, 3, 3), (filters,),
+        (batch, *size, channels), (filters, channels // groups, *kernel), (filters,),
         (batch, height, width, filters),
     )  # fmt: skip
     return [draw(shape) for shape in shapes]
@@ -116,6 +142,89 @@ def test_gaps_and_groups(batch, size, channels, filters, before, after, groups, 
     theirs = results(im2col, x, weight, bias, dy, before, dilation)
     for name, array in ours.items():
         np.testing.assert_array_equal(array, theirs[name], err_msg=name)
+
+
+@pytest.mark.usefixtures("in_pieces")
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize(
+    ("kernel", "batch", "size", "channels", "filters", "before", "after", "dilation"), PIECES
+)
+def test_pieces_of_larger_filters(
+    kernel, batch, size, channels, filters, before, after, dilation, dtype
+):
+    rng = np.random.default_rng(0)
+
+    def draw(shape):
+        return rng.integers(-4, 5, shape).astype(dtype)
+
+    shapes = batch, size, channels, filters, before, after, 1, dilation, kernel
+    x, weight, bias, dy = operands(draw, *shapes)
+    ours = results(compiled, x, weight, bias, dy, before, dilation)
+    theirs = results(im2col, x, weight, bias, dy, before, dilation)
+    for name, array in ours.items():
+        np.testing.assert_array_equal(array, theirs[name], err_msg=name)
+
+
+def test_pieces_round_about_as_the_direct_method():
+    rng = np.random.default_rng(1)
+
+    def draw(shape):
+        return rng.normal(0, 0.1 if shape[-1] == 5 else 1, shape).astype(np.float32)
+
+    x, weight, bias, dy = operands(draw, 8, (16, 16), 32, 64, (2, 2), (2, 2), kernel=(5, 5))
+    assert suits(weight.shape, (1, 1), (16, 16), x.dtype)
+    exact = results(im2col, *(a.astype(np.float64) for a in (x, weight, bias, dy)), padding=(2, 2))
+    direct = results(im2col, x, weight, bias, dy, (2, 2))
+    ours = results(compiled, x, weight, bias, dy, (2, 2))
+
+    def error(results, name):
+        return np.sqrt(np.mean((results[name] - exact[name]) ** 2)) / exact[name].std()
+
+    for name in ("y", "dx", "dweight"):
+        assert 0 < error(ours, name) < 1e-6
+        assert error(ours, name) < 6 * error(direct, name)
+
+
+@pytest.mark.parametrize(
+    ("filters", "kernel", "size", "groups", "in_pieces"),
+    [
+        (32, (5, 5), (16, 16), 1, True),
+        (32, (5, 5), (14, 14), 1, False),  # the last windows would be half empty
+        (8, (5, 5), (16, 16), 1, False),
+        (256, (5, 5), (8, 8), 1, False),  # filters of 192 MB
+        (32, (5, 5), (16, 16), 2, False),
+        (32, (7, 7), (16, 16), 1, False),  # nine pieces save too little
+        (32, (6, 6), (16, 16), 1, True),
+        (32, (5, 3), (16, 16), 1, True),
+        (32, (5, 2), (16, 16), 1, False),
+        (32, (4, 4), (16, 16), 1, False),
+    ],
+)
+def test_which_filters_are_cut_into_pieces(filters, kernel, size, groups, in_pieces):
+    shape = filters, filters // groups, *kernel
+    assert suits(shape, (1, 1), size, np.dtype(np.float32), groups) == in_pieces
+    assert not suits(shape, (2, 2), size, np.dtype(np.float32), groups)
+
+
+@pytest.mark.usefixtures("in_pieces")
+@pytest.mark.parametrize("kernel", [(5, 5), (3, 4)])
+def test_pieces_give_the_same_bits_for_any_number_of_threads(kernel):
+    rng = np.random.default_rng(2)
+
+    def draw(shape):
+        return rng.standard_normal(shape, np.float32)
+
+    x, weight, bias, dy = operands(draw, 37, (8, 9), 33, 40, (2, 2), (2, 1), kernel=kernel)
+    before, found = jit.get_threads(), []
+    try:
+        for threads in range(1, jit.max_threads() + 1):
+            jit.set_threads(threads)
+            found.append(results(compiled, x, weight, bias, dy, (2, 2)))
+    finally:
+        jit.set_threads(before)
+    for each in found[1:]:
+        for name, array in each.items():
+            np.testing.assert_array_equal(array, found[0][name], err_msg=name)
 
 
 def test_bits_do_not_depend_on_the_number_of_threads(side):
@@ -177,7 +286,7 @@ def test_what_is_left_to_the_direct_method(weight_shape, stride, out_size):
 def test_blocks_cover_images_and_stay_small(images, size):
     for side, planes in ((2, 16), (4, 46)):
         blocks = blocks_of(images, size, 32, (1, 1), side)
-        assert blocks.grid == (-(-size[0] // side), -(-size[1] // side), side)
+        assert blocks.grid == (-(-size[0] // side), -(-size[1] // side), side, 1, 1)
         assert blocks.images == 1 or blocks.rows == blocks.images * blocks.grid[0]
         row = planes * 32 * blocks.grid[1]
         assert blocks.rows * row <= max(winograd_plan._NUMBERS, row)
@@ -193,11 +302,21 @@ def test_blocks_are_equal(images):
 @pytest.mark.parametrize("size", [(16, 16), (13, 18), (21, 7)])
 def test_pooled_on_the_way(size, side):
     """What is left after pooling is the largest of what would have been there, and which it was."""
-    rng = np.random.default_rng(4)
+    _check_pooling(size, 3)
+
+
+@pytest.mark.usefixtures("in_pieces")
+@pytest.mark.parametrize("size", [(16, 16), (13, 18)])
+def test_pieces_pooled_on_the_way(size):
+    _check_pooling(size, 5)
+
+
+def _check_pooling(size, kernel):
+    rng, padding = np.random.default_rng(4), (kernel // 2, kernel // 2)
     x = rng.integers(-4, 5, (5, *size, 17)).astype("f4")
-    weight = rng.integers(-4, 5, (33, 17, 3, 3)).astype("f4")
+    weight = rng.integers(-4, 5, (33, 17, kernel, kernel)).astype("f4")
     bias = rng.integers(-4, 5, 33).astype("f4")
-    whole = results(im2col, x, weight, bias, np.zeros((5, *size, 33), "f4"), (1, 1))["y"]
+    whole = results(im2col, x, weight, bias, np.zeros((5, *size, 33), "f4"), padding)["y"]
     rows, columns = size[0] // 2, size[1] // 2
     fours = whole[:, : 2 * rows, : 2 * columns].reshape(5, rows, 2, columns, 2, 33)
     fours = fours.transpose(0, 1, 3, 5, 2, 4).reshape(5, rows, columns, 33, 4)
@@ -205,7 +324,7 @@ def test_pooled_on_the_way(size, side):
         y = np.full((5, rows, columns, 33), np.nan, "f4")
         index = np.full(y.shape, 9, np.uint8)
         conv.run_forward(
-            x, weight, bias, ((1, 1), (1, 1), (1, 1)), whole.shape, y,
+            x, weight, bias, ((1, 1), padding, (1, 1)), whole.shape, y,
             conv.Pooled(index, relu), Workspace(),
         )  # fmt: skip
         np.testing.assert_array_equal(y, np.maximum(fours.max(-1), 0) if relu else fours.max(-1))
@@ -224,6 +343,19 @@ def test_filters_are_transformed_the_same_for_compiled_networks(side):
     assert packed.any()
 
 
+def test_pieces_are_cut_the_same_for_compiled_networks():
+    rng = np.random.default_rng(6)
+    weight = rng.normal(size=(33, 17, 5, 6)).astype("f4")
+    x, bias, y = (np.zeros(shape, "f4") for shape in ((1, 16, 16, 17), 33, (1, 16, 16, 33)))
+    workspace, packed = Workspace(), packing.transformed(packing.pieces(weight, 2, 2), 4)
+    assert suits(weight.shape, (1, 1), (16, 16), weight.dtype)
+    seen = workspace.array("winograd_filters", packed.shape, packed.dtype)
+    seen[...] = 0
+    compiled.conv_forward(x, weight, bias, (1, 1), (2, 2), y, workspace)
+    np.testing.assert_array_equal(packed, seen)
+    assert packed.any()
+
+
 @pytest.mark.parametrize(
     ("size", "channels", "forward", "back", "sums"),
     [
@@ -238,7 +370,7 @@ def test_filters_are_transformed_the_same_for_compiled_networks(side):
     ],
 )
 def test_where_windows_are_large(size, channels, forward, back, sums):
-    shape = size, 1, channels, channels, (1, 1), np.dtype(np.float32)
+    shape = size, 1, channels, channels, (3, 3), (1, 1), np.dtype(np.float32)
     assert winograd_plan.convolution_side(*shape, True) == forward
     assert winograd_plan.convolution_side(*shape, False) == back
     assert winograd_plan.sums_of(*shape)[0] == sums
