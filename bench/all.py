@@ -60,6 +60,7 @@ PARTS = {
     "geometry": Part(
         "Depthwise, dilated, grouped, transposed; many filters", "geometry", _BRIEF, None
     ),
+    "tutorials": Part("Networks that nothing was made for", "tutorials", _BRIEF, None),
     "answers": Part("Answers against ONNX Runtime", "inference", "--rounds 3 --seconds 0.1", None),
     "crowded": Part("Beside a busy process", "crowded", "--rounds 3 --seconds 0.5"),
     "own-loop": Part("A loop of one's own", "own_loop", "--rounds 5", None),

@@ -8,9 +8,9 @@ input channels, are 16 or 46 matrix products of (windows x channels) by (channel
 register tile's work. What the matrices contain are 0, 1, 1/2 and 1/4, so whole numbers stay exact.
 The gradient by g is in `winograd_sums`.
 
-Larger filters are cut into pieces of 3 x 3, which are 3 pixels apart: their convolution is the sum of
-those of the pieces, each of the image moved by as much. So it is one of 3 x 3 with the channels of
-all pieces, which lie one piece behind the other in a row of a transformed window.
+Larger filters are cut into pieces of 3 x 3, which are 3 pixels apart: their convolution is the sum
+of those of the pieces, each of the image moved by as much. So it is one of 3 x 3 with the channels
+of all pieces, which lie one piece behind the other in a row of a transformed window.
 
 Where the taps of a filter have gaps between them, an image falls into parts, the pixels that are
 `gaps` (rows, columns) apart, and each is convolved by itself. Windows are numbered row by row of
