@@ -155,7 +155,8 @@ def torch_step(network: Network, threads: int) -> sides.Step:
 
     def prepare(layout: Any) -> sides.Step:
         made = [kinds[kind](*arguments) for kind, *arguments in network.layers]
-        model = nn.Sequential(*made).to(memory_format=layout)
+        model: Any = nn.Sequential(*made)
+        model.to(memory_format=layout)
         x = torch.from_numpy(images).contiguous(memory_format=layout)
         if network.optimizer == "adam":
             optimizer: Any = torch.optim.Adam(model.parameters(), lr=1e-4)

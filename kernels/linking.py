@@ -29,14 +29,12 @@ from numba.core.registry import CPUDispatcher, cpu_target
 from kernels import shortcuts
 
 _ENVIRONMENT = "_ZN08NumbaEnv"
-_INLINED = 250  # LLVM's measure of the largest function that is compiled into its caller
 
 # Numba counts functions from 1 in every process, and that count is all that tells the symbols of
 # functions apart that are called alike, such as the many `<lambda>` of `simd`. Parts that several
 # processes made and kept are linked into one whole, where of two symbols with one name LLVM takes
 # either: additions became products. So each process counts from a number of its own.
 bytecode.FunctionIdentity._unique_ids = itertools.count(int.from_bytes(os.urandom(6), "big"))
-
 
 _read_parts: MutableMapping[str, "Part"] = WeakValueDictionary()  # from the disk, by their symbols
 
@@ -190,15 +188,12 @@ class Whole(_Library):
         super().finalize()
 
     def _optimize_final_module(self) -> None:
-        """Once: Numba does it twice, for reference counts that cancel out, and here are none."""
+        # Once; Numba does it again for reference counts. What is hot is written unrolled: the rest,
+        # and what level 3 does beside inlining more, took an eighth of what a first start compiles.
         if not hasattr(self._codegen, "_pass_builder"):  # as it was up to Numba 0.61
-            super()._optimize_final_module()
-            return
-        # What is hot is unrolled as it is written. Unrolling the rest, and what level 3 does beside
-        # inlining more, took an eighth of all that a first start compiles.
+            return super()._optimize_final_module()
         options = llvm.create_pipeline_tuning_options(speed_level=2)
-        options.loop_vectorization, options.loop_unrolling = True, False
-        options.inlining_threshold = _INLINED
+        options.loop_unrolling, options.inlining_threshold = False, 250
         builder = llvm.create_pass_builder(self._codegen._tm, options)
         builder.getModulePassManager().run(self._final_module, builder)
 
