@@ -3,8 +3,9 @@
     python -m bench.startup --out DIR
 
 First, for each model, the seconds of the shortest run, 256 digits for an epoch: with an empty
-cache, and again with what that left in it. Then a whole short training run on the digits that come
-with fastcnn, with a warm cache, against nothing but `import torch`, in turns.
+cache, and again with what that left in it; and how many CPU seconds of all cores that took, whose
+difference is what compiling takes (0 on Windows). Then a whole short training run on the digits
+that come with fastcnn, with a warm cache, against nothing but `import torch`, in turns.
 
 Prints two tables, and writes startup.json and startup.png into --out. Needs the extra `compare`.
 """
@@ -43,14 +44,18 @@ class Options:
     """Folder for startup.json and startup.png."""
 
 
-def shortest_run(name: str, threads: int, place: Path) -> float:
-    """Seconds of a run on 256 digits: starting Python, compiling, an epoch, results, pictures."""
+def shortest_run(name: str, threads: int, place: Path) -> tuple[float, float]:
+    """Seconds, and CPU seconds, of a run on 256 digits: start, compiling, an epoch, pictures."""
     arguments = [
         "-m", "fastcnn.train", "--dataset", "digits", "--model", name, "--limit-train", "256",
         "--limit-test", "64", "--epochs", "1", "--threads", str(threads), "--offline", "--quiet",
         "--out", str(place / "run"),
     ]  # fmt: skip
-    return whole_process(arguments, place / "cache")
+    before = os.times()
+    seconds = whole_process(arguments, place / "cache")
+    after = os.times()
+    children = after.children_user - before.children_user
+    return seconds, children + after.children_system - before.children_system
 
 
 def whole_process(arguments: list[str], cache: Path) -> float:
@@ -62,9 +67,11 @@ def whole_process(arguments: list[str], cache: Path) -> float:
 
 
 def shortest_runs(options: Options) -> dict[str, dict[str, report.Spread]]:
-    """Seconds of the shortest run of each model, with an empty and with a warm cache."""
+    """Seconds and CPU seconds of each model's shortest run, with an empty and a warm cache."""
     results = {}
-    report.header("model", "empty cache, s (range)", "warm cache, s (range)")
+    report.header(
+        "model", "empty cache, s (range)", "warm cache, s (range)", "empty, CPU s", "warm, CPU s"
+    )
     for name in options.models:
         cold, warm = [], []
         for _ in range(options.cold_rounds):
@@ -72,8 +79,13 @@ def shortest_runs(options: Options) -> dict[str, dict[str, report.Spread]]:
                 cold.append(shortest_run(name, options.threads, Path(folder)))
                 turns = range(options.rounds)
                 warm += [shortest_run(name, options.threads, Path(folder)) for _ in turns]
-        results[name] = {"empty": report.Spread.of(cold), "warm": report.Spread.of(warm)}
-        report.row(name, f"{results[name]['empty']:.1f}", f"{results[name]['warm']:.2f}")
+        results[name] = {
+            f"{cache}{unit}": report.Spread.of([turn[k] for turn in turns])
+            for k, unit in enumerate(("", " CPU"))
+            for cache, turns in (("empty", cold), ("warm", warm))
+        }
+        cells = ("empty", ".1f"), ("warm", ".2f"), ("empty CPU", ".1f"), ("warm CPU", ".2f")
+        report.row(name, *(format(results[name][key], digits) for key, digits in cells))
     return results
 
 
