@@ -195,11 +195,11 @@ def _weight_gradient(
     zeros, padded, windows, gradients = scratch
     own_depth, own_filters, kernel, (joined, depth, columns) = groups
     pieces, taps_down, taps_across = grid[3] * grid[4], kernel[0], kernel[1]
-    filters, virtual = dy_size[2], pieces * channels
+    filters, all_channels = dy_size[2], pieces * channels
     pixel_up, in_up = full_vectors(x, channels), row_width(x, pieces, channels)
     columns_up = full_vectors(x, columns)
     windows_most = block_rows * grid[1]
-    plane = odd_vectors(virtual * columns_up, x)
+    plane = odd_vectors(all_channels * columns_up, x)
     steps = (
         plane_step(windows_most, in_up, x), plane_step(windows_most, joined * columns_up, x), plane,
     )  # fmt: skip
@@ -229,14 +229,9 @@ def _weight_gradient(
             for first in range(0, all_rows, block_rows):
                 last = min(all_rows, first + block_rows)
                 transform_windows(
-                    padded[me],
-                    grid,
-                    (channels, pixel_up, in_up),
-                    first,
-                    last,
-                    windows[me],
+                    padded[me], grid, (channels, pixel_up, in_up), first, last, windows[me],
                     steps[0],
-                )
+                )  # fmt: skip
                 transform_gradient(
                     dy, dy0, dy_size, (joined, columns), grid, gaps, first, last,
                     gradients[me], steps[1],
@@ -246,14 +241,14 @@ def _weight_gradient(
                     (last - first) * grid[1], side, steps, (joined, depth, columns, in_up),
                 )  # fmt: skip
         # Before they are added: other processes add the taps of theirs.
-        for o in range(0, virtual * columns_up, lanes(x)):
+        for o in range(0, all_channels * columns_up, lanes(x)):
             transform_sums(sums, o, side, plane)
     # Along a tree: the same bits for any number of threads.
     shares, panel = shares_of(partial.size), full_panel(x, columns)
-    lines, area = (own_filters + panel - 1) // panel * virtual, taps_down * taps_across
+    lines, area = (own_filters + panel - 1) // panel * all_channels, taps_down * taps_across
     for part in prange(shares):
         for line in range(lines * part // shares, lines * (part + 1) // shares):
-            o, c = line // virtual * panel, line % virtual
+            o, c = line // all_channels * panel, line % all_channels
             g, inside = c % channels // own_depth, c % own_depth
             first_filter = g % (depth // own_depth) * own_filters  # 0 with several panels
             place = o * depth + c % depth * min(panel, columns_up - o) + first_filter
