@@ -1,9 +1,10 @@
 """Convolution with stride 1 by Winograd's F(2x2, 3x3) or F(4x4, 3x3), in all three directions.
 
-What is computed, and the transforms, are in `winograd_image`. Whole numbers give the same results
-as the direct method, bit for bit; other numbers differ in the last places, as sums in another order
-do. A pixel that is infinite or NaN reaches all outputs of each window that holds it, which is up to
-one row or column further than with the direct method, with windows of 4 x 4 outputs up to three.
+What is computed, how larger filters are cut into pieces of 3 x 3, and the transforms are in
+`winograd_image`. Whole numbers give the same results as the direct method, bit for bit; other
+numbers differ in the last places, as sums in another order do. A pixel that is infinite or NaN
+reaches further than with the direct method where windows have 4 x 4 outputs: up to two rows and
+columns, with filters larger than 3 x 3 up to four, times the dilation.
 
 A thread takes some images through all transforms, a block of windows at a time, so that a
 block stays in its nearest caches.
@@ -265,7 +266,7 @@ def _weight_gradient(
 def weight_gradient(
     x, gradient, padding, dilation, dy_shape, dweight, dbias, whole, borders, workspace
 ):  # fmt: skip
-    """dweight (O, C / groups, 3, 3) and dbias (O,) or size 0; see `conv.run_weight_gradient`.
+    """dweight (O, C / groups, kh, kw) and dbias (O,) or size 0; see `conv.run_weight_gradient`.
 
     gradient, dy_shape : where dy (N, H_out, W_out, O) comes from
     whole : (images, chunks) of the whole batch: blocks are the same wherever an image is

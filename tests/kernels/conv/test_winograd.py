@@ -185,6 +185,31 @@ def test_pieces_round_about_as_the_direct_method():
         assert error(ours, name) < 6 * error(direct, name)
 
 
+def _check_spread_of_nan(kernel, further):
+    """By how many rows or columns more than with the direct method, at most."""
+    shape, before, found = (1, 24, 24, 16), (kernel - 1, kernel - 1), 0
+    weight, bias = np.ones((16, 16, kernel, kernel), "f4"), np.zeros(16, "f4")
+    for at in range(10, 14):  # every place in a window
+        x, y = np.ones(shape, "f4"), np.empty((1, 23 + kernel, 23 + kernel, 16), "f4")
+        x[0, at, 23 - at, 1], direct = np.nan, y.copy()
+        compiled.conv_forward(x, weight, bias, (1, 1), before, y, Workspace())
+        im2col.conv_forward(x, weight, bias, (1, 1), before, direct, Workspace())
+        np.testing.assert_array_equal(y[np.isfinite(y)], direct[np.isfinite(y)])
+        ours, theirs = (np.argwhere(np.isnan(each)) for each in (y, direct))
+        found = max(found, *(theirs.min(0) - ours.min(0)), *(ours.max(0) - theirs.max(0)))
+    assert found == further
+
+
+def test_how_far_a_nan_spreads(side):
+    _check_spread_of_nan(3, 2 if side == 4 else 0)
+
+
+@pytest.mark.usefixtures("in_pieces")
+@pytest.mark.parametrize(("kernel", "further"), [(4, 4), (5, 3), (6, 2), (7, 4)])
+def test_how_far_a_nan_spreads_in_pieces(kernel, further):
+    _check_spread_of_nan(kernel, further)
+
+
 @pytest.mark.parametrize(
     ("filters", "kernel", "size", "groups", "in_pieces"),
     [
