@@ -188,8 +188,8 @@ class Whole(_Library):
         super().finalize()
 
     def _optimize_final_module(self) -> None:
-        # Once; Numba does it again for reference counts. What is hot is written unrolled: the rest,
-        # and what level 3 does beside inlining more, took an eighth of what a first start compiles.
+        # Once; Numba does it again for reference counts. What is hot is written unrolled: unrolling
+        # more, and level 3 but for its inlining (250), took an eighth of a first start's compiling.
         if not hasattr(self._codegen, "_pass_builder"):  # as it was up to Numba 0.61
             return super()._optimize_final_module()
         options = llvm.create_pipeline_tuning_options(speed_level=2)

@@ -21,7 +21,7 @@ class Compiled:
 
     BatchNorm is folded into the weights before it, what belongs together runs as one step, weights
     are packed once, and one call of a kernel runs all of it. Answers are those of the model within
-    1e-5, to the bit where there is no BatchNorm to fold and no 3 x 3 convolution with groups or
+    1e-5, to the bit where there is no BatchNorm to fold and no convolution with groups or
     dilation, and the same bits for any number of threads and any batch. A layer that the kernel
     does not know (one of your own, say) runs as it always does, between two such calls.
 

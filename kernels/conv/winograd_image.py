@@ -117,9 +117,9 @@ def transform_windows(padded, grid, sizes, first, last, windows, plane):
 
 @jit.serial
 def lines_of(kernel):
-    """How the nine taps of a piece lie in a filter: (lines, taps in one, taps in a whole line).
+    """How the nine taps of a piece lie: (lines, its taps in one, the filter's taps in one).
 
-    Those of a 3 x 3 filter lie side by side.
+    Lines are rows of the filter; those of a 3 x 3 filter lie side by side and are one line.
     """
     if kernel[0] == 3 and kernel[1] == 3:
         return 1, 9, 9
@@ -133,8 +133,8 @@ def transform_filters(
     """G g G^T of one panel of the filters that read one input channel, into all planes.
 
     strides : (from a filter to the next one in weight, whether filters are turned)
-    kernel, corner : rows and columns of a filter; its tap that the piece begins with, what the
-        piece has beyond the filter being 0
+    kernel, corner : rows and columns of a filter; row and column of its tap that the piece begins
+        with, below 0 in some turned ones; what the piece has outside the filter is 0
     place : (this channel among depth channels, depth, first of these filters among all columns of
         the panels, how many they are, columns); in other columns the channel gets zeros
     panel0 : the panel's first column

@@ -22,6 +22,7 @@ _NUMBERS = 1 << 17
 # windows of a block that are worth reading them for, times planes.
 _LARGE_FILTERS = 3 << 19
 _MANY_WINDOWS = 1 << 10
+# Channels, and filters, from which on it pays; the second for filters in pieces.
 _LEAST_CHANNELS, _LEAST_IN_PIECES = 8, 16
 # What a product costs here, transforms included, against one of the direct method.
 _COST = 1.35
