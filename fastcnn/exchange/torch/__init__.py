@@ -4,6 +4,9 @@ installed.py  PyTorch itself, which only people who have it need
 out.py        our layers as modules
 into.py       modules as our layers, one after the other
 traced.py     a module's `forward`, followed by torch.fx, as a graph of our layers
+functions.py  what functions and methods are on symbols, places.py those that move numbers
+arrays.py     tensors that a module keeps beside its layers
+watched.py    what a `forward` may ask and do meanwhile
 """
 
 from .into import from_torch

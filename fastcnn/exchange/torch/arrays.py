@@ -12,7 +12,7 @@ from ..matching import as_array
 
 _OF_ARRAYS = (
     "view", "reshape", "unsqueeze", "squeeze", "getitem", "flatten", "expand", "to", "float",
-    "contiguous", "detach", "add", "sub", "mul", "div", "truediv", "neg", "sqrt", "exp", "pow",
+    "contiguous", "add", "sub", "mul", "div", "truediv", "neg", "sqrt", "exp", "pow",
 )  # fmt: skip
 
 
@@ -50,6 +50,10 @@ class Trained:
     def is_trained(values: Any) -> bool:
         """Whether PyTorch would train it."""
         return bool(getattr(values, "requires_grad", False))
+
+    def has(self, parameter: Any) -> bool:
+        """Whether a layer was made of it."""
+        return id(parameter) in self._made
 
     def scaled(self, op: str, x: Symbol, values: Any) -> Symbol:
         """x times one number a channel that is trained.

@@ -11,6 +11,7 @@ from .. import composed
 from .arrays import Trained, by_channel, computed
 from .installed import SAME_NAME
 from .places import BATCH, PLACES, batch_of, shuffled
+from .watched import Mode
 
 Make = Callable[[Any], Layer]
 
@@ -54,6 +55,11 @@ VIEWS = (
     "expand", "expand_as", "permute", "transpose", "contiguous", "float",
 )  # fmt: skip
 """Functions whose result may share its numbers with what they are given."""
+_HOMES = "torch", "_operator", "builtins", "math", "fastcnn"
+_MAY_BE_IN_PLACE = {
+    "dropout": ("p", "training", "inplace"), "dropout2d": ("p", "training", "inplace"),
+    "hardtanh": ("min_val", "max_val", "inplace"),
+}  # fmt: skip
 _IN_PLACE = ("iadd", "imul", "isub", "itruediv")
 _PADS = {"constant": "ConstantPad2d", "reflect": "ReflectionPad2d", "replicate": "ReplicationPad2d"}
 _INSTEAD = {
@@ -98,6 +104,9 @@ class Follower:
                     "with register_buffer"
                 )
             return operator.attrgetter(target)(self._root)
+        home = getattr(target, "__module__", None) or "torch"
+        if home.partition(".")[0] not in _HOMES:
+            raise ValueError(f"it is a function of {home}, which from_torch cannot look into")
         given = [*arguments, *options.values()]
         tensors = [each for each in given if isinstance(each, Symbol)]
         name = name_of(self._torch, op, target)
@@ -109,13 +118,23 @@ class Follower:
             return BATCH
         return self._function(name, *arguments, **options)
 
+    def check_shared(self) -> None:
+        """Refuse what layers share with what scales channels: ours would learn apart."""
+        for _, module in self.made.values():
+            for name, each in module.named_parameters():
+                if self._trained.has(each):
+                    raise ValueError(
+                        f"from_torch: the {name} of {module} also multiplies channels, and layers "
+                        f"share all of their parameters or none; give one of the two a copy"
+                    )
+
     def is_in_place(self, op: str, target: Any, arguments: Any, options: Any) -> bool:
         """Whether a node writes into its first tensor."""
         if op == "call_module":
             return bool(getattr(self._root.get_submodule(target), "inplace", False))
         name = name_of(self._torch, op, target)
         spelled = target if isinstance(target, str) else getattr(target, "__name__", "")
-        names = _FUNCTIONS.get(name, ("", ("p", "training", "inplace")))[1]
+        names = _FUNCTIONS.get(name, ("", _MAY_BE_IN_PLACE.get(name, ())))[1]
         given = dict(zip(names, arguments[1:], strict=False)) | options
         ends = spelled.endswith("_") and not spelled.startswith("_")
         return ends or name in _IN_PLACE or bool(given.get("inplace"))
@@ -128,6 +147,8 @@ class Follower:
             return x
         if isinstance(module, self._torch.nn.ChannelShuffle):
             return shuffled(x, module.groups)
+        if isinstance(module, self._torch.nn.Unflatten) and len(x.seen) > 1:
+            raise ValueError("of anything but vectors it has no counterpart; put nn.Flatten before")
         if isinstance(module, self._torch.nn.LayerNorm) and len(x.seen) > 1:
             raise ValueError(
                 f"of images or series, {('N', *x.seen)}, it has no counterpart; nn.GroupNorm(1, "
@@ -146,7 +167,7 @@ class Follower:
 
     def _function(self, name: str, x: Any = None, *arguments: Any, **options: Any) -> Any:
         if x is None:
-            x = options.pop("input")
+            x = options.pop("input" if "input" in options else "tensors")
         if name in _FUNCTIONS:
             return self._like_module(name, x, arguments, options)
         if name in _ARITHMETIC:
@@ -271,31 +292,39 @@ class Follower:
     def _pad(
         self, x: Symbol, pad: Sequence[int], mode: str = "constant", value: float | None = None
     ) -> Symbol:
-        ends, channels = (*pad, 0, 0, 0, 0)[:4], pad[4:]
-        if channels and mode == "constant" and not value and len(x.seen) == 3:
-            front, behind = ([composed.ZERO] * each for each in (*channels, 0)[:2])
+        places = 2 * (len(x.seen) - 1)  # what comes behind these is of channels, then of samples
+        ends, channels = (*pad[:places], 0, 0, 0, 0)[:4], [*pad[places:], 0, 0]
+        if any(channels):
+            if mode != "constant" or value or any(channels[2:]) or min(channels) < 0:
+                raise ValueError(
+                    f"pad={tuple(pad)}, mode={mode!r} and value={value} have no counterpart: "
+                    f"channels may be put on with zeros, and nothing else"
+                )
+            front, behind = ([composed.ZERO] * each for each in channels[:2])
             x = composed.picked(x, [*front, *range(x.seen[0]), *behind])
-        elif mode not in _PADS or len(pad) not in (2, 4):
+        elif mode not in _PADS or len(pad) % 2:
             raise ValueError(f"mode={mode!r} with {len(pad)} numbers has no counterpart")
         if not any(ends):
             return x
         return self._alike(_PADS[mode], x, ends, *([value or 0.0] if mode == "constant" else []))
 
     def _dropout(
-        self, x: Symbol, p: float = 0.5, training: bool = True, inplace: bool = False
+        self, x: Symbol, p: float = 0.5, training: Any = True, inplace: bool = False
     ) -> Symbol:
         return self._dropped("Dropout", x, p, training)
 
     def _dropout2d(
-        self, x: Symbol, p: float = 0.5, training: bool = True, inplace: bool = False
+        self, x: Symbol, p: float = 0.5, training: Any = True, inplace: bool = False
     ) -> Symbol:
         return self._dropped("Dropout2d", x, p, training)
 
-    def _dropped(self, kind: str, x: Symbol, p: float, training: bool) -> Symbol:
-        if training == self._root.training:  # as self.training said
+    def _dropped(self, kind: str, x: Symbol, p: float, training: Any) -> Symbol:
+        if isinstance(training, Mode):
             return self._alike(kind, x, p)
         if training:
-            raise ValueError("in evaluation it has no counterpart: give training=self.training")
+            raise ValueError(
+                "it drops in evaluation too, which has no counterpart: give training=self.training"
+            )
         return x
 
 

@@ -8,6 +8,11 @@ SAME_NAME = (
 """Layers that PyTorch has under the same name, and that take no argument."""
 
 
+def is_of_pytorch(module: Any) -> bool:
+    """Whether a module is one of PyTorch's, whose `forward` is known, and not of one's own."""
+    return type(module).__module__.startswith("torch.nn.")
+
+
 def pytorch() -> Any:
     """The package.
 

@@ -9,7 +9,7 @@ from ...layers import Layer
 from ...sequential import Sequential
 from ..matching import as_array, fill, slots_of
 from .functions import OF_IMAGES
-from .installed import SAME_NAME, pytorch
+from .installed import SAME_NAME, is_of_pytorch, pytorch
 from .traced import symbols_of
 
 
@@ -46,7 +46,11 @@ def _from_convolution(m: Any) -> Layer:
 
 def _from_batch_norm(m: Any) -> Layer:
     _only(m, affine=True, track_running_stats=True)
-    return layers.BatchNorm(m.num_features, 1 - (0.1 if m.momentum is None else m.momentum), m.eps)
+    if m.momentum is None:
+        raise ValueError(
+            f"{m}: momentum=None, the mean of all batches, has no counterpart; set it to 0.1"
+        )
+    return layers.BatchNorm(m.num_features, 1 - m.momentum, m.eps)
 
 
 def _from_average(m: Any) -> Layer:
@@ -218,6 +222,7 @@ def from_torch(
         raise ValueError(f"from_torch takes a torch.nn.Module, got {type(module).__name__}")
     _refuse_hooks(module)
     _refuse_tied(module)
+    _refuse_mixed(module)
     if input_shape is not None and (not isinstance(input_shape, (tuple, list)) or not input_shape):
         raise ValueError(f"from_torch: input_shape must be as (3, 32, 32), got {input_shape!r}")
     modules = list(_flat(torch, module))
@@ -233,8 +238,12 @@ def from_torch(
             "such as input_shape=(3, 32, 32)"
         )
     kinds = {type(each).__name__ for each in modules}
-    by_shape = kinds & _BY_SHAPE or {"BatchNorm1d", "Conv1d"} <= kinds
-    if is_named or is_shared or by_shape or any(not _of_pytorch(each) for each in modules):
+    is_open = any(
+        -1 in getattr(each, "unflattened_size", ()) and type(before).__name__ != "Flatten"
+        for before, each in zip([None, *modules], modules, strict=False)
+    )
+    by_shape = is_open or kinds & _BY_SHAPE or {"BatchNorm1d", "Conv1d"} <= kinds
+    if is_named or is_shared or by_shape or any(not is_of_pytorch(each) for each in modules):
         if input_shape is None:
             raise ValueError(
                 f"from_torch: {type(module).__name__} is or has a module of one's own, one that is "
@@ -283,6 +292,12 @@ def _fill(made: Iterable[tuple[Layer, Any]]) -> None:
             if values is not None:  # a norm without a scale has ours at 1, frozen
                 fill(slot, as_array(values))
         learns = [each.requires_grad for each in module.parameters()]
+        missing = [slot.theirs for slot in slots_of(layer) if getattr(module, slot.theirs) is None]
+        if missing and any(learns):
+            raise ValueError(
+                f"from_torch, {module}: it has no {missing[0]}, which the layer here would learn; "
+                f"give it one, or freeze what it has by requires_grad"
+            )
         if any(learns) and not all(learns):
             raise ValueError(
                 f"from_torch, {module}: some of its parameters are frozen, and a layer is frozen "
@@ -310,6 +325,9 @@ _INSTEAD = {
 }
 
 
+_MODES = "evaluation", "training"
+
+
 def _refuse_hooks(module: Any) -> None:
     """Raise for what changes a module's answers beside its class: we would compute without it."""
     for name, each in module.named_modules():
@@ -328,15 +346,30 @@ def _refuse_hooks(module: Any) -> None:
 
 def _refuse_tied(module: Any) -> None:
     """Raise for modules that share a parameter: ours would learn apart."""
-    owners: dict[int, str] = {}
+    owners: dict[int, str] = {}  # by the place of its numbers, which views have in common
     for place, each in module.named_modules():
         for name, parameter in each.named_parameters(place, recurse=False):
-            first = owners.setdefault(id(parameter), name)
+            first = owners.setdefault(parameter.data_ptr() or id(parameter), name)
             if first != name:
                 raise ValueError(
                     f"from_torch: {first} and {name} are one parameter, and layers share all of "
                     f"theirs or none; call one module twice, or give the second a copy"
                 )
+
+
+def _refuse_mixed(module: Any) -> None:
+    """Raise for dropouts and norms in another mode than the rest: ours are in one all together."""
+    for name, each in module.named_modules():
+        kind = type(each).__name__
+        learns = any(parameter.requires_grad for parameter in each.parameters())
+        if each.training != module.training and (
+            kind.startswith("Dropout") or (kind.startswith("BatchNorm") and learns)
+        ):
+            raise ValueError(
+                f"from_torch, {kind} ({name}): it is in {_MODES[each.training]} and the whole in "
+                f"{_MODES[module.training]}; call .train() or .eval() of the whole, and to keep a "
+                f"norm's statistics set requires_grad=False of its parameters"
+            )
 
 
 def _flat(torch: Any, module: Any) -> Iterator[Any]:
@@ -348,14 +381,12 @@ def _flat(torch: Any, module: Any) -> Iterator[Any]:
         yield module
 
 
-def _of_pytorch(module: Any) -> bool:
-    return type(module).__module__.startswith("torch.nn.")
-
-
 def _layer(module: Any) -> Layer:
     kind = type(module).__name__
-    if kind not in _LAYERS or not _of_pytorch(module):
-        if kind in _INSTEAD and _of_pytorch(module):
+    if getattr(module, "return_indices", False):
+        raise ValueError(f"{module}: return_indices has no counterpart")
+    if kind not in _LAYERS or not is_of_pytorch(module):
+        if kind in _INSTEAD and is_of_pytorch(module):
             raise ValueError(f"from_torch knows no layer for {kind}; put {_INSTEAD[kind]} there")
         raise ValueError(
             f"from_torch knows no layer for {kind}; known are nn.Sequential of {', '.join(_LAYERS)}"

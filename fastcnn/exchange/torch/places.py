@@ -60,7 +60,7 @@ def cut_out(x: Symbol, place: Any) -> Symbol:
 def _range(place: Any, size: int) -> range:
     if isinstance(place, slice):
         found = range(size)[place]
-    elif isinstance(place, int):
+    elif isinstance(place, int) and not isinstance(place, bool):
         found = range(size)[place : place + 1 or None]
     else:
         raise ValueError(f"a part by {place!r} has no counterpart; slices and numbers have one")
@@ -114,7 +114,9 @@ def _along(x: Symbol, dim: int, first: int, last: int) -> tuple[Any, ...]:
 
 
 def _cat(tensors: Any, dim: int = 0) -> Symbol:
-    if dim not in (1, 1 - len(tensors[0].seen) - 1):
+    if not all(isinstance(each, Symbol) for each in tensors):
+        raise ValueError("with an array of its own it has no counterpart")
+    if dim not in (1, -len(tensors[0].seen)):
         raise ValueError(f"dim={dim} has no counterpart, only 1, the channels")
     return tensors[0] if len(tensors) == 1 else Concat()(*tensors)
 
@@ -189,8 +191,9 @@ def _unsqueeze(x: Symbol, dim: int) -> Symbol:
 
 
 def _expand(x: Symbol, *shape: Any) -> Symbol:
-    _, *sizes = shape[0] if isinstance(shape[0], (tuple, list)) else shape
-    if len(sizes) != len(x.seen) or any(not isinstance(n, int) for n in sizes):
+    batch, *sizes = shape[0] if isinstance(shape[0], (tuple, list)) else shape
+    is_known = all(isinstance(n, int) for n in sizes) and (batch is BATCH or batch == -1)
+    if len(sizes) != len(x.seen) or not is_known:
         raise ValueError(f"the shape {shape} has no counterpart for {('N', *x.seen)}")
     wanted = tuple(old if n == -1 else n for old, n in zip(x.seen, sizes, strict=True))
     found = composed.spread_to(x, wanted)

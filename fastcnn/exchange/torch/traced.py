@@ -4,6 +4,7 @@ Each node is run as soon as it is met, so that the sizes of a tensor are numbers
 conditions may use.
 """
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from ...layers import Flatten, Input, Layer, Reshape
 from ...layers.symbols import Symbol
 from .functions import VIEWS, Follower, Make, name_of
 from .places import batch_of
+from .watched import Mode, watched
 
 Run = Callable[[Any], Any]
 
@@ -47,7 +49,8 @@ def symbols_of(
     """
     passed = _Pass(torch, module, shapes, make)
     try:
-        _tracer(torch, passed.run, passed.value).trace(module)
+        with watched(torch, module):
+            _tracer(torch, passed.run, passed.value).trace(module)
     except _RefusedError as error:
         raise ValueError(f"from_torch{error}") from None
     except Exception as error:
@@ -55,6 +58,7 @@ def symbols_of(
             f"from_torch: torch.fx cannot follow {type(module).__name__}: {error}"
         ) from None
     passed.check_inputs()
+    passed.follower.check_shared()
     inputs = passed.inputs
     named_in = by_names("input", passed.names, inputs) if len(inputs) > 1 else inputs
     return named_in, _outputs(module, passed.output), passed.follower.made
@@ -116,7 +120,8 @@ class _Pass:
             name = name_of(self._torch, node.op, node.target)
             is_in_place = self.follower.is_in_place(node.op, node.target, arguments, options)
             given = first.name if first and name != "clone" else None
-            self._memory.write(node.name, value, given, is_in_place, name in VIEWS)
+            is_same = node.op == "call_module" and value is arguments[0]  # nn.Identity
+            self._memory.write(node.name, value, given, is_in_place, name in VIEWS, is_same)
         except (TypeError, ValueError, LookupError) as error:
             raise _RefusedError(f", {_place(self._torch, node)}: {error}") from None
 
@@ -134,6 +139,14 @@ def _tracer(torch: Any, run: Run, value: Run) -> Any:
             batch = self.tracer.create_proxy("call_function", batch_of, (self,), {})
             sizes = (batch, *known.seen)
             return sizes if dim is None else sizes[dim]
+
+        # torch.fx itself takes `x *= 2` for x = x * 2, which leaves other names of x as they are.
+        __isub__, __imul__, __itruediv__, __ipow__, __iadd__ = (
+            _written(function)
+            for function in (
+                operator.isub, operator.imul, operator.itruediv, operator.ipow, operator.iadd,
+            )
+        )  # fmt: skip
 
         @property
         def shape(self) -> Any:
@@ -153,9 +166,15 @@ def _tracer(torch: Any, run: Run, value: Run) -> Any:
 
     class Tracer(torch.fx.Tracer):
         running = False
+        learns = torch.is_grad_enabled()
 
         def create_node(self, *given: Any, **more: Any) -> Any:
             node = super().create_node(*given, **more)
+            if torch.is_grad_enabled() != self.learns:
+                raise _RefusedError(
+                    f", {_place(torch, node)}: it is computed without gradients, as under "
+                    f"torch.no_grad, which has no counterpart; freeze layers by requires_grad"
+                )
             self.running = True
             run(node)
             self.running = False
@@ -164,6 +183,9 @@ def _tracer(torch: Any, run: Run, value: Run) -> Any:
         def getattr(self, name: str, found: Any, *cache: Any) -> Any:
             # While a node runs, a module's parameters are themselves, no further nodes.
             return found if self.running else super().getattr(name, found, *cache)
+
+        def create_arg(self, given: Any) -> Any:
+            return given if isinstance(given, Mode) else super().create_arg(given)
 
         def proxy(self, node: Any) -> Any:
             return Tensor(node, self)
@@ -174,6 +196,15 @@ def _tracer(torch: Any, run: Run, value: Run) -> Any:
     return Tracer()
 
 
+def _written(function: Callable[..., Any]) -> Callable[..., Any]:
+    """An operator that writes into its first tensor, as a method of what is traced."""
+
+    def method(self: Any, other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", function, (self, other), {})
+
+    return method
+
+
 class _Memory:
     """What each node gave, and which nodes are one tensor, which an in-place function changes.
 
@@ -181,19 +212,23 @@ class _Memory:
     ----------
     owners : dict
         By node: the first one whose numbers it may share.
+
+    Of what may share its numbers with a tensor that is changed in place, only what surely is that
+    tensor is changed too: a view has them elsewhere, and `contiguous` may have made a copy.
     """
 
     def __init__(self) -> None:
         self._values: dict[str, Any] = {}
         self.owners: dict[str, str] = {}
+        self._same: dict[str, str] = {}
         self._lost: set[str] = set()
 
     def read(self, name: str) -> Any:
         """What a node is now."""
         if name in self._lost:
             raise _RefusedError(
-                f": {name} is used after a view of it was changed in place, which has no "
-                f"counterpart; leave inplace=True, += or *= out"
+                f": {name} is used after a view of it was changed in place, or what may be one, "
+                f"which has no counterpart; leave inplace=True, += or *= out"
             )
         return self._values[name]
 
@@ -204,19 +239,21 @@ class _Memory:
         first: str | None = None,
         is_in_place: bool = False,
         is_view: bool = False,
+        is_same: bool = False,
     ) -> None:
         """Keep what a node gave, of its first tensor, if it may share its numbers."""
         before = None if first is None else self._values[first]
         if isinstance(value, Symbol) and isinstance(before, Symbol):
             is_view |= is_in_place or value is before or _is_view_of(value, before)
         owner = self.owners[first] if first is not None and is_view else name
+        tensor = self._same[first] if first is not None and (is_in_place or is_same) else name
         if is_in_place and is_view:
             for other in [each for each, whose in self.owners.items() if whose == owner]:
-                if self._values[other] is before:
+                if self._same[other] == tensor:
                     self._values[other] = value
                 else:
                     self._lost.add(other)
-        self._values[name], self.owners[name] = value, owner
+        self._values[name], self.owners[name], self._same[name] = value, owner, tensor
 
 
 def _is_view_of(value: Symbol, before: Symbol) -> bool:
