@@ -13,7 +13,7 @@ import tyro
 
 from .. import exchange, models
 from ..exchange import Matched
-from ..files import place
+from ..files import make_folder, place, remove_empty
 from ..graph import Graph
 from ..network.checkpoint import CheckpointError
 from ..runs.saved import Saved
@@ -82,6 +82,18 @@ def _convert(arguments: Arguments) -> int:
     if target.exists() and not arguments.replace:
         raise ValueError(f"{target} is there already: give another name, or --replace")
     model, matched = _read(arguments)
+    folders = make_folder(target.parent)
+    try:
+        _write(model, target, ending, arguments)
+    finally:
+        remove_empty(folders)  # where nothing was written
+    if matched is not None:
+        print(matched)
+    print(f"written: {one_line(target)}, {_described(model)}")
+    return 0
+
+
+def _write(model: Model, target: Path, ending: str, arguments: Arguments) -> None:
     if ending == ".onnx":
         takes = None if arguments.takes is None else arguments.takes == "pixels"
         from_onnx = arguments.source.lower().endswith(".onnx")
@@ -91,10 +103,6 @@ def _convert(arguments: Arguments) -> int:
         exchange.save_safetensors(model, target, arguments.layout)
     else:
         model.save(target)
-    if matched is not None:
-        print(matched)
-    print(f"written: {one_line(target)}, {_described(model)}")
-    return 0
 
 
 def _ending(path: Path, known: Sequence[str], done: str) -> str:

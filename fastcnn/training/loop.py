@@ -65,6 +65,7 @@ class TrainingLoop:
         self.average = None if self.method.ema is None else Average(self.model, self.method.ema)
         self.best_arrays: dict[str, NDArray[Any]] = {}
         self._is_known_to_be_lost = False
+        self._at_first: float | None = None  # the loss of a sample before any step
         channels_last = self.model.data_format == "channels_last"
         normalization = self.model.normalization
         if self.x.ndim == 4:
@@ -292,6 +293,8 @@ class TrainingLoop:
         tally.add(self.loss, outputs, targets, counted)
         gradient = asked.gradient_of(self.loss, outputs)
         is_first = not self.optimizer.steps  # else the learning rate is blamed a step later
+        if is_first:
+            self._at_first = value / len(indices)
         if is_first or self._loss_is_own:
             found = diverged.of_loss(gradient, self.loss, self.model.output_names)
             if found is not None:
@@ -366,6 +369,6 @@ class TrainingLoop:
     def _note_if_lost(self, row: dict[str, float]) -> None:
         """Say once that the network does no better than guessing, or far worse."""
         if self._guesses and not self._is_known_to_be_lost:
-            note = notes.lost(row, self._guesses)
+            note = notes.lost(row, self._guesses, self._at_first)
             self._is_known_to_be_lost = note is not None
             self.note(note)

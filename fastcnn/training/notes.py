@@ -25,14 +25,30 @@ def is_guessing(loss: float, classes: int) -> bool:
     return abs(loss - guessing) <= _STUCK_WITHIN * guessing
 
 
-def lost(row: Mapping[str, float], classes: int) -> str | None:
-    """The network does no better than guessing after an epoch, or far worse."""
+def lost(row: Mapping[str, float], classes: int, at_first: float | None) -> str | None:
+    """The network does no better than guessing after an epoch, or far worse.
+
+    Parameters
+    ----------
+    row : mapping
+        The epoch.
+    classes : int
+        How many are guessed among.
+    at_first : float or None
+        The loss of the first batch, before any step; None where that was in another run.
+    """
     guessing, value = math.log(classes), row["loss"]
     if is_guessing(value, classes) and row["accuracy"] < 2 / classes:
         note = (
             f"the training loss {value:.4f} is still that of guessing, ln {classes} = "
             f"{guessing:.4f}: if this lasts, try another learning rate, and check that labels "
             f"and images belong together"
+        )
+    elif min(value, at_first or 0) > _LOST_ABOVE * guessing:
+        note = (
+            f"the training loss {value:.4g} is far above that of guessing, ln {classes} = "
+            f"{guessing:.4f}, and was {at_first:.4g} before the first step: the pixels or the "
+            f"weights that the network begins with are too large"
         )
     elif value > _LOST_ABOVE * guessing:
         note = (

@@ -99,6 +99,26 @@ def test_what_is_refused(file: Path, capsys: pytest.CaptureFixture[str]) -> None
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("ending", [".npz", ".safetensors", ".onnx"])
+def test_a_folder_is_made_and_one_that_cannot_be_is_refused(
+    file: Path, ending: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnx")
+    target = file.with_name("new") / "deep" / f"b{ending}"
+    assert convert.main([str(file), str(target)]) == 0
+    assert target.is_file()
+    capsys.readouterr()
+    assert convert.main([str(file), str(target / f"b{ending}")]) == 2
+    assert "it is a file, not a folder" in capsys.readouterr().err
+
+
+def test_no_folder_is_left_where_nothing_was_written(file: Path) -> None:
+    pytest.importorskip("onnx")
+    target = file.with_name("new") / "b.onnx"
+    assert convert.main([str(file), str(target), "--input-shape", "2", "6", "5"]) == 2
+    assert not target.parent.exists()
+
+
 def test_states_of_pytorch(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch = pytest.importorskip("torch")
     module = exchange.to_torch(load_model(file))

@@ -50,6 +50,10 @@ ELSEWHERE = {
     "checked": "training/test_resuming.py",
     "each batch has 1 image, too few for BatchNorm: what a channel has one number of it makes the "
     "same of every image; give more images, or a larger batch_size": "training/test_last_batch.py",
+    "the training loss {} is far above that of guessing, ln {} = {}, and was {} before the first "
+    "step: the pixels or the weights that the network begins with are too large": (
+        "training/test_training.py"
+    ),
     "{} is damaged: it lacks the moving averages": "training/test_watching.py",
     "{} is damaged: it has {} batches of an epoch of {}": "training/test_saving.py",
     "minutes must be a number above 0, got {}": "training/test_budget.py",

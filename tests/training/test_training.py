@@ -524,7 +524,16 @@ def test_far_worse_than_guessing_is_noted(blobs):
     x, y = blobs
     history = line().train(x, y, optimizer=SGD(1e4), epochs=2)
     assert len(history.notes) == 1
-    assert "far above that of guessing, ln 2 = 0.6931" in history.notes[0]
+    assert "ln 2 = 0.6931: the learning rate 10000 is probably too high" in history.notes[0]
+
+
+@pytest.mark.parametrize(("factor", "lr"), [(1e4, 1e-9), (1e4, 1e-3), (1e3, 10.0)])
+def test_a_loss_that_begins_far_above_guessing_is_not_the_rates(blobs, factor: float, lr: float):
+    x, y = blobs
+    history = line().train(x * np.float32(factor), y, optimizer=SGD(lr), epochs=1)
+    (note,) = history.notes
+    assert "before the first step: the pixels or the weights that the network begins with" in note
+    assert "learning rate" not in note
 
 
 @pytest.mark.parametrize(
