@@ -32,7 +32,6 @@ from numba.core.serialize import dumps
 from numba.core.sigutils import normalize_signature
 from numba.misc.appdirs import AppDirs
 
-from kernels import shortcuts
 from kernels.partner import Partner
 
 _PREFIX = "fastcnn-"
@@ -205,6 +204,33 @@ class Store:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
+class Kept:
+    """One thing that is made once and found on the disk later, if it can be.
+
+    Parameters
+    ----------
+    store : Store
+        Where it is kept.
+    name : str
+        What it is.
+    origin : any
+        What it depends on: its `repr` says it all.
+    """
+
+    def __init__(self, store: Store, name: str, origin: Any) -> None:
+        self._store, self._origin = store, _digest(name, origin)
+        self._name = f"{name}.{self._origin.hex()[:20]}.nbc"
+
+    def read(self) -> bytes | None:
+        """What is kept, or None."""
+        found = self._store.read(self._name, self._origin)
+        return None if found is None else bytes(found)
+
+    def write(self, content: bytes) -> None:
+        """Keep it."""
+        self._store.write(self._name, self._origin, content)
+
+
 @functools.cache
 def _source(file: str) -> bytes:
     """Digest of a source file; empty where there is none, as for a function typed in."""
@@ -265,7 +291,6 @@ class KernelCache(_Cache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled code, or None."""
-        shortcuts.refresh(target_context)
         try:
             name, origin = self._file(sig, target_context.codegen())
             content = self._store.read(name, origin)

@@ -19,7 +19,7 @@ import numpy as np
 from numba.core.registry import CPUDispatcher
 
 from kernels import jit
-from kernels.linking import Kernel, Serial
+from kernels.dispatch import Kernel, Serial
 
 _captures: dict[int, "Capture"] = {}  # by the thread whose calls are listed
 _guard = threading.Lock()

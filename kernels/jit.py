@@ -27,8 +27,8 @@ import numba
 import numpy as np
 from numba.core.registry import cpu_target
 
-from kernels import compiling, linking, workspace
-from kernels.cache import KernelCache, Store
+from kernels import compiling, dispatch, linking, workspace
+from kernels.cache import Kept, KernelCache, Store
 from kernels.cores import uses_sve, usual_threads
 from kernels.partner import Partner
 from kernels.threads import launch, load_tbb, threads_advice
@@ -114,7 +114,7 @@ def kept_whole(function: Callable[..., Any]) -> KernelCache:
 
 def serial(function: Callable[..., Any]) -> Any:
     """Compile what one thread does."""
-    compiled = linking.Serial(function, targetoptions=_OPTIONS)
+    compiled = dispatch.Serial(function, targetoptions=_OPTIONS)
     compiled._cache = _kept(function, linking.Part, "part")
     compiled.wholes_cache = kept_whole(function)
     if _calls is not None and not _gives_result(function):
@@ -124,7 +124,7 @@ def serial(function: Callable[..., Any]) -> Any:
 
 def parallel(function: Callable[..., Any]) -> Any:
     """Compile a loop with `prange`."""
-    compiled = linking.Parallel(function, targetoptions={"parallel": _PRANGE_ONLY, **_OPTIONS})
+    compiled = dispatch.Parallel(function, targetoptions={"parallel": _PRANGE_ONLY, **_OPTIONS})
     compiled._cache = kept_whole(function)
     return _launcher(compiled)
 
@@ -259,9 +259,15 @@ def _probe_assembly(triple: str, cpu: str, features: str) -> str:
     return machine.emit_assembly(parsed)
 
 
+@functools.cache
 def target() -> Target:
     """The processor that Numba compiles for."""
-    return target_of(*_PROCESSOR)
+    kept = Kept(_store, "probe", _ORIGIN)
+    assembly = kept.read()
+    if assembly is None:
+        assembly = _probe_assembly(*_PROCESSOR).encode()
+        kept.write(assembly)
+    return _target_from(assembly.decode(), _PROCESSOR[0])
 
 
 @functools.cache
@@ -272,7 +278,10 @@ def target_of(triple: str, cpu: str, features: str) -> Target:
     processor's name implies features that no interface lists; the compiler's own output is the
     one reliable answer.
     """
-    assembly = _probe_assembly(triple, cpu, features)
+    return _target_from(_probe_assembly(triple, cpu, features), triple)
+
+
+def _target_from(assembly: str, triple: str) -> Target:
     is_x86 = triple.startswith(("x86_64", "i686"))
     if not is_x86:
         # Four of NEON's 32 registers are left alone: with 14 rows instead of 12, LLVM's inner loop
@@ -309,7 +318,7 @@ def _prepare_threads() -> None:
     global _thread, _crew
     _Thread.usual = min(usual_threads(), max_threads())
     _thread = _Thread()
-    _crew = launch()
+    _crew = launch(Kept(_store, "crew", _ORIGIN))
     if _crew:
         _crew.enlist(_Thread.usual - 1)
     workspace.greet = lambda: _thread.begun  # who asks for memory is about to call kernels

@@ -78,8 +78,8 @@ FLOORS = (
     ("kernels.simd", "kernels.shares", "kernels.spans", "kernels.capture"),
     ("kernels.sizes",),
     ("kernels.jit",),
-    ("kernels.compiling",),
-    ("kernels.cache", "kernels.workspace", "kernels", "kernels.threads"),
+    ("kernels.compiling", "kernels.threads"),
+    ("kernels.cache", "kernels.workspace", "kernels"),
     ("kernels.cores", "kernels.partner", "kernels.portion", "kernels.changes", "kernels.shortcuts"),
 )
 

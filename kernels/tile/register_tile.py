@@ -33,7 +33,7 @@ from numba import types
 from numba.core import cgutils, sigutils
 from numba.core.ccallback import CFunc
 
-from kernels import jit, linking
+from kernels import dispatch, jit, linking
 from kernels.simd import (
     I64,
     add_pairs,
@@ -260,7 +260,7 @@ class _Tile(linking.Whole):
         pass
 
 
-class _Pipeline(linking.WholePipeline):
+class _Pipeline(dispatch.WholePipeline):
     library = _Tile
 
 
@@ -280,8 +280,8 @@ def prepare(dtype: np.dtype) -> None:
     signature = sigutils.normalize_signature(_c_signature(kind))
     compiled: Any = CFunc(_tile_entry, signature, {}, {}, pipeline_class=_Pipeline)
     compiled._cache = jit.kept_whole(_tile_entry)
-    with linking.compiling():
-        compiled.compile()
+    dispatch.makes_wholes(compiled._compiler)
+    compiled.compile()
     llvm.add_symbol(_symbol(kind), compiled.address)
     _alive.append(compiled)
 

@@ -7,7 +7,7 @@ import pytest
 
 from kernels import activation, capture
 from kernels.capture import Capture, capturing
-from kernels.linking import Kernel
+from kernels.dispatch import Kernel
 
 
 def listed(x: np.ndarray, y: np.ndarray, alpha: float = 0.5) -> Capture:

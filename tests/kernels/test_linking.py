@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kernels import jit
+from kernels import jit, linking
 
 MODULE = """
 import sys
@@ -15,7 +15,7 @@ import sys
 import numpy as np
 from numba.extending import overload
 
-from kernels import jit
+from kernels import jit, linking
 
 
 def plus(a, b): ...
@@ -115,3 +115,55 @@ def _scaled_twice(x, step, factor):
 def test_a_number_in_the_text_of_a_call_is_as_one_in_a_variable():
     assert _scaled_twice(np.array([1.0, 3.0]), 1, 5) == 3 * 2 + 5
     assert [len(kinds) for kinds in _scaled.overloads] == [3]
+
+
+# --- code from the disk ---------------------------------------------------------------------------
+
+STEP = """
+import sys
+
+import numpy as np
+from fastcnn import Sequential
+from fastcnn.layers import Conv2D, Dense, Flatten, MaxPool2D, ReLU
+
+model = Sequential(
+    Conv2D(1, 4, 3), ReLU(), MaxPool2D(2), Flatten(), Dense(36, 3), input_shape=(1, 8, 8), seed=1
+)
+x = np.random.default_rng(0).normal(size=(20, 1, 8, 8)).astype(np.float32)
+model.train(x, np.arange(20) % 3, epochs=1, batch_size=10, progress=False)
+print(model.forward(x).sum(), "numba.np.arraymath" in sys.modules)
+"""
+
+
+def _stepped(folder: Path, tmp_path: Path) -> list[str]:
+    root = str(Path(__file__).parents[2])
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": root}
+    done = subprocess.run(
+        [sys.executable, "-c", STEP], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.split()
+
+
+def test_a_later_start_does_not_make_numba_ready_to_compile(tmp_path: Path) -> None:
+    """That takes 0.2 s and 20 MB; and what the first start keeps is of use after damage, too."""
+    kept = tmp_path / "kept"
+    first, was_ready = _stepped(kept, tmp_path)
+    again, is_ready = _stepped(kept, tmp_path)
+    assert (was_ready, is_ready) == ("True", "False") and first == again
+    for name in ("crew", "probe"):
+        for file in kept.glob(f"*/{name}.*.nbc"):
+            content = bytearray(file.read_bytes())
+            file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+            assert _stepped(kept, tmp_path) == [first, "False"]
+            assert file.read_bytes() != content[:-1] + bytes([content[-1] ^ 1])
+    assert list(kept.glob("*/probe.*.nbc"))
+
+
+def test_what_llvm_does_not_know_has_numba_made_ready(monkeypatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(linking.shortcuts, "refresh", asked.append)
+    linking._provide(["llvm.fma.v16f32", "memset", "NRT_Free", "PyErr_Clear"])
+    assert not asked and linking.llvm.address_of_symbol("NRT_Free")
+    linking._provide(["memset", "a_symbol_that_nobody_has", "NRT_Free"])
+    assert len(asked) == 1

@@ -15,7 +15,7 @@ from numba import types
 from numba.core.registry import cpu_target
 from numba.extending import overload
 
-from kernels import jit, linking, shortcuts
+from kernels import dispatch, jit, linking, shortcuts
 from kernels.simd import lanes, load_part, splat, store_part
 
 CONTEXT: Any = cpu_target.target_context
@@ -40,7 +40,7 @@ def instructions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             found.extend(i.opcode for block in function.blocks for i in block.instructions)
         optimize(whole)
 
-    kernel = linking.Serial(doubled, targetoptions=jit._OPTIONS)
+    kernel = dispatch.Serial(doubled, targetoptions=jit._OPTIONS)
     x, y = np.arange(37, dtype=np.float32), np.zeros(37, np.float32)
     with monkeypatch.context() as patch:
         patch.setattr(linking.Whole, "_optimize_final_module", look)
@@ -98,16 +98,16 @@ def test_a_rule_that_is_added_later_counts() -> None:
         return turned(x)
 
     options = jit._OPTIONS
-    assert linking.Serial(turn, targetoptions=options)(3) == -3
+    assert dispatch.Serial(turn, targetoptions=options)(3) == -3
     with pytest.raises(numba.TypingError):
-        linking.Serial(turn, targetoptions=options)(1.5)
+        dispatch.Serial(turn, targetoptions=options)(1.5)
 
     @overload(turned)
     def _(x):
         return (lambda x: 1 / x) if isinstance(x, types.Float) else None
 
-    assert linking.Serial(turn, targetoptions=options)(0.5) == 2.0
-    assert linking.Serial(turn, targetoptions=options)(3) == -3
+    assert dispatch.Serial(turn, targetoptions=options)(0.5) == 2.0
+    assert dispatch.Serial(turn, targetoptions=options)(3) == -3
 
 
 WITHOUT_SCIPY = """
