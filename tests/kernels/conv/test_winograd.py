@@ -231,6 +231,20 @@ def test_which_filters_are_cut_into_pieces(filters, kernel, size, groups, in_pie
     assert not suits(shape, (2, 2), size, np.dtype(np.float32), groups)
 
 
+def check_threads(*arguments):
+    """Any number of threads gives the same bits."""
+    before, found = jit.get_threads(), []
+    try:
+        for threads in range(1, jit.max_threads() + 1):
+            jit.set_threads(threads)
+            found.append(results(compiled, *arguments))
+    finally:
+        jit.set_threads(before)
+    for each in found[1:]:
+        for name, array in each.items():
+            np.testing.assert_array_equal(array, found[0][name], err_msg=name)
+
+
 @pytest.mark.usefixtures("in_pieces")
 @pytest.mark.parametrize("kernel", [(5, 5), (3, 4)])
 def test_pieces_give_the_same_bits_for_any_number_of_threads(kernel):
@@ -240,16 +254,7 @@ def test_pieces_give_the_same_bits_for_any_number_of_threads(kernel):
         return rng.standard_normal(shape, np.float32)
 
     x, weight, bias, dy = operands(draw, 37, (8, 9), 33, 40, (2, 2), (2, 1), kernel=kernel)
-    before, found = jit.get_threads(), []
-    try:
-        for threads in range(1, jit.max_threads() + 1):
-            jit.set_threads(threads)
-            found.append(results(compiled, x, weight, bias, dy, (2, 2)))
-    finally:
-        jit.set_threads(before)
-    for each in found[1:]:
-        for name, array in each.items():
-            np.testing.assert_array_equal(array, found[0][name], err_msg=name)
+    check_threads(x, weight, bias, dy, (2, 2))
 
 
 def test_bits_do_not_depend_on_the_number_of_threads(side):
@@ -260,16 +265,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(side):
         return rng.standard_normal(shape, np.float32)
 
     x, weight, bias, dy = operands(draw, 37, (4, 6), 170, 150, (1, 1), (1, 1))
-    before, found = jit.get_threads(), []
-    try:
-        for threads in range(1, jit.max_threads() + 1):
-            jit.set_threads(threads)
-            found.append(results(compiled, x, weight, bias, dy, (1, 1)))
-    finally:
-        jit.set_threads(before)
-    for each in found[1:]:
-        for name, array in each.items():
-            np.testing.assert_array_equal(array, found[0][name], err_msg=name)
+    check_threads(x, weight, bias, dy, (1, 1))
 
 
 def test_rounding_is_about_that_of_the_direct_method(side):
