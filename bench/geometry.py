@@ -7,7 +7,6 @@ in the memory layout that each likes best; PyTorch's two are tried before the fi
 table. Needs the extra `compare`: pip install '.[compare]' in the folder of the clone.
 """
 
-import contextlib
 import dataclasses
 import statistics
 import sys
@@ -131,9 +130,7 @@ def torch_step(case: Case, threads: int) -> sides.Step:
         return step
 
     steps = [prepare(torch.contiguous_format), prepare(torch.channels_last)]
-    for step in steps:
-        sides.rate(step, BATCH, 0.1)
-    return max(steps, key=lambda step: sides.rate(step, BATCH, 0.3))
+    return sides.fastest(steps, BATCH, 0.3)
 
 
 def main() -> None:
@@ -143,14 +140,7 @@ def main() -> None:
     for name, _ in cases():
         if options.only not in name:
             continue
-        with contextlib.ExitStack() as stack:
-            workers = [
-                stack.enter_context(
-                    sides.Worker(side, name, BATCH, options.threads, module="bench.geometry")
-                )
-                for side in ("fastcnn", "torch")
-            ]
-            ours, theirs = sides.alternate(workers, options.rounds, options.seconds)
+        ours, theirs = sides.compare(name, BATCH, options, module="bench.geometry")
         report.row(
             name, f"{statistics.median(ours):,.0f}", f"{statistics.median(theirs):,.0f}",
             f"{report.ratios(ours, theirs):.2f}",

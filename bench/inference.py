@@ -9,7 +9,6 @@ writes, BatchNorm folded. Needs the extra `interop` and onnxruntime.
     python -m bench.inference SIDE MODEL BATCH THREADS     one side, which answers `sides.Worker`
 """
 
-import contextlib
 import dataclasses
 import importlib.util
 import statistics
@@ -101,15 +100,9 @@ def main() -> None:
     )  # fmt: skip
     for batch in options.batches:
         for name in options.models:
-            with contextlib.ExitStack() as stack:
-                workers = [
-                    stack.enter_context(
-                        sides.Worker(side, name, batch, options.threads, "bench.inference")
-                    )
-                    for side in SIDES
-                ]
-                rates = sides.alternate(workers, options.rounds, options.seconds)
-            compiled, model, onnx = rates
+            rates = compiled, model, onnx = sides.compare(
+                name, batch, options, tuple(SIDES), "bench.inference"
+            )
             report.row(
                 name, f"{batch}", *(f"{statistics.median(each):,.0f}" for each in rates),
                 f"{report.ratios(compiled, onnx):.2f}",

@@ -9,7 +9,6 @@ Prints a table, and writes side_by_side.json and side_by_side.png into --out. Ne
 `compare`: pip install '.[compare]' in the folder of the clone.
 """
 
-import contextlib
 import dataclasses
 import statistics
 from typing import Annotated, Any
@@ -42,12 +41,7 @@ class Options:
 def compare(name: str, options: Options) -> dict[str, Any]:
     """Alternate the two sides: rates and ratio."""
     count = sides.batch_size(name, options.batch)
-    with contextlib.ExitStack() as stack:
-        workers = [
-            stack.enter_context(sides.Worker(side, name, count, options.threads))
-            for side in ("fastcnn", "torch")
-        ]
-        ours, theirs = sides.alternate(workers, options.rounds, options.seconds)
+    ours, theirs = sides.compare(name, count, options)
     return {
         "model": name,
         "batch": count,

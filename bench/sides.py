@@ -11,6 +11,7 @@ and the optimizer's update. PyTorch runs eagerly with its defaults.
     python -m bench.sides SIDE MODEL BATCH THREADS     the worker itself
 """
 
+import contextlib
 import copy
 import functools
 import importlib.util
@@ -146,11 +147,14 @@ def torch_step(name: str, count: int, threads: int, layouts: Sequence[str]) -> S
         return step
 
     steps = [prepare(getattr(torch, layout)) for layout in layouts]
-    if len(steps) == 1:
-        return steps[0]
+    return steps[0] if len(steps) == 1 else fastest(steps, count, 0.7)
+
+
+def fastest(steps: Sequence[Step], count: int, seconds: float) -> Step:
+    """The fastest of some steps in a turn of ``seconds`` each, after one of about half as many."""
     for step in steps:
-        rate(step, count, 0.3)
-    return max(steps, key=lambda step: rate(step, count, 0.7))
+        rate(step, count, 0.4 * seconds)
+    return max(steps, key=lambda step: rate(step, count, seconds))
 
 
 _LAYOUTS = ("contiguous_format", "channels_last")
@@ -291,6 +295,22 @@ def alternate(workers: Sequence[Worker], rounds: int, seconds: float) -> list[li
             time.sleep(_SETTLING)
             measured.append(worker.rate(seconds))
     return rates
+
+
+def compare(
+    name: str, count: int, options: Any, sides: Sequence[str] = ("fastcnn", "torch"),
+    module: str = "bench.sides",
+) -> list[list[float]]:  # fmt: skip
+    """The rates of some sides, each in a process of its own, that take turns with one task.
+
+    options : has threads, rounds and seconds
+    """
+    with contextlib.ExitStack() as stack:
+        workers = [
+            stack.enter_context(Worker(side, name, count, options.threads, module))
+            for side in sides
+        ]
+        return alternate(workers, options.rounds, options.seconds)
 
 
 def need_torch() -> None:

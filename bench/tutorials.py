@@ -11,7 +11,6 @@ filters two pixels apart. The two libraries take turns, each in a process of its
 `compare`: pip install '.[compare]' in the folder of the clone.
 """
 
-import contextlib
 import dataclasses
 import statistics
 import sys
@@ -174,9 +173,7 @@ def torch_step(network: Network, threads: int) -> sides.Step:
         return step
 
     steps = [prepare(torch.contiguous_format), prepare(torch.channels_last)]
-    for step in steps:
-        sides.rate(step, network.batch, 0.3)
-    return max(steps, key=lambda step: sides.rate(step, network.batch, 0.7))
+    return sides.fastest(steps, network.batch, 0.7)
 
 
 def main() -> None:
@@ -187,16 +184,7 @@ def main() -> None:
     for name, network in NETWORKS.items():
         if options.only not in name:
             continue
-        with contextlib.ExitStack() as stack:
-            workers = [
-                stack.enter_context(
-                    sides.Worker(
-                        side, name, network.batch, options.threads, module="bench.tutorials"
-                    )
-                )
-                for side in ("fastcnn", "torch")
-            ]
-            ours, theirs = sides.alternate(workers, options.rounds, options.seconds)
+        ours, theirs = sides.compare(name, network.batch, options, module="bench.tutorials")
         ratios = report.ratios(ours, theirs)
         medians.append(ratios.median)
         report.row(

@@ -2,7 +2,6 @@
 
 import functools
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -118,7 +117,7 @@ class Groups(NamedTuple):
         return self.count // self.joined, depth, self.joined * self.filters
 
 
-def pieces_of(kernel: Sequence[int]) -> Pair:
+def pieces_of(kernel: Pair) -> Pair:
     """3 x 3 pieces of a filter, down and across."""
     return -(-kernel[0] // 3), -(-kernel[1] // 3)
 
@@ -165,9 +164,9 @@ def _suits_in_pieces(weight_shape: Shape, out_size: Pair, dtype: np.dtype, dilat
     Each piece has windows and filters of its own, so that half of the products must be saved.
     """
     filters, channels, *kernel = weight_shape
-    pieces, windows = math.prod(pieces_of(kernel)), _windows_of(out_size, dilation, 4)
-    size = _size_of(Groups(1, channels, filters, 1, pieces), 4, dtype)
-    saves = 2 * pieces * planes_of(4) * windows <= math.prod((*kernel, *out_size))
+    groups = groups_of(1, channels, filters, dtype, (kernel[0], kernel[1]))
+    windows, size = _windows_of(out_size, dilation, 4), _size_of(groups, 4, dtype)
+    saves = 2 * groups.pieces * planes_of(4) * windows <= math.prod((*kernel, *out_size))
     return saves and min(channels, filters) >= _LEAST_IN_PIECES and size <= _FILTERS_BACK * windows
 
 

@@ -51,13 +51,13 @@ def symbols_of(
     try:
         with watched(torch, module):
             _tracer(torch, passed.run, passed.value).trace(module)
+        passed.check_inputs()
     except _RefusedError as error:
         raise ValueError(f"from_torch{error}") from None
     except Exception as error:
         raise ValueError(
             f"from_torch: torch.fx cannot follow {type(module).__name__}: {error}"
         ) from None
-    passed.check_inputs()
     passed.follower.check_shared()
     inputs = passed.inputs
     named_in = by_names("input", passed.names, inputs) if len(inputs) > 1 else inputs
@@ -93,8 +93,8 @@ class _Pass:
     def check_inputs(self) -> None:
         """Refuse another number of shapes than `forward` has arguments."""
         if len(self.names) != len(self.inputs):
-            raise ValueError(
-                f"from_torch: {type(self._module).__name__} takes {len(self.names)} inputs "
+            raise _RefusedError(
+                f": {type(self._module).__name__} takes {len(self.names)} inputs "
                 f"({', '.join(self.names)}), so input_shape must be as many shapes, got "
                 f"{len(self.inputs)}"
             )
@@ -106,10 +106,7 @@ class _Pass:
                 self._memory.write(node.name, self.inputs[len(self.names)])
             self.names.append(node.target)
             return
-        try:
-            self.check_inputs()
-        except ValueError as error:
-            raise _RefusedError(str(error).removeprefix("from_torch")) from None
+        self.check_inputs()
         arguments, options = self._torch.fx.node.map_arg((node.args, node.kwargs), self.value)
         if node.op == "output":
             self.output = arguments[0]
