@@ -2,6 +2,7 @@
 
 import difflib
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
@@ -56,7 +57,7 @@ def number(layer: str, name: str, value: Any, low: float, high: float, wanted: s
 
 def finite(layer: str, name: str, value: Any) -> float:
     """`value` as a finite float."""
-    return number(layer, name, value, np.nextafter(-np.inf, 0), np.inf, "a finite number")
+    return number(layer, name, value, math.nextafter(-math.inf, 0), np.inf, "a finite number")
 
 
 def flag(layer: str, name: str, value: Any) -> bool:

@@ -3,6 +3,8 @@
 import os
 import sys
 import textwrap
+import unicodedata
+from collections.abc import Sequence
 from typing import TextIO
 
 
@@ -34,6 +36,32 @@ def one_line(text: object) -> str:
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in str(text)
     )
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes.
+
+    A Chinese character has two; an accent that is a letter of its own, as in names of files from
+    a Mac, has none.
+    """
+    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
+    return len(text) + wide - sum(unicodedata.category(each) in ("Mn", "Me") for each in text)
+
+
+def left(text: str, width: int) -> str:
+    """The text with blanks behind it, to so many columns."""
+    return text + " " * (width - columns(text))
+
+
+def right(text: str, width: int) -> str:
+    """The text with blanks before it, to so many columns."""
+    return " " * (width - columns(text)) + text
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines, each cell under the one above it."""
+    wide = [max(map(columns, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(left, row, wide)).rstrip() for row in rows]
 
 
 def in_words(error: Exception) -> str:

@@ -10,7 +10,7 @@ from .. import files
 from ..losses import CLASSIFICATION, MULTILABEL
 from ..metrics import softmax
 from ..runs.saved import Output, Saved
-from ..terminal import one_line
+from ..terminal import aligned, one_line
 
 _TOLD = 3  # numbers or labels of an output in the table
 _UNNAMED = {CLASSIFICATION: "class", MULTILABEL: "labels"}
@@ -83,11 +83,9 @@ class Columns:
         rows = [["", *self._names]]
         for file, answer in zip(files_read, told, strict=True):
             rows.append([one_line(file), *(one_line(_cell(said)) for said in answer)])
-        wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines: list[str] = []
-        for row, note in zip(rows, ["", *notes], strict=True):
-            cells = zip(row, wide, strict=True)
-            lines.append("  ".join(f"{cell:{width}}" for cell, width in cells).rstrip())
+        for line, note in zip(aligned(rows), ["", *notes], strict=True):
+            lines.append(line)
             if note:
                 lines.append(f"  unlike the pictures trained on: {note}")
         return "\n".join(lines) + "\n"

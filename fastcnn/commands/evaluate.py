@@ -19,9 +19,9 @@ from ..datasets import Dataset
 from ..losses import CLASSIFICATION, REGRESSION
 from ..metrics import Measured, Report
 from ..runs.saved import Saved
-from ..terminal import one_line
+from ..terminal import columns, left, one_line
 from . import figures, interrupt, options
-from .figures import MOST_LETTERS, short
+from .figures import short
 
 _PROGRAM = "python -m fastcnn.evaluate"
 _HEAD: list[object] = ["metric", "class", "predicted", "value", "low", "high", "images"]
@@ -192,13 +192,13 @@ def table(report: Report, heading: str) -> str:
         lines.append(f"{what:{wide}}  {number.value:.4f}  (95 %: {_interval(number)})")
     lines.append("")
     names = [*report.classes, *report.averages]
-    wide = min(MOST_LETTERS, max(len("class"), *(len(one_line(name)) for name in names)))
+    wide = max(len("class"), *(columns(short(name)) for name in names))
     lines.append(f"{'class':{wide}}  " + "  ".join(f"{rate:17}" for rate in _RATES) + "  images")
     for name in names:
         numbers = report.classes.get(name) or report.averages[name]
         cells = "  ".join(_cell(numbers[rate]) for rate in _RATES)
         count = report.support.get(name, report.count)
-        lines.append(f"{short(name):{wide}}  {cells}  {count:>6,}")
+        lines.append(f"{left(short(name), wide)}  {cells}  {count:>6,}")
     lines += ["", *_confusion(report)]
     return "\n".join(lines) + "\n"
 
@@ -214,14 +214,14 @@ def _interval(number: Measured) -> str:
 def _confusion(report: Report) -> list[str]:
     """The matrix, or of many classes the pairs that are confused most."""
     names, matrix = [one_line(name) for name in report.classes], report.confusion
-    wide = min(MOST_LETTERS, max(map(len, names)))
+    wide = max(columns(short(name)) for name in names)
     digits = max(len(str(matrix.max())), len(str(len(names))))
     if 5 + wide + len(names) * (digits + 1) <= _COLUMNS:
         numbers = " ".join(f"{i:>{digits}}" for i in range(1, len(names) + 1))
         lines = ["true class, by number of the predicted class:", f"{'':{wide + 5}} {numbers}"]
         for i, (name, counts) in enumerate(zip(names, matrix, strict=True), 1):
             cells = " ".join(f"{n:>{digits}}" for n in counts)
-            lines.append(f"{i:>3}  {short(name):{wide}} {cells}")
+            lines.append(f"{i:>3}  {left(short(name), wide)} {cells}")
         return lines
     pairs = sorted(
         ((int(matrix[i, j]), names[i], names[j])

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import files
 from ..metrics import Figures, Measured
-from ..terminal import one_line
+from ..terminal import aligned, columns, one_line
 
 _HEAD: list[object] = ["metric", "of", "value", "low", "high", "images"]
 _WORDS = {
@@ -19,7 +19,7 @@ _WORDS = {
     "label_accuracy": "label accuracy",
     "macro f1": "macro F1",
 }
-MOST_LETTERS = 15  # of a name in a table
+MOST_LETTERS = 15  # of a name in a table; columns, to be exact
 
 
 def written(figures: Figures, heading: str, form: str) -> str:
@@ -75,12 +75,7 @@ def _each(figures: Figures) -> Sequence[str]:
         cells = map(_cell, measured.values())
         counts = [f"{figures.support[name]:,}"] if figures.support else []
         rows.append([short(name), *cells, *counts])
-    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = zip(row, wide, strict=True)
-        lines.append("  ".join(f"{cell:{width}}" for cell, width in cells).rstrip())
-    return lines
+    return aligned(rows)
 
 
 def _plain(value: float) -> str:
@@ -96,4 +91,8 @@ def _cell(each: Measured) -> str:
 def short(name: str) -> str:
     """A name as a table of numbers has it, on one line."""
     name = one_line(name)
-    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…"
+    if columns(name) <= MOST_LETTERS:
+        return name
+    while columns(name) >= MOST_LETTERS:
+        name = name[:-1]
+    return f"{name}…"

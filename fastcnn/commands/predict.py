@@ -24,7 +24,7 @@ from ..datasets.own import digit, pictures
 from ..metrics import softmax
 from ..runs.likeness import Likeness
 from ..runs.saved import Saved
-from ..terminal import one_line
+from ..terminal import columns, left, one_line
 from . import interrupt, options
 from .columns import Columns
 
@@ -211,13 +211,13 @@ def _text(path: Path) -> str:
 
 def _table(answers: Sequence[Answer]) -> str:
     names = [one_line(answer.file) for answer in answers]
-    wide = max(map(len, names))
+    wide = max(map(columns, names))
     lines = []
     for file, (_, classes, probabilities, note) in zip(names, answers, strict=True):
         shares = zip(map(one_line, classes), probabilities, strict=True)
         told = [f"{name} {share:.1%}" for name, share in shares]
         others = f"  (then {', '.join(told[1:])})" if told[1:] else ""
-        lines.append(f"{file:{wide}}  {told[0]}{others}")
+        lines.append(f"{left(file, wide)}  {told[0]}{others}")
         if note:
             lines.append(f"  unlike the pictures trained on: {note}")
     return "\n".join(lines) + "\n"

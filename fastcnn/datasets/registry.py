@@ -1,10 +1,9 @@
 """Which datasets there are, and where their files lie."""
 
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from .. import checks
 from ..checks import same, unknown
@@ -133,7 +132,7 @@ def load(
     size = None if size is None else checks.pair("datasets.load", "size", size)
     if isinstance(name, os.PathLike) or (isinstance(name, str) and is_path(name)):
         test_share = checks.number(
-            "datasets.load", "test_share", test_share, np.nextafter(0, 1), 1,
+            "datasets.load", "test_share", test_share, math.nextafter(0, 1), 1,
             "above 0 and below 1 (whole=True holds nothing out)",
         )  # fmt: skip
         reading = own.Reading(size, grey, strict, seed, test_share, progress, whole, task)

@@ -1,10 +1,10 @@
 """A number explained to people, in English or Chinese."""
 
 import textwrap
-import unicodedata
 from collections.abc import Sequence
 
 from ..languages import Language, Said
+from ..terminal import columns, right
 from .number import Number, Term
 
 _COLUMNS = 80  # of a terminal
@@ -73,7 +73,7 @@ def as_text(number: Number, heading: str, terms: int, language: Language = "en")
         lines += ["", *(said.of(language) for said in _came_back(number.gradient, weights))]
     first, *rest = number.sources
     where = Said("computed in ", "代码位置 ").of(language)
-    then = Said("by ", "").of(language).rjust(_wide(where))
+    then = Said("by ", "").of(language).rjust(columns(where))
     return "\n".join([*lines, "", where + first, *(then + each for each in rest)]) + "\n"
 
 
@@ -113,17 +113,8 @@ def _table(number: Number, shown: Sequence[Term], weights: bool, language: Langu
         heads.append(Said("product", "乘积"))
         rows = [[*row, f"{term.product:.9g}"] for row, term in zip(rows, shown, strict=True)]
     rows.insert(0, [head.of(language) for head in heads])
-    wide = [max(map(_wide, column)) for column in zip(*rows, strict=True)]
-    return ["  " + "  ".join(map(_right, row, wide)) for row in rows]
-
-
-def _right(cell: str, width: int) -> str:
-    return " " * (width - _wide(cell)) + cell
-
-
-def _wide(text: str) -> int:
-    """Columns of a terminal: a Chinese character has two."""
-    return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)
+    wide = [max(map(columns, column)) for column in zip(*rows, strict=True)]
+    return ["  " + "  ".join(map(right, row, wide)) for row in rows]
 
 
 def _came_back(gradient: float, weights: bool) -> list[Said]:

@@ -3,7 +3,6 @@
 import base64
 import html
 import importlib.metadata
-import io
 import platform
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from ..config import Config, to_dict
 from ..config.recipe import USUAL_LOSSES
 from ..losses import CLASSIFICATION, REGRESSION
 from ..metrics import Measured
+from ..plots.drawing import drawn
 from ..runs.saved import Saved
 from .kinds import draw
 
@@ -222,10 +222,7 @@ def _picture(kind: str, runs: Sequence[Saved], about: str) -> str:
 
 
 def _embedded(figure: "Figure") -> str:
-    figure.draw_without_rendering()
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=_DPI)
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    return f"data:image/png;base64,{base64.b64encode(drawn(figure, dpi=_DPI)).decode()}"
 
 
 def _made(runs: Sequence[Saved], command: str) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Activations that are a function with its derivative in `kernels.curves`, and nothing more."""
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -177,7 +178,7 @@ class Softplus(_Curve):
     def __init__(self, beta: float = 1.0) -> None:
         super().__init__()
         self.beta = checks.number(
-            "Softplus", "beta", beta, np.nextafter(0, 1), np.inf, "a finite number above 0"
+            "Softplus", "beta", beta, math.nextafter(0, 1), np.inf, "a finite number above 0"
         )
 
     def arguments(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Normalisation within each image."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ class GroupNorm(Layer):
                 f"{num_channels} channels"
             )
         self.eps = checks.number(
-            kind, "eps", eps, np.nextafter(0, 1), np.inf, "a finite number above 0"
+            kind, "eps", eps, math.nextafter(0, 1), np.inf, "a finite number above 0"
         )
 
     def arguments(self) -> dict[str, Any]:

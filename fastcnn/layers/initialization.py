@@ -46,7 +46,7 @@ class Initialization:
             raise ValueError(f'{layer}: init_std belongs to init="normal", not to {scheme!r}')
         self.scheme = str(scheme)
         self.std = checks.number(
-            layer, "init_std", 1.0 if std is None else std, np.nextafter(0, 1), np.inf,
+            layer, "init_std", 1.0 if std is None else std, math.nextafter(0, 1), np.inf,
             "a finite number above 0",
         )  # fmt: skip
 

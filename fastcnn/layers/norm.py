@@ -1,5 +1,6 @@
 """Normalisation over a batch."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ class BatchNorm(Layer):
         self.num_features = checks.whole("BatchNorm", "num_features", num_features)
         self.momentum = momentum
         self.eps = checks.number(
-            "BatchNorm", "eps", eps, np.nextafter(0, 1), np.inf, "a finite number above 0"
+            "BatchNorm", "eps", eps, math.nextafter(0, 1), np.inf, "a finite number above 0"
         )
         self.from_first_batch = checks.flag("BatchNorm", "from_first_batch", from_first_batch)
         self.measuring: float | None = None  # instead of the momentum (`training.precise_bn`)
@@ -92,7 +93,7 @@ class BatchNorm(Layer):
     def momentum(self, value: float) -> None:
         wanted = "a number from 0 to 1"
         self._momentum = checks.number(
-            "BatchNorm", "momentum", value, 0, np.nextafter(1, 2), wanted
+            "BatchNorm", "momentum", value, 0, math.nextafter(1, 2), wanted
         )
 
     def arguments(self) -> dict[str, Any]:

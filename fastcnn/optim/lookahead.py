@@ -1,5 +1,6 @@
 """Lookahead, which wraps any optimizer, and Ranger, which is Lookahead around RAdam."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..network.parameters import FlatParameters, Stretch
 from .base import Optimizer
 from .rules import RAdam
 
-_ABOVE_1 = np.nextafter(1.0, 2.0)
+_ABOVE_1 = math.nextafter(1.0, 2.0)
 
 
 class Lookahead(Optimizer):

@@ -11,9 +11,7 @@ Examples
 >>> save(figure, "curves.png")
 """
 
-import io
 import math
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +19,7 @@ from ..files import complete, place
 from .bars import parameter_bars
 from .confusion import confusion
 from .curves import curves, overlay, side_by_side
+from .drawing import drawn
 from .feature_maps import feature_maps
 from .given import given
 from .gradients import gradient_flow
@@ -109,10 +108,6 @@ def save(figure: "Figure", path: str | Path, dpi: int = 120) -> None:
             f"dpi must be 1 to {largest} for a picture of {width:.3g} x {height:.3g} inches, "
             f"got {dpi}"
         )
-    drawn = io.BytesIO()  # Matplotlib's writers do not take a full disk well
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box stands there, as anybody sees
-        figure.draw_without_rendering()  # the layout of images needs a second pass to be right
-        figure.savefig(drawn, format=kind, dpi=dpi)
+    content = drawn(figure, kind, dpi=dpi)
     with complete(path) as temporary:
-        temporary.write_bytes(drawn.getbuffer())
+        temporary.write_bytes(content)

@@ -1,7 +1,6 @@
 """Matplotlib's figure, made without pyplot and its backends, that a notebook shows all the same."""
 
 import contextlib
-import io
 import os
 import sys
 
@@ -18,12 +17,11 @@ if "matplotlib" not in sys.modules:
 
 import matplotlib.figure
 
+from .drawing import drawn
+
 
 class Figure(matplotlib.figure.Figure):
     """A figure that shows itself where it is the last line of a notebook's cell."""
 
     def _repr_png_(self) -> bytes:
-        drawn = io.BytesIO()
-        self.draw_without_rendering()  # the layout of images needs a second pass to be right
-        self.savefig(drawn, format="png")
-        return drawn.getvalue()
+        return drawn(self)

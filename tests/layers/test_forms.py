@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastcnn import Sequential, layers
+from fastcnn import Sequential, datasets, layers, models
 from fastcnn.layers import Layer
+from fastcnn.optim import Adam, Lookahead
 
 NUMBERS = np.random.default_rng(0)
 ROWS, IMAGES, SERIES = (
@@ -122,3 +123,21 @@ def test_dropout_takes_no_number_alone() -> None:
     for training in (False, True):
         with pytest.raises(ValueError, match=r"^Dropout\(0.5\): expected a batch of at least one"):
             layers.Dropout(0.5).forward(np.array(1, np.float32), training)
+
+
+@pytest.mark.parametrize(("layer", "x"), CASES, ids=lambda part: getattr(part, "name", ""))
+def test_layers_are_made_and_run_where_numpy_raises(layer: Layer, x: np.ndarray) -> None:
+    """As scripts ask for with np.seterr(all="raise"): underflow, too, is an error then."""
+    with np.errstate(all="raise"):
+        made = layers.from_spec(layer.spec())
+        y = made.forward(x, training=True)
+        made.backward(np.full_like(y, 1e-40))
+
+
+def test_models_are_trained_where_numpy_raises() -> None:
+    with np.errstate(all="raise"):
+        data = datasets.load("digits")
+        model = models.build("mnist-optimized", norm="group", activation="gelu", init="normal")
+        lookahead = Lookahead(Adam(1e-3))
+        model.train(data.x_train[:64], data.y_train[:64], optimizer=lookahead, epochs=1)
+        model.predict_proba(data.x_test[:5])

@@ -3,10 +3,14 @@
 import subprocess
 import sys
 
+import matplotlib.font_manager
 import numpy as np
 import pytest
+from fontTools import fontBuilder
+from fontTools.pens import ttGlyphPen
 
-from fastcnn.plots import curves, predictions, save
+from fastcnn.plots import confusion, curves, predictions, save
+from fastcnn.plots.drawing import drawn
 
 HISTORY = {
     "epoch": [1, 2, 3],
@@ -56,3 +60,38 @@ def test_save_refuses_other_formats(tmp_path):
     with pytest.raises(ValueError, match=r"must end with \.png, \.svg or \.pdf"):
         save(curves(HISTORY), tmp_path / "curves.jpg")
     assert list(tmp_path.iterdir()) == []
+
+
+def font(path, widths):
+    """A font file with rectangles for letters."""
+    builder = fontBuilder.FontBuilder(1000, isTTF=True)
+    names = {letter: f"letter{number}" for number, letter in enumerate(widths)}
+    builder.setupGlyphOrder([".notdef", *names.values()])
+    builder.setupCharacterMap({ord(letter): name for letter, name in names.items()})
+    shapes = {}
+    for name, width in [(".notdef", 500), *((names[letter], widths[letter]) for letter in widths)]:
+        pen = ttGlyphPen.TTGlyphPen(None)
+        pen.moveTo((0, 0))
+        for point in ((0, 700), (width, 700), (width, 0)):
+            pen.lineTo(point)
+        pen.closePath()
+        shapes[name] = pen.glyph()
+    builder.setupGlyf(shapes)
+    builder.setupHorizontalMetrics(dict.fromkeys(shapes, (1000, 0)))
+    builder.setupHorizontalHeader(ascent=800, descent=-200)
+    builder.setupNameTable({"familyName": "Noto Sans SC", "styleName": "Regular"})
+    builder.setupOS2()
+    builder.setupPost()
+    builder.save(path)
+
+
+def test_chinese_names_are_drawn_where_a_font_has_them(tmp_path, monkeypatch):
+    def pictures():
+        return {drawn(confusion([0, 1], [0, 0], class_names=[name, "b"])) for name in "中文"}
+
+    manager = matplotlib.font_manager.fontManager
+    monkeypatch.setattr(manager, "ttflist", [f for f in manager.ttflist if f.name == "DejaVu Sans"])
+    assert len(pictures()) == 1  # boxes
+    font(tmp_path / "font.ttf", {"中": 300, "文": 900})
+    manager.addfont(tmp_path / "font.ttf")
+    assert len(pictures()) == 2
