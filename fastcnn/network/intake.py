@@ -158,9 +158,11 @@ def _check_labels(who: str, y: np.ndarray, classes: int) -> None:
     """Raise unless all of them are classes that there are, or rows of probabilities."""
     if y.ndim == 1 and (y.min() < 0 or y.max() >= classes):
         wrong = y.min() if y.min() < 0 else y.max()
+        from_1 = (y.min(), y.max()) == (1, classes)
+        hint = "; yours begin with 1: subtract 1" * from_1
         raise ValueError(
             f"{who}: labels must lie between 0 and {classes - 1}, as the model gives {classes} "
-            f"numbers per sample, got {wrong}"
+            f"numbers per sample, got {wrong}{hint}"
             if classes > 1
             else f"{who}: a model that gives one number tells no classes apart, got label {wrong}: "
             f"end it with one output for each class, or train it with loss='bce' and labels 0 or 1"

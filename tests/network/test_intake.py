@@ -163,7 +163,8 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     ),
     (
         lambda: intake.pair(FIRST, "test", IMAGES, LABELS + 1, thorough=True),
-        "test: labels must lie between 0 and 2, as the model gives 3 numbers per sample, got 3",
+        "test: labels must lie between 0 and 2, as the model gives 3 numbers per sample, got 3; "
+        "yours begin with 1: subtract 1",
     ),
     (
         lambda: intake.pair(FIRST, "test", IMAGES, np.eye(4)[LABELS], thorough=True),

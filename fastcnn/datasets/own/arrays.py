@@ -41,6 +41,12 @@ def read(path: Path, whole: bool = False, task: str = CLASSIFICATION) -> Parts:
                 labels[part] = arrays[y]
                 count_of(f"{path}, {x} and {y}", images[part], labels[part])
                 break
+        alone = [x for x, y in choices if x in arrays and y not in arrays]
+        if part != "train" and part not in images and alone and not whole:
+            raise DataError(
+                f"{path} has the array {alone[0]}, but no {dict(choices)[alone[0]]}: give the "
+                f"labels, or leave {alone[0]} out of the file"
+            )
     if "train" not in images and not (whole and images):
         raise DataError(
             f"{path} has the arrays {listing(sorted(arrays)) or 'none'}; x_train and y_train (and "

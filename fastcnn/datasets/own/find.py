@@ -90,6 +90,11 @@ def _file(place: Path, reading: Reading) -> Parts:
         )
     if zipfile.is_zipfile(place):
         raise DataError(f"{place} is a zip file: unpack it, and name what is in it")
+    if name.endswith(".npy"):
+        raise DataError(
+            f"{place} is a single array: images and labels belong into one file, as "
+            f"numpy.savez('data.npz', x=images, y=labels) writes it"
+        )
     raise DataError(
         f"{place} is of no kind that is read: a folder with a subfolder of pictures per class, "
         f".npz, .csv, IDX files of images (...images-idx3-ubyte), or CIFAR's Python archive "

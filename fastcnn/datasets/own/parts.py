@@ -259,7 +259,8 @@ def as_images(source: str, values: np.ndarray) -> np.ndarray:
         )
     raise DataError(
         f"{source}: images must be (N, height, width), (N, channels, height, width) or (N, height, "
-        f"width, channels) with 1 or 3 channels, got {shape}"
+        f"width, channels) with 1 or 3 channels, got {shape} (others train from Python: "
+        f"model.train(x, y))"
     )
 
 

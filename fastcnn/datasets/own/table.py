@@ -17,6 +17,7 @@ import numpy as np
 from ...tasks import CLASSIFICATION
 from ..dataset import DataError
 from .parts import Parts, as_images, pixels
+from .pictures import is_picture
 from .targets import targets
 
 _LABELS = ("label", "labels", "class", "target", "y")
@@ -147,6 +148,8 @@ def _fault(path: Path, rows: list[str], first: int, columns: list[str]) -> str:
             text = text.strip().strip('"')
             if not _is_number(text):
                 what = f"{text!r} is no number" if text else "the value is missing"
+                if is_picture(Path(text)):
+                    what += "; instead of names of files give a folder with a subfolder per class"
                 return f"{path}, line {number:,}, column {column}: {what}"
     return f"{path}: the lines {first:,} to {first + len(rows) - 1:,} cannot be read as numbers"
 

@@ -99,7 +99,8 @@ def _set(place, text):
         (lambda lines: lines.pop(0), "has no header"),
         (_set(7, "nan"), r"line 5, column pixel6: nan is no pixel"),
         (_set(7, ""), r"line 5, column pixel6: the value is missing"),
-        (_set(7, "red"), r"line 5, column pixel6: 'red' is no number"),
+        (_set(7, "red"), r"line 5, column pixel6: 'red' is no number$"),
+        (_set(7, "a/1.JPG"), r"'a/1.JPG' is no number; instead of names of files.* a subfolder per class"),
         (_set(0, ""), "line 5: the label is missing"),
         (_set(7, "300"), "between 0 and 300"),
         (_set(7, "-1"), "between -1 and 255"),
@@ -136,6 +137,21 @@ def test_labels_that_cannot_be_used(tmp_path, y, words):
         datasets.load(table(tmp_path / "a.csv", y=y))
     np.savez(tmp_path / "a.npz", x=X, y=y)
     with pytest.raises(datasets.DataError, match=words):
+        datasets.load(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("name", ["x_test", "x_valid", "test_images"])
+def test_images_without_labels_are_not_passed_over(tmp_path, name):
+    np.savez(tmp_path / "a.npz", x_train=X, y_train=Y, **{name: X[:6]})
+    words = f"has the array {name}, but no .* leave {name} out"
+    with pytest.raises(datasets.DataError, match=words):
+        datasets.load(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("channels", [2, 4, 5])
+def test_other_numbers_of_channels_are_told_the_way(tmp_path, channels):
+    np.savez(tmp_path / "a.npz", x=np.zeros((30, 7, 7, channels), np.uint8), y=Y)
+    with pytest.raises(datasets.DataError, match=r"1 or 3 channels, got .* model\.train\(x, y\)"):
         datasets.load(tmp_path / "a.npz")
 
 
@@ -475,6 +491,7 @@ def test_other_files_are_answered(tmp_path):
         archive.writestr("cat/1.png", b"x")
     Image.new("L", (3, 3)).save(tmp_path / "one.png")
     (tmp_path / "notes.txt").write_text("hello")
+    np.save(tmp_path / "images.npy", np.zeros((4, 3, 3)))
     with tarfile.open(tmp_path / "other.tar.gz", "w:gz") as archive:
         archive.add(tmp_path / "notes.txt", "notes.txt")
     (tmp_path / "bad.tar.gz").write_bytes(b"no archive")
@@ -482,6 +499,7 @@ def test_other_files_are_answered(tmp_path):
         ("pets.zip", "is a zip file: unpack it"),
         ("one.png", "is a single picture.*fastcnn.predict"),
         ("notes.txt", "of no kind that is read"),
+        ("images.npy", r"is a single array.*numpy.savez"),
         ("other.tar.gz", "not the Python version of CIFAR"),
         ("bad.tar.gz", "damaged or no archive"),
         ("nothing/here", "there is no file or folder"),
