@@ -100,7 +100,7 @@ def _set(place, text):
         (_set(7, "nan"), r"line 5, column pixel6: nan is no pixel"),
         (_set(7, ""), r"line 5, column pixel6: the value is missing"),
         (_set(7, "red"), r"line 5, column pixel6: 'red' is no number$"),
-        (_set(7, "a/1.JPG"), r"'a/1.JPG' is no number; instead of names of files.* a subfolder per class"),
+        (_set(7, "a/1.JPG"), r"'a/1.JPG' is no number; .* a subfolder per class"),
         (_set(0, ""), "line 5: the label is missing"),
         (_set(7, "300"), "between 0 and 300"),
         (_set(7, "-1"), "between -1 and 255"),
