@@ -86,16 +86,18 @@ def makes_wholes(compiler: Any) -> None:
     compiler.compile = compile_whole
 
 
-def _without_constants(kind: Any) -> Any:
-    """The type of a number of which Numba knows which it is, or of a tuple of such.
+def _plain(kind: Any) -> Any:
+    """The type as which a part takes an argument: a number of which Numba knows which it is, or an
+    index of `prange`, which has no sign, comes as any whole number; so does it in a tuple.
 
     A call with a 0 in its text would be compiled apart from one with a variable there: a tenth of
     all that a first start compiles, for code that was no faster.
     """
     if type(kind) in (types.Tuple, types.UniTuple):
-        return types.BaseTuple.from_types([_without_constants(each) for each in kind])
+        return types.BaseTuple.from_types([_plain(each) for each in kind])
     is_constant = isinstance(kind, types.IntegerLiteral | types.BooleanLiteral)
-    return types.unliteral(kind) if is_constant else kind
+    kind = types.unliteral(kind) if is_constant else kind
+    return types.int64 if kind == types.uint64 else kind
 
 
 class Kernel(CPUDispatcher):
@@ -168,7 +170,7 @@ class Serial(Kernel):
         """Compile for these arguments, if that is not done: what is called says as what."""
         with global_compiler_lock:
             if _is_compiling:
-                return super().compile(tuple(map(_without_constants, sig)))
+                return super().compile(tuple(map(_plain, sig)))
             kinds, _ = sigutils.normalize_signature(sig)
             if kinds not in self.wholes:
                 whole = self._wholes_cache.load_overload(sig, self.targetctx)

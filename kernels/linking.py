@@ -38,18 +38,32 @@ _read_parts: MutableMapping[str, "Part"] = WeakValueDictionary()  # from the dis
 class _Library(JITCodeLibrary):
     _codegen: Any
     _linking_libraries: list[Any]
+    function_level = 3  # at 2, steps of `resnet20` were 3 % slower
 
     def _optimize_functions(self, ll_module: Any) -> None:
         # Numba does it to functions that are only declared, too, and there are more of those.
-        try:
-            passes, builder = self._codegen._function_pass_manager()
-        except TypeError:  # as it was up to Numba 0.61
+        builder = _pass_builder(self._codegen, self.function_level)
+        if builder is None:
             super()._optimize_functions(ll_module)
             return
+        passes = builder.getFunctionPassManager()
         ll_module.data_layout = self._codegen._data_layout
         for function in ll_module.functions:
             if not function.is_declaration:
                 passes.run(function, builder)
+
+
+def _pass_builder(codegen: Any, level: int) -> Any:
+    """How LLVM optimises; None where Numba (up to 0.61) has its older passes.
+
+    What is hot is written unrolled: more of that, and level 3 for wholes but for its inlining
+    (250), took an eighth of a first start's compiling.
+    """
+    if not hasattr(codegen, "_pass_builder"):
+        return None
+    options = llvm.create_pipeline_tuning_options(speed_level=level)
+    options.loop_unrolling, options.inlining_threshold = False, 250
+    return llvm.create_pass_builder(codegen._tm, options)
 
 
 class Part(_Library):
@@ -184,14 +198,12 @@ class Whole(_Library):
         super().finalize()
 
     def _optimize_final_module(self) -> None:
-        # Once; Numba does it again for reference counts. What is hot is written unrolled: unrolling
-        # more, and level 3 but for its inlining (250), took an eighth of a first start's compiling.
-        if not hasattr(self._codegen, "_pass_builder"):  # as it was up to Numba 0.61
-            return super()._optimize_final_module()
-        options = llvm.create_pipeline_tuning_options(speed_level=2)
-        options.loop_unrolling, options.inlining_threshold = False, 250
-        builder = llvm.create_pass_builder(self._codegen._tm, options)
-        builder.getModulePassManager().run(self._final_module, builder)
+        # Once; Numba does it again for reference counts.
+        builder = _pass_builder(self._codegen, level=2)
+        if builder is None:
+            super()._optimize_final_module()
+        else:
+            builder.getModulePassManager().run(self._final_module, builder)
 
     def _finalize_specific(self) -> None:
         super()._finalize_specific()

@@ -173,10 +173,10 @@ def _adam_all(p, g, m, v, numbers, decay, decayed):
 @jit.serial
 def _adam_share(p, g, m, v, numbers, decay, decayed, start, stop):
     penalty, shrink = decay
-    nothing = penalty - penalty
     middle = min(max(start, decayed), stop)
     _adam_stretch(p, g, m, v, numbers, penalty, shrink, start, middle)
-    _adam_stretch(p, g, m, v, numbers, nothing, nothing + 1, middle, stop)
+    no_penalty, no_shrinking = p.dtype.type(0), p.dtype.type(1)
+    _adam_stretch(p, g, m, v, numbers, no_penalty, no_shrinking, middle, stop)
 
 
 @jit.serial

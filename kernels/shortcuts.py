@@ -19,13 +19,15 @@ from numba.core.compiler_machinery import PassManager
 
 # Passes that look for expressions of whole arrays, functions within functions, ``with`` blocks,
 # functions to be inlined while they are Python, and parallel loops to be joined. A kernel that had
-# one of the first would be refused. Each pass looks at every variable of every function.
+# one of the first would be refused. Each pass looks at every variable of every function. The last
+# says where each variable ends, for a counting of references that kernels do without (`jit`).
 _NEEDLESS = (
     "NopythonRewrites",
     "InlineClosureLikes",
     "WithLifting",
     "InlineInlinables",
     "ParforFusionPass",
+    "IRLegalization",
 )
 
 _signatures: dict[tuple[int, ...], tuple[Any, Any]] = {}
@@ -72,7 +74,8 @@ def taken(context: Any) -> Iterator[None]:
     typing = context.typing_context
     lock: Any = getattr(llvm.ffi.lib, "_lock", None)
     told = getattr(lock, "_cblist", None)
-    typing.resolve_function_type = _remembered_calls(typing)
+    kind: Any = types.Function
+    kind.get_call_type = _remembered_calls(typing)
     context.get_abi_sizeof = _remembered_sizes(context)
     context.load_additional_registries = _known_registries(context)
     if told:
@@ -82,33 +85,29 @@ def taken(context: Any) -> Iterator[None]:
     finally:
         if told:
             lock._cblist = told
-        del typing.resolve_function_type, context.get_abi_sizeof
-        del context.load_additional_registries
+        del kind.get_call_type, context.get_abi_sizeof, context.load_additional_registries
 
 
 def _remembered_calls(typing: Any) -> Callable[..., Any]:
     """What an operator, or a function that Numba knows, returns for some types of arguments.
 
-    Asked anew, Numba tries its dozens of rules for a ``+`` one by one. Who adds a rule makes a new
-    type of that function, to which nothing here belongs.
+    Asked anew, Numba tries its dozens of rules for a ``+`` or an ``x[i]`` one by one, and it asks
+    when it finds the types of variables and when it translates. Who adds a rule makes a new type of
+    that function, to which nothing here belongs.
     """
-    resolve = type(typing).resolve_function_type
+    find = types.Function.get_call_type
 
-    def resolve_function_type(function: Any, arguments: Any, named: Any) -> Any:
-        is_type = isinstance(function, types.Type)
-        known = function if is_type else typing._lookup_global(function)
-        if type(known) is not types.Function or named:
-            return resolve(typing, function, arguments, named)
-        kinds: tuple[Any, ...] = (known, *arguments)
+    def get_call_type(function: Any, context: Any, arguments: Any, named: Any) -> Any:
+        if named or context is not typing:
+            return find(function, context, arguments, named)
+        kinds: tuple[Any, ...] = (function, *arguments)
         key = tuple(kind._code for kind in kinds)
-        if key in _signatures:
-            return _signatures[key][0]
-        signature = resolve(typing, function, arguments, named)
-        if signature is not None:
+        if key not in _signatures:
+            signature = find(function, context, arguments, named)
             _signatures[key] = signature, kinds  # no type that lives loses its code
-        return signature
+        return _signatures[key][0]
 
-    return resolve_function_type
+    return get_call_type
 
 
 def _remembered_sizes(context: Any) -> Callable[[Any], int]:

@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
+from numba import prange
 
 from kernels import jit, linking
 
@@ -115,6 +117,24 @@ def _scaled_twice(x, step, factor):
 def test_a_number_in_the_text_of_a_call_is_as_one_in_a_variable():
     assert _scaled_twice(np.array([1.0, 3.0]), 1, 5) == 3 * 2 + 5
     assert [len(kinds) for kinds in _scaled.overloads] == [3]
+
+
+@jit.serial
+def _set_square(x, i):
+    x[i] = i * i - 1
+
+
+@jit.parallel
+def _set_squares(x):
+    for i in prange(x.size):  # Numba's index has no sign, and an int64 at first
+        _set_square(x, i)
+
+
+def test_an_index_without_a_sign_is_as_any_whole_number():
+    x = np.zeros(4)
+    _set_squares(x)
+    assert x.tolist() == [-1, 0, 3, 8]
+    assert [kinds[1] for kinds in _set_square.overloads] == [numba.types.int64]
 
 
 # --- code from the disk ---------------------------------------------------------------------------

@@ -63,25 +63,28 @@ def test_numba_is_as_it_was_afterwards() -> None:
         assert "get_abi_sizeof" in vars(CONTEXT)
         raise KeyboardInterrupt
     assert not {"get_abi_sizeof", "load_additional_registries"} & set(vars(CONTEXT))
-    assert "resolve_function_type" not in vars(CONTEXT.typing_context)
+    assert "get_call_type" not in vars(types.Function)
     assert told == llvm.ffi.lib._lock._cblist
 
 
 def test_a_question_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the typing of variables, and by the translation, which asks the function itself."""
     asked = []
     typing = CONTEXT.typing_context
-    resolve = type(typing).resolve_function_type
+    find = types.BaseFunction.get_call_type
 
     def ask(self: Any, *question: Any) -> Any:
         asked.append(question)
-        return resolve(self, *question)
+        return find(self, *question)
 
-    monkeypatch.setattr(type(typing), "resolve_function_type", ask)
+    monkeypatch.setattr(types.BaseFunction, "get_call_type", ask)
     monkeypatch.setattr(shortcuts, "_signatures", {})
     two_numbers = (types.int64, types.float32)
     with shortcuts.taken(CONTEXT):
         first = typing.resolve_function_type(operator.mul, two_numbers, {})
         assert typing.resolve_function_type(operator.mul, two_numbers, {}) is first
+        multiply = typing.resolve_value_type(operator.mul)
+        assert multiply.get_call_type(typing, two_numbers, {}) is first
         other = typing.resolve_function_type(operator.mul, two_numbers[:1] * 2, {})
     assert (first.return_type, other.return_type) == (types.float64, types.int64)
     assert len(asked) == 2
