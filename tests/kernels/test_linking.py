@@ -1,5 +1,6 @@
 """Parts that several processes compiled and kept become one whole that computes what it says."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import numba
 import numpy as np
 from numba import prange
 
-from kernels import jit, linking
+from kernels import dispatch, jit, linking
 
 MODULE = """
 import sys
@@ -88,7 +89,14 @@ def _first(x):
     return x[0]
 
 
-@jit.serial
+# Not kept on the disk: what is loaded from there shows neither its code nor its parts.
+_unkept = functools.partial(dispatch.Serial, targetoptions=jit._OPTIONS)
+_unkept_parallel = functools.partial(
+    dispatch.Parallel, targetoptions={"parallel": jit._PRANGE_ONLY, **jit._OPTIONS}
+)
+
+
+@_unkept
 def _sum_of_heads(x, odd):
     total = 0.0
     for i in range(x.size):
@@ -104,12 +112,12 @@ def test_no_references_are_counted() -> None:
     assert "NRT_incref" not in str(whole.library._final_module)
 
 
-@jit.serial
+@_unkept
 def _scaled(x, steps, factor):
     return x[steps[0]] * factor * steps[1]
 
 
-@jit.serial
+@_unkept
 def _scaled_twice(x, step, factor):
     return _scaled(x, (step, 1), 2) + _scaled(x, (0, step), factor)
 
@@ -119,12 +127,12 @@ def test_a_number_in_the_text_of_a_call_is_as_one_in_a_variable():
     assert [len(kinds) for kinds in _scaled.overloads] == [3]
 
 
-@jit.serial
+@_unkept
 def _set_square(x, i):
     x[i] = i * i - 1
 
 
-@jit.parallel
+@_unkept_parallel
 def _set_squares(x):
     for i in prange(x.size):  # Numba's index has no sign, and an int64 at first
         _set_square(x, i)
