@@ -142,10 +142,11 @@ figure
 
 # %% [markdown]
 # Two things that surprise. Layers to the left may stand *above* the slope: the roof is that of the
-# memory, and arrays that fit into a cache need none. And the 3 x 3 convolution may come near the
-# flat roof or above it, with its operations counted by the formula: Winograd's method needs 16
-# products where the formula has 36. If others stand above it, another program was busy while the
-# roof was measured: run it again.
+# memory, and arrays that fit into a cache need none. And the two convolutions of 32 channels may
+# come near the flat roof or above it, with their operations counted by the formula: Winograd's
+# method needs 16 products where the formula has 36, or 46 for 144, and takes a filter of 5 x 5 as
+# four of 3 x 3. If others stand above it, another program was busy while the roof was measured:
+# run it again.
 
 # %%
 assert gflops > 0 and gigabytes > 0 and len(points) == len(LAYERS)
