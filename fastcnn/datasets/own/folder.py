@@ -26,6 +26,7 @@ class _Listing:
         self.classes: list[str] = []
         self.notes: list[str] = []
         self._others: Counter[str] = Counter()
+        self._below: list[str] = []  # folders with pictures, within those of classes
         folders = splits.subfolders(root)
         parts = splits.find(folders, whole)
         train = next((folder for folder in folders if folder.name.lower() in _TRAIN), None)
@@ -37,6 +38,12 @@ class _Listing:
             self._list_classes(root, train, "train", [])
         else:
             self._list_classes(root, root, "train", folders)
+        if self._below:
+            more = len(self._below) - _NAMED
+            some = self._below[:_NAMED] + [f"{more:,} more"] * (more > 0)
+            self.notes.append(
+                f"Pictures of folders within that of a class ({listing(some)}) are of that class."
+            )
         if self._others:
             count = sum(self._others.values())
             kinds = listing(sorted(self._others)[:_NAMED])
@@ -99,6 +106,8 @@ class _Listing:
             found = sorted(self._pictures(folder))
             if not found and part == "train":
                 self.notes.append(f"The folder {folder} has no pictures and is no class.")
+            within = sorted({file.parent for file in found} - {folder})
+            self._below += [each.relative_to(root).as_posix() for each in within]
             self.names += [file.relative_to(root).as_posix() for file in found]
             self.parts += [part] * len(found)
             self.classes += [folder.name] * len(found)

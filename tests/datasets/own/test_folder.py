@@ -246,6 +246,20 @@ def test_test_pictures_without_labels_are_left_alone(tmp_path):
     assert any("no labels" in note for note in data.notes)
 
 
+@pytest.mark.parametrize("within", [[], ["cat"], ["cat", "dog"], [f"kind{k}" for k in range(9)]])
+def test_folders_within_a_class_are_named(tmp_path, within):
+    pets(tmp_path / "pets", (("animals", 6), ("things", 6)))
+    for name in within:
+        picture(tmp_path / "pets" / "animals" / name / "deeper" / "1.png")
+    data = datasets.load(tmp_path / "pets")
+    assert data.class_names == ("animals", "things")
+    told = [note for note in data.notes if "within that of a class" in note]
+    assert len(told) == bool(within)
+    for name in within[:5]:
+        assert f"animals/{name}/deeper" in told[0]
+    assert len(within) < 6 or "4 more" in told[0]
+
+
 def test_classes_called_by_numbers_are_in_their_order(tmp_path):
     root = pets(tmp_path / "set", [(name, 2) for name in ("10", "9", "1")])
     assert datasets.load(root).class_names == ("1", "9", "10")
