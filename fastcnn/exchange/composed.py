@@ -13,6 +13,7 @@ from ..layers import (
     AdaptiveAveragePool2D,
     AdaptiveMaxPool2D,
     BatchNorm,
+    Concat,
     Conv1D,
     Conv2D,
     Dense,
@@ -160,6 +161,26 @@ def reduced(
 def _both(sizes: tuple[int, ...]) -> tuple[int, int]:
     """Rows and columns; of series, one row."""
     return (1, sizes[0]) if len(sizes) == 1 else (sizes[0], sizes[1])
+
+
+def extreme(given: Sequence[Symbol], largest: bool, call: Call = called) -> Symbol:
+    """The largest, or the smallest, of several at each place: rows of an image that are pooled.
+
+    Where two are alike, the first one's gradient is all of it.
+
+    Raises
+    ------
+    ValueError
+        If their shapes differ.
+    """
+    if len({each.seen for each in given}) > 1:
+        raise ValueError(f"shapes differ: {' and '.join(str(('N', *x.seen)) for x in given)}")
+    if not largest:
+        given = [scaled(each, -1.0, call=call) for each in given]
+    sizes = given[0].seen
+    rows = reshaped(Concat()(*given), (1, len(given), math.prod(sizes)))
+    y = reshaped(call(MaxPool2D((len(given), 1)), rows, {}), sizes)
+    return y if largest else scaled(y, -1.0, call=call)
 
 
 def shuffled(x: Symbol, groups: int, call: Call = called) -> Symbol:

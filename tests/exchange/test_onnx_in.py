@@ -232,6 +232,30 @@ FOREIGN: list[tuple[str, dict[str, Any], list[str]]] = [
     ("y = Pow(x, p)", {"p": 2.0}, ["Multiply"]),
     ("y = Max(x, p)", {"p": 0.0}, ["ReLU"]),
     ("y = Pad(x, p)", {"p": [0, 1, -1, 0, 0, 0, -2, 1]}, ["Conv2D", "Pad"]),
+    # alike but for the order of what they are given, or for what that is
+    ("a = Sub(x, b) c = Sub(b, a) d = Relu(c) y = Sub(b, d)", {"b": (4, 1, 1)},
+     ["BatchNorm", "BatchNorm", "ReLU"]),
+    ("d = Concat<axis = 1>(x, x, x) s = Constant<value_ints = [0, 3, 4, 6, 5]>() "
+     "t = Constant<value_ints = [0, 2, 6, 6, 5]>() r = Constant<value_ints = [0, 12, 6, 5]>() "
+     "a = Reshape(d, s) b = Transpose<perm = [0, 2, 1, 3, 4]>(a) c = Reshape(b, r) "
+     "e = Reshape(c, t) f = Transpose<perm = [0, 2, 1, 3, 4]>(e) y = Reshape(f, r)", {},
+     ["Concat", "Conv2D", "Conv2D"]),
+    # the largest and the smallest of several, or of one and 0
+    ("a = Neg(x) b = Sigmoid(x) y = Max(a, b, x)", {},
+     ["BatchNorm", "Sigmoid", "Concat", "Reshape", "MaxPool2D", "Reshape"]),
+    ("g = GlobalMaxPool(x) a = Neg(x) f = Min(g, a) y = Max(p, f)", {"p": 0.0},
+     ["AdaptiveMaxPool2D", "BatchNorm", "Upsample", "BatchNorm", "BatchNorm", "Concat", "Reshape",
+      "MaxPool2D", "Reshape", "BatchNorm", "ReLU"]),
+    ("y = Min(p, x)", {"p": 0.0}, ["BatchNorm", "ReLU", "BatchNorm"]),
+    # what the file alone says
+    ("m = Mod<fmod = 1>(a, b) y = Mul(x, m)", {"a": -5.5, "b": 3.0}, ["BatchNorm"]),
+    ("n = Constant<value_ints = [0]>() e = Slice(n, n, n, n) s = ReduceSum<keepdims = 0>(b, e) "
+     "t = ReduceSum<noop_with_empty_axes = 1>(b, e) a = Mul(x, s) y = Add(a, t)", {"b": (4, 1, 1)},
+     ["BatchNorm", "BatchNorm"]),
+    ("s = Constant<value_ints = [-9]>() e = Constant<value_ints = [-99]>() "
+     "n = Constant<value_ints = [0]>() m = Constant<value_ints = [-1]>() c = Slice(b, s, e, n, m) "
+     "d = Slice(b, m, e, n, m) f = Mul(x, d) y = Mul(f, c)", {"b": (4, 1, 1)},
+     ["BatchNorm", "BatchNorm"]),
 ]  # fmt: skip
 SERIES_OF_OTHERS: list[tuple[str, dict[str, Any]]] = [
     ("y = BatchNormalization(x, b, c, m, v)", {"b": (4,), "c": (4,), "m": (4,), "v": (4,)}),
@@ -287,6 +311,12 @@ def test_series_of_others(tmp_path: Path, case: tuple[str, dict[str, Any]]) -> N
     assert model.backward(model.forward(x, training=True)).shape == x.shape
 
 
+# A normalisation of groups: s makes them, t goes back, g is a scale and a shift.
+GROUPS = (
+    "a = Reshape(x, s) b = InstanceNormalization(a, o, z) c = Reshape(b, t) d = Mul(c, g) "
+    "y = Add(d, g)"
+)
+ONE = {"o": [1.0], "z": [0.0]}
 # (nodes, arrays, what the sentence says)
 UNKNOWN: list[tuple[str, dict[str, Any], str]] = [
     ("y = LRN<size = 3>(x)", {}, "(LRN) cannot be taken: no layer does this; a BatchNormal"),
@@ -320,6 +350,23 @@ UNKNOWN: list[tuple[str, dict[str, Any], str]] = [
     ("g = GlobalAveragePool(x) y = Expand(g, s)", {"s": [1, 4, 2**19, 2**19]}, "for a sample is o"),
     ("y = Pow(x, p)", {"p": 3.0}, "its exponent is not 2"),
     ("y = Max(x, p)", {"p": 1.0}, "it is not with 0, as a Relu"),
+    ("a = Slice(x, b, b, b) y = Min(x, a)", {"b": [1]}, "it takes nothing of"),
+    ("f = Flatten(x) y = Max(f, x)", {}, "(Max) cannot be taken: shapes differ: ('N', 120) and ("),
+    # what is of another shape then, or of numbers that nobody knows
+    ("s = Slice(x, b, e, b) y = Max(s, z)", {"b": [1], "e": [2], "z": (8, 1, 1)}, "shape (8, 1"),
+    ("y = Pow(x, p)", {"p": (1, 1, 1, 1, 1)}, "its array has shape (1, 1, 1, 1, 1)"),
+    ("f = Flatten(x) i = Constant<value_int = 2>() a = Gather<axis = 1>(f, i) y = Relu(a)", {},
+     "it leaves no axis beside the samples"),
+    ("g = GlobalMaxPool(x) y = Squeeze(g)", {}, "it takes the samples' axis too, where there"),
+    ("s = Shape(x) i = Constant<value_int = 0>() n = Gather<axis = 0>(s, i) m = Cast<to = 1>(n) "
+     "y = Div(x, m)", {}, "it computes with how large the batch is"),
+    # groups whose scale is that of columns, which come back turned, or that are not groups
+    (GROUPS, ONE | {"s": [0, 1, -1], "t": [0, 4, 6, 5], "g": (5,)}, "its array has shape (5,)"),
+    (GROUPS, ONE | {"s": [0, 1, -1], "t": [0, 4, 5, 6], "g": (4, 1, 1)}, "it makes [0, 4, 5, 6]"),
+    (GROUPS, ONE | {"s": [-1, 1, 30], "t": [0, 4, 6, 5], "g": (4, 1, 1)}, "first axis must stay"),
+    # errors of any kind name the node
+    ("y = Pad(x, p, v)", {"p": [0, 0, 1, 1, 0, 0, 1, 1], "v": (0,)}, "'y' (Pad) cannot be taken"),
+    ("y = Unsqueeze<axes = 1>(x)", {}, "'y' (Unsqueeze) cannot be taken: 'int' object"),
     ("y = Div(b, x)", {"b": 1.0}, "an array divided by the network's values"),
     ("y = ReduceMean<axes = [1]>(x)", {}, "images are reduced over 2 and 3, series over 2"),
     ("g = GlobalAveragePool(x) a = Pad(g, p) y = Pad(a, p)", {"p": [0, 5000, 0, 0, 0, 0, 0, 0]},
@@ -341,6 +388,56 @@ def test_what_cannot_be_taken_is_named(
     with pytest.raises(CheckpointError, match=re.escape(message)) as caught:
         exchange.load_onnx(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+NORM = {"b": (4,), "c": (4,), "m": (4,), "v": (4,)}
+# (opset, nodes, arrays, what the sentence says; "" where they are taken)
+VERSIONS: list[tuple[int, str, dict[str, Any], str]] = [
+    (9, "y, m1, v1, m2, v2 = BatchNormalization(x, b, c, m, v)", NORM, "so it is in training"),
+    (9, "y = BatchNormalization(x, b, c, m, v)", NORM, ""),
+    (12, "t = Constant<value = bool {1}>() y = Dropout(x, r, t)", {"r": 0.5}, "it drops in"),
+    (12, "t = Constant<value = bool {0}>() a = Dropout(x, r, t) y = Relu(a)", {"r": 0.5}, ""),
+    (18, "y = Resize<axes = [3, 2], mode = 'linear'>(x, '', s)", {"s": [2.0, 3.0]}, ""),
+    (18, "y = Resize<axes = [0, 1, 3, 2], mode = 'linear'>(x, '', s)",
+     {"s": [1.0, 1.0, 2.0, 3.0]}, ""),
+    (18, "y = Resize<axes = [-1], mode = 'linear'>(x, '', s)", {"s": [2.0]}, ""),
+    (18, "y = Resize<axes = [2, 2], mode = 'linear'>(x, '', s)", {"s": [2.0, 2.0]}, "for the axes"),
+    (18, "y = Resize<axes = [2], mode = 'linear'>(x, '', s)", {"s": [2.0, 2.0]}, "for the axes"),
+    (12, "y = MaxPool<kernel_shape = [3, 3], dilations = [2, 1], auto_pad = 'SAME_UPPER'>(x)", {},
+     "runtimes do not agree on"),
+    (19, "y = AveragePool<kernel_shape = [3, 3], auto_pad = 'SAME_LOWER', ceil_mode = 1>(x)", {},
+     ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", VERSIONS, ids=lambda case: f"{case[0]}-{case[1][:40]}")
+def test_what_versions_say_in_their_own_way(
+    tmp_path: Path, case: tuple[int, str, dict[str, Any], str]
+) -> None:
+    opset, nodes, arrays, said = case
+    path = file_of(tmp_path / "model.onnx", nodes, arrays, opset=opset)
+    if said:
+        with pytest.raises(CheckpointError, match=re.escape(said)):
+            exchange.load_onnx(path)
+    else:
+        x = samples(PICTURE)
+        assert_same(exchange.load_onnx(path).forward(x), run(path, x)[0])
+
+
+@pytest.mark.parametrize("op", ["Relu", "Add", "Conv"])
+def test_operators_of_another_domain_are_not_those_of_onnx(tmp_path: Path, op: str) -> None:
+    """Not where an array is computed either, nor as the half of what becomes one layer."""
+    nodes = {
+        "Relu": "y = Relu(x)",
+        "Add": "a = Add(b, b) y = Mul(x, a)",
+        "Conv": "a = Conv(x, w) y = Add(a, b)",
+    }[op]
+    path = file_of(tmp_path / "model.onnx", nodes, {"w": (4, 4, 1, 1), "b": (4, 1, 1)})
+    model = onnx.load(path)
+    next(node for node in model.graph.node if node.op_type == op).domain = "com.mine"
+    onnx.save(model, path)
+    with pytest.raises(CheckpointError, match=re.escape(f"(com.mine.{op}) is of the domain 'com.")):
+        exchange.load_onnx(path)
 
 
 def test_images_that_lie_otherwise_at_the_end_are_refused(tmp_path: Path) -> None:

@@ -131,6 +131,19 @@ class At:
         """An axis of the first input, counted from the front."""
         return axis + len(self.x.seen) + 1 if axis < 0 else axis
 
+    def by_channel(self, seen: tuple[int, ...], array: np.ndarray) -> np.ndarray:
+        """An array beside samples that is one number, or one a channel, as (1,) or (channels,)."""
+        padded = (1,) * (len(seen) + 1 - array.ndim) + array.shape
+        fits = len(padded) == len(seen) + 1 and padded[1] in (1, seen[0])
+        if not fits or math.prod(padded) != padded[1]:
+            raise self.refuse(
+                f"its array has shape {array.shape}, its input {('N', *seen)}; what fits is one "
+                f"number, or one for each channel"
+            )
+        if np.isnan(array).any():
+            raise self.refuse("it computes with how large the batch is, or with what is no number")
+        return array.reshape(-1)
+
     # --- what it becomes ------------------------------------------------------------------------
 
     def become(
@@ -173,8 +186,10 @@ class At:
         told = repr(sorted(self.node.attributes.items()))
         names = [name for name in self.node.inputs if name in self.values.arrays]
         key = (repr(layer), self.node.op, told, *names, *self.more)
-        if telling and key in self.values.shared:
-            return self.values.shared[key]
+        before = self.values.shared.get(key) if telling else None
+        # `b - x` and `x - b` are of the same arrays.
+        if before is not None and _are_of(before, arrays):
+            return before
         for name, shape in (layer.parameter_shapes() | layer.state_shapes()).items():
             self.values.purse.spend(self.node.spoken, shape, 8)  # with its gradient
             if name in arrays and arrays[name].shape != shape:
@@ -182,8 +197,17 @@ class At:
                     f"its {name} has shape {arrays[name].shape} where {shape} should be"
                 )
         for name, array in arrays.items():
-            group = layer.params if name in layer.params else layer.state
-            group[name][...] = array
+            _own(layer, name)[...] = array
         if telling:
             self.values.shared[key] = layer
         return layer
+
+
+def _own(layer: Layer, name: str) -> np.ndarray:
+    return layer.params[name] if name in layer.params else layer.state[name]
+
+
+def _are_of(layer: Layer, arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether a layer's arrays hold these numbers."""
+    pairs = [(_own(layer, name), array) for name, array in arrays.items()]
+    return all(np.array_equal(own, array.astype(own.dtype)) for own, array in pairs)

@@ -63,9 +63,24 @@ def _slice(node: Op, inputs: list[Array]) -> Array:
     steps = more[1] if len(more) > 1 else [1] * len(starts)
     cut = [slice(None)] * x.ndim
     for axis, start, stop, step in zip(axes, starts, stops, steps, strict=True):
-        # The end before the first of all is written as a large negative number.
-        cut[axis] = slice(start, None if step < 0 and stop < -x.shape[axis] else stop, step)
+        cut[axis] = sliced(x.shape[axis], start, stop, step)
     return x[tuple(cut)]
+
+
+def sliced(size: int, start: int, stop: int, step: int) -> slice:
+    """What a Slice takes of an axis, as Python says it: going back, it may begin and end before."""
+    if step < 0:
+        return slice(max(start, -size), None if stop < -size else stop, step)
+    return slice(start, stop, step)
+
+
+def _cast(node: Op, inputs: list[Array]) -> Array:
+    """Numbers of another type. How large the batch is stays a whole number, or is none."""
+    x, kind = inputs[0], np.dtype(_TYPES[node.attributes["to"]])
+    unknown = x > LARGEST_SIZE if x.dtype == np.int64 else np.array(False)
+    if not unknown.any() or kind.kind == "b":
+        return x.astype(kind)
+    return np.where(unknown, np.nan, x).astype(kind) if kind.kind == "f" else x
 
 
 def _unsqueezed(node: Op, inputs: list[Array]) -> Array:
@@ -74,8 +89,10 @@ def _unsqueezed(node: Op, inputs: list[Array]) -> Array:
 
 def _reduced(reduce: Callable[..., Array]) -> Callable[[Op, list[Array]], Array]:
     def run(node: Op, inputs: list[Array]) -> Array:
-        keep = bool(node.attributes.get("keepdims", 1))
-        return np.asarray(reduce(inputs[0], axis=_axes(node, inputs), keepdims=keep))
+        keep, axes = bool(node.attributes.get("keepdims", 1)), _axes(node, inputs)
+        if not axes:  # all of them, unless the node says none
+            axes = () if node.attributes.get("noop_with_empty_axes") else None
+        return np.asarray(reduce(inputs[0], axis=axes, keepdims=keep))
 
     return run
 
@@ -102,7 +119,8 @@ def _constant(node: Op, _: list[Array]) -> Array:
 
 def _reshaped(node: Op, inputs: list[Array]) -> Array:
     x, shape = inputs[0], inputs[1].tolist()
-    return x.reshape([x.shape[i] if size == 0 else size for i, size in enumerate(shape)])
+    keeps = not node.attributes.get("allowzero", 0)
+    return x.reshape([x.shape[i] if keeps and n == 0 else n for i, n in enumerate(shape)])
 
 
 # Operator -> what it gives for arrays.
@@ -110,7 +128,7 @@ _RULES: dict[str, Callable[[Op, list[Array]], Array]] = {
     "Constant": _constant,
     "Identity": lambda node, a: a[0],
     "Dropout": lambda node, a: a[0],
-    "Cast": lambda node, a: a[0].astype(_TYPES[node.attributes["to"]]),
+    "Cast": _cast,
     "Gather": lambda node, a: np.take(a[0], a[1], node.attributes.get("axis", 0)),
     "Concat": lambda node, a: np.concatenate(a, node.attributes["axis"]),
     "Unsqueeze": _unsqueezed,
@@ -122,7 +140,7 @@ _RULES: dict[str, Callable[[Op, list[Array]], Array]] = {
     "Sub": lambda node, a: a[0] - a[1],
     "Mul": lambda node, a: a[0] * a[1],
     "Div": _divided,
-    "Mod": lambda node, a: np.mod(a[0], a[1]),
+    "Mod": lambda node, a: (np.fmod if node.attributes.get("fmod") else np.mod)(a[0], a[1]),
     "Neg": lambda node, a: -a[0],
     "Abs": lambda node, a: abs(a[0]),
     "Sqrt": lambda node, a: np.sqrt(a[0]),

@@ -66,7 +66,7 @@ def _clip(at: At) -> Symbol:
 
 def _prelu(at: At) -> Symbol:
     slope = at.array(1, "slope")
-    values = _by_channel(at, at.x.seen, slope)
+    values = at.by_channel(at.x.seen, slope)
     layer = layers.PReLU(values.size)
     return at.become(layer, arrays={"alpha": values})
 
@@ -86,18 +86,6 @@ def _softmax(kind: type[layers.Softmax]) -> Operator:
 # --- numbers for each channel ---------------------------------------------------------------------
 
 
-def _by_channel(at: At, shape: tuple[int, ...], array: np.ndarray) -> np.ndarray:
-    """An array that is one number for all, or one for each channel, as (1,) or (channels,)."""
-    padded = (1,) * (len(shape) + 1 - array.ndim) + array.shape
-    fits = len(padded) == len(shape) + 1 and padded[1] in (1, shape[0])
-    if not fits or math.prod(padded) != padded[1]:
-        raise at.refuse(
-            f"its array has shape {array.shape}, its input {('N', *shape)}; what fits is one "
-            f"number, or one for each channel"
-        )
-    return array.reshape(-1)
-
-
 def affine(at: At) -> Symbol:
     """Add, Sub, Mul, Div of an array: a BatchNorm that is frozen, so that it stays as it is."""
     op = at.node.op
@@ -105,7 +93,7 @@ def affine(at: At) -> Symbol:
     if number == 0 and op == "Div":
         raise at.refuse("it is an array divided by the network's values; a Mul with it would do")
     symbol = at.symbol(1 - number)
-    values = _by_channel(at, symbol.seen, at.array(number, "array")).astype(np.float32)
+    values = at.by_channel(symbol.seen, at.array(number, "array")).astype(np.float32)
     channels, *places = symbol.seen
     if len(places) > 2 or channels > _MOST_CHANNELS:
         raise at.refuse(f"its input is {('N', *symbol.seen)}, no images, series or vectors")
@@ -179,6 +167,8 @@ def _reshape(at: At) -> Symbol:
 def _squeeze(at: At) -> Symbol:
     shape: list[int] = [BATCH, *at.x.seen]
     axes = at.numbers(1, "axes")
+    if axes is None and at.values.batch in (1, BATCH):
+        raise at.refuse("it takes the samples' axis too, where there is one sample; give it axes")
     chosen = [i for i, s in enumerate(shape) if s == 1] if axes is None else map(at.axis, axes)
     gone = set(chosen)
     if 0 in gone or any(not 0 < axis < len(shape) or shape[axis] != 1 for axis in gone):
@@ -242,13 +232,14 @@ def _resize(at: At) -> Symbol:
     mode = at.attribute("mode", "nearest")
     way = at.attribute("coordinate_transformation_mode", "half_pixel" if last else "asymmetric")
     rounding = at.attribute("nearest_mode", "round_prefer_floor" if last else "floor")
-    factors, seen = _factors(at, 2 if last else 1), at.x.seen
-    sizes = at.numbers(3, "sizes") if last and at.has(3) else None
+    seen = at.x.seen
     if len(seen) != 3:
         raise at.refuse(f"its input is {('N', *seen)}, no images")
+    factors = _factors(at, 2 if last else 1)
+    sizes = at.numbers(3, "sizes") if last and at.has(3) else None
     if sizes is not None:
-        out = sizes[-2:]
-        keeps = len(sizes) == 4 and sizes[0] in (BATCH, at.values.batch) and sizes[1] == seen[0]
+        start, channels, *out = _at_axes(at, sizes, [BATCH, *seen])
+        keeps = start in (BATCH, at.values.batch) and channels == seen[0]
     else:
         out = [
             math.floor(size * factor) for size, factor in zip(seen[1:], factors[2:], strict=True)
@@ -289,12 +280,25 @@ def _factors(at: At, number: int) -> list[float]:
     found = at.node.attributes.get("scales", [1.0] * 4) if array is None else array.ravel().tolist()
     if array is not None and array.size == 0:
         return [1.0] * 4
-    if len(found) != 4 or not all(0 < each < 2**16 for each in found):
+    if not all(0 < each < 2**16 for each in found):
         raise at.refuse(f"its scales are {found[:8]}")
-    return [float(each) for each in found]
+    return [float(each) for each in _at_axes(at, found, [1.0] * 4)]
+
+
+def _at_axes(at: At, given: list[Any], found: list[Any]) -> list[Any]:
+    """One for each axis: those that are given, for all axes or those that the node names."""
+    axes = [at.axis(axis) for axis in at.attribute("axes", [0, 1, 2, 3])]
+    if len(given) != len(axes) or len({*axes} & {0, 1, 2, 3}) != len(axes):
+        raise at.refuse(f"its scales or sizes are {given[:8]}, for the axes {axes[:8]}")
+    for axis, each in zip(axes, given, strict=True):
+        found[axis] = each
+    return found
 
 
 def _dropout(at: At) -> Symbol:
+    training = at.optional(2, "training_mode")
+    if training is not None and training.any():
+        raise at.refuse("it drops in prediction too; export the network as it is for prediction")
     ratio = at.optional(1, "ratio")
     rate = at.attribute("ratio", 0.5) if ratio is None else shortest(ratio.ravel()[0])
     return at.become(operators.made(at, layers.Dropout, rate))

@@ -186,6 +186,8 @@ def _node(data: memoryview) -> Op:
                 raise ValueError("a node has more than 100 attributes")
         elif number == 7:
             found.domain = text(value)
+    if found.domain not in ("", "ai.onnx"):
+        found.op = f"{found.domain}.{found.op}"  # no operator of ONNX, whatever it is called
     for each in raw:
         name, told = _attribute(each, found)
         if name in found.attributes:

@@ -157,8 +157,8 @@ class _Building:
         ValueError
             If no layer can stand for a node; names it.
         """
-        for make in self._plan():
-            make()
+        for node, make in self._plan():
+            _for_node(node, make)
         inputs = [each.symbol for each in self.inputs]
         outputs = []
         for value, name in zip(self.found.outputs, self.outputs, strict=True):
@@ -180,29 +180,29 @@ class _Building:
         self._tell(made)
         return made
 
-    def _plan(self) -> list[Callable[[], None]]:
+    def _plan(self) -> list[tuple[Op, Callable[[], None]]]:
         """What makes the values that are needed, in the order of the nodes."""
         needed = set(self.outputs) - set(self.values.arrays)
-        plans: list[Callable[[], None]] = []
+        plans: list[tuple[Op, Callable[[], None]]] = []
         for node in reversed(self.found.nodes):
             output = node.outputs[0] if node.outputs else ""
             for extra in node.outputs[1:]:
                 if extra in needed and node.op == "Split":
-                    plans.append(partial(self._translate, node, extra))
+                    plans.append((node, partial(self._translate, node, extra)))
                 elif extra in needed and node.op != "Dropout":
                     raise ValueError(
                         f"{node.spoken}: only its first output is known, not {extra!r}"
                     )
             if node.op == "Split" and any(each in needed for each in node.outputs[1:]):
-                needed.add(node.inputs[0])
+                needed.update(name for name in node.inputs if name not in self.values.arrays)
             if output not in needed or output in self.values.symbols:
                 continue
             if node.domain not in ("", "ai.onnx"):
                 raise ValueError(
                     f"{node.spoken} is of the domain {node.domain!r}, which is not read"
                 )
-            make, sources = self._way(node, output)
-            plans.append(make)
+            make, sources = _for_node(node, partial(self._way, node, output))
+            plans.append((node, make))
             needed.update(name for name in sources if name not in self.values.arrays)
         return plans[::-1]
 
@@ -223,8 +223,12 @@ class _Building:
         return partial(self._translate, node, output), node.inputs
 
     def _become(self, at: At, output: str, made: Any, x: str) -> None:
-        layer, arrays = made
-        self.values.symbols[output] = at.become(layer, self.values.symbols[x], arrays=arrays)
+        layer, arrays, shape = made
+        symbol = self.values.symbols[x]
+        if shape is not None and shape.tolist()[1:] != [*symbol.seen]:
+            raise at.refuse(f"it makes {shape.tolist()} of {('N', *symbol.seen)} again")
+        arrays = {name: at.by_channel(symbol.seen, array) for name, array in arrays.items()}
+        self.values.symbols[output] = at.become(layer, symbol, arrays=arrays)
 
     def _pool(self, at: At, output: str, pool: adaptive.Pool) -> None:
         x = self.values.symbols[pool.x]
@@ -308,6 +312,16 @@ class _Building:
             made.trained_by(losses.from_spec(notes.get(package.LOSS)), notes[package.TASK])
         if package.TASK in notes and self.found.name != package.PRODUCER:
             made.name = self.found.name
+
+
+def _for_node(node: Op, make: Callable[[], Any]) -> Any:
+    """Run it; its errors name the node."""
+    try:
+        return make()
+    except _WRONG as error:
+        if str(error).startswith("the node "):
+            raise
+        raise ValueError(f"{node.spoken} cannot be taken: {error}") from None
 
 
 def _one_if_alike(numbers: np.ndarray) -> np.ndarray:

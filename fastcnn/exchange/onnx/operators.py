@@ -155,6 +155,8 @@ def pool(at: At) -> Symbol:
     rank = len(at.attribute("kernel_shape", []))
     window = at.sizes("kernel_shape", rank, [])
     stride, dilation = _moves(at, window)
+    if max(dilation) > 1 and at.attribute("auto_pad", "NOTSET").startswith("SAME"):
+        raise at.refuse("how much padding its auto_pad is with dilations, runtimes do not agree on")
     ends = _ends(at, window, stride, dilation)
     up = bool(at.attribute("ceil_mode", 0))
     given: dict[str, Any] = {}
@@ -242,7 +244,10 @@ def reduce(at: At) -> Symbol:
 
 def batch_norm(at: At) -> Symbol:
     """BatchNormalization, of a network that does not train just now."""
-    at.only("training_mode", 0, 0, "export the network as it is for prediction")
+    how = "export the network as it is for prediction"
+    at.only("training_mode", 0, 0, how)
+    if at.opset < 14 and any(at.node.outputs[1:]):
+        raise at.refuse(f"it gives the statistics of a batch, so it is in training; {how}")
     at.only("spatial", 1, 1, "statistics are those of channels here")
     names = ("gamma", "beta", "running_mean", "running_var")
     arrays = {name: at.array(i, name) for i, name in enumerate(names, 1)}

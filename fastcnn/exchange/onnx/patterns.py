@@ -1,7 +1,8 @@
 """Layers that files write as several nodes, found again by their form.
 
 A pattern is (operator, pattern of each input): "x" is what goes in, "@name" an array, a number an
-array of that number, and "?" anything. Inputs of Add and Mul may stand in either order.
+array of that number, and "?name" anything, which is bound where it is an array. Inputs of Add and
+Mul may stand in either order.
 """
 
 import itertools
@@ -16,8 +17,9 @@ from ...layers import Layer
 from .file import Op
 
 Bound = dict[str, Any]
-# A layer with the arrays that it shall have; None: it is not what it looked like.
-Made = tuple[Layer, dict[str, np.ndarray]] | None
+# A layer, arrays that it shall have, of one number a channel, and the shape that samples must have
+# where the nodes say it; None: it is not what it looked like.
+Made = tuple[Layer, dict[str, np.ndarray], np.ndarray | None] | None
 _EITHER_WAY = ("Add", "Mul")
 _CLOSE = 1e-4  # as exporters round the root of 2
 
@@ -47,8 +49,8 @@ class Matcher:
         return None, "", ()
 
     def _match(self, pattern: Any, value: str, bound: Bound) -> Bound | None:
-        if pattern == "?":
-            return bound
+        if isinstance(pattern, str) and pattern[0] == "?":
+            return {**bound, pattern: self.arrays.get(value)}
         if isinstance(pattern, tuple):
             return self._match_node(pattern, value, bound)
         array = self.arrays.get(value)
@@ -68,7 +70,7 @@ class Matcher:
     def _match_node(self, pattern: Any, value: str, bound: Bound) -> Bound | None:
         op, *parts = pattern
         node = self.makers.get(value)
-        if node is None or node.op != op or node.domain not in ("", "ai.onnx"):
+        if node is None or node.op != op:
             return None
         inputs = [name for name in node.inputs if name]
         if len(inputs) != len(parts):
@@ -96,7 +98,7 @@ def _softplus(bound: Bound) -> Made:
     beta, threshold = (_number(bound.get(name, default)) for name, default in _SOFTPLUS.items())
     if beta is None or threshold is None or beta <= 0 or threshold < 15:
         return None
-    return layers.Softplus(beta), {}
+    return layers.Softplus(beta), {}, None
 
 
 def _group_norm(bound: Bound) -> Made:
@@ -104,13 +106,13 @@ def _group_norm(bound: Bound) -> Made:
     groups, scale, shift = bound["@apart"], bound["@ones"], bound["@zeros"]
     gamma, beta = bound["@gamma"], bound["@beta"]
     plain = (scale == 1).all() and not shift.any()
-    fits = len(groups) == 3 and groups[1] == len(scale) and gamma.size == beta.size
-    if not plain or not fits or gamma.size % len(scale) or max(gamma.shape) != gamma.size:
+    fits = groups.tolist() == [0, len(scale), -1] and gamma.size == beta.size
+    if not plain or not fits or gamma.size % len(scale):
         return None
     eps = bound["InstanceNormalization"].attributes.get("epsilon", 1e-5)
     one = layers.LayerNorm(gamma.size, eps)
     layer = one if len(scale) == 1 else layers.GroupNorm(len(scale), gamma.size, eps)
-    return layer, {"gamma": gamma.ravel(), "beta": beta.ravel()}
+    return layer, {"gamma": gamma, "beta": beta}, bound["?shape"]
 
 
 def _hard_sigmoid_slope(node: Op) -> bool:
@@ -119,15 +121,18 @@ def _hard_sigmoid_slope(node: Op) -> bool:
 
 
 def _hardswish(bound: Bound) -> Made:
-    return (layers.Hardswish(), {}) if _hard_sigmoid_slope(bound["HardSigmoid"]) else None
+    return (layers.Hardswish(), {}, None) if _hard_sigmoid_slope(bound["HardSigmoid"]) else None
 
 
 def _global(kind: type[Layer]) -> Callable[[Bound], Made]:
-    return lambda bound: (kind(), {}) if bound["Flatten"].attributes.get("axis", 1) == 1 else None
+    def make(bound: Bound) -> Made:
+        return (kind(), {}, None) if bound["Flatten"].attributes.get("axis", 1) == 1 else None
+
+    return make
 
 
 def _plain(kind: Callable[[], Layer]) -> Callable[[Bound], Made]:
-    return lambda bound: (kind(), {})
+    return lambda bound: (kind(), {}, None)
 
 
 _SIX = ("Clip", ("Add", "x", 3.0), 0.0, 6.0)
@@ -170,7 +175,7 @@ PATTERNS: dict[str, list[tuple[Any, Callable[[Bound], Made]]]] = {
     "Add": [
         (
             ("Add", ("Mul", ("Reshape", ("InstanceNormalization", ("Reshape", "x", "@apart"),
-             "@ones", "@zeros"), "?"), "@gamma"), "@beta"),
+             "@ones", "@zeros"), "?shape"), "@gamma"), "@beta"),
             _group_norm,
         ),
     ],

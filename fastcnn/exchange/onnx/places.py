@@ -8,7 +8,7 @@ from ...layers import Add, Multiply, ReLU
 from ...layers.symbols import Symbol
 from .. import composed
 from .at import At
-from .constants import BATCH
+from .constants import BATCH, sliced
 
 Operator = Callable[[At], Symbol]
 
@@ -44,9 +44,7 @@ def _slice(at: At) -> Symbol:
         if at.axis(axis) == 0 and (start, step) == (0, 1) and end >= min(at.values.batch, BATCH):
             continue
         place = _checked_axis(at, axis)
-        # The end before the first of all is written as a large negative number.
-        last = None if step < 0 and end < -len(ranges[place]) else end
-        ranges[place] = ranges[place][start:last:step]
+        ranges[place] = ranges[place][sliced(len(ranges[place]), start, end, step)]
     return _part(at, ranges)
 
 
@@ -76,7 +74,9 @@ def _gather(at: At) -> Symbol:
     ranges[place] = range(first, first + 1)
     found = _part(at, ranges)
     left = [n for axis, n in enumerate(found.seen) if axis != place or index.ndim]
-    return composed.reshaped(found, tuple(left)) if left else at.x
+    if not left:
+        raise at.refuse("it leaves no axis beside the samples; indices of shape (1,) would")
+    return composed.reshaped(found, tuple(left))
 
 
 def _transpose(at: At) -> Symbol:
@@ -115,15 +115,32 @@ def _abs(at: At) -> Symbol:
 
 
 def _pow(at: At) -> Symbol:
-    if not np.array_equal(at.array(1, "exponent").ravel(), [2]):
+    if not np.array_equal(at.by_channel(at.x.seen, at.array(1, "exponent")), [2]):
         raise at.refuse("its exponent is not 2; a Mul of a value with itself is its square")
     return at.become(Multiply(), at.x, at.x)
 
 
-def _max(at: At) -> Symbol:
-    if len(at.node.inputs) != 2 or at.array(1, "second").any():
-        raise at.refuse("it is not with 0, as a Relu; a MaxPool is over places")
-    return at.become(ReLU())
+def _extreme(largest: bool) -> Operator:
+    """Max and Min: of several values, or of one and 0."""
+
+    def make(at: At) -> Symbol:
+        known = [name in at.values.arrays for name in at.node.inputs]
+        if not any(known):
+            given = [at.symbol(i) for i in range(len(known))]
+            try:
+                return composed.extreme(composed.spread(given, at.call), largest, at.call)
+            except ValueError as error:
+                raise at.refuse(str(error)) from None
+        x = at.symbol(known.index(False))
+        zeros = at.by_channel(x.seen, at.array(known.index(True), "array"))
+        if len(known) != 2 or zeros.any():
+            raise at.refuse("it is not with 0, as a Relu; a MaxPool is over places")
+        if largest:
+            return at.become(ReLU(), x)
+        y = at.become(ReLU(), composed.scaled(x, -1.0, call=at.call))
+        return composed.scaled(y, -1.0, call=at.call)
+
+    return make
 
 
 PLACES: dict[str, Operator] = {
@@ -136,6 +153,7 @@ PLACES: dict[str, Operator] = {
     "Neg": lambda at: composed.scaled(at.x, -1.0, call=at.call),
     "Abs": _abs,
     "Pow": _pow,
-    "Max": _max,
+    "Max": _extreme(largest=True),
+    "Min": _extreme(largest=False),
 }
 """Operator -> what it becomes."""
