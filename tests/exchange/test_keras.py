@@ -200,12 +200,61 @@ def test_what_would_be_wrong_in_silence_is_refused() -> None:
             keras.Model(x, L.Add()([L.ReLU()(half(x)), L.ReLU()(x)])),
             "the input goes to a Rescaling",
         ),
-        (keras.Model(x, L.Maximum()([x, L.ReLU()(x)])), "with 2 inputs it has no counterpart"),
+        (keras.Model(x, L.Dot(3)([x, L.ReLU()(x)])), "with 2 inputs it has no counterpart"),
         (keras.Model([x, y], L.Add()([half(x), y])), "if that is the only one"),
     ]
     for model, said in models:
         with pytest.raises(ValueError, match=re.escape(said)):
             exchange.from_keras(model)
+
+
+# (its last layer, shape of a sample, what the sentence says)
+OTHERWISE = [
+    (lambda x: L.Normalization(1, X[0, :, 0, 0], X[0, :, 0, 1] ** 2)(x), (9, 9), "shape (1, 9, 1)"),
+    (lambda x: L.Normalization((1, 2, 3), X[0], X[0] ** 2)(x), SHAPE, "numbers of shape (1, 9, 8,"),
+    (lambda x: L.Rescaling(X[0])(L.ReLU()(x)), SHAPE, "numbers of shape (9, 8, 4) beside"),
+    (lambda x: L.LayerNormalization(rms_scaling=True)(x), (6,), "rms_scaling=True"),
+    (lambda x: L.LayerNormalization(center=False, scale=False)(x), (6,), "without a scale and a"),
+    (lambda x: L.Dropout(0.5, noise_shape=(None, 1, 1, 4))(x), SHAPE, "noise_shape=(None, 1, 1"),
+    (lambda x: L.ZeroPadding1D(1, data_format="channels_first")(x), (6, 4), "'channels_first'"),
+    (lambda x: L.SpatialDropout2D(0.5, "channels_first")(x), SHAPE, "'channels_first'"),
+    (lambda x: keras.ops.average(x, weights=x), SHAPE, "knows no layer for this function"),
+    (lambda x: keras.ops.reshape(x, (-1, 2)), (6,), "does not keep the samples apart"),
+    (lambda x: keras.ops.max(x, keepdims=True), SHAPE, "knows no layer for this function"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OTHERWISE, ids=lambda case: case[2])
+def test_settings_and_functions_that_do_something_else_are_refused(case) -> None:
+    make, shape, said = case
+    x = keras.Input(shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras's own, of what is deprecated
+        model = keras.Model(x, make(x))
+    with pytest.raises(ValueError, match=re.escape(said)) as caught:
+        exchange.from_keras(model)
+    assert str(caught.value).startswith("from_keras, layer ")
+
+
+def test_functions_do_what_layers_of_their_name_do() -> None:
+    x = keras.Input(SHAPE)
+    y = keras.ops.softmax(keras.activations.relu(x, max_value=6.0) + keras.ops.silu(x))
+    y = keras.ops.maximum(
+        L.Minimum()([y, x]), keras.ops.tanh(L.GlobalMaxPooling2D(keepdims=True)(x))
+    )
+    y = L.PReLU(shared_axes=[1])(keras.ops.reshape(y, (-1, 288)))
+    same(keras.Model(x, L.Dense(3)(y)))
+
+
+def test_a_dense_layer_that_is_called_twice_is_not_turned() -> None:
+    """Nor is what it gave before: the second call would be given its numbers in another order."""
+    x, dense = keras.Input((12,)), L.Dense(12)
+    with pytest.raises(ValueError, match="another layer uses the vector, too"):
+        exchange.from_keras(keras.Model(x, L.Reshape((2, 3, 2))(dense(dense(x)))))
+    same(
+        keras.Model(x, L.Reshape((2, 3, 2))(L.Dense(12)(dense(dense(x))))),
+        X[:, 0, :3].reshape(3, 12),
+    )
 
 
 def test_an_output_in_the_middle_of_a_row_stays_one() -> None:

@@ -7,12 +7,22 @@ from typing import Any
 import numpy as np
 
 from ...graph import Graph, by_names
-from ...layers import Dense, GroupNorm, Input, Layer
+from ...layers import Add, Concat, Dense, GroupNorm, Input, Layer, Multiply
 from ...layers.symbols import Symbol
 from ...sequential import Sequential
 from .. import composed
 from . import described
-from .kinds import FIXED, IN_TRAINING, KINDS, MERGES, Made, is_of_keras
+from .kinds import (
+    ARITHMETIC,
+    FUNCTIONS,
+    IN_TRAINING,
+    KINDS,
+    MERGES,
+    SCALES,
+    Made,
+    is_of_keras,
+    scale_of,
+)
 from .orders import Flow, Order, Orders, flat_order
 
 
@@ -142,21 +152,24 @@ class _Taker:
             return flows
         if hasattr(layer, "layers"):
             return self.run(layer, flows)
+        _refuse_channels_first(layer, kind)
         if kind != "Rescaling" and any(flow is raw for flow in given for raw in self.raw):
             self.takes_raw = layer.name
         try:
             self.orders.use(flow[0] for flow in flows)
             if len(flows) < len(given):
                 return [_with_number(kind, given)]
+            if not hasattr(layer, "trainable") and kind not in (*ARITHMETIC, *FUNCTIONS):
+                raise ValueError("from_keras knows no layer for this function; put one there")
             if kind in MERGES and len(flows) > 1:
                 return [_merged(layer, kind, flows)]
             if len(flows) != 1:
                 raise ValueError(f"with {len(flows)} inputs it has no counterpart")
             (flow,) = flows
-            if kind == "Rescaling":
-                return [self._rescaled(layer, flow)]
+            if kind in SCALES:
+                return [self._scaled(layer, kind, flow)]
             return [self._flowed(layer, kind, flow)]
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
             raise ValueError(f"from_keras, layer {layer.name!r} ({kind}): {error}") from None
 
     def _flowed(self, layer: Any, kind: str, flow: Flow) -> Flow:
@@ -167,20 +180,21 @@ class _Taker:
                 "of images or series, whose channels it normalises at each place, it has no "
                 "counterpart; GroupNormalization(1) is over all of a sample"
             )
-        if kind not in KINDS:
-            known = ", ".join((*KINDS, *MERGES, "Reshape", "Rescaling"))
-            raise ValueError(f"from_keras knows no layer for it; known are {known}")
+        known = KINDS if hasattr(layer, "trainable") else FUNCTIONS
+        if kind not in known:
+            names = ", ".join((*KINDS, *MERGES, "Reshape", *SCALES))
+            raise ValueError(f"from_keras knows no layer for it; known are {names}")
         x, order = flow
         if kind == "Flatten":
             order = flat_order(x) if order is None else order
         if id(layer) not in self._made:
-            made = KINDS[kind](layer)
+            made = known[kind](layer)
             for own, arrays in made:
                 _fill(own, arrays, order)
-                own.trainable = bool(layer.trainable) and kind not in FIXED
+                own.trainable = bool(getattr(layer, "trainable", True))
             self._made[id(layer)] = made, _key(order)
-        made, known = self._made[id(layer)]
-        if known != _key(order) and any(own.params for own, _ in made):
+        made, before = self._made[id(layer)]
+        if before != _key(order) and any(own.params for own, _ in made):
             raise ValueError("it is called on flattened images of two shapes")
         for own, _ in made:
             x = composed.of_images(own, x) if isinstance(own, composed.FOR_IMAGES) else own(x)
@@ -189,13 +203,36 @@ class _Taker:
             order = None if isinstance(own, Dense) else order
         return x, order
 
-    def _rescaled(self, layer: Any, flow: Flow) -> Flow:
-        if all(flow is not raw for raw in self.raw):
-            return composed.scaled(flow[0], layer.scale, layer.offset), flow[1]
+    def _scaled(self, layer: Any, kind: str, flow: Flow) -> Flow:
+        """What a Rescaling gives, or a Normalization; right behind the input it is pixels' own."""
+        x, order = flow
+        scale, offset = (_by_channel(each, x, order) for each in scale_of(layer))
+        if kind != "Rescaling" or all(flow is not raw for raw in self.raw):
+            return composed.scaled(x, scale, offset), order
         if len(self._inputs) > 1 or self.rescaling is not None:
             raise ValueError("right behind an input it has a counterpart if that is the only one")
         self.rescaling = layer.scale, layer.offset
-        return flow[0], flow[1]  # another object than the raw one
+        return x, order  # another object than the raw one
+
+
+def _by_channel(numbers: np.ndarray, x: Symbol, order: Order) -> np.ndarray:
+    """Numbers that are one for all, or one for each channel, which come last, as one row."""
+    last = numbers.shape[-1:] or (1,)
+    if last not in ((1,), x.seen[:1]) or numbers.size != last[0] or numbers.ndim > len(x.shape) + 1:
+        raise ValueError(
+            f"numbers of shape {numbers.shape} beside {('N', *x.shape)} have no counterpart; what "
+            f"has one is a number, or one for each channel"
+        )
+    row = numbers.reshape(-1)
+    return row if order is None or row.size == 1 else row[order]
+
+
+def _refuse_channels_first(layer: Any, kind: str) -> None:
+    if getattr(layer, "data_format", "channels_last") not in (None, "channels_last"):
+        raise ValueError(
+            f"from_keras, layer {layer.name!r} ({kind}): data_format={layer.data_format!r} has no "
+            f"counterpart, only 'channels_last'"
+        )
 
 
 def _key(order: Order) -> tuple[int, ...] | None:
@@ -207,7 +244,7 @@ def _fill(layer: Layer, arrays: Mapping[str, np.ndarray], order: Order) -> None:
     for name, values in arrays.items():
         own = layer.params[name] if name in layer.params else layer.state[name]
         if order is not None and (name == "weight" or not isinstance(layer, Dense)):
-            values = values[order]
+            values = values[order] if len(values) > 1 else values  # a PReLU may have one for all
         own[...] = values
 
 
@@ -241,17 +278,19 @@ def _with_number(kind: str, given: Sequence[Flow | float]) -> Flow:
 
 
 def _merged(layer: Any, name: str, given: list[Flow]) -> Flow:
-    kind = MERGES[name]
     symbols, orders = [flow[0] for flow in given], [flow[1] for flow in given]
-    if kind is MERGES["Concatenate"]:
+    if name == "Concatenate":
         if layer.axis not in (-1, len(symbols[0].seen)):
             raise ValueError(f"axis={layer.axis} has no counterpart, only the last, the channels")
-        return kind()(*symbols), _joined(symbols, orders)
+        return Concat()(*symbols), _joined(symbols, orders)
     if len({_key(order) for order in orders}) > 1:
         raise ValueError("it is given flattened images of two shapes")
     if name == "Subtract":
         symbols[1] = composed.scaled(symbols[1], -1.0)
-    y = kind()(*composed.spread(symbols))
+    symbols = composed.spread(symbols)
+    if name in ("Maximum", "Minimum"):
+        return composed.extreme(symbols, name == "Maximum"), orders[0]
+    y = (Multiply if name == "Multiply" else Add)()(*symbols)
     return (composed.scaled(y, 1 / len(symbols)) if name == "Average" else y), orders[0]
 
 

@@ -68,6 +68,15 @@ _ACTIVATIONS: dict[str, Callable[[], Layer | None]] = {
 }
 
 
+def scale_of(layer: Any) -> tuple[np.ndarray, np.ndarray]:
+    """What a Rescaling or Normalization multiplies with, and what it adds then."""
+    if type(layer).__name__ == "Rescaling":
+        return np.asarray(layer.scale, np.float32), np.asarray(layer.offset, np.float32)
+    mean = np.asarray(_array(layer.mean), np.float32)
+    std = np.maximum(np.sqrt(np.asarray(_array(layer.variance), np.float32)), 1e-7)  # as Keras
+    return (std, mean) if layer.invert else (1 / std, -mean / std)
+
+
 def _activated(layer: Any) -> Made:
     """The activation that a layer ends with."""
     function = layer.activation
@@ -91,6 +100,10 @@ def _relu(layer: Any) -> Made:
     return [(layers.ReLU6(), {})]
 
 
+def _plain(kind: Callable[[], Layer]) -> Callable[[Any], Made]:
+    return lambda _: [(kind(), {})]
+
+
 def _prelu(layer: Any) -> Made:
     alpha = _numbers(layer, alpha="alpha")["alpha"]
     if alpha.size != alpha.shape[-1]:
@@ -107,8 +120,6 @@ def _softmax(layer: Any) -> Made:
 
 
 def _geometry(layer: Any) -> dict[str, Any]:
-    if layer.data_format != "channels_last":
-        raise ValueError("data_format='channels_first' has no counterpart, only 'channels_last'")
     return {
         "stride": tuple(layer.strides), "padding": layer.padding, "bias": layer.use_bias,
         "dilation": tuple(layer.dilation_rate),
@@ -205,7 +216,6 @@ def _group_norm(layer: Any) -> Made:
 
 def _pool(kind: Callable[..., Layer], **more: Any) -> Callable[[Any], Made]:
     def make(layer: Any) -> Made:
-        _only(layer, data_format="channels_last")
         given: dict[str, Any] = {"stride": tuple(layer.strides), "padding": layer.padding}
         given["pool_size"] = tuple(layer.pool_size)
         if len(layer.pool_size) == 1:
@@ -219,14 +229,12 @@ def _pool(kind: Callable[..., Layer], **more: Any) -> Callable[[Any], Made]:
 
 def _global(kind: Callable[..., Layer]) -> Callable[[Any], Made]:
     def make(layer: Any) -> Made:
-        _only(layer, data_format="channels_last")
         return [(kind(1), {})] if layer.keepdims else [(kind(1), {}), (layers.Flatten(), {})]
 
     return make
 
 
 def _pad(layer: Any) -> Made:
-    _only(layer, data_format="channels_last")
     (top, bottom), (left, right) = layer.padding
     return [(layers.Pad(((top, bottom), (left, right))), {})]
 
@@ -236,7 +244,6 @@ def _row_pad(layer: Any) -> Made:
 
 
 def _crop(layer: Any) -> Made:
-    _only(layer, data_format="channels_last")
     (top, bottom), (left, right) = layer.cropping
     return [(layers.Pad(((-top, -bottom), (-left, -right))), {})]
 
@@ -246,33 +253,25 @@ def _row_crop(layer: Any) -> Made:
     return [(layers.Pad(((0, 0), (-left, -right))), {})]
 
 
-def _normalization(layer: Any) -> Made:
-    """(x - mean) / standard deviation, of numbers that stay as they are."""
-    mean, std = (np.asarray(_array(each), np.float32).ravel() for each in (
-        layer.mean, layer.variance))  # fmt: skip
-    std = np.maximum(np.sqrt(std), 1e-7)  # as Keras
-    if layer.invert:
-        mean, std = -mean / std, 1 / std
-    channels = layer.input_spec.shape[-1] if layer.input_spec is not None else mean.size
-    mean, std = np.resize(mean, channels), np.resize(std, channels)
-    arrays = {"gamma": 1 / std, "beta": -mean / std}
-    arrays |= {"running_mean": np.zeros(channels), "running_var": np.ones(channels)}
-    return [(layers.BatchNorm(channels, eps=1e-30), arrays)]
+def _dropout(layer: Any) -> Made:
+    _only(layer, noise_shape=None)
+    return [(layers.Dropout(float(layer.rate)), {})]
 
 
 def _layer_norm(layer: Any) -> Made:
+    _only(layer, rms_scaling=False)
     own = _numbers(layer, **_NORMS)
-    channels = layer.gamma.shape[0] if layer.gamma is not None else layer.beta.shape[0]
+    if not own:
+        raise ValueError("without a scale and a shift it has no counterpart; give it one of them")
+    channels = max(each.size for each in own.values())
     return [(layers.LayerNorm(channels, layer.epsilon), own)]
 
 
 def _flatten(layer: Any) -> Made:
-    _only(layer, data_format="channels_last")
     return [(layers.Flatten(), {})]
 
 
 def _upsample(layer: Any) -> Made:
-    _only(layer, data_format="channels_last")
     return [(layers.Upsample(tuple(layer.size), mode=layer.interpolation), {})]
 
 
@@ -299,7 +298,7 @@ KINDS: Mapping[str, Callable[[Any], Made]] = {
     "GlobalMaxPooling2D": _global(layers.AdaptiveMaxPool2D),
     "ZeroPadding2D": _pad,
     "UpSampling2D": _upsample,
-    "Dropout": lambda layer: [(layers.Dropout(float(layer.rate)), {})],
+    "Dropout": _dropout,
     "SpatialDropout2D": lambda layer: [(layers.SpatialDropout(float(layer.rate)), {})],
     "Flatten": _flatten,
     "GlobalAveragePooling1D": _global(layers.AdaptiveAveragePool2D),
@@ -309,19 +308,29 @@ KINDS: Mapping[str, Callable[[Any], Made]] = {
     "Cropping2D": _crop,
     "UpSampling1D": lambda layer: [(layers.Upsample((1, layer.size)), {})],
     "SpatialDropout1D": lambda layer: [(layers.SpatialDropout(float(layer.rate)), {})],
-    "Normalization": _normalization,
     "LayerNormalization": _layer_norm,
 }
 """Name of a Keras layer -> what makes ours of it."""
 
-MERGES: Mapping[str, type[Layer]] = {
-    "Add": layers.Add, "Multiply": layers.Multiply, "Concatenate": layers.Concat,
-    "Subtract": layers.Add, "Average": layers.Add,
-}  # fmt: skip
-"""Name of a Keras layer that takes several inputs -> ours."""
+MERGES = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate")
+"""Layers that take several inputs."""
 
-FIXED = ("Normalization",)
-"""Layers whose numbers nothing trains."""
+SCALES = ("Rescaling", "Normalization")
+"""Layers that multiply with numbers and add some, which nothing trains."""
+
+FUNCTIONS: Mapping[str, Callable[[Any], Made]] = {
+    "Softmax": _softmax, "ReLU": _relu,
+    "Relu": _plain(layers.ReLU), "Relu6": _plain(layers.ReLU6), "Sigmoid": _plain(layers.Sigmoid),
+    "Silu": _plain(layers.SiLU), "Tanh": _plain(layers.Tanh), "Selu": _plain(layers.SELU),
+    "Softplus": _plain(layers.Softplus),
+}  # fmt: skip
+"""Name of a function of Keras that is called on what is no array yet -> the same."""
+
+ARITHMETIC = (
+    "Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Maximum", "Minimum", "Concatenate",
+    "Reshape",
+)  # fmt: skip
+"""Functions that do what a layer of that name does, or what is done with numbers."""
 
 IN_TRAINING = (
     "RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast",

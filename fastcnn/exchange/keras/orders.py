@@ -1,5 +1,6 @@
 """Where the numbers of flattened images stand: Keras's row by row, ours channel by channel."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -39,6 +40,7 @@ class Orders:
         self._uses: Counter[int] = Counter()
         self._turned: set[int] = set()
         self._layers: set[int] = set()
+        self._calls: dict[int, set[int]] = {}  # of a layer: the symbols that it gave
 
     def use(self, symbols: Iterable[Symbol]) -> None:
         """Count symbols that are given to a layer, or come out.
@@ -50,6 +52,7 @@ class Orders:
         """
         for symbol in symbols:
             self._uses[symbol.number] += 1
+            self._calls.setdefault(id(symbol.layer), set()).add(symbol.number)
             if symbol.number in self._turned or id(symbol.layer) in self._layers:
                 raise ValueError(
                     "a vector that a Reshape makes images of is used by another layer, too, or is "
@@ -66,7 +69,13 @@ class Orders:
             If numbers would stand in another order than there.
         """
         x, order = flow
-        shape = tuple(layer.compute_output_shape((1, *x.shape))[1:])
+        if hasattr(layer, "compute_output_shape"):
+            shape = tuple(layer.compute_output_shape((1, *x.shape))[1:])
+        else:  # keras.ops.reshape
+            batch, *shape = layer.output.shape
+            shape = tuple(shape)
+            if batch is not None or None in shape or math.prod(shape) != math.prod(x.seen):
+                raise ValueError(f"to {layer.output.shape} it does not keep the samples apart")
         if shape == x.shape:
             return flow
         if len(shape) == 1:
@@ -93,7 +102,8 @@ class Orders:
         order, turned = image_order(seen), [each.layer for each in rows if each.layer is not None]
         self._uses[x.number] -= 1  # the Reshape itself
         self.use(rows)
-        if any(self._uses[each.number] > 2 - (each is x) for each in rows):
+        several = any(layer.params and len(self._calls[id(layer)]) > 1 for layer in turned)
+        if several or any(self._uses[each.number] > 2 - (each is x) for each in rows):
             raise ValueError(
                 f"to {shape} it has no counterpart, as another layer uses the vector, too, whose "
                 f"numbers stand in another order here; give both a Dense layer of their own"
