@@ -76,6 +76,12 @@ def _numbers(net, x):
     return (1 - t) * x + t * (-y) + torch.abs(y - x) + (y**2).mul_(0.1)
 
 
+def _maxout(net, x):
+    y = torch.maximum(net.a(x), net.b(x))
+    y = torch.min(y, y.mean((2, 3), keepdim=True))
+    return y.max(x) if y.shape == x.shape and y.size()[2:] == x.size()[2:] else y
+
+
 SCALE = nn.Parameter(torch.tensor([0.5, -1.0, 2.0, 3.0]).view(4, 1, 1))
 CASES = {
     "squeeze and excitation": (
@@ -105,13 +111,19 @@ CASES = {
         IMAGES,
     ),
     "rows, then columns": (
-        Net(lambda n, x: n.fc(x.mean(3).mean(2).squeeze()), fc=nn.Linear(4, 3)),
+        Net(lambda n, x: n.fc(x.mean(3).mean(2, keepdim=True).squeeze(2)), fc=nn.Linear(4, 3)),
         IMAGES,
     ),
     "in place at the end": (
         Net(lambda n, x: F.adaptive_avg_pool2d(n.c(x).relu_(), 1).squeeze_(-1).squeeze_(-1),
             c=_conv()),
         IMAGES,
+    ),
+    "the largest of two": (Net(_maxout, a=_conv(), b=_conv()), IMAGES),
+    "the smallest of two series": (
+        Net(lambda n, x: torch.minimum(n.a(x), x)[:, :, 0].minimum(n.fc(x[:, :, 1])),
+            a=nn.Conv1d(4, 4, 3, padding=1), fc=nn.Linear(4, 4)),
+        SERIES,
     ),
     "norm of vectors": (
         Net(lambda n, x: n.n(n.fc(x.flatten(1))), fc=nn.Linear(288, 5), n=nn.LayerNorm(5)),
@@ -223,6 +235,9 @@ P = nn.Parameter(torch.ones(4, 1, 1))
         (Net(lambda n, x: x * n.p.sigmoid(), p=P), "from_torch does not compute it; keep its res"),
         (Net(lambda n, x: x * (n.p * 2), p=P), "what multiplies each channel"),
         (Net(lambda n, x: x * n.p, p=nn.Buffer(torch.ones(4, 9, 8))), "with an array of shape (4"),
+        (Net(lambda n, x: x.mean((2, 3)).squeeze()), "the samples' axis too, where there is one"),
+        (Net(lambda n, x: torch.max(x, 1)[0]), "of anything but two results of layers"),
+        (Net(lambda n, x: torch.minimum(x, n.p), p=P), "of anything but two results of layers"),
         (nn.Sequential(nn.LayerNorm(8)), "('N', 4, 9, 8), it has no counterpart; nn.GroupNorm(1"),
         (nn.Sequential(nn.LocalResponseNorm(3)), "knows no layer for LocalResponseNorm; put nn.B"),
         (nn.Sequential(nn.Hardtanh()), "min_val=-1.0 has no counterpart, only 0"),

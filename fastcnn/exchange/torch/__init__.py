@@ -3,6 +3,7 @@
 installed.py  PyTorch itself, which only people who have it need
 out.py        our layers as modules
 into.py       modules as our layers, one after the other
+checks.py     what a module may not have beside its layers
 traced.py     a module's `forward`, followed by torch.fx, as a graph of our layers
 functions.py  what functions and methods are on symbols, places.py those that move numbers
 arrays.py     tensors that a module keeps beside its layers

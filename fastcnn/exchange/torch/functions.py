@@ -70,7 +70,6 @@ _INSTEAD = {
     "conv2d": "nn.Conv2d",
     "linear": "nn.Linear",
     "batch_norm": "nn.BatchNorm2d",
-    "max": "nn.MaxPool2d, or torch.amax over both axes of images",
 }
 
 
@@ -250,6 +249,16 @@ class Follower:
         return Add()(ReLU()(x), ReLU()(composed.scaled(x, -1.0)))
 
     @staticmethod
+    def _maximum(x: Any, other: Any = None, **over: Any) -> Symbol:
+        return _extreme(x, other, over, largest=True)
+
+    @staticmethod
+    def _minimum(x: Any, other: Any = None, **over: Any) -> Symbol:
+        return _extreme(x, other, over, largest=False)
+
+    _max, _min = _maximum, _minimum
+
+    @staticmethod
     def _pow(x: Any, exponent: Any) -> Symbol:
         if exponent != 2 or not isinstance(x, Symbol):
             raise ValueError("only the power of 2 has a counterpart, x * x")
@@ -333,6 +342,15 @@ OF_IMAGES = (
     "ReflectionPad1d", "ReplicationPad1d", "ConstantPad2d", "ReflectionPad2d", "ReplicationPad2d",
 )  # fmt: skip
 """Modules of series whose layer here takes them as images of one row, and what F.pad becomes."""
+
+
+def _extreme(x: Any, other: Any, over: Any, largest: bool) -> Symbol:
+    if over or not isinstance(x, Symbol) or not isinstance(other, Symbol):
+        raise ValueError(
+            "of anything but two results of layers it has no counterpart; over places nn.MaxPool2d "
+            "or torch.amax has"
+        )
+    return composed.extreme(composed.spread((x, other)), largest)
 
 
 def _counted(target: Any, arguments: Any, options: Any) -> Any:

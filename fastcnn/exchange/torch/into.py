@@ -8,6 +8,7 @@ from ...graph import Graph
 from ...layers import Layer
 from ...sequential import Sequential
 from ..matching import as_array, fill, slots_of
+from . import checks
 from .functions import OF_IMAGES
 from .installed import SAME_NAME, is_of_pytorch, pytorch
 from .traced import symbols_of
@@ -220,9 +221,9 @@ def from_torch(
     torch = pytorch()
     if not isinstance(module, torch.nn.Module):
         raise ValueError(f"from_torch takes a torch.nn.Module, got {type(module).__name__}")
-    _refuse_hooks(module)
-    _refuse_tied(module)
-    _refuse_mixed(module)
+    checks.refuse_hooks(module)
+    checks.refuse_tied(module)
+    checks.refuse_mixed(module)
     if input_shape is not None and (not isinstance(input_shape, (tuple, list)) or not input_shape):
         raise ValueError(f"from_torch: input_shape must be as (3, 32, 32), got {input_shape!r}")
     modules = list(_flat(torch, module))
@@ -323,53 +324,6 @@ _INSTEAD = {
     "Embedding": "nn.Linear of one-hot rows",
     "Softmax2d": "nn.Softmax(1)",
 }
-
-
-_MODES = "evaluation", "training"
-
-
-def _refuse_hooks(module: Any) -> None:
-    """Raise for what changes a module's answers beside its class: we would compute without it."""
-    for name, each in module.named_modules():
-        where = f"from_torch, {type(each).__name__}{name and f' ({name})'}"
-        if each._forward_hooks or each._forward_pre_hooks:
-            raise ValueError(
-                f"{where}: it has a hook, and what that does to its answers is not seen: take the "
-                f"hook away first, as remove_weight_norm, prune.remove or the hook's handle do"
-            )
-        if "forward" in vars(each):
-            raise ValueError(
-                f"{where}: it has been given another forward than its class has, which is not "
-                f"seen: write a class with that forward"
-            )
-
-
-def _refuse_tied(module: Any) -> None:
-    """Raise for modules that share a parameter: ours would learn apart."""
-    owners: dict[int, str] = {}  # by the place of its numbers, which views have in common
-    for place, each in module.named_modules():
-        for name, parameter in each.named_parameters(place, recurse=False):
-            first = owners.setdefault(parameter.data_ptr() or id(parameter), name)
-            if first != name:
-                raise ValueError(
-                    f"from_torch: {first} and {name} are one parameter, and layers share all of "
-                    f"theirs or none; call one module twice, or give the second a copy"
-                )
-
-
-def _refuse_mixed(module: Any) -> None:
-    """Raise for dropouts and norms in another mode than the rest: ours are in one all together."""
-    for name, each in module.named_modules():
-        kind = type(each).__name__
-        learns = any(parameter.requires_grad for parameter in each.parameters())
-        if each.training != module.training and (
-            kind.startswith("Dropout") or (kind.startswith("BatchNorm") and learns)
-        ):
-            raise ValueError(
-                f"from_torch, {kind} ({name}): it is in {_MODES[each.training]} and the whole in "
-                f"{_MODES[module.training]}; call .train() or .eval() of the whole, and to keep a "
-                f"norm's statistics set requires_grad=False of its parameters"
-            )
 
 
 def _flat(torch: Any, module: Any) -> Iterator[Any]:

@@ -176,8 +176,13 @@ def _view(x: Symbol, *shape: Any) -> Symbol:
 
 
 def _squeeze(x: Symbol, dim: Any = None) -> Symbol:
+    if dim is None:
+        raise ValueError(
+            "without dim it takes the samples' axis too, where there is one sample; give dim, or "
+            "flatten(1)"
+        )
     count = len(x.seen) + 1
-    dims = range(1, count) if dim is None else dim if isinstance(dim, (tuple, list)) else [dim]
+    dims = dim if isinstance(dim, (tuple, list)) else [dim]
     gone = {each % count for each in dims}
     sizes = [n for axis, n in enumerate(x.seen, 1) if axis not in gone or n != 1]
     return _reshaped(x, sizes)

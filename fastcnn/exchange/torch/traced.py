@@ -133,8 +133,9 @@ def _tracer(torch: Any, run: Run, value: Run) -> Any:
             known = value(self.node)
             if not isinstance(known, Symbol):
                 raise TypeError(f"{self.node.name} is no tensor with a size")
-            batch = self.tracer.create_proxy("call_function", batch_of, (self,), {})
-            sizes = (batch, *known.seen)
+            if self.tracer.batch is None:  # one for all, so that shapes can be compared
+                self.tracer.batch = self.tracer.create_proxy("call_function", batch_of, (self,), {})
+            sizes = (self.tracer.batch, *known.seen)
             return sizes if dim is None else sizes[dim]
 
         # torch.fx itself takes `x *= 2` for x = x * 2, which leaves other names of x as they are.
@@ -163,6 +164,7 @@ def _tracer(torch: Any, run: Run, value: Run) -> Any:
 
     class Tracer(torch.fx.Tracer):
         running = False
+        batch: Any = None
         learns = torch.is_grad_enabled()
 
         def create_node(self, *given: Any, **more: Any) -> Any:
