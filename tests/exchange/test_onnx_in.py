@@ -346,8 +346,11 @@ UNKNOWN: list[tuple[str, dict[str, Any], str]] = [
     ("a, b = Split<axis = 1>(x, s) y = Relu(b)", {"s": [3, 3]}, "it makes parts of [3, 3] of 4"),
     ("y = Gather<axis = 1>(x, i)", {"i": [2, 0]}, "a Slice takes several, a Conv of 1 x 1 any"),
     ("y = Expand(x, s)", {"s": [3, 4, 6, 5]}, "it makes [3, 4, 6, 5] of ('N', 4, 6, 5), where"),
-    ("y = Expand(x, s)", {"s": [1, 8, 6, 5]}, "it makes (8, 6, 5) of (4, 6, 5)"),
+    ("y = Expand(x, s)", {"s": [1, 8, 6, 5]}, "it makes [1, 8, 6, 5] of ('N', 4"),
     ("g = GlobalAveragePool(x) y = Expand(g, s)", {"s": [1, 4, 2**19, 2**19]}, "for a sample is o"),
+    ("y = Expand(x, s)", {"s": [1, 2, 6, 5]}, "it makes [1, 2, 6, 5] of ('N', 4"),
+    ("a, b, c = Split<axis = 1>(x) y = Relu(a)", {}, "it makes parts of [1, 1, 1] of 4"),
+    ("y = MaxPool<kernel_shape = [2, 2], ceil_mode = 2>(x)", {}, "its ceil_mode is 2"),
     ("y = Pow(x, p)", {"p": 3.0}, "its exponent is not 2"),
     ("y = Max(x, p)", {"p": 1.0}, "it is not with 0, as a Relu"),
     ("a = Slice(x, b, b, b) y = Min(x, a)", {"b": [1]}, "it takes nothing of"),
@@ -403,6 +406,9 @@ VERSIONS: list[tuple[int, str, dict[str, Any], str]] = [
     (18, "y = Resize<axes = [-1], mode = 'linear'>(x, '', s)", {"s": [2.0]}, ""),
     (18, "y = Resize<axes = [2, 2], mode = 'linear'>(x, '', s)", {"s": [2.0, 2.0]}, "for the axes"),
     (18, "y = Resize<axes = [2], mode = 'linear'>(x, '', s)", {"s": [2.0, 2.0]}, "for the axes"),
+    (18, "a, b, c = Split<axis = 2, num_outputs = 3>(x) d = Concat<axis = 1>(c, a) y = Relu(d)", {},
+     ""),
+    (18, "a, b, c = Split<axis = 3, num_outputs = 3>(x) y = Relu(c)", {}, ""),
     (12, "y = MaxPool<kernel_shape = [3, 3], dilations = [2, 1], auto_pad = 'SAME_UPPER'>(x)", {},
      "runtimes do not agree on"),
     (19, "y = AveragePool<kernel_shape = [3, 3], auto_pad = 'SAME_LOWER', ceil_mode = 1>(x)", {},
@@ -444,6 +450,15 @@ def test_images_that_lie_otherwise_at_the_end_are_refused(tmp_path: Path) -> Non
     nodes = "t = Transpose<perm = [0, 3, 1, 2]>(x) y = Relu(t)"
     path = file_of(tmp_path / "model.onnx", nodes, {})
     with pytest.raises(CheckpointError, match="with a Transpose at its end both would lie alike"):
+        exchange.load_onnx(path)
+
+
+def test_a_vector_that_is_turned_as_an_image_is_refused(tmp_path: Path) -> None:
+    nodes = (
+        "t = Transpose<perm = [0, 3, 1, 2]>(x) a = Flatten(t) y = Transpose<perm = [0, 2, 3, 1]>(a)"
+    )
+    path = file_of(tmp_path / "model.onnx", nodes, {})
+    with pytest.raises(CheckpointError, match=r"its output 'y' is of images, not \('N', 120\)"):
         exchange.load_onnx(path)
 
 

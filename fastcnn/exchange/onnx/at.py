@@ -100,6 +100,13 @@ class At:
             raise self.refuse(f"its {name} is {value!r}")
         return value
 
+    def flag(self, name: str, default: int = 0) -> bool:
+        """An attribute that is 0 or 1."""
+        value = self.attribute(name, default)
+        if value not in (0, 1):
+            raise self.refuse(f"its {name} is {value}, where 0 or 1 should be")
+        return bool(value)
+
     def sizes(self, name: str, count: int, default: list[int]) -> list[int]:
         """An attribute of so many whole numbers of pixels."""
         found = self.attribute(name, default)

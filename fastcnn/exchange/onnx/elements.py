@@ -149,7 +149,7 @@ def _flatten(at: At) -> Symbol:
 
 def _reshape(at: At) -> Symbol:
     sizes, seen = at.numbers(1, "shape") or [], at.x.seen
-    keeps = not at.attribute("allowzero", 0)
+    keeps = not at.flag("allowzero")
     shape = [
         ((BATCH, *seen)[i] if keeps and size == 0 and i <= len(seen) else size)
         for i, size in enumerate(sizes)

@@ -171,6 +171,10 @@ class _Building:
                     f"its input is (N, H, W, C) and its output {name!r} (N, C, H, W); with a "
                     f"Transpose at its end both would lie alike"
                 )
+            if name != value.name and len(symbol.seen) != 3:
+                raise ValueError(
+                    f"its output {value.name!r} is of images, not {('N', *symbol.seen)}"
+                )
             outputs.append(symbol)
         named_in = _named("input", self.found.inputs, inputs)
         made: Sequential | Graph = Graph(named_in, _named("output", self.found.outputs, outputs))

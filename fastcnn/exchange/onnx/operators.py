@@ -114,7 +114,7 @@ def gemm(at: At, bias: np.ndarray | None = None) -> Symbol:
     """Gemm, of vectors with a matrix of the file."""
     at.only("transA", 0, 0, "samples are rows here")
     weight = _scaled(at, at.array(1, "weight"), "alpha")
-    if at.attribute("transB", 0):
+    if at.flag("transB"):
         weight = weight.T
     if at.has(2):
         bias = _scaled(at, at.array(2, "bias"), "beta")
@@ -158,14 +158,14 @@ def pool(at: At) -> Symbol:
     if max(dilation) > 1 and at.attribute("auto_pad", "NOTSET").startswith("SAME"):
         raise at.refuse("how much padding its auto_pad is with dilations, runtimes do not agree on")
     ends = _ends(at, window, stride, dilation)
-    up = bool(at.attribute("ceil_mode", 0))
+    up = at.flag("ceil_mode")
     given: dict[str, Any] = {}
     x = at.x
     if not isinstance(ends, str):
-        counted = not largest and bool(at.attribute("count_include_pad", 0))
+        counted = not largest and at.flag("count_include_pad")
         ends, up = _halved(at, window, stride, dilation, ends, up, counted)
     if not largest:
-        given["count_include_pad"] = bool(at.attribute("count_include_pad", 0))
+        given["count_include_pad"] = at.flag("count_include_pad")
     if rank == 2:
         kind = layers.MaxPool2D if largest else layers.AveragePool2D
     else:
@@ -232,9 +232,9 @@ def reduce(at: At) -> Symbol:
             f"series over 2"
         )
     if found != [2, 3]:
-        keeps = bool(at.attribute("keepdims", 1))
+        keeps = at.flag("keepdims", 1)
         return composed.reduced(at.x, found, largest, keeps, at.call)
-    if at.attribute("keepdims", 1):
+    if at.flag("keepdims", 1):
         return _whole(at, largest)
     return at.become(layers.GlobalMaxPool2D() if largest else layers.GlobalAveragePool2D())
 

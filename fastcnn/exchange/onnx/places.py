@@ -51,12 +51,14 @@ def _slice(at: At) -> Symbol:
 def _split(at: At) -> Symbol:
     place = _checked_axis(at, at.attribute("axis", 0))
     ranges, outputs = _whole(at), at.node.outputs
-    count = len(ranges[place])
-    equal = -(-count // len(outputs))
-    sizes = at.numbers(1, "split") or [equal] * (len(outputs) - 1) + [
-        count - equal * (len(outputs) - 1)
-    ]
-    if len(sizes) != len(outputs) or sum(sizes) != count or min(sizes) < 1:
+    count, parts = len(ranges[place]), len(outputs)
+    sizes = at.numbers(1, "split")
+    if not sizes:
+        # Before version 18 all parts are alike; since then the last one may be smaller.
+        equal = -(-count // parts) if at.opset >= 18 else count // parts
+        sizes = [equal] * parts
+        sizes[-1] -= max(sum(sizes) - count, 0)
+    if len(sizes) != parts or sum(sizes) != count or min(sizes) < 1:
         raise at.refuse(f"it makes parts of {sizes} of {count}")
     number = outputs.index(at.more[0])
     first = sum(sizes[:number])
@@ -93,9 +95,13 @@ def _transpose(at: At) -> Symbol:
 def _expand(at: At) -> Symbol:
     sizes, seen = at.numbers(1, "shape") or [], at.x.seen
     sizes = [1] * (len(seen) + 1 - len(sizes)) + sizes
-    wanted = tuple(max(pair) for pair in zip(seen, sizes[1:], strict=False))
-    if len(sizes) != len(seen) + 1 or sizes[0] not in (1, BATCH, at.values.batch):
-        raise at.refuse(f"it makes {sizes} of {('N', *seen)}, where samples must stay as many")
+    pairs = list(zip(seen, sizes[1:], strict=False))
+    wanted = tuple(size if old == 1 else old for old, size in pairs)
+    fits = all(size in (1, new) for (_, size), new in zip(pairs, wanted, strict=True))
+    if len(sizes) != len(seen) + 1 or sizes[0] not in (1, BATCH, at.values.batch) or not fits:
+        raise at.refuse(
+            f"it makes {sizes} of {('N', *seen)}, where samples stay as many and sizes of 1 grow"
+        )
     at.refuse_large(wanted)
     found = composed.spread_to(at.x, wanted, at.call)
     if found.seen != wanted:
