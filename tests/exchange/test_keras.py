@@ -246,15 +246,16 @@ def test_functions_do_what_layers_of_their_name_do() -> None:
     same(keras.Model(x, L.Dense(3)(y)))
 
 
-def test_a_dense_layer_that_is_called_twice_is_not_turned() -> None:
+@pytest.mark.parametrize("activation", [None, "gelu"])
+def test_a_dense_layer_that_is_called_twice_is_not_turned(activation) -> None:
     """Nor is what it gave before: the second call would be given its numbers in another order."""
-    x, dense = keras.Input((12,)), L.Dense(12)
-    with pytest.raises(ValueError, match="another layer uses the vector, too"):
-        exchange.from_keras(keras.Model(x, L.Reshape((2, 3, 2))(dense(dense(x)))))
-    same(
-        keras.Model(x, L.Reshape((2, 3, 2))(L.Dense(12)(dense(dense(x))))),
-        X[:, 0, :3].reshape(3, 12),
-    )
+    x, dense = keras.Input((12,)), L.Dense(12, activation=activation)
+    first, to = dense(x), L.Reshape((2, 3, 2))
+    models = [(x, to(dense(first))), (x, L.Flatten()(to(first)) + dense(L.ReLU()(x)))]
+    for given, found in models:
+        with pytest.raises(ValueError, match=r"another layer use|is used by another layer"):
+            exchange.from_keras(keras.Model(given, L.Dense(1)(L.Flatten()(found))))
+    same(keras.Model(x, to(L.Dense(12)(dense(first)))), X[:, 0, :3].reshape(3, 12))
 
 
 def test_an_output_in_the_middle_of_a_row_stays_one() -> None:

@@ -198,6 +198,7 @@ class _Taker:
             raise ValueError("it is called on flattened images of two shapes")
         for own, _ in made:
             x = composed.of_images(own, x) if isinstance(own, composed.FOR_IMAGES) else own(x)
+            self.orders.give(x)
             if order is not None and isinstance(own, GroupNorm):
                 raise ValueError("its groups of a flattened image are others here; flatten later")
             order = None if isinstance(own, Dense) else order

@@ -15,6 +15,12 @@ Order = np.ndarray | None
 Flow = tuple[Symbol, Order]
 
 
+_USED_TWICE = (
+    "a vector that a Reshape makes images of is used by another layer, too, or is an output, and "
+    "its numbers stand in another order here; give both a Dense layer of their own"
+)
+
+
 def image_order(seen: tuple[int, ...]) -> np.ndarray:
     """Where each number of an image (channels, height, width) stands in Keras's vector of it."""
     channels, *size = seen
@@ -40,7 +46,7 @@ class Orders:
         self._uses: Counter[int] = Counter()
         self._turned: set[int] = set()
         self._layers: set[int] = set()
-        self._calls: dict[int, set[int]] = {}  # of a layer: the symbols that it gave
+        self._calls: Counter[int] = Counter()
 
     def use(self, symbols: Iterable[Symbol]) -> None:
         """Count symbols that are given to a layer, or come out.
@@ -52,13 +58,15 @@ class Orders:
         """
         for symbol in symbols:
             self._uses[symbol.number] += 1
-            self._calls.setdefault(id(symbol.layer), set()).add(symbol.number)
-            if symbol.number in self._turned or id(symbol.layer) in self._layers:
-                raise ValueError(
-                    "a vector that a Reshape makes images of is used by another layer, too, or is "
-                    "an output, and its numbers stand in another order here; give both a Dense "
-                    "layer of their own"
-                )
+            if symbol.number in self._turned:
+                raise ValueError(_USED_TWICE)
+
+    def give(self, symbol: Symbol) -> Symbol:
+        """Count what a layer gives, as `use` what it is given."""
+        self._calls[id(symbol.layer)] += 1
+        if id(symbol.layer) in self._layers:
+            raise ValueError(_USED_TWICE)
+        return symbol
 
     def reshaped(self, layer: Any, flow: Flow) -> Flow:
         """What a Reshape gives.
@@ -102,7 +110,7 @@ class Orders:
         order, turned = image_order(seen), [each.layer for each in rows if each.layer is not None]
         self._uses[x.number] -= 1  # the Reshape itself
         self.use(rows)
-        several = any(layer.params and len(self._calls[id(layer)]) > 1 for layer in turned)
+        several = any(layer.params and self._calls[id(layer)] > 1 for layer in turned)
         if several or any(self._uses[each.number] > 2 - (each is x) for each in rows):
             raise ValueError(
                 f"to {shape} it has no counterpart, as another layer uses the vector, too, whose "
