@@ -31,6 +31,8 @@ CASES: list[tuple[tuple[int, ...], list[Layer]]] = [
     (ROWS, [Dense(8, 5, bias=False), L.LeakyReLU(0.2), Dense(5, 3), L.Softmax()]),
     (IMAGES, [L.MaxPool2D(3, 2, ((0, 1), (1, 0)), ceil_mode=True)]),
     (IMAGES, [L.MaxPool2D(2, 1, dilation=2), L.MaxPool2D(2, padding="same")]),
+    (IMAGES, [L.MaxPool2D((2, 3), (1, 2), (2, 1), dilation=(3, 2), ceil_mode=True)]),
+    (SERIES, [L.MaxPool1D(2, 1, 2, dilation=3), L.MaxPool1D(3, padding="same", dilation=2)]),
     (SERIES, [L.MaxPool1D(3, 2, 1, ceil_mode=True), L.AveragePool1D(2, 3, ceil_mode=True)]),
     (SERIES, [L.AveragePool1D(3, 2, 1, ceil_mode=True, dilation=2)]),
     (IMAGES, [L.AveragePool2D(3, 2, 1), L.AveragePool2D(3, padding="same")]),

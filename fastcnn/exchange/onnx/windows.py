@@ -86,7 +86,13 @@ def _dense(pen: Pen, a: Any) -> str:
 
 def _max_pool(pen: Pen, a: Any) -> str:
     before, behind = _around(pen, a, a.pool_size)
-    return pen.last("MaxPool", **_window(pen, a, a.pool_size, before + behind))
+    given, x = _window(pen, a, a.pool_size, before + behind), pen.x
+    if any(end >= size for end, size in zip(given["pads"], given["kernel_shape"] * 2, strict=True)):
+        # ONNX Runtime takes less padding than a window has pixels, however far dilation spreads it.
+        pads = pen.number("pads", [0, 0, *before, 0, 0, *behind])
+        x = pen.part("Pad", "around", x, pads, pen.number("least", np.finfo(np.float32).min))
+        given["pads"] = [0] * len(given["pads"])
+    return pen.last("MaxPool", x, **given)
 
 
 def _average_pool(pen: Pen, a: Any) -> str:
