@@ -89,14 +89,14 @@ def duplicate(thing: Any) -> Any:
 
 
 def in_float64(thing: Any) -> Any:
-    """A copy whose float arrays are float64."""
+    """A copy whose float arrays are float64; a layer of ours that cannot be copied says why."""
+    if hasattr(thing, "parameter_shapes"):
+        return copy.deepcopy(thing).astype(np.float64)
     memo: dict[int, Any] = {}
     for _, array in walk(thing):
         if array.ndim and array.dtype != np.float64:
             memo[id(array)] = array.astype(np.float64)
     try:
-        if hasattr(thing, "parameter_shapes"):
-            return copy.deepcopy(thing).astype(np.float64)
         return copy.deepcopy(thing, memo)
     except Exception:
         return thing

@@ -277,8 +277,7 @@ def _score(cls: Any, arguments: dict[str, Any], case: Case) -> int:
         If it cannot be made, or not take x.
     """
     with guarded(f"{cls.__name__}(...)"), seeded():
-        layer = cls(**arguments)
-    student = Student(layer)
+        student = Student(cls(**arguments))
     if student.forward_name is None:
         raise Failure("looking for a forward method", AttributeError("there is none"))
     with seeded():

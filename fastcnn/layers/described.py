@@ -24,6 +24,11 @@ _built_in: "dict[str, type[Described]]" = {}
 _own: "weakref.WeakValueDictionary[str, type[Described]]" = weakref.WeakValueDictionary()
 
 
+# Arguments that only decide what parameters begin with, and those of any name.
+_BEGINNING = ("init", "init_std", "seed")
+_COLLECTING = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
 class Described:
     """Something that can be made again from its constructor arguments, with layers inside it."""
 
@@ -36,9 +41,12 @@ class Described:
         elif not cls.__name__.startswith("_"):
             _built_in[cls.__name__] = cls
 
-    def __new__(cls, *_: Any, **arguments: Any) -> Self:
+    def __new__(cls, *positional: Any, **arguments: Any) -> Self:
         foreign.check_arguments(cls, arguments)
-        return super().__new__(cls)
+        self = super().__new__(cls)
+        if not _is_built_in(cls):
+            object.__setattr__(self, "_given", (positional, arguments))
+        return self
 
     def arguments(self) -> dict[str, Any]:
         """Constructor arguments that would make such a layer, as JSON can hold them."""
@@ -55,7 +63,8 @@ class Described:
         Raises
         ------
         ValueError
-            If another class has taken the name, so that `from_spec` would make one of those.
+            If another class has taken the name, so that `from_spec` would make one of those; or if
+            `arguments` does not tell what the constructor of a class of one's own was given.
         """
         kind = _kind(type(self))
         found = _built_in.get(kind) or _own.get(kind)
@@ -65,7 +74,25 @@ class Described:
                 f"{self.name}: two classes are called {kind}; give one of them another name, or "
                 f"this layer cannot be told from the other's when it is saved or copied"
             )
-        return {"type": kind, **self.arguments()}
+        arguments = self.arguments()
+        if is_own(self) and type(self).from_arguments.__func__ is Described.from_arguments.__func__:
+            self._check_told(arguments)
+        return {"type": kind, **arguments}
+
+    def _check_told(self, told: dict[str, Any]) -> None:
+        """Refuse arguments without what would make another layer."""
+        positional, named = vars(self).get("_given", ((), {}))
+        signature = inspect.signature(type(self))
+        for name, value in signature.bind_partial(*positional, **named).arguments.items():
+            parameter = signature.parameters[name]
+            if name in told or name in _BEGINNING or parameter.kind in _COLLECTING:
+                continue
+            if repr(value) != repr(parameter.default):
+                raise ValueError(
+                    f"{self.name}: its constructor was given {name}={value!r:.50}, which its "
+                    f"arguments() does not tell: without '{name}' there a copy, or what is loaded "
+                    f"from a file, would be another layer (docs/layers.md)"
+                )
 
     @property
     def name(self) -> str:

@@ -93,6 +93,73 @@ def test_files_name_the_module(tmp_path: Path) -> None:
     assert ReLU().spec()["type"] == "ReLU"
 
 
+class Times(Layer):
+    """Has an argument that it does not tell."""
+
+    def __init__(self, factor: float = 3, *more: float, seed: int = 0, **options: float) -> None:
+        super().__init__()
+        self.factor = np.float32(factor)
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        return x * self.factor
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        return dy * self.factor
+
+
+class Needs(Times):
+    """Cannot be made without one."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__(factor)
+
+
+class Knows(Needs):
+    """Tells it."""
+
+    def arguments(self) -> dict[str, Any]:
+        return {"factor": float(self.factor)}
+
+
+class Otherwise(Needs):
+    """Tells it under another name."""
+
+    def arguments(self) -> dict[str, Any]:
+        return {"by": float(self.factor)}
+
+    @classmethod
+    def from_arguments(cls, arguments: dict[str, Any]) -> Layer:
+        return cls(arguments["by"])
+
+
+@pytest.mark.parametrize("make", [lambda: Times(5), lambda: Times(factor=5), lambda: Needs(5)])
+@pytest.mark.parametrize("wrap", [lambda layer: layer, lambda layer: Residual([layer])])
+def test_arguments_that_are_not_told_are_not_lost_in_silence(
+    make: Any, wrap: Any, tmp_path: Path
+) -> None:
+    model = Sequential(Dense(4, 4), wrap(make()))
+    lost = r"was given factor=5, which its arguments\(\) does not tell"
+    for use in (
+        copy.deepcopy,
+        pickle.dumps,
+        lambda model: model.save(tmp_path / "own.npz"),
+        lambda model: model.compile_for_inference(),
+    ):
+        with pytest.raises(ValueError, match=lost):
+            use(model)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "layer", [Times(), Times(3), Times(seed=7), Knows(5), Otherwise(5)], ids=repr
+)
+def test_arguments_that_are_told_or_do_not_matter(layer: Any, tmp_path: Path) -> None:
+    model = Sequential(Dense(4, 4), layer)
+    model.save(tmp_path / "own.npz")
+    for again in (load_model(tmp_path / "own.npz"), copy.deepcopy(model)):
+        np.testing.assert_array_equal(again.forward(X), model.forward(X))
+
+
 def test_two_classes_of_one_name_in_one_function_are_refused(tmp_path: Path) -> None:
     def make(slope: float) -> type[Layer]:
         class Own(LeakyReLU):
