@@ -413,6 +413,17 @@ class Says(Wrong):
         return (input_shape[0], 7)
 
 
+@pytest.mark.parametrize("y", [lambda x: print(), lambda x: x[:, :2], lambda x: x[:1]])
+@pytest.mark.parametrize("shape", [(1, 6, 6), (3, 6), (18,)])
+def test_images_are_not_to_be_turned_where_a_layer_is_wrong(y: Any, shape: Any) -> None:
+    x = np.ones((5, *shape), np.float32)
+    model = Sequential(Flatten(), Dense(x[0].size, 4), Wrong(y=y), Dense(4, 2))
+    for use in (model.forward, lambda x: model.train(x, np.arange(5) % 2, epochs=1)):
+        with pytest.raises(ValueError, match=r"Wrong|Dense") as said:
+            use(x)
+        assert "try" not in str(said.value) and "transpose" not in str(said.value)
+
+
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
