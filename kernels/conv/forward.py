@@ -24,7 +24,7 @@ import numpy as np
 from numba import prange
 
 from kernels import jit
-from kernels.conv import depthwise, winograd, winograd_plan
+from kernels.conv import depthwise, grouped, winograd, winograd_plan
 from kernels.conv.arrangement import (
     LARGE_WEIGHTS,
     Arrangement,
@@ -227,9 +227,13 @@ def run_forward(x, weight, bias, geometry, y_shape, y, pooled, workspace, summin
     groups, beside_norm = x_shape[3] // weight.shape[1], summing is not None
     summed = nothing(dtype) if summing is None else summing
     windows_pool = dilation == (1, 1) or not pooled.index.size
-    is_depthwise = depthwise.suits(x_shape, weight.shape)
+    way = None
+    if depthwise.suits(x_shape, weight.shape):
+        way = depthwise
+    elif grouped.suits(x_shape, weight.shape, geometry, y_shape, dtype):
+        way = grouped
     if (
-        not is_depthwise
+        way is None
         and windows_pool
         and winograd_plan.suits(weight.shape, stride, y_shape[1:3], dtype, groups, dilation)
     ):
@@ -240,9 +244,9 @@ def run_forward(x, weight, bias, geometry, y_shape, y, pooled, workspace, summin
         )  # fmt: skip
         return
     images = images_of(x, workspace, beside_norm)
-    if is_depthwise:
+    if way is not None:
         pool = pool_arguments(pooled, y_shape, dtype, workspace)
-        depthwise.forward(images, weight, bias, geometry, shapes, y, pool, summed, workspace)
+        way.forward(images, weight, bias, geometry, shapes, y, pool, summed, workspace)
         return
     index = pooled.index
     plan = _plan(shapes, geometry, index.shape, dtype, jit.get_threads())

@@ -1,7 +1,7 @@
 """The input gradient of a convolution: `conv` backwards.
 
 An ordinary convolution of dy with flipped weights; `winograd` and, where few channels would leave
-lanes empty, `windows` do the same.
+lanes empty, `windows` and `grouped` do the same.
 """
 
 import functools
@@ -12,7 +12,7 @@ import numpy as np
 from numba import prange
 
 from kernels import jit
-from kernels.conv import depthwise, windows, winograd, winograd_plan
+from kernels.conv import depthwise, grouped, windows, winograd, winograd_plan
 from kernels.conv.arrangement import LARGE_WEIGHTS, rows_of_images, spread_columns
 from kernels.conv.forward import Pair
 from kernels.conv.gradient_source import PLAIN, GradientSource, gradient_images, nothing
@@ -332,16 +332,15 @@ def _plan(
     groups, folded = dx_shape[3] // weight_shape[1], Folded(weight_shape, geometry, dx_shape)
     if depthwise.suits(dx_shape, weight_shape):
         way = "depthwise"
+    elif grouped.suits_back(weight_shape, geometry, dx_shape, dtype):
+        way = "grouped"
     elif winograd_plan.suits(weight_shape, stride, dx_shape[1:3], dtype, groups, dilation):
         way = "winograd"
     else:
         folded = _folded(weight_shape, geometry, dx_shape, dtype)
-        by_windows = groups == 1 and dilation == (1, 1)
-        way = "direct"
-        if by_windows and windows.suits(
-            y_shape, folded.weight, folded.dx, folded.geometry[0], dtype
-        ):
-            way = "windows"
+        way, shapes = "direct", (y_shape, folded.weight, folded.dx)
+        if groups == 1 and dilation == (1, 1):
+            way = "windows" if windows.suits(*shapes, folded.geometry[0], dtype) else way
     phases = phases_of(folded.weight, folded.geometry, y_shape, folded.dx, dtype)
     columns, all_threads = phases.columns, jit.max_threads()
     if phases.spread:
@@ -379,10 +378,12 @@ def run_input_gradient(gradient, weight, geometry, y_shape, dx, workspace, bias=
     if way == "windows":
         windows.input_gradient(gradient, weight, bias, stride, padding, y_shape, dx, workspace)
         return
+    if way == "grouped":
+        grouped.input_gradient(gradient, weight, bias, geometry, y_shape, dx, workspace)
+        return
     if way == "depthwise":
-        depthwise.input_gradient(
-            gradient, weight, bias, stride, plan.phases, y_shape, dx, workspace
-        )
+        phases = plan.phases
+        depthwise.input_gradient(gradient, weight, bias, stride, phases, y_shape, dx, workspace)
         return
     if folded.dx != dx.shape:
         weight = _fold(weight, stride[1], folded.weight, workspace)

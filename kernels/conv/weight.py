@@ -13,7 +13,7 @@ import numpy as np
 from numba import prange
 
 from kernels import jit
-from kernels.conv import depthwise, winograd, winograd_plan
+from kernels.conv import depthwise, grouped, winograd, winograd_plan
 from kernels.conv.arrangement import (
     DIRECT,
     LARGE_WEIGHTS,
@@ -171,6 +171,8 @@ def _way(x_shape, weight_shape, y_shape, geometry, dtype) -> tuple[str, int]:
     """By which kernel, and how many bytes the sums of a chunk have."""
     if depthwise.suits(x_shape, weight_shape):
         return "depthwise", 0  # decides itself
+    if grouped.suits(x_shape, weight_shape, geometry, y_shape, dtype):
+        return "grouped", 0
     stride, _, dilation = geometry
     groups, numbers = x_shape[3] // weight_shape[1], math.prod(weight_shape)
     if winograd_plan.suits(weight_shape, stride, y_shape[1:3], dtype, groups, dilation):
@@ -188,8 +190,9 @@ def run_weight_gradient(x, gradient, geometry, y_shape, dweight, dbias, workspac
     prepare(dtype)
     stride, padding, dilation = geometry
     way, size = _way(x.shape, dweight.shape, y_shape, geometry, dtype)
-    if way == "depthwise":
-        depthwise.weight_gradient(x, gradient, geometry, y_shape, dweight, dbias, workspace)
+    if way in ("depthwise", "grouped"):
+        kernel = depthwise if way == "depthwise" else grouped
+        kernel.weight_gradient(x, gradient, geometry, y_shape, dweight, dbias, workspace)
         return
     portion = workspace.portion
     images = portion.images(len(x))

@@ -5,6 +5,7 @@
 """
 
 from kernels.simd.arithmetic import (
+    crossed,
     exponent,
     first_lanes,
     fma,
@@ -77,6 +78,7 @@ __all__ = [
     "ask_for",
     "broadcast",
     "call_intrinsic",
+    "crossed",
     "element_pointer",
     "exponent",
     "first_lanes",

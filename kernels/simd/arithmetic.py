@@ -180,6 +180,26 @@ def group_totals(_, a, group):
 
 
 @intrinsic
+def crossed(_, a, distance):
+    """In every lane what lane ^ distance (bit by bit) holds; distance : 1, 2 or 4 < lanes."""
+
+    def codegen(context, builder, sig, args):
+        vector, distance = args
+        count, unused = vector.type.count, ir.Constant(vector.type, ir.Undefined)
+        result = vector
+        for each in (1, 2, 4):
+            if each < count:
+                partners = [lane ^ each for lane in range(count)]
+                order = ir.Constant(ir.VectorType(I32, count), partners)
+                turned = builder.shuffle_vector(vector, unused, order)
+                is_it = builder.icmp_signed(">=", distance, I64(each))
+                result = builder.select(is_it, turned, result)
+        return result
+
+    return a(a, types.intp), codegen
+
+
+@intrinsic
 def largest(_, a):
     """Largest of all lanes; which one, if any lane is NaN, is not said."""
 

@@ -1,11 +1,11 @@
-"""Loads and stores of some of a vector's lanes: those and no others."""
+"""Loads and stores of some of a vector's lanes: those and no others; lanes that change places."""
 
 import numba
 import numpy as np
 import pytest
 
 from kernels import jit
-from kernels.simd import ask_for, lanes, load_part, store_index, store_part
+from kernels.simd import ask_for, crossed, lanes, load, load_part, store, store_index, store_part
 from kernels.tile import ask_for_row
 
 
@@ -61,3 +61,19 @@ def test_any_line_may_be_asked_for(dtype):
     for offset in (0, 1, 39, 40, -1, 10**6, -(10**6), 2**50, -(2**50)):
         ask(x, offset)
     np.testing.assert_array_equal(x, np.arange(40))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_lanes_change_places(dtype):
+    @numba.njit
+    def cross(x, y, distance):
+        store(y, 0, crossed(load(x, 0), distance))
+        return lanes(x)
+
+    x = np.arange(40, dtype=dtype)
+    for distance in (1, 2, 4):
+        y = np.full(40, -1, dtype)
+        width = cross(x, y, distance)
+        if distance < width:
+            expected = [lane ^ distance for lane in range(width)]
+            assert y.tolist() == expected + [-1] * (40 - width)

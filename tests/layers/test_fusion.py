@@ -80,6 +80,18 @@ def rows_of_layers(channels):
             ReLU(),
             MaxPool2D(2),
         ],
+        "conv in small groups, norm, relu": lambda: [
+            Conv2D(channels, 12, 1),
+            Conv2D(12, 12, 3, padding=1, groups=3),
+            BatchNorm(12),
+            ReLU(),
+        ],
+        "conv in small groups, relu, pool": lambda: [
+            Conv2D(channels, 12, 1),
+            Conv2D(12, 12, 3, padding=1, groups=6, bias=False),
+            ReLU(),
+            MaxPool2D(2),
+        ],
         "conv of pixels, norm, relu": lambda: [
             Conv2D(channels, 17, 1),
             BatchNorm(17),

@@ -51,6 +51,19 @@ def conv_2d(draw: Draw) -> Case:
     return layer, (draw(1, 3), inside, *size)
 
 
+def conv_2d_in_small_groups(draw: Draw) -> Case:
+    """`Conv2D` of two, four or eight channels in a group, and as many filters."""
+    group, kernel = 2 ** draw(1, 3), (draw(1, 5), draw(1, 5))
+    count, dilation = group * draw(2, 40 // group), draw(1, 3)
+    ends = ((draw(0, 3), draw(0, 3)), (draw(0, 3), draw(0, 3)))
+    layer = Conv2D(
+        count, count, kernel, (draw(1, 3), draw(1, 2)), ends, bool(draw(0, 1)),
+        dilation=(dilation, 1), groups=count // group,
+    )  # fmt: skip
+    size = draw(0, 12) + (kernel[0] - 1) * dilation + 1, draw(0, 60) + kernel[1]
+    return layer, (draw(1, 3), count, *size)
+
+
 def conv_1d(draw: Draw) -> Case:
     """`Conv1D`."""
     inside, outside, groups = channels(draw)
@@ -81,7 +94,12 @@ def conv_transpose_2d(draw: Draw) -> Case:
     return layer, (draw(1, 3), inside, *size)
 
 
-KINDS = {"Conv2D": conv_2d, "Conv1D": conv_1d, "ConvTranspose2D": conv_transpose_2d}
+KINDS = {
+    "Conv2D": conv_2d,
+    "Conv2D in small groups": conv_2d_in_small_groups,
+    "Conv1D": conv_1d,
+    "ConvTranspose2D": conv_transpose_2d,
+}
 
 
 def around(layer: Any, shape: tuple[int, ...]) -> list[int]:
