@@ -20,6 +20,7 @@ from numba import prange
 from kernels import jit
 from kernels.conv.gradient_source import gradient_images
 from kernels.conv.grouped_image import (
+    TOGETHER,
     accumulate,
     columns_at_once,
     convolve,
@@ -35,14 +36,12 @@ from kernels.shares import shares_of
 from kernels.simd import lanes
 from kernels.tile import copy_row, fill_row, full_vectors, sum_rows
 
-_LEAST_WIDTH = 8  # neighbouring outputs that are computed together
-
 
 def suits(x_shape, weight_shape, geometry, y_shape, dtype) -> bool:
     """Whether groups are small enough for that, and rows of the output long enough."""
     filters, group = weight_shape[:2]
     fits = group in (2, 4, 8) and group < lanes(dtype) and filters == x_shape[3] > group
-    return fits and geometry[2][1] == 1 and y_shape[2] >= _LEAST_WIDTH
+    return fits and geometry[2][1] == 1 and y_shape[2] >= TOGETHER
 
 
 def suits_back(weight_shape, geometry, dx_shape, dtype) -> bool:

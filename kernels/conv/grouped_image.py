@@ -9,6 +9,7 @@ from kernels.simd import crossed, fma, lanes, load, load_part, settled, splat, s
 from kernels.sizes import size
 from kernels.tile import fill_row
 
+TOGETHER = 8  # neighbouring outputs: rows have at least so many
 _NUMBERS = 6144  # of the copies, which with the rest stay in the L1 cache for all taps
 _STRIP_NUMBERS = 65536  # of the rows whose channels are gone through before the next ones'
 
@@ -20,9 +21,9 @@ def columns_at_once(outputs, stride, taps, rows, group, array):
     rows : of copies that are kept together, at least; taps : in a row of the filters
     """
     fits = (_NUMBERS // (rows * group * lanes(array)) - taps) // stride + 1
-    eights, most = -(-outputs // 8), max(1, fits // 8)
+    eights, most = -(-outputs // TOGETHER), max(1, fits // TOGETHER)
     parts = -(-eights // most)
-    part = min(outputs, -(-eights // parts) * 8)
+    part = min(outputs, -(-eights // parts) * TOGETHER)
     return part, (part - 1) * stride + taps
 
 
@@ -56,10 +57,8 @@ def pack(weight, channels, group, area, turned, packed):
                 at = vector * area * group + (tap * group + r) * n + lane
                 o, i = (k ^ r, k) if turned else (k, k ^ r)
                 from_tap = area - 1 - tap if turned else tap
-                inside = k < channels
-                packed[at] = (
-                    weight[(o * group + (i & (group - 1))) * area + from_tap] if inside else 0
-                )
+                at_weight = (o * group + (i & (group - 1))) * area + from_tap
+                packed[at] = weight[at_weight] if k < channels else 0
 
 
 @jit.serial
@@ -132,8 +131,9 @@ def _add(sums, x, at, x_step, w):
 def _eight(x, at, x_step, rows, weights, w_at, taps, s0, y, y_at, y_step, count):
     """Eight neighbouring outputs of one vector of channels.
 
-    rows : see `_following`; taps : kernel rows, and taps in a row
-    s0 : what the sums begin with
+    rows : where the first kernel row's copies are, rows from tap to tap, how many are kept, numbers
+        in one
+    taps : kernel rows, and taps in a row; s0 : what the sums begin with
     """
     n = lanes(x)
     s, (row, gap, kept, row_length) = (s0, s0, s0, s0, s0, s0, s0, s0), rows
@@ -175,7 +175,7 @@ def convolve(
     row_length = columns * group * n
     for place in range(-(-size[0] // strip) * parts):
         top, left = place // parts * strip, place % parts * part
-        left = min(left, size[1] - 8)  # what is computed twice comes out the same
+        left = min(left, size[1] - TOGETHER)  # what is computed twice comes out the same
         width_here = min(part, size[1] - left)
         fill_row(copies, 0, kept * row_length)  # with the zeros beside the image
         for c in range(0, channels, n):
@@ -190,8 +190,8 @@ def convolve(
                 _copy(image, image0 + c, seen, columns, group, (max(done, row), end), kept, copies)
                 done, w_at = max(done, end), (c * kernel[0] + i * n) * taps
                 rows = (row + i * gap) % kept, gap, kept, row_length
-                for eighth in range(0, width_here, 8):
-                    w = min(eighth, width_here - 8)
+                for first in range(0, width_here, TOGETHER):
+                    w = min(first, width_here - TOGETHER)
                     _eight(
                         copies, w * stride_w * group * n, stride_w * group * n,
                         rows, packed, w_at, (stop - i, taps), s,
@@ -201,8 +201,11 @@ def convolve(
 
 @jit.serial
 def _six(x, x0, x_step, rows, dy, dy0, size, sums, at):
-    """Add to the sums of six taps side by side. x_step : from output to output.
+    """Add to the sums of six taps side by side.
 
+    x_step : from output to output
+    rows : where the copies for dy's first row are, rows from output to output, how many are kept,
+        numbers in one
     Even and odd columns have sums of their own, so that additions need not wait for each other.
     """
     n, (row, stride, kept, row_length) = lanes(x), rows
