@@ -162,6 +162,14 @@ class Serial(Kernel):
     def wholes_cache(self, cache: Any) -> None:
         self._wholes_cache = cache
 
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        """The parts, and the types as which a call is given to one of them.
+
+        Numba would rather have an index without a sign as a float64 than as an int64.
+        """
+        named = {name: _plain(kind) for name, kind in kws.items()}
+        return super().get_call_template(tuple(map(_plain, args)), named)
+
     def add_overload(self, cres: Any) -> None:
         """Remember a part, which Python cannot call."""
         self.overloads[tuple(cres.signature.args)] = cres
@@ -170,7 +178,7 @@ class Serial(Kernel):
         """Compile for these arguments, if that is not done: what is called says as what."""
         with global_compiler_lock:
             if _is_compiling:
-                return super().compile(tuple(map(_plain, sig)))
+                return super().compile(sig)
             kinds, _ = sigutils.normalize_signature(sig)
             if kinds not in self.wholes:
                 whole = self._wholes_cache.load_overload(sig, self.targetctx)

@@ -145,6 +145,27 @@ def test_an_index_without_a_sign_is_as_any_whole_number():
     assert [kinds[1] for kinds in _set_square.overloads] == [numba.types.int64]
 
 
+@jit.serial
+def _there_and_back(number, far):
+    return number + far + 1 - far  # a float64 does not hold 2 ** 53 + 1
+
+
+@jit.parallel
+def _set_numbers(x, far):
+    _there_and_back(1.5, far)
+    for i in prange(x.size):
+        x[i] = _there_and_back(i, far)
+        x[i] += 10 * _there_and_back(far=far, number=i)
+
+
+def test_an_index_without_a_sign_is_no_float_where_there_is_a_part_for_floats():
+    x = np.zeros(4)
+    _set_numbers(x, 2**53)
+    assert x.tolist() == [11, 22, 33, 44]
+    kinds = [each[0] for each in _there_and_back.overloads]
+    assert kinds == [numba.types.float64, numba.types.int64]
+
+
 # --- code from the disk ---------------------------------------------------------------------------
 
 STEP = """
