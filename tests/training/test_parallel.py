@@ -81,7 +81,8 @@ def test_the_bits_do_not_depend_on_the_number_of_processes(options):
 def convolutions():
     """Gradients of each kind that a convolution is given, in each way that it has."""
     return Sequential(
-        Conv2D(3, 16, 3, padding=1), ReLU(), Conv2D(16, 16, 5, padding=2), MaxPool2D(2), ReLU(),
+        Conv2D(3, 16, 3, padding=1), ReLU(), Conv2D(16, 16, 3, padding=1, groups=4), BatchNorm(16),
+        Conv2D(16, 16, 5, padding=2), MaxPool2D(2), ReLU(),
         Conv2D(16, 16, 3, padding=1), BatchNorm(16), MaxPool2D(2), ReLU(),
         Conv2D(16, 8, 3), Conv2D(8, 8, 1, groups=2), Flatten(), Dense(8 * 2 * 2, 4), seed=5,
     )  # fmt: skip
