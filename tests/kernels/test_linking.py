@@ -145,12 +145,12 @@ def test_an_index_without_a_sign_is_as_any_whole_number():
     assert [kinds[1] for kinds in _set_square.overloads] == [numba.types.int64]
 
 
-@jit.serial
+@_unkept
 def _there_and_back(number, far):
     return number + far + 1 - far  # a float64 does not hold 2 ** 53 + 1
 
 
-@jit.parallel
+@_unkept_parallel
 def _set_numbers(x, far):
     _there_and_back(1.5, far)
     for i in prange(x.size):
