@@ -21,7 +21,7 @@ def read_ahead(array, first, stop):
 
 
 @jit.serial
-def _add_tap(sums, x, at, x_step, w, outside):
+def add_tap(sums, x, at, x_step, w, outside):
     """Sums of eight neighbouring outputs, and w times what they see at one tap.
 
     outside : whether that is a zero beside the image for the first one, and for the last one
@@ -95,15 +95,15 @@ def _eight(
             if last == 2 and x_step == x_steps[1]:
                 s = _add_close_taps(s, x, at, x_step, weights, w_at, w_steps[1], beside)
             elif last == 2:  # without a loop, in half the time
-                s = _add_tap(s, x, at, x_step, load(weights, w_at), (beside[0], False))
+                s = add_tap(s, x, at, x_step, load(weights, w_at), (beside[0], False))
                 at, w_at = settled(at + x_steps[1]), w_at + w_steps[1]
-                s = _add_tap(s, x, at, x_step, load(weights, w_at), (False, False))
+                s = add_tap(s, x, at, x_step, load(weights, w_at), (False, False))
                 at, w_at = settled(at + x_steps[1]), w_at + w_steps[1]
-                s = _add_tap(s, x, at, x_step, load(weights, w_at), (False, beside[1]))
+                s = add_tap(s, x, at, x_step, load(weights, w_at), (False, beside[1]))
             else:
                 for j in range(taps[1]):
                     outside = j == 0 and beside[0], j == last and beside[1]
-                    s = _add_tap(s, x, at, x_step, load(weights, w_at), outside)
+                    s = add_tap(s, x, at, x_step, load(weights, w_at), outside)
                     at, w_at = settled(at + x_steps[1]), w_at + w_steps[1]
         s0, s1, s2, s3, s4, s5, s6, s7 = s
         y_at, left = settled(y0 + c), channels - c

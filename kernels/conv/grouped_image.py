@@ -4,6 +4,7 @@ Arrays are flat; image0, y0 and the like say where something begins in them.
 """
 
 from kernels import jit
+from kernels.conv.depthwise_image import add_tap
 from kernels.conv.image import rows_inside
 from kernels.simd import crossed, fma, lanes, load, load_part, settled, splat, store, store_part
 from kernels.sizes import size
@@ -112,22 +113,6 @@ def _copy(image, image0, extent, columns, group, rows, kept, target):
 
 
 @jit.serial
-def _add(sums, x, at, x_step, w):
-    """Sums of eight neighbouring outputs, and w times what they see at one tap."""
-    s0, s1, s2, s3, s4, s5, s6, s7 = sums
-    return (
-        fma(load(x, at), w, s0),
-        fma(load(x, at + x_step), w, s1),
-        fma(load(x, at + 2 * x_step), w, s2),
-        fma(load(x, at + 3 * x_step), w, s3),
-        fma(load(x, at + 4 * x_step), w, s4),
-        fma(load(x, at + 5 * x_step), w, s5),
-        fma(load(x, at + 6 * x_step), w, s6),
-        fma(load(x, at + 7 * x_step), w, s7),
-    )
-
-
-@jit.serial
 def _eight(x, at, x_step, rows, weights, w_at, taps, s0, y, y_at, y_step, count):
     """Eight neighbouring outputs of one vector of channels.
 
@@ -135,13 +120,13 @@ def _eight(x, at, x_step, rows, weights, w_at, taps, s0, y, y_at, y_step, count)
         in one
     taps : kernel rows, and taps in a row; s0 : what the sums begin with
     """
-    n = lanes(x)
+    n, nothing_beside = lanes(x), (False, False)
     s, (row, gap, kept, row_length) = (s0, s0, s0, s0, s0, s0, s0, s0), rows
     for _ in range(taps[0]):
         here = at + row * row_length
         for _ in range(0, taps[1], 2):
-            s = _add(s, x, here, x_step, load(weights, w_at))
-            s = _add(s, x, here + n, x_step, load(weights, w_at + n))
+            s = add_tap(s, x, here, x_step, load(weights, w_at), nothing_beside)
+            s = add_tap(s, x, here + n, x_step, load(weights, w_at + n), nothing_beside)
             here, w_at = settled(here + 2 * n), w_at + 2 * n
         row = row + gap if row + gap < kept else row + gap - kept
     s0, s1, s2, s3, s4, s5, s6, s7 = s
