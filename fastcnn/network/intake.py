@@ -240,7 +240,7 @@ def widths_of(model: "Core", who: str, x: np.ndarray) -> tuple[int, ...]:
 def shape_advice(model: "Core", shape: Shape) -> str:
     """The end of a sentence, such as "; try x[None]": the first rearrangement that fits, if any.
 
-    None where the shape itself fits, so that what is wrong is a layer.
+    There is none where the shape itself fits, so that what is wrong is a layer.
     """
     if _takes(model, shape):
         return ""

@@ -41,6 +41,20 @@ def add_tap(sums, x, at, x_step, w, outside):
 
 
 @jit.serial
+def store_eight(y, at, step, sums, count):
+    """Eight vectors, so far apart, as many lanes of each as there are."""
+    s0, s1, s2, s3, s4, s5, s6, s7 = sums
+    store_part(y, at, s0, count)
+    store_part(y, at + step, s1, count)
+    store_part(y, at + 2 * step, s2, count)
+    store_part(y, at + 3 * step, s3, count)
+    store_part(y, at + 4 * step, s4, count)
+    store_part(y, at + 5 * step, s5, count)
+    store_part(y, at + 6 * step, s6, count)
+    store_part(y, at + 7 * step, s7, count)
+
+
+@jit.serial
 def _add_close_taps(sums, x, at, step, weights, w_at, w_step, outside):
     """Sums of eight neighbouring outputs, and what they see at three taps side by side.
 
@@ -105,16 +119,7 @@ def _eight(
                     outside = j == 0 and beside[0], j == last and beside[1]
                     s = add_tap(s, x, at, x_step, load(weights, w_at), outside)
                     at, w_at = settled(at + x_steps[1]), w_at + w_steps[1]
-        s0, s1, s2, s3, s4, s5, s6, s7 = s
-        y_at, left = settled(y0 + c), channels - c
-        store_part(y, y_at, s0, left)
-        store_part(y, y_at + y_step, s1, left)
-        store_part(y, y_at + 2 * y_step, s2, left)
-        store_part(y, y_at + 3 * y_step, s3, left)
-        store_part(y, y_at + 4 * y_step, s4, left)
-        store_part(y, y_at + 5 * y_step, s5, left)
-        store_part(y, y_at + 6 * y_step, s6, left)
-        store_part(y, y_at + 7 * y_step, s7, left)
+        store_eight(y, settled(y0 + c), y_step, s, channels - c)
 
 
 @jit.serial

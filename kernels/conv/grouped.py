@@ -40,8 +40,9 @@ from kernels.tile import copy_row, fill_row, full_vectors, sum_rows
 def suits(x_shape, weight_shape, geometry, y_shape, dtype) -> bool:
     """Whether groups are small enough for that, and rows of the output long enough."""
     filters, group = weight_shape[:2]
-    fits = group in (2, 4, 8) and group < lanes(dtype) and filters == x_shape[3] > group
-    return fits and geometry[2][1] == 1 and y_shape[2] >= TOGETHER
+    if not filters == x_shape[3] > group or group not in (2, 4, 8):
+        return False  # soonest, as of all convolutions but those of groups
+    return group < lanes(dtype) and geometry[2][1] == 1 and y_shape[2] >= TOGETHER
 
 
 def suits_back(weight_shape, geometry, dx_shape, dtype) -> bool:

@@ -4,9 +4,9 @@ Arrays are flat; image0, y0 and the like say where something begins in them.
 """
 
 from kernels import jit
-from kernels.conv.depthwise_image import add_tap
+from kernels.conv.depthwise_image import add_tap, store_eight
 from kernels.conv.image import rows_inside
-from kernels.simd import crossed, fma, lanes, load, load_part, settled, splat, store, store_part
+from kernels.simd import crossed, fma, lanes, load, load_part, settled, splat, store
 from kernels.sizes import size
 from kernels.tile import fill_row
 
@@ -129,15 +129,7 @@ def _eight(x, at, x_step, rows, weights, w_at, taps, s0, y, y_at, y_step, count)
             s = add_tap(s, x, here + n, x_step, load(weights, w_at + n), nothing_beside)
             here, w_at = settled(here + 2 * n), w_at + 2 * n
         row = row + gap if row + gap < kept else row + gap - kept
-    s0, s1, s2, s3, s4, s5, s6, s7 = s
-    store_part(y, y_at, s0, count)
-    store_part(y, y_at + y_step, s1, count)
-    store_part(y, y_at + 2 * y_step, s2, count)
-    store_part(y, y_at + 3 * y_step, s3, count)
-    store_part(y, y_at + 4 * y_step, s4, count)
-    store_part(y, y_at + 5 * y_step, s5, count)
-    store_part(y, y_at + 6 * y_step, s6, count)
-    store_part(y, y_at + 7 * y_step, s7, count)
+    store_eight(y, y_at, y_step, s, count)
 
 
 @jit.serial
