@@ -112,14 +112,24 @@ def kept_whole(function: Callable[..., Any]) -> KernelCache:
     return _kept(function, linking.Whole, "whole")
 
 
-def serial(function: Callable[..., Any]) -> Any:
+def serial(function: Callable[..., Any], is_inlined: bool = False) -> Any:
     """Compile what one thread does."""
-    compiled = dispatch.Serial(function, targetoptions=_OPTIONS)
+    options = {"forceinline": is_inlined, **_OPTIONS}
+    compiled = dispatch.Serial(function, targetoptions=options)
     compiled._cache = _kept(function, linking.Part, "part")
     compiled.wholes_cache = kept_whole(function)
     if _calls is not None and not _gives_result(function):
         return _Listed(compiled)
     return compiled
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """The same of a function that is compiled into its callers, however long it is.
+
+    For what an inner loop calls with arrays, or with more vectors to and fro than registers hold:
+    these would go through memory, which Numba fills with zeros before each call.
+    """
+    return serial(function, is_inlined=True)
 
 
 def parallel(function: Callable[..., Any]) -> Any:

@@ -81,7 +81,7 @@ def _add_close_taps(sums, x, at, step, weights, w_at, w_step, outside):
     )
 
 
-@jit.serial
+@jit.inlined
 def _eight(
     x, x0, beside, x_step, weights, w0, taps, x_steps, w_steps, start, y, y0, y_steps, channels,
     asked, asked0, count,

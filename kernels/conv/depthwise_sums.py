@@ -69,7 +69,7 @@ def _three_rows(x, at, row, d, a, b, c):
     return fma(load(x, at), d, a), fma(load(x, at + row), d, b), fma(load(x, at + 2 * row), d, c)
 
 
-@jit.serial
+@jit.inlined
 def _nine(x, x0, extent, steps, gap_row, dy, dy0, dy_steps, size, sums, at, next_sum):
     """Add to the sums of nine taps, the rows of all of which lie on the image; else as `_three`.
 

@@ -73,7 +73,7 @@ def unpack(sums, first, stop, group, area, dweight):
                 dweight[(o * group + ((o ^ r) & (group - 1))) * area + tap] = sums[at]
 
 
-@jit.serial
+@jit.inlined
 def _store_copies(v, target, at, group):
     """v and, side by side, what its lanes are in the other channels' order."""
     n = lanes(target)
@@ -112,7 +112,7 @@ def _copy(image, image0, extent, columns, group, rows, kept, target):
             here, at = here + pixel, at + group * n
 
 
-@jit.serial
+@jit.inlined
 def _eight(x, at, x_step, rows, weights, w_at, taps, s0, y, y_at, y_step, count):
     """Eight neighbouring outputs of one vector of channels.
 
@@ -176,7 +176,7 @@ def convolve(
                     )  # fmt: skip
 
 
-@jit.serial
+@jit.inlined
 def _six(x, x0, x_step, rows, dy, dy0, size, sums, at):
     """Add to the sums of six taps side by side.
 

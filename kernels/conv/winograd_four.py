@@ -95,7 +95,7 @@ def _window_column(padded, at, row):
     )  # fmt: skip
 
 
-@jit.serial
+@jit.inlined
 def transform_window(padded, at, row, width, windows, to, plane):
     """B^T d B of one vector of channels: 36 pixels become 46 planes."""
     a, b = _window_column(padded, at, row), _window_column(padded, at + width, row)
@@ -204,7 +204,7 @@ def _output_column(m0, m1, m2, m3, real, imaginary, bias):
     return y0 + bias, y1 + bias, y2 + bias, y3 + bias
 
 
-@jit.serial
+@jit.inlined
 def _outputs(products, at, plane, bias):
     """Four columns of four outputs."""
     a, b = _output_row(products, at, plane), _output_row(products, at + 7 * plane, plane)
@@ -232,7 +232,7 @@ def _store_column(y, at, down, column, rows, rest):
         store_part(y, at + 3 * down, column[3], rest)
 
 
-@jit.serial
+@jit.inlined
 def store_outputs(products, at, plane, bias, y, y_at, steps, inside, rest):
     """A^T M A + bias of one vector of filters, as far as it lies inside the image.
 
@@ -251,7 +251,7 @@ def store_outputs(products, at, plane, bias, y, y_at, steps, inside, rest):
         _store_column(y, y_at + 3 * right, down, d, rows, rest)
 
 
-@jit.serial
+@jit.inlined
 def store_pooled(products, at, plane, bias, relu, y, index, y_at, steps, inside, rest):
     """The largest of each 2 x 2 outputs, and which it was; steps and inside are those of y."""
     a, b, c, d = _outputs(products, at, plane, bias)
@@ -288,7 +288,7 @@ def _gradient_column(dy, at, down, rows, rest):
     )
 
 
-@jit.serial
+@jit.inlined
 def spread_gradient(dy, dy_at, steps, inside, rest, spread, at, plane):
     """A dY A^T of one vector of filters; what lies outside the image is 0.
 

@@ -285,7 +285,10 @@ def prepare(dtype: np.dtype) -> None:
     compiled._cache = jit.kept_whole(_tile_entry)
     dispatch.makes_wholes(compiled._compiler)
     compiled.compile()
-    llvm.add_symbol(_symbol(kind), compiled.address)
+    # Not what Numba makes for C to call: that reads arguments in vectors, which have just been
+    # written one by one, and so waits until the sums of the tiles before are in the cache.
+    inside = compiled._wrapper_name.removeprefix("cfunc.")
+    llvm.add_symbol(_symbol(kind), compiled._library.get_pointer_to_function(inside))
     _alive.append(compiled)
 
 
@@ -334,8 +337,10 @@ def tiles(_, shape, a, b, start, c, asked):
         for name, kind, value in zip(_POINTERS, (a, b, start, c, asked), values[1:], strict=True):
             for field, number in _numbers(context, builder, kind, value).items():
                 numbers[name if field == "address" else f"{name}_{field}"] = number
-        arguments = [numbers[name] for name in _NAMES]
-        kind = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments])
+        # As Numba's functions call each other: with places for a result and an error.
+        neither = cgutils.alloca_once(builder, ir.IntType(8).as_pointer())
+        arguments = [neither, neither, *(numbers[name] for name in _NAMES)]
+        kind = ir.FunctionType(ir.IntType(32), [argument.type for argument in arguments])
         symbol = _symbol(b.types[0].dtype)
         builder.call(cgutils.get_or_insert_function(builder.module, kind, symbol), arguments)
         return context.get_dummy_value()
