@@ -61,6 +61,24 @@ def of_images(layer: Layer, x: Symbol, call: Call = called, arrays: Arrays | Non
     return reshaped(y, (y.seen[0], math.prod(y.seen[1:])))
 
 
+def by_channel(seen: tuple[int, ...], array: np.ndarray) -> np.ndarray:
+    """An array beside samples that is one number, or one a channel, as (1,) or (channels,).
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    padded = (1,) * (len(seen) + 1 - array.ndim) + array.shape
+    fits = len(padded) == len(seen) + 1 and padded[1] in (1, seen[0])
+    if not fits or array.size != padded[1]:
+        raise ValueError(
+            f"with an array of shape {array.shape} beside {('N', *seen)} it has no counterpart; "
+            f"what has one is a number, or one for each channel"
+        )
+    return array.reshape(-1)
+
+
 def scaled(x: Symbol, factor: Any = 1.0, offset: Any = 0.0, call: Call = called) -> Symbol:
     """x * factor + offset, of one number or one a channel: a BatchNorm that is frozen."""
     channels = x.seen[0]

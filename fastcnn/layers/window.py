@@ -77,6 +77,24 @@ def padding_before(
     return top, left
 
 
+def padding_behind(
+    input_shape: tuple[int, ...],
+    outputs: tuple[int, ...],
+    window: Pair,
+    stride: Pair,
+    before: Pair,
+    dilation: Pair = (1, 1),
+) -> Pair:
+    """Padding at the (bottom, right) with which an (N, C, H, W) input gives so many outputs."""
+    reach = extent(window, dilation)
+    bottom, right = (
+        max((outputs[axis] - 1) * stride[axis] + reach[axis] - input_shape[2 + axis] - before[axis],
+            0)
+        for axis in (0, 1)
+    )  # fmt: skip
+    return bottom, right
+
+
 def output_size(
     layer: str,
     input_shape: tuple[int, ...],

@@ -337,7 +337,7 @@ UNKNOWN: list[tuple[str, dict[str, Any], str]] = [
      " y = Resize<mode = 'linear', keep_aspect_ratio_policy = 'not_larger'>(x, '', '', s)", {},
      "its keep_aspect_ratio_policy is 'not_larger'"),
     ("w = Relu(x) y = Conv(x, w)", {}, "its weight follows from the network's input, where it"),
-    ("y = Mul(x, b)", {"b": (4, 6, 5)}, "what fits is one number, or one for each channel"),
+    ("y = Mul(x, b)", {"b": (4, 6, 5)}, "what has one is a number, or one for each channel"),
     ("y = Selu<alpha = 1.0>(x)", {}, "its alpha is 1.0; SELU has the numbers of its paper"),
     ("y = Softmax<axis = 9>(x)", {}, "has no axis 9"),
     ("y = Slice(x, b, e, a)", {"b": [1], "e": [9], "a": [0]}, "along axis 0 of ('N', 4, 6, 5); sa"),
@@ -357,14 +357,14 @@ UNKNOWN: list[tuple[str, dict[str, Any], str]] = [
     ("f = Flatten(x) y = Max(f, x)", {}, "(Max) cannot be taken: shapes differ: ('N', 120) and ("),
     # what is of another shape then, or of numbers that nobody knows
     ("s = Slice(x, b, e, b) y = Max(s, z)", {"b": [1], "e": [2], "z": (8, 1, 1)}, "shape (8, 1"),
-    ("y = Pow(x, p)", {"p": (1, 1, 1, 1, 1)}, "its array has shape (1, 1, 1, 1, 1)"),
+    ("y = Pow(x, p)", {"p": (1, 1, 1, 1, 1)}, "an array of shape (1, 1, 1, 1, 1) beside"),
     ("f = Flatten(x) i = Constant<value_int = 2>() a = Gather<axis = 1>(f, i) y = Relu(a)", {},
      "it leaves no axis beside the samples"),
     ("g = GlobalMaxPool(x) y = Squeeze(g)", {}, "it takes the samples' axis too, where there"),
     ("s = Shape(x) i = Constant<value_int = 0>() n = Gather<axis = 0>(s, i) m = Cast<to = 1>(n) "
      "y = Div(x, m)", {}, "it computes with how large the batch is"),
     # groups whose scale is that of columns, which come back turned, or that are not groups
-    (GROUPS, ONE | {"s": [0, 1, -1], "t": [0, 4, 6, 5], "g": (5,)}, "its array has shape (5,)"),
+    (GROUPS, ONE | {"s": [0, 1, -1], "t": [0, 4, 6, 5], "g": (5,)}, "an array of shape (5,)"),
     (GROUPS, ONE | {"s": [0, 1, -1], "t": [0, 4, 5, 6], "g": (4, 1, 1)}, "it makes [0, 4, 5, 6]"),
     (GROUPS, ONE | {"s": [-1, 1, 30], "t": [0, 4, 6, 5], "g": (4, 1, 1)}, "first axis must stay"),
     # errors of any kind name the node
@@ -398,6 +398,16 @@ NORM = {"b": (4,), "c": (4,), "m": (4,), "v": (4,)}
 VERSIONS: list[tuple[int, str, dict[str, Any], str]] = [
     (9, "y, m1, v1, m2, v2 = BatchNormalization(x, b, c, m, v)", NORM, "so it is in training"),
     (9, "y = BatchNormalization(x, b, c, m, v)", NORM, ""),
+    # outputs and inputs that are left out have no name
+    (12, "a, '' = MaxPool<kernel_shape = [2, 2]>(x) y = Clip(a, s, '')", {"s": 0.0}, ""),
+    (10, "y = Clip<min = 0.0, max = 6.0>(x)", {}, ""),
+    (10, "y = Clip<min = 0.0>(x)", {}, ""),
+    (10, "y = Clip<max = 6.0>(x)", {}, "it is from None to 6.0"),
+    (21, "y = GroupNormalization<num_groups = 2>(x, b, c)", {"b": (4,), "c": (4,)}, ""),
+    (18, "y = GroupNormalization<num_groups = 2>(x, b, c)", {"b": (2,), "c": (2,)},
+     "before opset 21"),
+    (18, "y = Pad(x, p, '', a)", {"p": [1, 2, 0, 1], "a": [3, -2]}, ""),
+    (12, "a, k = Dropout(x) c = Cast<to = 1>(k) y = Add(x, c)", {}, "only its first output"),
     (12, "t = Constant<value = bool {1}>() y = Dropout(x, r, t)", {"r": 0.5}, "it drops in"),
     (12, "t = Constant<value = bool {0}>() a = Dropout(x, r, t) y = Relu(a)", {"r": 0.5}, ""),
     (18, "y = Resize<axes = [3, 2], mode = 'linear'>(x, '', s)", {"s": [2.0, 3.0]}, ""),

@@ -58,6 +58,7 @@ ROWS: list[list[Layer]] = [
     [GlobalMaxPool2D(), Dense(4, 6), BatchNorm(6), ELU(0.5), Dropout(0.5), LogSoftmax(-1)],
     [SpatialDropout(0.5), LeakyReLU(0.2), Softplus(2.0), MaxPool2D(2, dilation=2)],
     [ConvTranspose2D(4, 6, (2, 3), 2, (1, 0), (0, 1), groups=2), ConvTranspose2D(6, 2, 2)],
+    [Conv2D(4, 6, (3, 1), 2, "same", dilation=2), MaxPool2D(3, 1, "same")],
     [
         Reshape((4, -1)),
         Conv1D(4, 6, 5, 2, 3),

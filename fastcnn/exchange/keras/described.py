@@ -34,19 +34,14 @@ def config_of(model: Any) -> Mapping[str, Any]:
     return config
 
 
-def _flat(found: Any) -> list[Key]:
-    """The ends in a description in the order of ``model.inputs``: dicts by their sorted keys."""
+def ends_in(found: Any) -> list[Key]:
+    """The values that go into a model, in the order of ``model.inputs``: dicts by sorted keys."""
     if isinstance(found, Mapping):
-        return [end for key in sorted(found) for end in _flat(found[key])]
+        return [end for key in sorted(found) for end in ends_in(found[key])]
     if len(found) == 3 and isinstance(found[0], str):
         name, number, place = found
         return [(name, number, place)]
-    return [end for each in found for end in _flat(each)]
-
-
-def ends_in(found: Any) -> list[Key]:
-    """The values that go into a model."""
-    return _flat(found)
+    return [end for each in found for end in ends_in(each)]
 
 
 def ends_out(model: Any, found: Any) -> list[Key]:
@@ -54,7 +49,7 @@ def ends_out(model: Any, found: Any) -> list[Key]:
     # Keras counts the calls of an inside model from 1 here, and from 0 where a layer is given one.
     return [
         (name, number - is_a(layer_of(model, name), "Functional"), place)
-        for name, number, place in _flat(found)
+        for name, number, place in ends_in(found)
     ]
 
 
@@ -112,6 +107,6 @@ def names_of(model: Any) -> tuple[list[str], list[str]]:
 
 def _called(ends: Any) -> list[str]:
     """The keys of a dict of values, else the layers that they come from."""
-    if isinstance(ends, Mapping) and all(len(_flat(end)) == 1 for end in ends.values()):
+    if isinstance(ends, Mapping) and all(len(ends_in(end)) == 1 for end in ends.values()):
         return sorted(ends)
-    return [name for name, _, _ in _flat(ends)]
+    return [name for name, _, _ in ends_in(ends)]

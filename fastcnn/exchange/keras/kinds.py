@@ -119,6 +119,12 @@ def _softmax(layer: Any) -> Made:
 # --- layers with weights --------------------------------------------------------------------------
 
 
+def _each_channel(kernel: np.ndarray) -> np.ndarray:
+    """Filters of one channel each, (height, width, channels, multiplier), as ours of that many."""
+    height, width, channels, multiplier = kernel.shape
+    return kernel.transpose(2, 3, 0, 1).reshape(channels * multiplier, 1, height, width)
+
+
 def _geometry(layer: Any) -> dict[str, Any]:
     return {
         "stride": tuple(layer.strides), "padding": layer.padding, "bias": layer.use_bias,
@@ -149,9 +155,10 @@ def _conv(layer: Any) -> Made:
 def _depthwise(layer: Any) -> Made:
     own = _numbers(layer, weight="kernel", bias="bias")
     height, width, channels, multiplier = own["weight"].shape
-    filters = channels * multiplier
-    own["weight"] = own["weight"].transpose(2, 3, 0, 1).reshape(filters, 1, height, width)
-    made = layers.Conv2D(channels, filters, (height, width), groups=channels, **_geometry(layer))
+    own["weight"] = _each_channel(own["weight"])
+    made = layers.Conv2D(
+        channels, channels * multiplier, (height, width), groups=channels, **_geometry(layer)
+    )
     return [(made, own), *_activated(layer)]
 
 
@@ -162,10 +169,9 @@ def _separable(layer: Any) -> Made:
     between = channels * multiplier
     given: dict[str, Any] = _geometry(layer) | {"bias": False}
     first = layers.Conv2D(channels, between, (height, width), groups=channels, **given)
-    deep = deep.transpose(2, 3, 0, 1).reshape(between, 1, height, width)
     own["weight"] = own["weight"].transpose(3, 2, 0, 1)
     second = layers.Conv2D(between, len(own["weight"]), 1, bias=layer.use_bias)
-    return [(first, {"weight": deep}), (second, own), *_activated(layer)]
+    return [(first, {"weight": _each_channel(deep)}), (second, own), *_activated(layer)]
 
 
 def _transposed(layer: Any) -> Made:
@@ -220,8 +226,6 @@ def _pool(kind: Callable[..., Layer], **more: Any) -> Callable[[Any], Made]:
         given["pool_size"] = tuple(layer.pool_size)
         if len(layer.pool_size) == 1:
             given = _series(given)
-        if given["padding"] == "valid":
-            given["padding"] = 0
         return [(kind(**given, **more), {})]
 
     return make
@@ -235,22 +239,17 @@ def _global(kind: Callable[..., Layer]) -> Callable[[Any], Made]:
 
 
 def _pad(layer: Any) -> Made:
-    (top, bottom), (left, right) = layer.padding
-    return [(layers.Pad(((top, bottom), (left, right))), {})]
-
-
-def _row_pad(layer: Any) -> Made:
-    return [(layers.Pad(((0, 0), tuple(layer.padding))), {})]
+    return [(layers.Pad(_of_rows(layer.padding)), {})]
 
 
 def _crop(layer: Any) -> Made:
-    (top, bottom), (left, right) = layer.cropping
+    (top, bottom), (left, right) = _of_rows(layer.cropping)
     return [(layers.Pad(((-top, -bottom), (-left, -right))), {})]
 
 
-def _row_crop(layer: Any) -> Made:
-    left, right = layer.cropping
-    return [(layers.Pad(((0, 0), (-left, -right))), {})]
+def _of_rows(ends: Any) -> Any:
+    """Ends of rows and columns; a series' are those of one row."""
+    return ((0, 0), ends) if isinstance(ends[0], int) else ends
 
 
 def _dropout(layer: Any) -> Made:
@@ -265,10 +264,6 @@ def _layer_norm(layer: Any) -> Made:
         raise ValueError("without a scale and a shift it has no counterpart; give it one of them")
     channels = max(each.size for each in own.values())
     return [(layers.LayerNorm(channels, layer.epsilon), own)]
-
-
-def _flatten(layer: Any) -> Made:
-    return [(layers.Flatten(), {})]
 
 
 def _upsample(layer: Any) -> Made:
@@ -300,11 +295,11 @@ KINDS: Mapping[str, Callable[[Any], Made]] = {
     "UpSampling2D": _upsample,
     "Dropout": _dropout,
     "SpatialDropout2D": lambda layer: [(layers.SpatialDropout(float(layer.rate)), {})],
-    "Flatten": _flatten,
+    "Flatten": _plain(layers.Flatten),
     "GlobalAveragePooling1D": _global(layers.AdaptiveAveragePool2D),
     "GlobalMaxPooling1D": _global(layers.AdaptiveMaxPool2D),
-    "ZeroPadding1D": _row_pad,
-    "Cropping1D": _row_crop,
+    "ZeroPadding1D": _pad,
+    "Cropping1D": _crop,
     "Cropping2D": _crop,
     "UpSampling1D": lambda layer: [(layers.Upsample((1, layer.size)), {})],
     "SpatialDropout1D": lambda layer: [(layers.SpatialDropout(float(layer.rate)), {})],

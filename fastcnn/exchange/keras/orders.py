@@ -112,10 +112,7 @@ class Orders:
         self.use(rows)
         several = any(layer.params and self._calls[id(layer)] > 1 for layer in turned)
         if several or any(self._uses[each.number] > 2 - (each is x) for each in rows):
-            raise ValueError(
-                f"to {shape} it has no counterpart, as another layer uses the vector, too, whose "
-                f"numbers stand in another order here; give both a Dense layer of their own"
-            )
+            raise ValueError(_USED_TWICE)
         for layer in turned:
             for group in (layer.params, layer.state):
                 for array in group.values():

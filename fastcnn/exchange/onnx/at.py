@@ -8,6 +8,7 @@ import numpy as np
 
 from ...layers import Layer
 from ...layers.symbols import Symbol
+from .. import composed
 from .constants import BATCH, Purse
 from .file import Op
 
@@ -55,7 +56,7 @@ class At:
         self.node, self.values, self.opset, self.more = node, values, opset, more
 
     def refuse(self, why: str) -> ValueError:
-        """A sentence that names the node."""
+        """A sentence that names the node; any other error of its making is told in the same one."""
         return ValueError(f"{self.node.spoken} cannot be taken: {why}")
 
     # --- what it is given -----------------------------------------------------------------------
@@ -140,16 +141,10 @@ class At:
 
     def by_channel(self, seen: tuple[int, ...], array: np.ndarray) -> np.ndarray:
         """An array beside samples that is one number, or one a channel, as (1,) or (channels,)."""
-        padded = (1,) * (len(seen) + 1 - array.ndim) + array.shape
-        fits = len(padded) == len(seen) + 1 and padded[1] in (1, seen[0])
-        if not fits or math.prod(padded) != padded[1]:
-            raise self.refuse(
-                f"its array has shape {array.shape}, its input {('N', *seen)}; what fits is one "
-                f"number, or one for each channel"
-            )
+        values = composed.by_channel(seen, array)
         if np.isnan(array).any():
             raise self.refuse("it computes with how large the batch is, or with what is no number")
-        return array.reshape(-1)
+        return values
 
     # --- what it becomes ------------------------------------------------------------------------
 
@@ -162,10 +157,7 @@ class At:
         """What a layer gives for symbols, the first input unless others are given."""
         arrays = arrays or {}
         layer = self._shared(layer, arrays)
-        try:
-            made = layer(*(given or (self.x,)))
-        except (ValueError, TypeError) as error:
-            raise self.refuse(str(error)) from None
+        made = layer(*(given or (self.x,)))
         self.refuse_large(made.seen)
         return made
 

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from .file import Op
+from .file import TYPES, Op
 
 BATCH = 2**40 + 15
 LARGEST_SIZE = 2**31  # of what is not the batch
 _SPARE = 2**26  # bytes beside the file's own
-_TYPES = {1: "f4", 2: "u1", 3: "i1", 5: "i2", 6: "i4", 7: "i8", 9: "?", 10: "f2", 11: "f8"}
 
 Array = np.ndarray
 
@@ -76,7 +75,7 @@ def sliced(size: int, start: int, stop: int, step: int) -> slice:
 
 def _cast(node: Op, inputs: list[Array]) -> Array:
     """Numbers of another type. How large the batch is stays a whole number, or is none."""
-    x, kind = inputs[0], np.dtype(_TYPES[node.attributes["to"]])
+    x, kind = inputs[0], np.dtype(TYPES[node.attributes["to"]])
     unknown = x > LARGEST_SIZE if x.dtype == np.int64 else np.array(False)
     if not unknown.any() or kind.kind == "b":
         return x.astype(kind)

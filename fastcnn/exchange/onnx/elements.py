@@ -13,10 +13,9 @@ from .. import composed
 from . import operators
 from .at import LARGEST_ATTRIBUTE, At
 from .constants import BATCH
-from .places import PLACES
+from .places import PLACES, Operator
 from .wire import shortest
 
-Operator = Callable[[At], Symbol]
 _MOST_CHANNELS = 2**16  # of what gets one number for all
 
 
@@ -46,7 +45,7 @@ def _hard_sigmoid(at: At) -> Symbol:
 
 
 def _gelu(at: At) -> Symbol:
-    return at.become(operators.made(at, layers.GELU, at.attribute("approximate", "none")))
+    return at.become(layers.GELU(at.attribute("approximate", "none")))
 
 
 def _clip(at: At) -> Symbol:
@@ -65,10 +64,8 @@ def _clip(at: At) -> Symbol:
 
 
 def _prelu(at: At) -> Symbol:
-    slope = at.array(1, "slope")
-    values = at.by_channel(at.x.seen, slope)
-    layer = layers.PReLU(values.size)
-    return at.become(layer, arrays={"alpha": values})
+    values = at.by_channel(at.x.seen, at.array(1, "slope"))
+    return at.become(layers.PReLU(values.size), arrays={"alpha": values})
 
 
 def _softmax(kind: type[layers.Softmax]) -> Operator:
@@ -115,10 +112,7 @@ def merge(at: At) -> Symbol:
     kind = layers.Multiply if at.node.op == "Mul" else layers.Add
     if len(given) == 1:
         return given[0]
-    try:
-        return at.become(kind(), *composed.spread(given, at.call))
-    except ValueError as error:
-        raise at.refuse(str(error)) from None
+    return at.become(kind(), *composed.spread(given, at.call))
 
 
 def _concat(at: At) -> Symbol:
@@ -137,8 +131,7 @@ def _shaped(at: At, sizes: list[int]) -> Symbol:
         return at.x
     if len(sizes) == 1 and sizes[0] in (-1, math.prod(at.x.seen)):
         return at.become(layers.Flatten())
-    layer = operators.made(at, layers.Reshape, sizes)
-    return composed.reshaped(at.x, operators.made(at, layer.output_shape, (1, *at.x.seen))[1:])
+    return composed.reshaped(at.x, layers.Reshape(sizes).output_shape((1, *at.x.seen))[1:])
 
 
 def _flatten(at: At) -> Symbol:
@@ -205,26 +198,24 @@ def _pad(at: At) -> Symbol:
     if max(map(abs, pads)) > LARGEST_ATTRIBUTE:
         raise at.refuse(f"it pads by {pads}")
     names = {"constant": "constant" if constant else "zeros", "edge": "replicate"}
+    way = str(names.get(mode, mode))
     ends = list(zip(pads[2:rank], pads[rank + 2 :], strict=True))
-    given = names.get(mode, mode), constant if mode == "constant" else 0.0
     x, channels = at.x, (pads[1], pads[rank + 1])
     if any(channels):
-        if given[0] != "zeros" or min(channels) < 0:
+        if way != "zeros" or min(channels) < 0:
             raise at.refuse(f"it pads channels by {channels}, which only zeros can do")
         front, behind = ([composed.ZERO] * each for each in channels)
-        try:
-            x = composed.picked(x, [*front, *range(x.seen[0]), *behind], at.call)
-        except ValueError as error:
-            raise at.refuse(str(error)) from None
+        x = composed.picked(x, [*front, *range(x.seen[0]), *behind], at.call)
     if not any(map(any, ends)):
         return x
-    layer = operators.made(at, layers.Pad, ([(0, 0)] * (4 - rank) + ends), *given)
+    rows, columns = [(0, 0)] * (4 - rank) + ends
+    layer = layers.Pad((rows, columns), way, constant if mode == "constant" else 0.0)
     return composed.of_images(layer, x, at.call)
 
 
 def _depth_to_space(at: At) -> Symbol:
     at.only("mode", "DCR", "CRD", "PixelShuffle is mode CRD")
-    return at.become(operators.made(at, layers.PixelShuffle, at.attribute("blocksize", 1)))
+    return at.become(layers.PixelShuffle(at.attribute("blocksize", 1)))
 
 
 def _resize(at: At) -> Symbol:
@@ -272,11 +263,11 @@ def _resize(at: At) -> Symbol:
         given["scale_factor"] = tuple(new // old for old, new in zip(seen[1:], out, strict=True))
     else:
         given["size"] = tuple(out)
-    return at.become(operators.made(at, layers.Upsample, **given))
+    return at.become(layers.Upsample(**given))
 
 
 def _factors(at: At, number: int) -> list[float]:
-    array = at.optional(number, "scales") if at.has(number) else None
+    array = at.optional(number, "scales")
     found = at.node.attributes.get("scales", [1.0] * 4) if array is None else array.ravel().tolist()
     if array is not None and array.size == 0:
         return [1.0] * 4
@@ -301,7 +292,7 @@ def _dropout(at: At) -> Symbol:
         raise at.refuse("it drops in prediction too; export the network as it is for prediction")
     ratio = at.optional(1, "ratio")
     rate = at.attribute("ratio", 0.5) if ratio is None else shortest(ratio.ravel()[0])
-    return at.become(operators.made(at, layers.Dropout, rate))
+    return at.become(layers.Dropout(rate))
 
 
 def _cast(at: At) -> Symbol:

@@ -21,11 +21,11 @@ _MOST_AXES = 8
 _MOST_TEXT = 2**20
 _LONGEST_AXIS = 2**31
 
-# Number of an element type -> how NumPy calls it.
-_TYPES = {
+TYPES = {
     1: "<f4", 2: "u1", 3: "i1", 5: "<i2", 6: "<i4", 7: "<i8", 9: "?", 10: "<f2", 11: "<f8",
     12: "<u4", 13: "<u8",
 }  # fmt: skip
+"""Number of an element type -> how NumPy calls it."""
 FLOATS = (1, 10, 11)
 UINT8 = 2
 
@@ -297,11 +297,11 @@ def array(data: memoryview) -> tuple[str, np.ndarray]:
             f"the array {name!r} lies in another file, which is not read: write all into one, with "
             f"onnx.save(onnx.load(path), path)"
         )
-    if kind not in _TYPES:
+    if kind not in TYPES:
         raise ValueError(f"the array {name!r} has elements of type {kind}, which are not read")
     if min(shape, default=1) < 0:
         raise ValueError(f"the array {name!r} has a negative size: {shape}")
-    dtype, size = np.dtype(_TYPES[kind]), math.prod(shape)
+    dtype, size = np.dtype(TYPES[kind]), math.prod(shape)
     if raw is not None:
         if len(raw) != size * dtype.itemsize:
             raise DamagedError(f"the array {name!r} is not as long as its shape {shape} asks for")

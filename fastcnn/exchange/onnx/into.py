@@ -189,25 +189,20 @@ class _Building:
         needed = set(self.outputs) - set(self.values.arrays)
         plans: list[tuple[Op, Callable[[], None]]] = []
         for node in reversed(self.found.nodes):
-            output = node.outputs[0] if node.outputs else ""
-            for extra in node.outputs[1:]:
-                if extra in needed and node.op == "Split":
-                    plans.append((node, partial(self._translate, node, extra)))
-                elif extra in needed and node.op != "Dropout":
+            for number, output in enumerate(node.outputs):
+                if not output or output not in needed or output in self.values.symbols:
+                    continue
+                if number and node.op != "Split":
                     raise ValueError(
-                        f"{node.spoken}: only its first output is known, not {extra!r}"
+                        f"{node.spoken}: only its first output is known, not {output!r}"
                     )
-            if node.op == "Split" and any(each in needed for each in node.outputs[1:]):
-                needed.update(name for name in node.inputs if name not in self.values.arrays)
-            if output not in needed or output in self.values.symbols:
-                continue
-            if node.domain not in ("", "ai.onnx"):
-                raise ValueError(
-                    f"{node.spoken} is of the domain {node.domain!r}, which is not read"
-                )
-            make, sources = _for_node(node, partial(self._way, node, output))
-            plans.append((node, make))
-            needed.update(name for name in sources if name not in self.values.arrays)
+                if node.domain not in ("", "ai.onnx"):
+                    raise ValueError(
+                        f"{node.spoken} is of the domain {node.domain!r}, which is not read"
+                    )
+                make, sources = _for_node(node, partial(self._way, node, output))
+                plans.append((node, make))
+                needed.update(name for name in sources if name not in self.values.arrays)
         return plans[::-1]
 
     def _way(self, node: Op, output: str) -> tuple[Callable[[], None], Sequence[str]]:
@@ -265,7 +260,8 @@ class _Building:
         at = At(maker, self.values, self.found.opset, (bias,))
         array = self.values.arrays[bias].reshape(-1)
         make: Any = OPERATORS[maker.op]
-        self.values.symbols[output] = make(at, array)
+        # Errors are about the node with weights, not the Add.
+        self.values.symbols[output] = _for_node(maker, lambda: make(at, array))
 
     def _translate(self, node: Op, output: str) -> None:
         values = self.values

@@ -1,6 +1,5 @@
 """The layer that each operator of ONNX becomes: those with windows and weights."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,9 +8,6 @@ from ... import layers
 from ...layers.symbols import Symbol
 from .. import composed
 from .at import At
-
-Operator = Callable[[At], Symbol]
-
 
 # --- windows --------------------------------------------------------------------------------------
 
@@ -69,19 +65,11 @@ def conv(at: At, bias: np.ndarray | None = None) -> Symbol:
     ends = _ends(at, window, stride, dilation)
     groups = at.attribute("group", 1)
     kind = layers.Conv2D if len(window) == 2 else layers.Conv1D
-    layer = made(
-        at, kind, weight.shape[1] * groups, weight.shape[0], _size(window), _size(stride),
-        _padding(ends), bias is not None, dilation=_size(dilation), groups=groups,
+    layer = kind(
+        weight.shape[1] * groups, weight.shape[0], _size(window), _size(stride), _padding(ends),
+        bias is not None, dilation=_size(dilation), groups=groups,
     )  # fmt: skip
     return at.become(layer, arrays=_arrays(weight=weight, bias=bias))
-
-
-def made(at: At, kind: Callable[..., Any], *given: Any, **more: Any) -> Any:
-    """A layer, or a refusal that names the node."""
-    try:
-        return kind(*given, **more)
-    except (ValueError, TypeError) as error:
-        raise at.refuse(str(error)) from None
 
 
 def _arrays(**arrays: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -102,10 +90,9 @@ def conv_transpose(at: At, bias: np.ndarray | None = None) -> Symbol:
     ends = _ends(at, window, stride, dilation)
     more = at.sizes("output_padding", 2, [0, 0])
     groups = at.attribute("group", 1)
-    layer = made(
-        at, layers.ConvTranspose2D, weight.shape[0], weight.shape[1] * groups, tuple(window),
-        tuple(stride), _padding(ends), tuple(more), bias is not None, dilation=tuple(dilation),
-        groups=groups,
+    layer = layers.ConvTranspose2D(
+        weight.shape[0], weight.shape[1] * groups, _size(window), _size(stride), _padding(ends),
+        _size(more), bias is not None, dilation=_size(dilation), groups=groups,
     )  # fmt: skip
     return at.become(layer, arrays=_arrays(weight=weight, bias=bias))
 
@@ -137,12 +124,12 @@ def _dense(at: At, weight: np.ndarray, bias: np.ndarray | None) -> Symbol:
             f"it multiplies {('N', *at.x.seen)} with {weight.shape}, a Dense layer (N, K) with "
             f"(K, M); a Conv of 1 x 1 does it for each pixel"
         )
+    inputs, outputs = weight.shape
     if bias is not None:
-        many = weight.shape[1]
-        if bias.shape not in ((), (1,), (1, 1), (many,), (1, many)):
+        if bias.shape not in ((), (1,), (1, 1), (outputs,), (1, outputs)):
             raise at.refuse(f"its bias has shape {bias.shape}, its weight {weight.shape}")
-        bias = np.resize(bias, many)
-    layer = made(at, layers.Dense, *weight.shape, bias is not None)
+        bias = np.resize(bias, outputs)
+    layer = layers.Dense(inputs, outputs, bias is not None)
     return at.become(layer, arrays=_arrays(weight=weight, bias=bias))
 
 
@@ -159,22 +146,19 @@ def pool(at: At) -> Symbol:
         raise at.refuse("how much padding its auto_pad is with dilations, runtimes do not agree on")
     ends = _ends(at, window, stride, dilation)
     up = at.flag("ceil_mode")
-    given: dict[str, Any] = {}
-    x = at.x
     if not isinstance(ends, str):
         counted = not largest and at.flag("count_include_pad")
         ends, up = _halved(at, window, stride, dilation, ends, up, counted)
-    if not largest:
-        given["count_include_pad"] = at.flag("count_include_pad")
+    given = {} if largest else {"count_include_pad": at.flag("count_include_pad")}
     if rank == 2:
         kind = layers.MaxPool2D if largest else layers.AveragePool2D
     else:
         kind = layers.MaxPool1D if largest else layers.AveragePool1D
-    layer = made(
-        at, kind, _size(window), _size(stride), _padding(ends), dilation=_size(dilation),
-        ceil_mode=up, **given,
+    layer = kind(
+        _size(window), _size(stride), _padding(ends), dilation=_size(dilation), ceil_mode=up,
+        **given,
     )  # fmt: skip
-    return at.become(layer, x)
+    return at.become(layer)
 
 
 def _halved(
@@ -252,7 +236,7 @@ def batch_norm(at: At) -> Symbol:
     names = ("gamma", "beta", "running_mean", "running_var")
     arrays = {name: at.array(i, name) for i, name in enumerate(names, 1)}
     eps, momentum = at.attribute("epsilon", 1e-5), at.attribute("momentum", 0.9)
-    layer = made(at, layers.BatchNorm, max(arrays["gamma"].size, 1), momentum, eps)
+    layer = layers.BatchNorm(max(arrays["gamma"].size, 1), momentum, eps)
     return composed.of_images(layer, at.x, at.call, arrays)
 
 
@@ -260,7 +244,7 @@ def instance_norm(at: At) -> Symbol:
     """InstanceNormalization."""
     arrays = {name: at.array(i, name) for i, name in enumerate(("gamma", "beta"), 1)}
     size = max(arrays["gamma"].size, 1)
-    layer = made(at, layers.InstanceNorm, size, at.attribute("epsilon", 1e-5))
+    layer = layers.InstanceNorm(size, at.attribute("epsilon", 1e-5))
     return at.become(layer, arrays=arrays)
 
 
@@ -276,7 +260,7 @@ def layer_norm(at: At) -> Symbol:
     if gamma.shape != (size,):
         raise at.refuse(f"its gamma has shape {gamma.shape} where {(size,)} should be")
     beta = np.zeros_like(gamma) if beta is None else beta
-    layer = made(at, layers.LayerNorm, size, at.attribute("epsilon", 1e-5))
+    layer = layers.LayerNorm(size, at.attribute("epsilon", 1e-5))
     return at.become(layer, arrays={"gamma": gamma, "beta": beta})
 
 
@@ -287,4 +271,4 @@ def group_norm(at: At) -> Symbol:
     arrays = {name: at.array(i, name) for i, name in enumerate(("gamma", "beta"), 1)}
     eps = at.attribute("epsilon", 1e-5)
     groups, size = at.attribute("num_groups", 1), max(arrays["gamma"].size, 1)
-    return at.become(made(at, layers.GroupNorm, groups, size, eps), arrays=arrays)
+    return at.become(layers.GroupNorm(groups, size, eps), arrays=arrays)

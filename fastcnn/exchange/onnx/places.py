@@ -16,10 +16,7 @@ Operator = Callable[[At], Symbol]
 def _part(at: At, ranges: list[range]) -> Symbol:
     if not all(ranges):
         raise at.refuse(f"it takes nothing of {('N', *at.x.seen)}")
-    try:
-        return composed.part(at.x, ranges, at.call)
-    except ValueError as error:
-        raise at.refuse(str(error)) from None
+    return composed.part(at.x, ranges, at.call)
 
 
 def _whole(at: At) -> list[range]:
@@ -110,9 +107,8 @@ def _expand(at: At) -> Symbol:
 
 
 def _sub(at: At) -> Symbol:
-    return at.become(
-        Add(), *composed.spread((at.x, composed.scaled(at.symbol(1), -1.0, call=at.call)))
-    )
+    negative = composed.scaled(at.symbol(1), -1.0, call=at.call)
+    return at.become(Add(), *composed.spread((at.x, negative), at.call))
 
 
 def _abs(at: At) -> Symbol:
@@ -133,10 +129,7 @@ def _extreme(largest: bool) -> Operator:
         known = [name in at.values.arrays for name in at.node.inputs]
         if not any(known):
             given = [at.symbol(i) for i in range(len(known))]
-            try:
-                return composed.extreme(composed.spread(given, at.call), largest, at.call)
-            except ValueError as error:
-                raise at.refuse(str(error)) from None
+            return composed.extreme(composed.spread(given, at.call), largest, at.call)
         x = at.symbol(known.index(False))
         zeros = at.by_channel(x.seen, at.array(known.index(True), "array"))
         if len(known) != 2 or zeros.any():

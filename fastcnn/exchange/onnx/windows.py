@@ -5,24 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from ...layers.window import padding_before, sides
+from ...layers.window import padding_before, padding_behind, sides
 from .drawing import Pen
 
 Shape = tuple[int, ...]
 Writer = Callable[[Pen, Any], str]
-
-
-def ends_behind(layer: Any, shape: Shape, out: Shape, before: Shape) -> list[int]:
-    """Padding behind each axis of images with which windows give exactly that many outputs."""
-    window = layer.kernel_size if hasattr(layer, "kernel_size") else layer.pool_size
-    rank = len(shape) - 2
-    found = []
-    for axis in range(2 - rank, 2):
-        at = axis - (2 - rank)
-        reach = (window[axis] - 1) * layer.dilation[axis] + 1
-        needed = (out[2 + at] - 1) * layer.stride[axis] + reach - shape[2 + at] - before[at]
-        found.append(max(needed, 0))
-    return found
 
 
 def matrix(spans: Any, size: int) -> np.ndarray:
@@ -49,13 +36,18 @@ def _window(pen: Pen, a: Any, size: tuple[int, int], pads: list[int]) -> dict[st
 
 def _around(pen: Pen, a: Any, size: tuple[int, int]) -> tuple[list[int], list[int]]:
     """Padding before and behind, in numbers: where none are given, what the outputs need."""
-    rank = len(pen.shape) - 2
-    shape = pen.shape if rank == 2 else (*pen.shape[:2], 1, pen.shape[2])
-    start = padding_before(shape, size, a.stride, a.padding, a.dilation)
-    before = list(start[-rank:])
-    if not isinstance(a.padding, str) and not getattr(a, "ceil_mode", False):
-        return before, [end for _, end in sides(a.padding)][-rank:]
-    return before, ends_behind(a, pen.shape, pen.shape_out, tuple(before))
+    rank, shape, out = len(pen.shape) - 2, _of_images(pen.shape), _of_images(pen.shape_out)
+    before = padding_before(shape, size, a.stride, a.padding, a.dilation)
+    if isinstance(a.padding, str) or getattr(a, "ceil_mode", False):
+        behind = padding_behind(shape, out[2:], size, a.stride, before, a.dilation)
+    else:
+        behind = tuple(end for _, end in sides(a.padding))
+    return list(before[-rank:]), list(behind[-rank:])
+
+
+def _of_images(shape: Shape) -> Shape:
+    """A series' shape as that of images of one row."""
+    return shape if len(shape) == 4 else (*shape[:2], 1, shape[2])
 
 
 def _bias(pen: Pen, a: Any) -> tuple[str, ...]:
@@ -110,15 +102,13 @@ def _average_pool(pen: Pen, a: Any) -> str:
 
 def _by_matrices(pen: Pen, a: Any) -> str:
     """Means whose windows ONNX does not know: rows @ x @ columns."""
-    rank = len(pen.shape) - 2
-    shape = pen.shape if rank == 2 else (*pen.shape[:2], 1, pen.shape[2])
-    out = pen.shape_out[2:] if rank == 2 else (1, pen.shape_out[2])
+    shape = _of_images(pen.shape)
     spans = a._windows(shape)[1]
     if len(spans) != 2:
-        spans = a._spans(shape, out)
+        spans = a._spans(shape, _of_images(pen.shape_out)[2:])
     rows, columns = (matrix(each, shape[2 + axis]) for axis, each in enumerate(spans))
     x = pen.x
-    if rank == 2:
+    if len(pen.shape) == 4:
         x = pen.part("MatMul", "rows", pen.number("of_rows", rows), x)
     return pen.last("MatMul", x, pen.number("of_columns", columns.T))
 

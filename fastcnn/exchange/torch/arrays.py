@@ -1,13 +1,12 @@
 """Tensors that a module keeps beside its layers: buffers, and parameters of its own."""
 
-import math
 from typing import Any
 
 import numpy as np
 
 from ...layers import Conv1D, Conv2D, Layer
 from ...layers.symbols import Symbol
-from ..composed import called
+from .. import composed
 from ..matching import as_array
 
 _OF_ARRAYS = (
@@ -26,18 +25,10 @@ def computed(name: str, target: Any, arguments: Any, options: Any) -> Any:
 
 
 def by_channel(seen: tuple[int, ...], values: Any) -> np.ndarray:
-    """Values that are one number for all, or one for each channel, as (1,) or (channels,)."""
+    """A number or a tensor, one number for all or for each channel, as (1,) or (channels,)."""
     if not isinstance(values, (int, float)) and not hasattr(values, "detach"):
         raise ValueError(f"with {values} it has no counterpart")
-    array = np.asarray(as_array(values), np.float32)
-    padded = (1,) * (len(seen) + 1 - array.ndim) + array.shape
-    fits = len(padded) == len(seen) + 1 and padded[1] in (1, seen[0])
-    if not fits or math.prod(padded) != padded[1]:
-        raise ValueError(
-            f"with an array of shape {array.shape} beside {('N', *seen)} it has no counterpart; "
-            f"what has one is a number, or one for each channel"
-        )
-    return array.reshape(-1)
+    return composed.by_channel(seen, np.asarray(as_array(values), np.float32))
 
 
 class Trained:
@@ -77,5 +68,5 @@ class Trained:
             layer: Layer = kind(channels, channels, 1, groups=channels, bias=False)
             self._made[id(parameter)] = layer, parameter
             shape = layer.params["weight"].shape
-            return called(layer, x, {"weight": array.reshape(shape)})
+            return composed.called(layer, x, {"weight": array.reshape(shape)})
         return self._made[id(parameter)][0](x)

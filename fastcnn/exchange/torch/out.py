@@ -7,7 +7,7 @@ from typing import Any
 
 from ... import layers
 from ...layers import Layer
-from ...layers.window import padding_before, sides
+from ...layers.window import padding_before, padding_behind, sides
 from ...network.network import Network
 from ..matching import Shape, slots_of
 from .installed import SAME_NAME, pytorch
@@ -37,15 +37,12 @@ def _in_numbers(layer: Any, shape: Shape) -> Any:
     """The layer, or one whose padding is the numbers that "same" is for images of a shape."""
     if getattr(layer, "padding", None) != "same" or _is_same(layer) or len(shape) != 4:
         return layer
-    spec, ends = layer.spec(), []
     window = layer.kernel_size if isinstance(layer, layers.Conv2D) else layer.pool_size
-    if getattr(layer, "dilation", (1, 1)) != (1, 1):
-        return layer
-    start = padding_before(shape, window, layer.stride, "same")
-    for axis, out in enumerate(layer.output_shape(shape)[2:]):
-        total = max((out - 1) * layer.stride[axis] + window[axis] - shape[2 + axis], 0)
-        ends.append([start[axis], total - start[axis]])
-    return layers.from_spec({**spec, "padding": ends})
+    before = padding_before(shape, window, layer.stride, "same", layer.dilation)
+    out = layer.output_shape(shape)[2:]
+    behind = padding_behind(shape, out, window, layer.stride, before, layer.dilation)
+    ends = [list(pair) for pair in zip(before, behind, strict=True)]
+    return layers.from_spec({**layer.spec(), "padding": ends})
 
 
 def _window(layer: Any, **more: Any) -> dict[str, Any]:
@@ -58,10 +55,6 @@ def _along_series(given: dict[str, Any]) -> dict[str, Any]:
     return {name: v[1] if isinstance(v, tuple) else v for name, v in given.items()}
 
 
-def _line(layer: Any, **more: Any) -> dict[str, Any]:
-    return _along_series(_window(layer)) | more
-
-
 def _average(layer: Any) -> dict[str, Any]:
     if layer.dilation != (1, 1):
         raise ValueError(f"{layer.name}: PyTorch has no dilation of average pools")
@@ -72,8 +65,7 @@ def _convolution(layer: Any) -> dict[str, Any]:
     return {
         "in_channels": layer.in_channels, "out_channels": layer.out_channels,
         "kernel_size": layer.kernel_size, "stride": layer.stride, "padding": _even(layer),
-        "dilation": getattr(layer, "dilation", 1), "groups": getattr(layer, "groups", 1),
-        "bias": layer.bias,
+        "dilation": layer.dilation, "groups": layer.groups, "bias": layer.bias,
     }  # fmt: skip
 
 
@@ -106,8 +98,8 @@ _MODULES: dict[str, Callable[[Any, Any], Any]] = {
     "InstanceNorm": lambda nn, a: nn.InstanceNorm2d(a.num_channels, a.eps, affine=True),
     "MaxPool2D": lambda nn, a: nn.MaxPool2d(**_window(a, dilation=a.dilation)),
     "AveragePool2D": lambda nn, a: nn.AvgPool2d(**_window(a, **_average(a))),
-    "MaxPool1D": lambda nn, a: nn.MaxPool1d(**_line(a, dilation=a.dilation[1])),
-    "AveragePool1D": lambda nn, a: nn.AvgPool1d(**_line(a, **_average(a))),
+    "MaxPool1D": lambda nn, a: nn.MaxPool1d(**_along_series(_window(a, dilation=a.dilation))),
+    "AveragePool1D": lambda nn, a: nn.AvgPool1d(**_along_series(_window(a, **_average(a)))),
     "AdaptiveAveragePool2D": lambda nn, a: nn.AdaptiveAvgPool2d(a.output_size),
     "AdaptiveMaxPool2D": lambda nn, a: nn.AdaptiveMaxPool2d(a.output_size),
     "GlobalAveragePool2D": lambda nn, a: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
