@@ -14,6 +14,7 @@ from .. import files
 from ..explaining import Number, as_text, explain
 from ..gallery.views import Options, View
 from ..languages import Language, Refusal, Said
+from ..network.intake import turned
 from ..runs.saved import Saved
 from ..terminal import one_line
 from . import interrupt, options
@@ -84,7 +85,7 @@ def _explain(arguments: Arguments) -> int:
             data_dir=arguments.data_dir, offline=arguments.offline,
         ),
     )  # fmt: skip
-    x = view.taken(view.image[None])
+    x = turned(view.model, view.image[None])
     label = int(view.data.y_test[arguments.image])
     number = explain(saved.model, x, arguments.layer, at, label)
     guess = saved.model.predict_proba(x)[0]

@@ -15,6 +15,7 @@ from .. import plots
 from ..checks import unknown
 from ..config import recipe
 from ..losses import CLASSIFICATION
+from ..network.intake import turned
 from ..plots.confusion import confusion_matrix
 from ..plots.curves import NATS
 from ..random import generator
@@ -132,7 +133,7 @@ def _important(view: View) -> "Figure":
 def _feature_maps(view: View) -> "Figure":
     outputs = [
         (place, y[0])
-        for place, y in analysis.layer_outputs(view.model, view.taken(view.image[None]))
+        for place, y in analysis.layer_outputs(view.model, turned(view.model, view.image[None]))
         if y.ndim == 4 and not place.layer.passes_through
     ]
     # Layers inside blocks are many: without a choice, the model's own layers are shown.
@@ -147,7 +148,7 @@ def _feature_maps(view: View) -> "Figure":
 
 def _probabilities(view: View) -> "Figure":
     data, image, number = view.data, view.image, view.options.image
-    probabilities = view.model.predict_proba(view.taken(image[None]))[0]
+    probabilities = view.model.predict_proba(turned(view.model, image[None]))[0]
     return plots.class_probabilities(
         image, probabilities, data.class_names, int(data.y_test[number]),
         f"{view.name}: predicted probabilities for test image {number}",
@@ -156,7 +157,7 @@ def _probabilities(view: View) -> "Figure":
 
 def _variance(view: View) -> "Figure":
     data = view.any_data
-    x = view.taken(data.x_test[:_BATCH])
+    x = turned(view.model, data.x_test[:_BATCH])
     variances = {
         name: analysis.activation_variances(view.model, x, name)
         for name in analysis.INITIALIZATIONS

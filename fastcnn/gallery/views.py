@@ -7,6 +7,7 @@ import numpy as np
 
 from ..datasets import Dataset
 from ..losses import CLASSIFICATION
+from ..network.intake import turned
 from ..runs.saved import Saved
 from ..trainable import Trainable
 from . import analysis
@@ -81,15 +82,10 @@ class View:
             raise ValueError(f"{self.name} has no layers with weights")
         return places
 
-    def taken(self, images: np.ndarray) -> np.ndarray:
-        """Images of a dataset as the model takes them."""
-        last = self.model.data_format == "channels_last"
-        return images.transpose(0, 2, 3, 1) if last else images
-
     @functools.cached_property
     def probabilities(self) -> np.ndarray:
         """(test images, classes)."""
-        return self.model.predict_proba(self.taken(self.data.x_test))
+        return self.model.predict_proba(turned(self.model, self.data.x_test))
 
     @property
     def image(self) -> np.ndarray:

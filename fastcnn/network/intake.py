@@ -29,6 +29,11 @@ _LOOKED_AT = 256
 _DARK = 50
 
 
+def turned(model: "Core", images: np.ndarray) -> np.ndarray:
+    """Images of a dataset, (N, C, H, W), as the model takes them."""
+    return images.transpose(0, 2, 3, 1) if model.data_format == "channels_last" else images
+
+
 def samples(model: "Core", who: str, x: Any, training: bool = False) -> np.ndarray:
     """Samples as uint8 images or floats of the model's dtype, of at least one row.
 

@@ -169,11 +169,6 @@ def accuracy(quantity: str, sample: Sample, theirs: float | None = None) -> Line
     )
 
 
-def number(quantity: str, sample: Sample, theirs: str = NONE, form: str = ".3g") -> Line:
-    """Any other number."""
-    return Line(quantity, theirs, f"{sample.mean:{form}}", _spread(sample, 1, form))
-
-
 def _times(ratio: float) -> str:
     """How many times as fast; slower too."""
     return f"{ratio:,.0f} ×" if ratio >= 1 else f"{ratio:.2f} ×"

@@ -10,6 +10,7 @@ import numpy as np
 from ..datasets import Dataset
 from ..files import write_text
 from ..losses import CLASSIFICATION, REGRESSION, CrossEntropyLoss
+from ..network.intake import turned
 from ..network.measures import MEASURES
 from ..plots.curves import NATS
 from ..random import generator
@@ -163,8 +164,7 @@ def sheet(model: Trainable, data: Dataset, rows: np.ndarray, title: str) -> "Fig
     from .. import plots
 
     images, true = data.x_test[rows], data.y_test[rows]
-    last = model.data_format == "channels_last"
-    found = model.predict(images.transpose(0, 2, 3, 1) if last else images)
+    found = model.predict(turned(model, images))
     if data.task == CLASSIFICATION:
         title += f": {np.sum(found == true)} of {len(true)} random test images right"
         return plots.predictions(images, true, found, data.class_names, title)

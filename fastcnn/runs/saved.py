@@ -286,12 +286,10 @@ class Saved:
             If the network has several inputs, or gives NaN.
         """
         self._check_inputs()
-        last = self.model.data_format == "channels_last"
-        x = images.transpose(0, 2, 3, 1) if last else images
         logits = [each.task != REGRESSION for each in self.outputs]
         several = len(logits) > 1
         model = self._compiled.network if self._is_much(images) else self.model
-        x = intake.samples(model, "predict", x)
+        x = intake.samples(model, "predict", intake.turned(self.model, images))
         parts: list[list[np.ndarray]] = [[] for _ in logits]
         which = tuple(logits) if several else logits[0]
         for rows, y in model.outputs(x, EVALUATED_AT_ONCE, which):
@@ -314,9 +312,8 @@ class Saved:
             If the network does not tell classes apart, or gives NaN.
         """
         self._check_task()
-        last = self.model.data_format == "channels_last"
         model = self._compiled if self._is_much(images) else self.model
-        found = model.predict_logits(images.transpose(0, 2, 3, 1) if last else images)
+        found = model.predict_logits(intake.turned(self.model, images))
         refuse_nan(str(self.path), found)
         return found
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..checks import is_whole
 from ..network.measures import MEASURES
 from ..training.history import STOPPED
 
@@ -11,7 +12,7 @@ _Fits = Callable[[Any], bool]
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+    return is_whole(value) and 0 <= value < 2**63
 
 
 def _is_number(value: Any) -> bool:

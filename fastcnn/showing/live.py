@@ -13,6 +13,7 @@ from ..config.recipe import make_method, make_model, make_normalization
 from ..datasets import Dataset
 from ..gallery import analysis
 from ..languages import Refusal, Said
+from ..network.intake import turned
 from ..random import generator
 from .guard import told
 from .shown import Shown, wrong
@@ -217,7 +218,7 @@ class Live(Shown):
     def _look(self) -> None:
         """Measure the network, and keep its weights."""
         x, y = self.data.x_test[:_TESTED], self.data.y_test[:_TESTED]
-        guesses = self.model.predict(self._taken(x))
+        guesses = self.model.predict(turned(self.model, x))
         self._accuracies.append((self._step, float(np.mean(guesses == y))))
         if len(self._moments) == _MOMENTS:
             del self._moments[1::2]

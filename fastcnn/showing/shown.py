@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..checks import is_whole
 from ..datasets import Dataset
 from ..datasets.own import digit
 from ..explaining import explain
@@ -16,6 +17,7 @@ from ..gallery.analysis import layer_outputs, places, with_weights
 from ..languages import Refusal, Said
 from ..losses import CLASSIFICATION
 from ..network.checkpoint import Arrays
+from ..network.intake import turned
 from ..trainable import Trainable
 
 _NEAREST = 5
@@ -86,7 +88,7 @@ class Shown:
     def about(self) -> dict[str, Any]:
         """What does not change: classes, layers, sizes."""
         channels, height, width = self.data.x_test.shape[1:]
-        x = self._taken(self.data.x_test[:1])
+        x = turned(self.model, self.data.x_test[:1])
         with self.turn:
             outputs = layer_outputs(self.model, x)
         shapes = {place.path: y.shape[1:] for place, y in outputs}
@@ -139,7 +141,7 @@ class Shown:
             As `image` does, and if there is no such moment.
         """
         pixels = self.image(request)
-        x = self._taken(pixels)
+        x = turned(self.model, pixels)
         with self._at(request) as moment:
             outputs = layer_outputs(self.model, x)
             chances = self.model.predict_proba(x)[0]
@@ -170,7 +172,7 @@ class Shown:
         layer, at, label = request.get("layer"), request.get("at"), request.get("label")
         if not isinstance(layer, str):
             raise wrong("layer must be a layer's name", "layer 应为层的名称", layer)
-        if not isinstance(at, list) or not all(_is_whole(i) for i in at):
+        if not isinstance(at, list) or not all(is_whole(i) for i in at):
             raise wrong("at must be a list of whole numbers", "at 应为一列整数", at)
         if not self.model.is_row:
             raise Refusal(
@@ -180,7 +182,7 @@ class Shown:
         if label is not None:
             label = _whole(label, Said("label", "类别编号"), len(self.data.class_names))
         with self._at(request):
-            number = explain(self.model, self._taken(pixels), layer, tuple(at), label)
+            number = explain(self.model, turned(self.model, pixels), layer, tuple(at), label)
         largest = sorted(number.terms, key=lambda term: -abs(term.product))
         has_weights = "weight" in number.place.layer.params
         return {
@@ -220,7 +222,7 @@ class Shown:
             if moment is None:
                 yield None
                 return
-            if not _is_whole(moment) or moment not in kept:
+            if not is_whole(moment) or moment not in kept:
                 raise wrong("moment must be one that is kept", "这个时刻的权重没有保留", moment)
             now = self.model.copy_arrays()
             try:
@@ -228,11 +230,6 @@ class Shown:
                 yield moment
             finally:
                 self.model.load_arrays(now)
-
-    def _taken(self, images: np.ndarray) -> np.ndarray:
-        """Images of a dataset as the model takes them."""
-        last = self.model.data_format == "channels_last"
-        return images.transpose(0, 2, 3, 1) if last else images
 
     def _before_the_last(self, images: np.ndarray) -> np.ndarray:
         """What the last layer with weights is given, (N, F) float32: images alike lie close.
@@ -243,7 +240,7 @@ class Shown:
         weighted = [k for k, layer in enumerate(layers) if "weight" in layer.params]
         rows = []
         for start in range(0, len(images), 250):
-            x = self._taken(images[start : start + 250])
+            x = turned(self.model, images[start : start + 250])
             if not self.model.is_row:
                 y = self.model.predict_logits(x)
             else:
@@ -272,10 +269,6 @@ class Shown:
         ]
 
 
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def wrong(en: str, zh: str, value: object) -> Refusal:
     """What must be, and what was got."""
     got = repr(value)[:100]
@@ -283,10 +276,10 @@ def wrong(en: str, zh: str, value: object) -> Refusal:
 
 
 def _whole(value: object, name: Said, count: int) -> int:
-    if not _is_whole(value) or not 0 <= value < count:  # type: ignore[operator]
+    if not is_whole(value) or not 0 <= value < count:
         last = count - 1
         raise wrong(f"{name.en} must be 0 to {last}", f"{name.zh}应为 0 到 {last}", value)
-    return value  # type: ignore[return-value]
+    return value
 
 
 def _drawing(request: Mapping[str, Any]) -> np.ndarray:

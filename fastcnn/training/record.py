@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..checks import is_whole
 from .history import STOPPED, History, Table
 
 _ADDED = {"sample_weight": None, "class_weight": None, "minutes": None, "ema": None, "metrics": []}
@@ -62,7 +63,7 @@ class Record:
         self.history.batches = self.part["step"] if self.part else 0
         settings = state.get("settings")
         self.settings = None if settings is None else _ADDED | _names(settings, "the settings")
-        if settings is not None and not _is_whole(settings.get("epochs")):
+        if settings is not None and not is_whole(settings.get("epochs")):
             raise RecordError("its settings do not say how many epochs there are")
         self.about = _names(state.get("about", {}), "what is said about the run")
 
@@ -96,10 +97,6 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _is_number(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
@@ -129,7 +126,7 @@ def _table(value: object, what: str, fits: Any) -> dict[str, list[float]]:
 
 def _check_epochs(epochs: list[float], last: int, what: str) -> None:
     """Whole numbers that rise, none above the last finished epoch."""
-    is_row = all(map(_is_whole, epochs)) and sorted(set(epochs)) == epochs
+    is_row = all(map(is_whole, epochs)) and sorted(set(epochs)) == epochs
     if not is_row or any(not 1 <= epoch <= last for epoch in epochs):
         raise RecordError(f"the epochs of its {what} are not those of the run")
 
@@ -206,6 +203,6 @@ def _changes(value: object) -> list[dict[str, Any]]:
         raise RecordError(f"its changes must be a list, got {_shown(value)}")
     for change in value:
         row = _names(change, "a change of its settings")
-        if set(row) != {"epoch", "setting", "before", "after"} or not _is_whole(row["epoch"]):
+        if set(row) != {"epoch", "setting", "before", "after"} or not is_whole(row["epoch"]):
             raise RecordError(f"a change of its settings is {_shown(change)}")
     return value
