@@ -11,6 +11,8 @@ import numpy as np
 from numba import prange
 
 from kernels import dispatch, jit, linking
+from kernels.conv import winograd_four
+from kernels.simd import load, store
 
 MODULE = """
 import sys
@@ -216,3 +218,18 @@ def test_what_llvm_does_not_know_has_numba_made_ready(monkeypatch) -> None:
     assert not asked and linking.llvm.address_of_symbol("NRT_Free")
     linking._provide(["memset", "a_symbol_that_nobody_has", "NRT_Free"])
     assert len(asked) == 1
+
+
+@_unkept
+def _corners(products, plane, y):
+    columns = winograd_four._outputs(products, 0, plane, load(y, 0))
+    store(y, 0, columns[0][0] + columns[3][3])
+
+
+def test_a_transform_is_compiled_into_what_calls_it() -> None:
+    """Else its sixteen vectors came back through memory, 1 KB that was made zero before."""
+    products, y = np.ones(46 * 16, np.float32), np.ones(16, np.float32)
+    _corners(products, 16, y)
+    (whole,) = _corners.wholes.values()
+    functions = [function.name for function in whole.library._final_module.functions]
+    assert not any("_outputs" in name for name in functions)

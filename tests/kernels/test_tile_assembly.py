@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
+import numpy as np
 import pytest
 from llvmlite import ir
 from numba import types
@@ -158,6 +159,13 @@ def test_a_tile_that_is_too_large_is_seen(monkeypatch):
     target = compile_for(monkeypatch, "haswell")
     code = assembly("haswell", operands.FULL, 9, 2, target)
     assert inner_loop(code).spills > 0
+
+
+def test_the_tile_is_not_called_as_c_would_call_it():
+    """Numba's function for C copies the arguments in vectors, for which it waits each time."""
+    register_tile.prepare(np.dtype(np.float32))
+    called = llvm.address_of_symbol(register_tile._symbol(types.float32))
+    assert called not in (None, *(tile.address for tile in register_tile._alive))
 
 
 def _main() -> None:
