@@ -147,11 +147,11 @@ def _targets_share(logits, targets, scale, losses, dlogits, classes, first, last
         start, stop = row * classes, (row + 1) * classes
         highest = row_maximum(logits, start, stop)
         weight_sum = exponentials(logits, start, stop, highest, dlogits)
-        log_sum = splat(logits, highest + math.log(weight_sum))
+        shift, log_sum = splat(logits, highest), splat(logits, math.log(weight_sum))
         loss, target_sum = zero, zero
         for i in range(start, stop, lanes(logits)):
             t = load_part(targets, i, stop - i)
-            surprise = t * (log_sum - load_part(logits, i, stop - i))
+            surprise = t * (log_sum - (load_part(logits, i, stop - i) - shift))
             loss = loss + where(t == zero, zero, surprise)
             target_sum = target_sum + t
         losses[row] = total(loss)

@@ -125,6 +125,42 @@ def test_large_losses_are_not_rounded_away():
     assert report.loss.value == 2000
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scale", [1, 1e4])  # of 1e4 all but the largest have probability 0
+def test_the_k_most_probable_are_those_of_the_largest_logits(kind, scale):
+    logits, labels = case(kind)
+    logits = logits * np.float32(scale)
+    report = metrics.measure(logits, labels, range(logits.shape[1]), top=(1, 2, 3))
+    assert report.top[1] == report.accuracy
+    right = logits[np.arange(len(labels)), labels][:, None]
+    before = np.arange(logits.shape[1]) < labels[:, None]  # of equal ones, which count first
+    rank = ((logits > right) | ((logits == right) & before)).sum(axis=1)
+    for k, found in report.top.items():
+        assert found.value == pytest.approx((rank < k).mean(), abs=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.uint64])
+def test_labels_of_any_whole_type_count_the_same(dtype):
+    logits, labels = case("many")
+    wanted = metrics.measure(logits, labels, range(40))
+    found = metrics.measure(logits, labels.astype(dtype), range(40))
+    np.testing.assert_array_equal(found.confusion, wanted.confusion)
+    assert found.loss == wanted.loss
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "sentence"),
+    [
+        ([0, 2], ValueError, "between 0 and 1, as there are 2 logits per row, got 2"),
+        ([-1, 1], ValueError, "between 0 and 1, as there are 2 logits per row, got -1"),
+        ([0.0, 1.0], TypeError, "whole numbers, got float64"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused(labels, error, sentence):
+    with pytest.raises(error, match=sentence):
+        metrics.measure(np.zeros((2, 2)), np.array(labels), "ab")
+
+
 @pytest.mark.parametrize(
     ("logits", "labels", "names"),
     [

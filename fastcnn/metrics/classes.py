@@ -118,12 +118,16 @@ def measure(
     class_names : sequence of str
         Name of each class.
     top : sequence of int
-        The k for which the share of images among the k most probable classes is wanted.
+        The k for which the share of images among the k most probable classes is wanted. Of classes
+        that are equally probable the first ones count, as for the accuracy.
 
     Raises
     ------
     ValueError
-        If there is no image, shapes do not fit, or there is NaN among the logits.
+        If there is no image, shapes do not fit, a label is no class, or there is NaN among the
+        logits.
+    TypeError
+        If labels are no whole numbers.
 
     Examples
     --------
@@ -141,6 +145,7 @@ def measure(
         raise ValueError("metrics need at least one image")
     refuse_nan("metrics", logits)
     count, classes = logits.shape
+    labels = _class_numbers(labels, classes)
     probabilities = softmax(logits)
     predicted = logits.argmax(axis=1)
     cells = np.bincount(labels * classes + predicted, minlength=classes * classes)
@@ -148,7 +153,7 @@ def measure(
     each, means = rates(confusion), averaged(confusion)
     drawn = [(rates(matrices), averaged(matrices)) for matrices in _redrawn(confusion)]
     of_draws, of_means = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
-    order = np.argsort(probabilities, axis=1, kind="stable")[:, ::-1]
+    order = np.argsort(-logits, axis=1, kind="stable")  # probabilities may all be rounded to 0
     names = ("precision", "recall", "f1")
     support, chosen = confusion.sum(axis=1), confusion.sum(axis=0)
     return Report(
@@ -174,6 +179,19 @@ def measure(
         },
         confusion=confusion,
     )
+
+
+def _class_numbers(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Labels as int64, in which a cell of the confusion matrix has room for its number."""
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"metrics: labels must be whole numbers, got {labels.dtype}")
+    low, high = labels.min(), labels.max()
+    if low < 0 or high >= classes:
+        raise ValueError(
+            f"metrics: labels must lie between 0 and {classes - 1}, as there are {classes} logits "
+            f"per row, got {low if low < 0 else high}"
+        )
+    return labels.astype(np.int64)
 
 
 def _log_of_right(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

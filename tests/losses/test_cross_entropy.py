@@ -95,6 +95,21 @@ def test_large_logits_do_not_overflow() -> None:
     assert loss.forward(logits[:1], np.array([1])) == pytest.approx(1e4)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("kind", ["numbers", "one-hot", "soft"])
+def test_a_number_added_to_all_logits_changes_nothing(kind: str, smoothing: float) -> None:
+    near = RNG.integers(-64, 64, (20, 9)).astype(np.float32) / 32  # exact beside 1e5, too
+    labels = RNG.integers(0, 9, 20)
+    rows = RNG.dirichlet(np.ones(9), 20) if kind == "soft" else np.eye(9)[labels]
+    loss = CrossEntropyLoss(label_smoothing=smoothing)
+    value = loss.forward(near, labels if kind == "numbers" else rows)
+    gradient = loss.backward()
+    for far in (-1e5, 1e4, 1e5):
+        found = loss.forward(near + np.float32(far), labels if kind == "numbers" else rows)
+        assert found == pytest.approx(value, rel=1e-6)
+        np.testing.assert_array_equal(loss.backward(), gradient)
+
+
 def test_trouble_is_passed_on() -> None:
     assert np.isnan(CrossEntropyLoss().forward(np.array([[np.nan, 0]], np.float32), np.array([1])))
 
