@@ -185,6 +185,35 @@ def test_steps_are_those_of_pytorch(case: str) -> None:
         np.testing.assert_allclose(array, tensors[name].detach().numpy(), rtol=1e-10, atol=1e-12)
 
 
+FROZEN = ("3", "3", "", "01", "0", "3", "")
+"""The layers that are frozen in each step."""
+
+
+@every_case
+@pytest.mark.parametrize("saved", [False, True], ids=["", "saved"])
+def test_a_step_counts_for_what_is_not_frozen(case: str, saved: bool) -> None:
+    make, kind, options = CASES[case]
+    net, optimizer = model(), make()
+    start = {name: net.parameters.values[at].copy() for name, at in net.parameters.slices.items()}
+    for frozen, grads in zip(FROZEN, gradients(start), strict=True):
+        for place, layer in enumerate(net.layers):
+            layer.trainable = str(place) not in frozen
+        for name, at in net.parameters.slices.items():
+            net.parameters.gradients[at] = grads[name].ravel()
+        optimizer.step(net)
+        if saved:
+            arrays, optimizer = optimizer.state_arrays(), make()
+            optimizer.load_state_arrays(arrays)
+    assert optimizer.steps == STEPS
+    plain = {"weight_decay": 1e-2, **options} if kind == "AdamW" else options
+    for name, at in net.parameters.slices.items():
+        own = plain if name.endswith("weight") else {**plain, "weight_decay": 0.0}
+        seen = [g[name] for frozen, g in zip(FROZEN, gradients(start), strict=True)
+                if name[0] not in frozen]  # fmt: skip
+        expected = by_numpy(kind, own, start[name], [g.ravel() for g in seen])
+        np.testing.assert_allclose(net.parameters.values[at], expected, rtol=1e-12, atol=1e-13)
+
+
 @every_optimizer
 def test_step_does_not_change_gradients(make: Callable[[], Optimizer]) -> None:
     net = model()

@@ -5,6 +5,7 @@ the memory of those arrays belongs to one `FlatParameters`. An optimizer then up
 with one pass over one array, and clipping or comparing gradients is one operation as well.
 """
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -35,12 +36,18 @@ class Stretch:
         The same for dLoss/dparameter, as the last backward pass left them.
     decayed : int
         `values[:decayed]` are the weights.
+    arrays : slice
+        Which of the parameter arrays they are, in the order of `FlatParameters.slices`.
+    steps : int
+        How many an optimizer has made with them, the one that it makes included; it counts.
     """
 
     place: slice
     values: np.ndarray
     gradients: np.ndarray
     decayed: int
+    arrays: slice
+    steps: int = 0
 
     @property
     def dtype(self) -> np.dtype:
@@ -107,7 +114,7 @@ class FlatParameters:
         self._claim = object()  # what the layers know of it: no reference back
         self.values = aligned.array("values", (size,), self.dtype, zeroed=True)
         self.gradients = aligned.array("gradients", (size,), self.dtype, zeroed=True)
-        self._whole = self._stretch(0, size)
+        self._whole = self._stretch(0, len(places))
         self._trained: tuple[Any, list[Stretch]] = (None, [])
         self._bound_at: Any = None
         self._recollection = Recollection()
@@ -138,20 +145,25 @@ class FlatParameters:
     def _trained_now(self) -> list[Stretch]:
         if all(layer.trainable for layer in self._layers):
             return [self._whole]
-        stretches: list[list[int]] = []
-        follows = False
-        for layer, _, place in self._places:
-            if layer.trainable and follows:
-                stretches[-1][1] = place.stop
-            elif layer.trainable:
-                stretches.append([place.start, place.stop])
-            follows = layer.trainable
-        return [self._stretch(start, stop) for start, stop in stretches]
+        is_trained = np.array([layer.trainable for layer, _, _ in self._places])
+        every = self.alike(is_trained, slice(0, len(is_trained)))
+        return [stretch for stretch in every if is_trained[stretch.arrays.start]]
 
-    def _stretch(self, start: int, stop: int) -> Stretch:
-        place = slice(start, stop)
-        decayed = min(max(self.decayed - start, 0), stop - start)
-        return Stretch(place, self.values[place], self.gradients[place], decayed)
+    def alike(self, numbers: np.ndarray, arrays: slice) -> list[Stretch]:
+        """Some of the arrays in stretches of the same number; numbers : one for each of all."""
+        here = numbers[arrays]
+        turns = np.flatnonzero(here[1:] != here[:-1]) + 1
+        ends = [arrays.start, *(arrays.start + turns).tolist(), arrays.stop]
+        return [self._stretch(first, stop) for first, stop in itertools.pairwise(ends)]
+
+    def _stretch(self, first: int, stop: int) -> Stretch:
+        """The arrays from the first on, and what lies between them."""
+        place = slice(0, 0)
+        if first < stop:
+            place = slice(self._places[first][2].start, self._places[stop - 1][2].stop)
+        decayed = min(max(self.decayed - place.start, 0), place.stop - place.start)
+        values, gradients = self.values[place], self.gradients[place]
+        return Stretch(place, values, gradients, decayed, slice(first, stop))
 
     def forget_passes(self) -> None:
         """Let no backward pass begin that belongs to values of before a step."""

@@ -14,6 +14,8 @@ from ..network import turns
 from ..network.network import Network
 from ..network.parameters import FlatParameters, Stretch
 
+_NONE = np.zeros(0, np.int64)
+
 
 class Optimizer(foreign.Settled):
     """What all optimizers share. A new one defines `arguments`, `state_names` and `_update`.
@@ -25,7 +27,7 @@ class Optimizer(foreign.Settled):
     weight_decay : float
         The L2 penalty's factor.
     steps
-        Steps made so far.
+        Steps made so far. Of parameters that were frozen for a time there were fewer: `Stretch.steps`.
 
     Raises
     ------
@@ -48,7 +50,9 @@ class Optimizer(foreign.Settled):
     def __init__(self, lr: float, weight_decay: float) -> None:
         self.steps = 0
         self._state: dict[str, np.ndarray] = {}
+        self._made = _NONE  # steps with each parameter array, once there is a state
         self._target: weakref.ref[FlatParameters] | None = None
+        self._stretches: tuple[Any, list[Stretch]] = (None, [])
         self._own_flat: FlatParameters | None = None
         self._own_layers: tuple[Layer, ...] = ()
         self._own_family: list[Layer] = []
@@ -90,7 +94,8 @@ class Optimizer(foreign.Settled):
     def _update(self, flat: Stretch, state: dict[str, np.ndarray]) -> None:
         """Change `flat.values` by `flat.gradients`, and `state` with them.
 
-        Called once in a step for each stretch of parameters between frozen layers.
+        Called once in a step for each stretch of parameters between frozen layers; where there is
+        a state, `flat.steps` says how many steps it has seen, this one included.
         """
         raise NotImplementedError
 
@@ -116,10 +121,23 @@ class Optimizer(foreign.Settled):
             if self.state_names():
                 self._attach(flat)
             self.steps += 1
-            for stretch in flat.trained():
+            for stretch in self._trained(flat):
                 state = {name: array[stretch.place] for name, array in self._state.items()}
                 self._update(stretch, state)
             flat.forget_passes()
+
+    def _trained(self, flat: FlatParameters) -> list[Stretch]:
+        """What is not frozen, where there is a state in stretches that it is equally old for."""
+        trained = flat.trained()
+        if not self.state_names():
+            return trained
+        if self._stretches[0] is not trained:  # what is trained together grows older together
+            parts = [part for each in trained for part in flat.alike(self._made, each.arrays)]
+            self._stretches = trained, parts
+        for stretch in self._stretches[1]:
+            self._made[stretch.arrays] += 1
+            stretch.steps = int(self._made[stretch.arrays.start])
+        return self._stretches[1]
 
     def _refuse_nothing(self, target: Any, flat: FlatParameters) -> None:
         """Raise where a step would change nothing, or by weight decay alone."""
@@ -170,23 +188,32 @@ class Optimizer(foreign.Settled):
         """Make sure that the state belongs to `flat`; new or loaded state takes the first."""
         if self._target is not None and self._target() is flat:
             return
+        made = self._made if self._made.size else np.full(len(flat.slices), self.steps)
         for name in self.state_names():
             array = self._state[name] if name in self._state else self._new_state(name, flat)
-            if self._target is not None or array.shape != flat.values.shape:
+            fits = array.shape == flat.values.shape and len(made) == len(flat.slices)
+            if self._target is not None or not fits:
                 raise ValueError(
                     f"{type(self).__name__}: this optimizer holds the state of another model; "
                     f"make a new one for each model"
                 )
             refuse_too_large(f"{type(self).__name__}: the state {name!r}", array, flat.dtype)
             self._state[name] = array.astype(flat.dtype)
+        self._made = made
         self._target = weakref.ref(flat)
 
     def state_arrays(self) -> dict[str, np.ndarray]:
-        """Copies of all that the next steps depend on, but the arguments; empty before a step."""
+        """Copies of all that the next steps depend on, but the arguments; empty before a step.
+
+        "steps" is their number, () int64; where some parameters were frozen for a time (1 + arrays,),
+        behind it those with each parameter array.
+        """
         if not self.steps:
             return {}
         kept = {name: array.copy() for name, array in self._state.items()}
-        return {"steps": np.array(self.steps)} | kept
+        same = bool((self._made == self.steps).all())
+        steps = np.array(self.steps) if same else np.array([self.steps, *self._made])
+        return {"steps": steps} | kept
 
     def load_state_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         """Continue where `state_arrays` was called; the next `step` says for which model.
@@ -204,7 +231,9 @@ class Optimizer(foreign.Settled):
                 f"{type(self).__name__}: its state is {', '.join(sorted(wanted))}, got "
                 f"{', '.join(sorted(arrays))}"
             )
-        self.steps = int(arrays["steps"]) if arrays else 0
+        steps = np.atleast_1d(arrays["steps"] if arrays else 0)
+        self.steps, self._made = int(steps[0]), steps[1:].astype(np.int64)
+        self._stretches = (None, [])
         self._state = {name: np.array(arrays[name]) for name in arrays if name != "steps"}
         self._target = None
 
@@ -212,7 +241,7 @@ class Optimizer(foreign.Settled):
         # A copy keeps what it has averaged and goes on with the model that it makes a step for
         # first: with a copy of this one's, as a rule.
         own = {"_target": None, "_own_flat": None, "_own_layers": (), "_own_family": []}
-        own["_own_turn"] = turns.Turn()
+        own |= {"_own_turn": turns.Turn(), "_made": self._made.copy(), "_stretches": (None, [])}
         return {**vars(self), **own, "_state": {n: a.copy() for n, a in self._state.items()}}
 
     def spec(self) -> dict[str, Any]:

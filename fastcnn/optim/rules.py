@@ -72,7 +72,8 @@ class Adam(Optimizer):
         v = beta2 * v + (1 - beta2) * g**2
         p = p - lr * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + eps)     in step t
 
-    Kingma and Ba, "Adam" (2015), algorithm 1.
+    Kingma and Ba, "Adam" (2015), algorithm 1. Of a layer that was frozen before, t counts the steps
+    since then, as in PyTorch.
 
     Raises
     ------
@@ -126,7 +127,7 @@ class Adam(Optimizer):
 
     def _update(self, flat: Stretch, state: dict[str, np.ndarray]) -> None:
         self._kernel(
-            flat.values, flat.gradients, state["m"], state["v"], self.steps,
+            flat.values, flat.gradients, state["m"], state["v"], flat.steps,
             self.lr, self.beta1, self.beta2, self.eps,
             self.weight_decay, flat.decayed, self.decoupled,
         )  # fmt: skip

@@ -184,9 +184,10 @@ class SavedTraining:
                     f"{path} is damaged: the {what} arrays are not those of its model"
                 )
         whole = (model.parameters.values.shape, model.dtype)
+        counts = (), (1 + len(model.parameters.slices),)  # of all, and with each array
         for name, array in (*self.end.optimizer.items(), *self._now.optimizer.items()):
             if name == "steps":
-                fits = array.shape == () and array.dtype.kind in "iu" and array >= 0
+                fits = array.shape in counts and array.dtype.kind in "iu" and array.min() >= 0
             else:
                 fits = (array.shape, array.dtype) == whole
             if not fits:

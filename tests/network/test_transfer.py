@@ -119,6 +119,23 @@ def test_thawed_layers_are_trained_again() -> None:
     assert all(array != before[name] for name, array in bits(model).items())
 
 
+@pytest.mark.parametrize("kind", ["adam", "radam", "ranger"])
+def test_a_run_with_thawed_layers_goes_on_to_the_same_bits(kind: str, tmp_path: Path) -> None:
+    def run(*runs: dict[str, Any]) -> Sequential:
+        model, optimizer = build(), OPTIMIZERS[kind]()
+        model.freeze(9)
+        model.train(IMAGES, LABELS, optimizer=optimizer, epochs=2, progress=False)
+        model.freeze(0)
+        for options in runs:
+            again = copy.deepcopy(optimizer)
+            model.train(IMAGES, LABELS, optimizer=again, progress=False, **options)
+        return model
+
+    saved = {"checkpoint_path": tmp_path / "last.npz"}
+    parts = run({"epochs": 1, **saved}, {"epochs": 3, "resume_from": tmp_path / "last.npz"})
+    assert bits(run({"epochs": 3})) == bits(parts)
+
+
 def test_gradients_before_a_frozen_middle_are_those_without_freezing() -> None:
     """Without BatchNorm, freezing changes no gradient of the others."""
     layers = lambda: (  # noqa: E731
