@@ -207,10 +207,16 @@ class TrainingLoop:
         if self.passes.budget is not None:
             schedule = schedule.by_step()
         length.begin_epoch()
+
+        def rate(step: int) -> float:
+            epochs = length.epochs(epoch - 1 + step / whole, whole)
+            return schedule.step_rate(self.lr, epoch - 1, epochs, step, whole)
+
+        if part.step:  # there may be none left, and the epoch's last rate is written down
+            self.optimizer.lr = rate(part.step - 1)
         while part.step < steps:
             step = part.step
-            epochs = length.epochs(epoch - 1 + step / whole, whole)
-            self.optimizer.lr = schedule.step_rate(self.lr, epoch - 1, epochs, step, whole)
+            self.optimizer.lr = rate(step)
             indices = self._indices(rows, step - part.begun)
             part.add(self._step(indices, epoch, step, part.tally), len(indices))
             self.watching.progress.on_step(part.loss / part.images)
