@@ -27,7 +27,7 @@ class Optimizer(foreign.Settled):
     weight_decay : float
         The L2 penalty's factor.
     steps
-        Steps made so far. Of parameters that were frozen for a time there were fewer: `Stretch.steps`.
+        Steps made so far; with parameters that were frozen for a time fewer (`Stretch.steps`).
 
     Raises
     ------
@@ -205,8 +205,8 @@ class Optimizer(foreign.Settled):
     def state_arrays(self) -> dict[str, np.ndarray]:
         """Copies of all that the next steps depend on, but the arguments; empty before a step.
 
-        "steps" is their number, () int64; where some parameters were frozen for a time (1 + arrays,),
-        behind it those with each parameter array.
+        "steps" is their number, () int64; where some parameters were frozen for a time that
+        number and those with each parameter array, (1 + arrays,).
         """
         if not self.steps:
             return {}

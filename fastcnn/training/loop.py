@@ -103,6 +103,8 @@ class TrainingLoop:
         if not self.passes.drop_last:
             count = len(self.rows), self.passes.batch_size
             self.note(notes.small_last_batch(self.model, *count))
+        if not self.optimizer.steps:
+            self.note(notes.far_targets(self.model, self.y[self.rows]))
         if self.passes.budget is not None:
             spent, passes = self.history.get("elapsed", [0.0])[-1:], self.measuring.precise_bn / 3
             if self.part is not None:

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..conversion import fields_of
 from ..layers import BatchNorm
+from ..losses import REGRESSION
+from ..losses.asked import each_of
 from ..network.network import Network
 from .history import History
 
@@ -16,6 +19,7 @@ from .history import History
 _STUCK_WITHIN = 0.01
 _LOST_ABOVE = 2
 
+_FAR = 10.0  # means and deviations of numbers that a network learns without a note
 _SMALL = 8  # images; a smaller batch tells BatchNorm too little
 
 
@@ -79,6 +83,30 @@ def small_last_batch(model: Network, count: int, batch_size: int) -> str | None:
         f"the last batch of each epoch has {images}, too few for BatchNorm's statistics; "
         f"drop_last leaves it out"
     )
+
+
+def far_targets(model: Network, y: NDArray[Any]) -> str | None:
+    """Numbers to learn that are far from mean 0 and deviation 1; the first of them are named."""
+    outputs = model.output_names
+    each = zip(
+        outputs or ("",), each_of(model.task), fields_of(y) if outputs else (y,), strict=True
+    )
+    for output, task, numbers in each:
+        if task != REGRESSION:
+            continue
+        count, names = numbers.shape[1], model.class_names or ()
+        means, deviations = numbers.mean(axis=0, dtype=np.float64), numbers.std(axis=0, dtype=float)
+        for i, (mean, deviation) in enumerate(zip(means, deviations, strict=True)):
+            if 1 / _FAR <= deviation <= _FAR and abs(mean) <= _FAR:
+                continue
+            which = f"of number {names[i] if len(names) == count else i} " if count > 1 else ""
+            which += f"of output {output} " if output else ""
+            return (
+                f"the targets {which}have mean {mean:.4g} and deviation {deviation:.4g}: a network "
+                f"begins with outputs near 0, and learns sooner, and all numbers alike, what is "
+                f"brought near to mean 0 and deviation 1 before"
+            )
+    return None
 
 
 def part_left_out(epochs: int, batches: int) -> str:

@@ -50,6 +50,10 @@ ELSEWHERE = {
     "checked": "training/test_resuming.py",
     "each batch has 1 image, too few for BatchNorm: what a channel has one number of it makes the "
     "same of every image; give more images, or a larger batch_size": "training/test_last_batch.py",
+    "the targets {}have mean {} and deviation {}: a network begins with outputs near 0, and learns "
+    "sooner, and all numbers alike, what is brought near to mean 0 and deviation 1 before": (
+        "training/test_tasks.py"
+    ),
     "the training loss {} is far above that of guessing, ln {} = {}, and was {} before the first "
     "step: the pixels or the weights that the network begins with are too large": (
         "training/test_training.py"

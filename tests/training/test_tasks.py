@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from fastcnn import Augment, Sequential, load_model
+from fastcnn import Augment, Graph, Input, Sequential, load_model
 from fastcnn.layers import Dense, ReLU, Sigmoid, Softmax
 from fastcnn.losses import (
     BinaryCrossEntropyLoss,
@@ -107,6 +107,36 @@ def test_measures_are_those_of_scikit_learn():
         assert row["loss"] == pytest.approx(metrics.log_loss(*given, sample_weight=weights))
         share = metrics.accuracy_score(LABELS, model.predict(X), sample_weight=weights)
         assert row["accuracy"] == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("y", "noted"),
+    [
+        (np.linspace(-2, 2, 40), ""),
+        (np.linspace(-2, 2, 40) + 180, "the targets have mean 180 and deviation 1."),
+        (np.linspace(-2, 2, 40) * 1000, "the targets have mean"),
+        (np.linspace(-2, 2, 40) / 100, "the targets have mean"),
+        (np.zeros(40), "the targets have mean 0 and deviation 0:"),
+        (np.linspace(-2, 2, 40)[:, None] + [0, 70, 90], "the targets of number 1 have mean 70 "),
+    ],
+)
+def test_numbers_far_from_one_are_noted_before_the_first_step(y, noted):
+    outputs = 1 if y.ndim == 1 else y.shape[1]
+    model, optimizer = Sequential(Dense(3, outputs)), SGD(0)
+    x = np.ones((40, 3), np.float32)
+    for wanted in (noted, ""):  # then it has been told
+        history = model.train(x, y, loss="mse", optimizer=optimizer, epochs=1, progress=False)
+        assert len(history.notes) == bool(wanted)
+        assert "".join(history.notes).startswith(wanted)
+
+
+def test_numbers_of_one_of_several_outputs_are_noted():
+    x = Input((3,))
+    graph = Graph(x, {"kind": Dense(3, 2)(x), "price": Dense(3, 1)(x)})
+    y = {"kind": np.arange(40) % 2, "price": np.full(40, 9e3)}
+    loss = {"kind": "cross-entropy", "price": "mae"}
+    history = graph.train(np.ones((40, 3), np.float32), y, loss=loss, epochs=1, progress=False)
+    assert history.notes[0].startswith("the targets of output price have mean 9000 and deviation 0")
 
 
 def test_constant_targets_have_no_variance_to_explain():

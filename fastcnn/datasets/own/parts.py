@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from ...random import generator
-from ...tasks import CLASSIFICATION, REGRESSION
+from ...tasks import CLASSIFICATION
 from ..dataset import DataError, Dataset, listing
 from ..scaling import bring
 from . import labels as label_numbers
 from .pictures import Size
-from .targets import far_from_one
 
 # By how much 255 times a pixel may miss a whole number: of four decimal places, of half floats.
 _ROUNDED, _HALF = 0.02, 0.07
@@ -103,8 +102,6 @@ def dataset(path: Path, parts: Parts, reading: Reading) -> Dataset:
         _fill(labels)
     elif reading.task == CLASSIFICATION:
         notes += label_numbers.without_images(labels["train"], parts.class_names)
-    elif reading.task == REGRESSION:
-        notes += far_from_one(labels["train"], parts.class_names)
     return Dataset(
         name=str(path.resolve()),
         x_train=images["train"],

@@ -8,8 +8,6 @@ from ...tasks import CLASSIFICATION, MULTILABEL, REGRESSION
 from ..dataset import DataError
 from .labels import numbered
 
-_FAR = 10.0  # means and deviations of numbers that a network learns without a note
-
 
 def targets(
     source: str,
@@ -84,21 +82,6 @@ def _rows(source: str, given: np.ndarray, task: str) -> np.ndarray:
             f"{source}: target {column} of image {row:,} is {given[row, column]}, {says}"
         )
     return rows
-
-
-def far_from_one(numbers: np.ndarray, names: Sequence[str]) -> tuple[str, ...]:
-    """A note on numbers to be learned that are far from mean 0 and deviation 1."""
-    means, deviations = numbers.mean(axis=0, dtype=np.float64), numbers.std(axis=0, dtype=float)
-    for i, (mean, deviation) in enumerate(zip(means, deviations, strict=True)):
-        if 1 / _FAR <= deviation <= _FAR and abs(mean) <= _FAR:
-            continue
-        which = "The numbers" if len(means) == 1 else f"Number {names[i] if names else i}"
-        return (
-            f"{which} to learn: mean {mean:.4g}, deviation {deviation:.4g}. A network begins with "
-            f"outputs near 0, and learns sooner, and all numbers alike, what is brought near to "
-            f"mean 0 and deviation 1 before.",
-        )
-    return ()
 
 
 def only_classes(source: str, task: str) -> None:
