@@ -133,7 +133,8 @@ class Trainable(Network):
             Stop after so many epochs without a better ``monitor``.
         monitor : str
             What decides which epoch is best: "val_loss", "val_accuracy", or another validated
-            column of the history. A loss and an error (mae) should fall, all else rise.
+            column of the history. A loss and an error (mae) should fall, all else rise:
+            `fastcnn.schedules.gain` goes by the name.
         min_gain : float
             An epoch is better only if it gains more than this on the best so far.
         stop_gain : float, optional

@@ -11,9 +11,11 @@ from fastcnn.schedules import (
     DecayAndHalve,
     ExponentialDecay,
     OneCycle,
+    ReduceLROnPlateau,
     Schedule,
     StepDecay,
     Warmup,
+    gain,
 )
 
 
@@ -186,3 +188,19 @@ def test_refused(name, arguments):
 def test_refused_warmup(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         Warmup(*arguments)
+
+
+@pytest.mark.parametrize("name", [
+    "loss", "val_loss", "val_digit_loss", "val_mae", "val_rmse", "val_error_rate", "val_top5_error",
+    "val_perplexity", "test_nll", "val_nll_per_pixel", "val_mape", "val_brier", "val_kl_divergence",
+])  # fmt: skip
+def test_what_should_fall_gains_by_falling(name):
+    assert gain(name, 3.0, 2.0) == 1
+    schedule = ReduceLROnPlateau(0.5, patience=0, monitor=name)
+    assert schedule.after({name: [3.0, 2.0, 1.0]}).rate(1.0, 3, 9) == 1
+    assert schedule.after({name: [1.0, 2.0]}).rate(1.0, 2, 9) == 0.5
+
+
+@pytest.mark.parametrize("name", ["accuracy", "val_r2", "val_auc", "val_worst_recall", "val_f1"])
+def test_all_else_gains_by_rising(name):
+    assert gain(name, 2.0, 3.0) == 1

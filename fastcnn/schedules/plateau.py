@@ -92,17 +92,23 @@ class _Fallen(Schedule):
         return max(lr * self.share, min(self.lr_min, lr))
 
 
-_FALLING = ("loss", "error", "mae", "mse", "rmse")
+_FALLING = ("loss", "error", "mae", "mse", "rmse")  # ends of names
+_FALLING_WORDS = {
+    "error", "errors", "losses", "mape", "smape", "msle", "rmsle", "nll", "perplexity", "deviance",
+    "divergence", "brier", "ece", "wer", "cer", "fpr", "fnr",
+}  # fmt: skip
 
 
 def gain(name: str, before: float, after: float) -> float:
     """How much better a column of the history has become.
 
-    One whose name ends with loss, error, mae, mse or rmse gains by falling, all others by rising.
+    One whose name ends with loss, error, mae, mse or rmse gains by falling, and one with a word
+    such as error, perplexity or nll between its underscores; all others gain by rising.
 
     Examples
     --------
-    >>> gain("val_loss", 0.5, 0.25), gain("val_accuracy", 0.5, 0.25)
-    (0.25, -0.25)
+    >>> gain("val_loss", 0.5, 0.25), gain("val_accuracy", 0.5, 0.25), gain("val_error_rate", 2, 1)
+    (0.25, -0.25, 1)
     """
-    return before - after if name.endswith(_FALLING) else after - before
+    falls = name.endswith(_FALLING) or not _FALLING_WORDS.isdisjoint(name.split("_"))
+    return before - after if falls else after - before
