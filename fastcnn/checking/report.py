@@ -45,12 +45,11 @@ class Finding:
         if self.numbers:
             lines.append(f"  {self.numbers}")
         if self.cause:
-            lines += _wrapped(f"probable cause: {self.cause}", "  ")
+            lines += _wrapped(f"probable cause: {self.cause}")
         elif self.pattern or " raised " not in self.numbers:
             lines += _wrapped(
                 "no known mistake fits these numbers"
-                + (f": {self.pattern}" if self.pattern else ""),
-                "  ",
+                + (f": {self.pattern}" if self.pattern else "")
             )
         return lines
 
@@ -113,21 +112,20 @@ class Report:
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.what[0] if self.what else 'not recognised'}"]
         for words in self.what[1:]:
-            lines += _wrapped(words, "  ")
+            lines += _wrapped(words)
         for finding in self.findings:
             lines += [f"  {line}" for line in finding.lines()]
         for words in self.notes:
-            lines += _wrapped(f"note: {words}", "  ")
+            lines += _wrapped(f"note: {words}")
         if not self.findings and self.cases:
-            lines += _wrapped(f"right, {'; '.join(self.cases)}", "  ")
+            lines += _wrapped(f"right, {'; '.join(self.cases)}")
         return "\n".join(lines)
 
 
-def _wrapped(words: str, indent: str) -> list[str]:
+def _wrapped(words: str) -> list[str]:
     return textwrap.wrap(
-        words, _COLUMNS - 4, initial_indent=indent, subsequent_indent=f"{indent}  ",
-        break_long_words=False,
-    )  # fmt: skip
+        words, _COLUMNS - 4, initial_indent="  ", subsequent_indent="    ", break_long_words=False
+    )
 
 
 def difference(got: Any, expected: np.ndarray, tolerance: float) -> str | None:

@@ -47,9 +47,7 @@ def save_safetensors(model: Network, path: str | Path, layout: str = "fastcnn") 
     package = _package()
     if layout not in LAYOUTS:
         raise ValueError(f"layout must be 'fastcnn' or 'torch', got {layout!r}")
-    path = place(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
+    path = checkpoint.target(path)
     if layout == "fastcnn":
         arrays, metadata = dict(model.named_arrays()), {_HEADER: _text(model)}
     else:

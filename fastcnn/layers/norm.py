@@ -185,7 +185,7 @@ class BatchNorm(Layer):
         relu: bool,
         y: np.ndarray,
         index: np.ndarray,
-        sums: np.ndarray | None = None,
+        sums: np.ndarray | None,
     ) -> None:
         """Normalise (N, H, W, C) in training, pool 2 x 2 into y and index, then ReLU."""
         mean, variance, inverse_std = self._room_for_statistics(x.dtype)
@@ -208,7 +208,7 @@ class BatchNorm(Layer):
         return GradientSource(dy, NORM_POOLED, relu, y, index, x, factors, beside_norm=True)
 
     def normed_gradient(
-        self, dy: np.ndarray, relu: bool, sums: np.ndarray | None = None
+        self, dy: np.ndarray, relu: bool, sums: np.ndarray | None
     ) -> GradientSource:
         """What makes the gradient by x, from that by the result of `normalise`, then ReLU.
 

@@ -130,11 +130,23 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
-def write(path: str | Path, header: dict[str, Any], groups: dict[str, Arrays]) -> None:
-    """Write header and arrays to `path`, all or nothing."""
+def target(path: str | Path) -> Path:
+    """Where a model's file is written. Its folder is not made: its name may be misspelt.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it has no folder.
+    """
     path = place(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
+    return path
+
+
+def write(path: str | Path, header: dict[str, Any], groups: dict[str, Arrays]) -> None:
+    """Write header and arrays to `path`, all or nothing."""
+    path = target(path)
     text = json.dumps({"format": FORMAT, "version": VERSION, **header}, default=_plain)
     members = {_HEADER: np.frombuffer(text.encode(), np.uint8)}
     for group, arrays in groups.items():

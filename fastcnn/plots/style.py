@@ -148,9 +148,9 @@ def legend_below(figure: "Figure", axes: "Axes", columns: int = 4) -> None:
         )
 
 
-def grid_shape(count: int, widest: int = 16) -> tuple[int, int]:
-    """(rows, columns) for so many tiles: about square, rather wide than high."""
-    columns = min(widest, count, math.ceil(math.sqrt(1.6 * count)))
+def grid_shape(count: int) -> tuple[int, int]:
+    """(rows, columns) for so many tiles: about square, rather wide than high, at most 16 wide."""
+    columns = min(16, count, math.ceil(math.sqrt(1.6 * count)))
     return math.ceil(count / columns), columns
 
 

@@ -269,7 +269,7 @@ def free_folder(path: Path, keep: int = 1) -> RunFolder:
     raise AssertionError
 
 
-def newest(folder: Path, model: str | None = None, dataset: str | None = None) -> Path | None:
+def newest(folder: Path, model: str | None, dataset: str | None) -> Path | None:
     """The folder in FOLDER whose checkpoint was written last, of such a run where that is said."""
     name = f"{glob.escape(model) if model else '*'}-{glob.escape(dataset) if dataset else '*'}"
     begun = folder.glob(f"{name}/{CHECKPOINT}")

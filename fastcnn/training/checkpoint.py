@@ -54,34 +54,6 @@ class Standing:
 _PART = "part-"  # of the names of groups: where a run stands within an epoch
 
 
-def save_training(
-    path: str | Path,
-    model: Network,
-    optimizer: optim.Optimizer,
-    state: dict[str, Any],
-    best_arrays: Arrays,
-    averages: Arrays | None = None,
-) -> None:
-    """Write everything that the rest of a training run depends on; `load_model` reads it too.
-
-    Parameters
-    ----------
-    state : dict[str, Any]
-        What the training loop wants back, as JSON can hold it.
-    best_arrays : Arrays
-        `model.copy_arrays()` of the best epoch; may be empty.
-    averages : Arrays, optional
-        The moving averages of the model's arrays, where there are such.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
-    """
-    now = Standing(dict(model.named_arrays()), optimizer.state_arrays(), averages or {})
-    save_standing(path, (model, optimizer), state, best_arrays, now)
-
-
 def save_standing(
     path: str | Path,
     trained: tuple[Network, optim.Optimizer],
@@ -90,7 +62,23 @@ def save_standing(
     end: Standing,
     now: Standing | None = None,
 ) -> None:
-    """The same of where a run stood at the end of an epoch, and within the next one stands now."""
+    """Write all that the rest of a run depends on; `load_model` reads the model in it too.
+
+    Parameters
+    ----------
+    trained : (Network, Optimizer)
+    state : dict
+        What the training loop wants back, as JSON can hold it.
+    best_arrays : Arrays
+        `model.copy_arrays()` of the best epoch; may be empty.
+    end, now : Standing
+        Where the run stood at the end of an epoch, and where within the next one it stands now.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
     model, optimizer = trained
     header = {
         "model": describe(model),
@@ -101,7 +89,7 @@ def save_standing(
 
 
 class SavedTraining:
-    """What `save_training` wrote, opened but not yet believed.
+    """What `save_standing` wrote, opened but not yet believed.
 
     Parameters
     ----------
@@ -214,7 +202,7 @@ class SavedTraining:
     def load_into(
         self, model: Network, optimizer: optim.Optimizer, *, in_part: bool = False
     ) -> None:
-        """Bring model and optimizer to where `save_training` was called, after `check`.
+        """Bring model and optimizer to where `save_standing` was called, after `check`.
 
         Parameters
         ----------
@@ -260,7 +248,7 @@ def record_of(saved: SavedTraining) -> Record:
 def load_training(
     path: str | Path, model: Network, optimizer: optim.Optimizer
 ) -> tuple[dict[str, Any], Arrays]:
-    """Bring model and optimizer to where `save_training` was called; returns (state, best_arrays).
+    """Bring model and optimizer to where `save_standing` was called; returns (state, best_arrays).
 
     Raises
     ------

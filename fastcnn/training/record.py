@@ -70,7 +70,7 @@ class Record:
 
 def to_state(
     history: History, best: Mapping[str, Any], settings: Mapping[str, Any],
-    about: Mapping[str, Any], measures: Sequence[str] = _MEASURES, metrics: Sequence[str] = (),
+    about: Mapping[str, Any], measures: Sequence[str], metrics: Sequence[str],
 ) -> dict[str, Any]:  # fmt: skip
     """What `Record` takes, as JSON can hold it."""
     return {

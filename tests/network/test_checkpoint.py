@@ -16,7 +16,7 @@ from fastcnn.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, ReLU, Res
 from fastcnn.losses import CrossEntropyLoss
 from fastcnn.network.checkpoint import CheckpointError
 from fastcnn.optim import SGD, Adam, Lookahead, RAdam
-from fastcnn.training.checkpoint import load_training, save_training
+from fastcnn.training.checkpoint import Standing, load_training, save_standing
 
 RNG = np.random.default_rng(3)
 IMAGES = RNG.integers(0, 256, (5, 1, 4, 4), dtype=np.uint8)
@@ -32,6 +32,13 @@ def build() -> Sequential:
     model.normalization = (0.1, -0.2)
     step(model, SGD(0.1))
     return model
+
+
+def save_training(
+    path: Path, model: Sequential, optimizer: Any, state: dict[str, Any], best: dict[str, Any]
+) -> None:
+    end = Standing(dict(model.named_arrays()), optimizer.state_arrays(), {})
+    save_standing(path, (model, optimizer), state, best, end)
 
 
 def step(model: Sequential, optimizer: Any) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ... import __version__, checks
-from ...files import complete, place
+from ...files import complete
 from ...losses import chosen as losses
+from ...network.checkpoint import target
 from ...network.network import Network
 from . import package
 from .drawing import Drawing, Node, size_of
@@ -63,9 +64,7 @@ def save_onnx(
     >>> from fastcnn import models
     >>> save_onnx(models.build("resnet20"), "resnet20.onnx", fold=True)
     """
-    onnx, path = package.onnx(), place(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
+    onnx, path = package.onnx(), target(path)
     drawing = Drawing()
     content = _Content(model, drawing, pixels, input_shape)
     if fold:
