@@ -1,22 +1,21 @@
-"""Files that appear only once they are complete, folders of one process, and places that cannot
-be written to.
-"""
+"""Files that appear only once they are complete, and places that cannot be written to."""
 
 import contextlib
 import csv
 import errno
+import glob
 import hashlib
 import io
 import os
-import re
 import shutil
+import stat
 import tempfile
-import time
+import threading
 import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
 import numpy as np
 
@@ -26,8 +25,6 @@ except ImportError:  # Windows
     fcntl = None
     import msvcrt
 
-_LOCK = ".lock"
-_MOMENT = 2.0  # seconds
 _LONGEST = 255  # bytes of a name
 
 
@@ -62,10 +59,6 @@ class PlaceError(ValueError):
     """A file or folder that cannot be read or written; named."""
 
 
-class HeldError(PlaceError):
-    """A folder that another process works in."""
-
-
 def write_text(path: Path, text: str) -> None:
     """Write a text file that appears only once it is complete."""
     with complete(path) as temporary:
@@ -86,6 +79,7 @@ def copy_file(path: Path, target: Path) -> None:
     """Let a file have a second name too, or where that cannot be a copy, once it is complete."""
     with complete(target) as temporary:
         try:
+            temporary.unlink()
             os.link(path, temporary)
         except OSError:
             shutil.copyfile(path, temporary)
@@ -134,7 +128,8 @@ def is_file(path: Path) -> bool:
 _unfinished: set[Path] = set()
 _made: list[Path] = []  # folders that were made here, each before those around it
 _temporary: list[tuple[int, str]] = []  # folders, each with the process that made it
-_holds: "weakref.WeakSet[Hold]" = weakref.WeakSet()
+on_leaving: "weakref.WeakSet[Any]" = weakref.WeakSet()
+"""What `remove_unfinished` calls `release` of."""
 
 
 @contextlib.contextmanager
@@ -176,9 +171,9 @@ def remove_unfinished() -> None:
 
     For a process that ends without leaving its blocks. It gives its folders to others, too.
     """
-    for each in (*_holds, *_unfinished):
+    for give_up in (*(each.release for each in on_leaving), *(each.unlink for each in _unfinished)):
         with contextlib.suppress(OSError):
-            each.release() if isinstance(each, Hold) else each.unlink()
+            give_up()
     for process, name in tuple(_temporary):
         if process == os.getpid():  # a process that was forked leaves them to the other
             shutil.rmtree(name, ignore_errors=True)
@@ -192,6 +187,7 @@ def complete(path: Path) -> Iterator[Path]:
     """A temporary place beside `path` for what becomes that file once it is complete.
 
     Its folder is made if missing; it is on the disk before it takes the place of an older one.
+    What a process that was killed left of the same file is cleared away.
 
     Raises
     ------
@@ -200,31 +196,87 @@ def complete(path: Path) -> Iterator[Path]:
     """
     if not path.name:
         raise IsADirectoryError(f"{path} cannot be written: it is a folder")
-    with passing(_beside(path)) as temporary:
-        made: list[Path] = []
-        try:
-            made = make(path.parent)
+    made: list[Path] = []
+    try:
+        refuse_special(path)
+        made = make(path.parent)
+        temporary = path.with_name(_beside(path, str(threading.get_native_id())))
+        with _claimed(temporary):
+            _sweep(path)
             yield temporary
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
             os.replace(temporary, path)
             _sync_folder(path.parent)
-        except BaseException as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            remove_empty(made)
-            if isinstance(error, OSError):
-                raise OSError(f"{path} cannot be written: {error.strerror or error}") from None
-            raise
+    except BaseException as error:
+        remove_empty(made)
+        if isinstance(error, OSError):
+            raise OSError(f"{path} cannot be written: {error.strerror or error}") from None
+        raise
 
 
-def _beside(path: Path) -> Path:
-    """The name under which a file is made."""
-    ending = f".{os.getpid()}.tmp"
+def refuse_special(path: Path) -> None:
+    """Raise an OSError for a folder, and for /dev/null: a file would take its place, for all."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise OSError("it is a folder, not a file")
+        if not stat.S_ISREG(mode):
+            raise OSError("it is a device or a pipe, not a file")
+
+
+def _beside(path: Path, maker: str) -> str:
+    """The name under which a thread makes a file; their numbers are those of the whole machine."""
+    ending = f".{maker}.tmp"
     name = f".{path.name}{ending}"
     if len(os.fsencode(name)) > _LONGEST:  # and that of the file itself may be just short enough
         name = f".{hashlib.blake2b(os.fsencode(path.name), digest_size=8).hexdigest()}{ending}"
-    return path.with_name(name)
+    return name
+
+
+@contextlib.contextmanager
+def _claimed(path: Path) -> Iterator[None]:
+    """Within this block there is this file, locked where that can be; then it is removed."""
+    _unfinished.add(path)
+    file = None
+    try:
+        file = _locked(path)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        _unfinished.discard(path)
+        if file is not None:
+            os.close(file)
+
+
+def _locked(path: Path) -> int | None:
+    """A new file, open and locked; None on Windows, which renames none that is open."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        if fcntl is None:
+            os.close(file)
+            return None
+        with contextlib.suppress(OSError):  # some network's folders know no locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if is_at(file, path):
+            return file
+        os.close(file)  # another process has swept it away between our two steps
+
+
+def _sweep(path: Path) -> None:
+    """Remove what processes that were killed have left of this file; who is alive locks its own."""
+    first, last = _beside(path, "*").rsplit("*", 1)
+    for left in path.parent.glob(glob.escape(first) + "*" + last):
+        if fcntl is None or not left.name[len(first) : -len(last)].isdecimal():
+            continue
+        with contextlib.suppress(OSError):
+            file = os.open(left, os.O_RDWR)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
+            finally:
+                os.close(file)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -286,97 +338,7 @@ def remove_empty(folders: Iterable[Path]) -> None:
             folder.rmdir()
 
 
-class Hold:
-    """A folder that this process alone works in, until `release` or its end, even by ``kill -9``.
-
-    What an earlier holder that was killed has left half-written is cleared away.
-
-    Parameters
-    ----------
-    folder : Path
-        Exists, and can be written to.
-    names : sequence of str
-        The files that only a holder writes; a * is any text.
-    shared : bool
-        Whether others that share it may work there too.
-
-    Raises
-    ------
-    HeldError
-        If another process, or another `Hold` of this one, has it.
-    """
-
-    def __init__(self, folder: Path, names: tuple[str, ...] = (), *, shared: bool = False) -> None:
-        self._path = folder / _LOCK
-        self._file: int | None = None
-        _holds.add(self)
-        # The first and the last of those that share it are alone for a moment: wait for that.
-        last = time.monotonic() + (_MOMENT if shared else 0)
-        while True:
-            is_last = time.monotonic() >= last  # before the look: this process may be held after it
-            if self._take(folder, names, shared):
-                break
-            if is_last:
-                raise HeldError(
-                    f"another process is at work in {folder}: wait for its end, or choose another "
-                    f"folder"
-                )
-            time.sleep(0.01)
-
-    def _take(self, folder: Path, names: tuple[str, ...], shared: bool) -> bool:
-        """Lock the folder; False if somebody else has."""
-        while True:
-            try:
-                file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
-            except OSError as error:
-                raise PlaceError(
-                    f"{self._path} cannot be written: {error.strerror or error}"
-                ) from None
-            is_alone = _lock(file)
-            if not (is_alone or (shared and _lock(file, shared=True))):
-                os.close(file)
-                return False
-            # The holder before may have removed the file between our two steps.
-            if _is_at(file, self._path):
-                break
-            os.close(file)
-        if is_alone:
-            _clear(folder, names)
-        if shared and not _lock(file, shared=True):
-            os.close(file)
-            return False
-        self._file = file
-        return True
-
-    def release(self) -> None:
-        """Let others have the folder."""
-        if self._file is not None:
-            if _lock(self._file):  # the last of those that share it
-                with contextlib.suppress(OSError):
-                    self._path.unlink()
-            os.close(self._file)
-            self._file = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-    def __del__(self) -> None:
-        if getattr(self, "_file", None) is not None:
-            self.release()
-
-
-def _clear(folder: Path, names: tuple[str, ...]) -> None:
-    """Remove what was made beside these files by a process that was killed."""
-    pattern = "|".join(re.escape(name).replace(r"\*", ".*") for name in names)
-    for left in folder.glob(".*.tmp"):
-        if re.fullmatch(rf"\.({pattern})\.\d+\.tmp", left.name):
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
-
-
-def _is_at(file: int, path: Path) -> bool:
+def is_at(file: int, path: Path) -> bool:
     """Whether an open file is the one that has this name now."""
     try:
         return os.path.samestat(os.fstat(file), os.stat(path))
@@ -384,7 +346,7 @@ def _is_at(file: int, path: Path) -> bool:
         return False
 
 
-def _lock(file: int, *, shared: bool = False) -> bool:
+def lock(file: int, *, shared: bool = False) -> bool:
     """Lock an open file until it is closed, or change its lock; False if somebody is in the way."""
     try:
         if fcntl is not None:

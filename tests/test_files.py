@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from fastcnn import files, models
+from fastcnn.holding import HeldError, Hold
 
 
 @pytest.mark.parametrize("name", ["a" * 255, "b" * 250 + ".txt", "é" * 127, "c" * 240, "short"])
@@ -118,15 +120,15 @@ def test_a_child_leaves_the_folders_of_its_parent(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_who_leaves_gives_the_folder_to_others(tmp_path, shared):
-    hold = files.Hold(tmp_path, shared=shared)
+    hold = Hold(tmp_path, shared=shared)
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
     files.remove_unfinished()
     assert list(tmp_path.iterdir()) == []
-    with files.Hold(tmp_path):
+    with Hold(tmp_path):
         hold.release()  # its block ends, which changes nothing any more
         assert [path.name for path in tmp_path.iterdir()] == [".lock"]
-        with pytest.raises(files.HeldError):
-            files.Hold(tmp_path)
+        with pytest.raises(HeldError):
+            Hold(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -135,13 +137,86 @@ def test_who_leaves_takes_nothing_from_those_who_share_the_folder(tmp_path):
         "import os, sys\n"
         "from pathlib import Path\n"
         "from fastcnn import files\n"
-        "hold = files.Hold(Path(sys.argv[1]), shared=True)\n"
+        "from fastcnn.holding import Hold\n"
+        "hold = Hold(Path(sys.argv[1]), shared=True)\n"
         "files.remove_unfinished()\n"
         "os._exit(0)\n"
     )
-    with files.Hold(tmp_path, shared=True):
+    with Hold(tmp_path, shared=True):
         subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
         assert [path.name for path in tmp_path.iterdir()] == [".lock"]
-        with pytest.raises(files.HeldError):
-            files.Hold(tmp_path)
+        with pytest.raises(HeldError):
+            Hold(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+# --- what kill -9 leaves --------------------------------------------------------------------------
+
+KILLED = (
+    "import os, signal, sys\n"
+    "from pathlib import Path\n"
+    "from fastcnn import files\n"
+    "with files.complete(Path(sys.argv[1])) as half:\n"
+    "    half.write_text('half')\n"
+    "    os.kill(os.getpid(), signal.SIGKILL)\n"
+)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no kill -9")
+@pytest.mark.parametrize("name", ["a.png", "b" * 255, "[c]*?.html"])
+def test_who_writes_a_file_sweeps_what_was_left_of_it(tmp_path, name):
+    others = [tmp_path / ".other.png.12.tmp", tmp_path / f".{name[:200]}.x.tmp"]
+    for other in others:
+        other.write_text("of somebody else")
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / name)])
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / name)])
+    assert len(list(tmp_path.iterdir())) == 3  # the second has swept what the first left
+    files.write_text(tmp_path / name, "whole")
+    assert {path.name for path in tmp_path.iterdir()} == {name, *(each.name for each in others)}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files are not locked there")
+def test_nobody_sweeps_what_another_process_writes(tmp_path):
+    path, code = tmp_path / "a.png", (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from fastcnn import files\n"
+        "with files.complete(Path(sys.argv[1])) as half:\n"
+        "    half.write_text('of the child')\n"
+        "    print(flush=True)\n"
+        "    sys.stdin.read()\n"
+    )  # fmt: skip
+    words = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None and child.stdout is not None
+        child.stdout.readline()
+        files.write_text(path, "ours")
+        assert path.read_text() == "ours" and len(list(tmp_path.iterdir())) == 2
+        child.stdin.close()
+    assert child.returncode == 0
+    assert path.read_text() == "of the child" and list(tmp_path.iterdir()) == [path]
+
+
+def test_threads_write_the_same_file(tmp_path):
+    path, texts = tmp_path / "a", [letter * 100_000 for letter in "abcd"]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda text: files.write_text(path, text), texts * 10))
+    assert path.read_text() in texts and list(tmp_path.iterdir()) == [path]
+
+
+# --- what is no file ------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes with a name")
+def test_no_file_takes_the_place_of_a_pipe_or_a_device(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    link = tmp_path / "link"
+    link.symlink_to(pipe)
+    for path in (pipe, link, Path(os.devnull)):
+        with pytest.raises(OSError, match="cannot be written: it is a device or a pipe"):
+            files.write_text(path, "text")
+    with pytest.raises(OSError, match="cannot be written: it is a folder, not a file"):
+        files.write_text(tmp_path, "text")
+    assert pipe.is_fifo() and link.is_symlink() and not Path(os.devnull).is_file()
+    assert len(list(tmp_path.iterdir())) == 2

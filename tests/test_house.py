@@ -46,7 +46,7 @@ FLOORS = (
     ("fastcnn.network",),
     ("fastcnn.layers",),
     ("fastcnn.losses", "fastcnn.backends", "fastcnn.plots", "fastcnn.datasets"),
-    ("fastcnn.metrics",),
+    ("fastcnn.metrics", "fastcnn.holding"),
     (
         "fastcnn.conversion",
         "fastcnn.files",

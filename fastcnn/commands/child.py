@@ -13,15 +13,13 @@ from . import entry
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    # Not by sys.stdin: Python ends with a fatal error of its own, whatever else happened, while a
+    # thread reads that.
+    os.read(0, 1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # nobody reads it any more
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    code = entry.run("train")
-    # The thread still reads, and Python would wait for the buffer that it has locked.
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    sys.exit(entry.run("train"))

@@ -68,8 +68,10 @@ def spelled(kind: type, argv: Sequence[str]) -> list[str]:
     """
     hints = _hints(kind)
     free, words, hint, of = [], [], None, ""
-    for word in argv:
-        if word.startswith("--") and len(word) > 2 and not word.startswith("--tyro-"):
+    for index, word in enumerate(argv):
+        if word == "--":  # what comes after it is no option, whatever it begins with
+            return [*words, "--", *free, *argv[index + 1 :]]
+        if word.startswith("--") and not word.startswith("--tyro-"):
             option, equals, value = word.partition("=")
             name = _name(option, hints)
             hint = hints.get(name.removeprefix("no_"), hints.get(name))
@@ -86,7 +88,7 @@ def spelled(kind: type, argv: Sequence[str]) -> list[str]:
         else:
             if not word:
                 raise ConfigError(_EMPTY.format("a word"))
-            (words if word in ("-h", "--") else free).append(word)
+            (words if word == "-h" else free).append(word)
     return free + words
 
 
@@ -271,12 +273,16 @@ def output(wanted: str | Path, *read: str | Path) -> Path:
         cannot be made.
     """
     path = place(wanted)
+    if path.is_symlink():  # what it leads to is written, as with any program
+        path = Path(os.path.realpath(path))
     if path.name in WORK and path.is_file():
         raise ValueError(f"{path} is a file of a run, which would be lost: give another name")
     if path.is_file() and any(path.samefile(file) for file in map(place, read) if file.is_file()):
         raise ValueError(f"{path} is read by this command, and would be lost: give another name")
     if path.is_dir():
         raise ValueError(f"{path} is a folder: name a file in it")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is a device or a pipe, which no file can replace: name a file")
     remove_empty(make_folder(path.parent))  # nothing is left where the work fails
     return path
 

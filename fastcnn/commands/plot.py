@@ -131,7 +131,7 @@ def _write(arguments: Arguments, kind: str, sources: Sequence[Saved], path: Path
 def _draw_one(arguments: Arguments) -> int:
     sources = _sources(arguments)
     beside = _place(sources[0], arguments.kind) if len(sources) == 1 else f"{arguments.kind}.png"
-    _write(arguments, arguments.kind, sources, files.place(arguments.out or beside))
+    _write(arguments, arguments.kind, sources, options.output(arguments.out or beside))
     return 0
 
 

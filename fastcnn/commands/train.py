@@ -143,6 +143,8 @@ def main(argv: Sequence[str]) -> int:
         if wanted.list_models or wanted.list_datasets:
             _list(wanted)
             return 0
+        if wanted.allow is not None and not wanted.resume:
+            raise ConfigError("--allow is for a run that goes on: give --resume, or leave it out")
         everybody = parallel.found()
         run = Run(
             Config(**{field.name: getattr(arguments, field.name) for field in _groups()}),

@@ -20,7 +20,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from ..files import Hold, PlaceError, make_folder, remove_empty
+from ..files import PlaceError, make_folder, remove_empty
+from ..holding import Hold
 from .checksums import write_manifest
 from .dataset import DataError
 

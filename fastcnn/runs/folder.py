@@ -6,11 +6,13 @@ import glob
 import itertools
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..files import HeldError, Hold, copy_file, is_file, make_folder, remove_empty, write_text
+from ..files import copy_file, is_file, make_folder, remove_empty, write_text
+from ..holding import HeldError, Hold
 from ..terminal import in_words
 from ..training.checkpoint import SavedTraining, record_of
 from ..training.history import History
@@ -237,9 +239,17 @@ class RunFolder:
         try:
             yield
         except OSError as error:
-            kept = f"{self.path / CHECKPOINT} holds all {epochs} epochs, and --resume goes on there"
             said = in_words(error)
+            kept = (
+                f"{self.path / CHECKPOINT} holds all {epochs} epochs, and {self.resuming} writes "
+                f"the rest, once that can be written"
+            )
             raise OSError(f"{said}; {kept}" if epochs else said) from None
+
+    @property
+    def resuming(self) -> str:
+        """The options that go on with this run."""
+        return f"--resume --out {shlex.quote(str(self.path))}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,6 +263,16 @@ class InFolder(Keeping):
     def is_wanted(self) -> bool:
         """It is."""
         return True
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The one that is there."""
+        return self.folder.start if self.folder is not None else None
+
+    @property
+    def resuming(self) -> str:
+        """The options of ``python -m fastcnn.train``."""
+        return self.folder.resuming if self.folder is not None else ""
 
     def keep(self, epochs: int, write: Callable[[Path], None], *, is_own: bool) -> bool:
         """Have the checkpoint written, once there is something to show."""

@@ -30,7 +30,8 @@ from tqdm import tqdm
 from kernels.cores import available_cores
 
 from ..config.recipe import load_data, only_classes
-from ..files import Hold, PlaceError, make_folder, write_text
+from ..files import PlaceError, make_folder, write_text
+from ..holding import Hold
 from ..runs.folder import PLAN, holds_run, holds_search
 from ..terminal import one_line, say
 from . import database, results, worker

@@ -156,7 +156,7 @@ class Server:
         password.touch(0o600)
         password.write_text(self._known["password"])
         with complete(self._about) as temporary:
-            temporary.touch(0o600)
+            temporary.chmod(0o600)  # before there is anything in it
             temporary.write_text(json.dumps(self._known))
         if self._as:
             for path in (self._folder, password):

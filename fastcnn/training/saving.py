@@ -98,16 +98,28 @@ class Saving:
         try:
             is_written = self._keeping.keep(loop.history.epochs, self._write, is_own=self._is_own)
         except OSError as error:
-            kept = "no epoch is saved"
-            if self._epoch:
-                kept = f"it holds the run up to epoch {self._epoch}"
-                if isinstance(error, FileNotFoundError | NotADirectoryError):
-                    kept = "what was saved there is gone"
-            raise OSError(f"{in_words(error)}; {kept}") from None
+            raise OSError(f"{in_words(error)}; {self._left()}") from None
         self._is_own |= is_written
         self._written = time.monotonic()
         self._epoch = loop.history.epochs
         loop.history.batches = loop.part.step if is_written and loop.part is not None else 0
+
+    def _left(self) -> str:
+        """Where the work is if the checkpoint cannot be written."""
+        keeping, epoch, best = self._keeping, self._epoch, self._loop.history.best_epoch
+        kept = f"it holds the run up to epoch {epoch}"
+        if not epoch:
+            kept = "no epoch is saved"
+        elif keeping.checkpoint is None or not keeping.checkpoint.is_file():
+            kept = "what was saved there is gone"
+        elif keeping.resuming:
+            return (
+                f"{keeping.checkpoint} holds the run up to epoch {epoch}, and {keeping.resuming} "
+                f"goes on there, once the next can be written"
+            )
+        if keeping.resuming or not best:  # a command's model ends with it
+            return kept
+        return f"{kept}; the model keeps the weights of epoch {best}"
 
     # --- going on -----------------------------------------------------------------------------
 

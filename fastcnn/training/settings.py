@@ -246,6 +246,16 @@ class Keeping:
         """Whether a checkpoint is written at all."""
         return self.path is not None
 
+    @property
+    def checkpoint(self) -> Path | None:
+        """The one that was written last."""
+        return self.path
+
+    @property
+    def resuming(self) -> str:
+        """The options that go on with the run, where a command's can."""
+        return ""
+
     def keep(self, epochs: int, write: Callable[[Path], None], *, is_own: bool) -> bool:
         """Have the checkpoint written after so many epochs.
 

@@ -552,6 +552,41 @@ def test_nothing_is_written_over_what_was_given(trained, tmp_path, capsys, comma
 
 
 @pytest.mark.parametrize("command", [predict, evaluate, report, plot])
+def test_what_a_link_leads_to_is_written_and_no_device(
+    run, trained, tmp_path, capsys, monkeypatch, command
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "link.png").symlink_to("deep/real.png")
+    os.mkfifo("pipe.png")
+    words = [run, str(trained / "pets/cat/1.png")] if command is predict else [run]
+    words = ["curves", *words] if command is plot else words
+    assert command([*words, "--out", "link.png"]) == 0
+    assert Path("link.png").is_symlink() and Path("deep/real.png").stat().st_size
+    capsys.readouterr()
+    for name in ("pipe.png", os.devnull):
+        assert command([*words, "--out", name]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"error: {name} is a device or a pipe") and error.count("\n") == 1
+    assert Path("pipe.png").is_fifo() and Path(os.devnull).is_char_device()
+    assert sorted(os.listdir()) == ["deep", "link.png", "pipe.png"]
+
+
+@pytest.mark.parametrize("command", [predict, evaluate, report, plot])
+def test_names_may_begin_with_a_dash(run, trained, tmp_path, capsys, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-run").symlink_to(run)
+    shutil.copy(trained / "pets/cat/1.png", "--out.png")
+    words = {predict: ["-run", "--out.png"], plot: ["filters", "-run"]}.get(command, ["-run"])
+    assert command(["--out=-a.png", "--", *words]) == 0
+    assert command([*words[: command == plot], "--out=b.png", "--", *words[command == plot :]]) == 0
+    assert capsys.readouterr().err.count("error") == 0
+    assert (tmp_path / "-a.png").read_bytes() == (tmp_path / "b.png").read_bytes() or (
+        command is report  # which names its command
+    )
+
+
+@pytest.mark.parametrize("command", [predict, evaluate, report, plot])
 def test_what_fails_leaves_no_folder(run, trained, tmp_path, capsys, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.png").write_text("no picture")

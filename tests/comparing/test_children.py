@@ -1,11 +1,13 @@
 """Several runs at a time, each in a process of its own."""
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
-from fastcnn.comparing.children import Children
+from fastcnn.comparing.children import Children, last_line
 from fastcnn.config import Config
 
 
@@ -24,3 +26,20 @@ def test_a_signal_that_comes_to_another_thread_is_answered(monkeypatch):
         assert list(Children(1).run({Path("a"): Config()}, 1)) == [(Path("a"), 1.0)]
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_a_child_that_fails_says_why():
+    """Not what Python says of a thread that still reads as it ends."""
+    code = (
+        "import runpy\n"
+        "from fastcnn.commands import entry\n"
+        "def fail(*_):\n"
+        "    raise RuntimeError('nobody foresaw this')\n"
+        "entry.run = fail\n"
+        "runpy.run_module('fastcnn.commands.child', run_name='__main__')\n"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as child:
+        said = child.stderr.read()
+    assert child.returncode == 1
+    assert last_line(said) == "RuntimeError: nobody foresaw this"

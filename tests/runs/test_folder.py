@@ -19,7 +19,7 @@ import pytest
 from fastcnn import evaluate, load_model
 from fastcnn.commands.train import main
 from fastcnn.config import Config, replace
-from fastcnn.files import HeldError, Hold
+from fastcnn.holding import HeldError, Hold
 from fastcnn.runs.folder import RunFolder, free_folder
 from fastcnn.runs.run import Run
 from fastcnn.search import main as search_main
@@ -32,7 +32,7 @@ from ..training.test_resuming import edited
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 SMALL = ["--dataset", "digits", "--limit-train", "64", "--limit-test", "20", "--quiet"]
-LONG = "import sys; from fastcnn.files import Hold; from pathlib import Path\n"
+LONG = "import sys; from fastcnn.holding import Hold; from pathlib import Path\n"
 LONG += "hold = Hold(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
 
 
@@ -199,7 +199,7 @@ def test_a_folder_that_is_shared_belongs_to_those_who_share_it(tmp_path, monkeyp
             Hold(tmp_path)
         second.release()
     assert contents(tmp_path) == {".plan.12.tmp": b"of one who is at work"}
-    monkeypatch.setattr("fastcnn.files._MOMENT", 200.0)  # however long this process is held
+    monkeypatch.setattr("fastcnn.holding._MOMENT", 200.0)  # however long this process is held
     with Hold(tmp_path) as alone:
         threading.Timer(0.1, alone.release).start()  # what is over in a moment is waited for
         Hold(tmp_path, shared=True).release()
@@ -219,14 +219,14 @@ def test_who_was_held_while_waiting_looks_once_more(tmp_path, monkeypatch):
     take = Hold._take
     monkeypatch.setattr(Hold, "_take", look)
     clock = types.SimpleNamespace(monotonic=lambda: now[0], sleep=lambda _: None)
-    monkeypatch.setattr("fastcnn.files.time", clock)
+    monkeypatch.setattr("fastcnn.holding.time", clock)
     Hold(tmp_path, shared=True).release()
     assert now == [3600]
 
 
 def test_a_search_and_a_run_never_share_a_folder(tmp_path, capsys, monkeypatch):
     pytest.importorskip("optuna")
-    monkeypatch.setattr("fastcnn.files._MOMENT", 0.0)
+    monkeypatch.setattr("fastcnn.holding._MOMENT", 0.0)
     search = [*SMALL, "--epochs", "1", "--validation", "0.2", "--search", "lr=0.1,0.2", "--out"]
     with Hold(tmp_path):  # as a run has it in its first epoch
         assert search_main([*search, str(tmp_path)]) == 2

@@ -23,7 +23,7 @@ import pytest
 
 from fastcnn import datasets, load_model, models
 from fastcnn.commands import entry
-from fastcnn.files import Hold
+from fastcnn.holding import Hold
 from fastcnn.network import checkpoint
 from fastcnn.network.network import Network
 from fastcnn.runs import results
@@ -38,6 +38,7 @@ FILES = (
     "training/budget.py", "training/callbacks.py", "training/diverged.py", "training/loop.py",
     "training/notes.py", "training/resuming.py", "training/saving.py", "commands/train.py",
     "commands/interrupt.py", "commands/entry.py", "commands/streams.py", "signals.py", "files.py",
+    "holding.py",
 )  # fmt: skip
 DATA = ["--dataset", "digits", "--limit-train", "64", "--limit-test", "20"]
 NO_SENTENCE = {
@@ -65,6 +66,10 @@ ELSEWHERE = {
     "an empty text names no file or folder; the folder you are in is .": "test_files.py",
     "{} cannot be written: it is a folder": "test_files.py",
     "what was saved there is gone": "runs/test_failing_disk.py",
+    "it holds the run up to epoch {}": "runs/test_failing_disk.py",
+    "{}; the model keeps the weights of epoch {}": "runs/test_failing_disk.py",
+    "it is a folder, not a file": "test_files.py",
+    "it is a device or a pipe, not a file": "test_files.py",
     "an array has an unknown version, {}": "datasets/own/test_files.py",
     "the header of an array is no header: {}": "datasets/own/test_files.py",
     "callbacks must be functions or objects with on_epoch_end(model, history)": (
@@ -413,6 +418,7 @@ def held_by_nobody_else(said: Said, _folder: str) -> bool:
 CHECKS: dict[str, Callable[..., bool | None]] = {
     # before training
     "replace needs the folder of a run that is not resumed: give out": refused,
+    "--allow is for a run that goes on: give --resume, or leave it out": refused,
     "resuming the run after {}": lambda said, where: (
         [*map(int, re.findall("[0-9]+", where))]
         in ([said.before.epochs], [said.before.batches, said.before.epochs + 1])
@@ -454,8 +460,10 @@ CHECKS: dict[str, Callable[..., bool | None]] = {
     "there is no run to resume in {}: name its folder with --out": lambda said, where: (
         refused(said) and not list(Path().glob(f"{where}/*/last.npz"))
     ),
-    "{} holds all {} epochs, and --resume goes on there": lambda said, _, epochs: (
-        said.code == 1 and said.after.epochs == int(epochs)
+    "{} holds all {} epochs, and {} writes the rest, once that can be written": (
+        lambda said, _, epochs, how: (
+            said.code == 1 and said.after.epochs == int(epochs) and how == "--resume --out run"
+        )
     ),
     "{} is the folder of a search: give the run another one": lambda said, _: (
         refused(said) and "search.toml" in said.before.files
@@ -563,8 +571,10 @@ CHECKS: dict[str, Callable[..., bool | None]] = {
         said.code == 3 and said.after.epochs == 0 and name.endswith(".bias")
     ),
     "the network in {} cannot be trained: {} before any step": lambda said, *_: refused(said),
-    "it holds the run up to epoch {}": lambda said, epoch: (
-        said.code == 1 and said.after.epochs == int(epoch)
+    "{} holds the run up to epoch {}, and {} goes on there, once the next can be written": (
+        lambda said, _, epoch, how: (
+            said.code == 1 and said.after.epochs == int(epoch) and how == "--resume --out run"
+        )
     ),
     "no epoch is saved": lambda said: said.code == 1 and said.after.epochs == 0,
     "before an epoch was finished: the run in {} is as it was": lambda said, _: (
@@ -706,11 +716,13 @@ def a_checkpoint_that_is_damaged(stage: Stage) -> None:
 
 
 @says("there is no run to resume in {}: it", "there is no run to resume in {}: name",
-      "replace needs", "{} is the folder of a search", "another process")  # fmt: skip
+      "replace needs", "--allow is for", "{} is the folder of a search",
+      "another process")  # fmt: skip
 def a_folder_with_something_else(stage: Stage) -> None:
     stage.train("--resume", code=2)
     stage.train("--resume", code=2, out=None)
     stage.train("--replace", code=2, out=None)
+    stage.train("--allow", "lr", code=2)
     stage.run.mkdir()
     with Hold(stage.run):
         stage.train("--epochs", "1", code=2)
@@ -730,7 +742,7 @@ def a_full_disk_at_once(stage: Stage) -> None:
     stage.train("--epochs", "2", code=1)
 
 
-@says("it holds the run up to")
+@says("{} holds the run up to")
 def a_full_disk_later(stage: Stage) -> None:
     stage.without_room_for("last.npz", 3)
     stage.train("--epochs", "2", code=1)

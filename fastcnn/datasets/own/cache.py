@@ -24,15 +24,14 @@ from tqdm import tqdm
 from kernels.cores import available_cores
 
 from ...files import (
-    Hold,
     PlaceError,
     complete,
     make_folder,
-    passing,
     remove_empty,
     users_folder,
     write_text,
 )
+from ...holding import Hold
 from ..dataset import DataError
 from . import pictures
 from .pictures import Size, UnreadableError
@@ -195,13 +194,11 @@ class _Decoding:
             if all_grey and shape[1] == 3:
                 images = np.memmap(temporary, np.uint8, "r", shape=shape)
                 shape = (shape[0], 1, *shape[2:])
-                one_channel = temporary.with_name(temporary.name.replace(".u8.", ".grey."))
-                with passing(one_channel) as grey:
-                    with open(grey, "wb") as file:
-                        for start in range(0, shape[0], _BLOCK):
-                            file.write(images[start : start + _BLOCK, 0].tobytes())
+                with open(temporary, "rb+") as file:  # one channel ends before the three begin
+                    for start in range(0, shape[0], _BLOCK):
+                        file.write(images[start : start + _BLOCK, 0].tobytes())
                     del images
-                    os.replace(grey, temporary)
+                    file.truncate()
             images = np.memmap(temporary, np.uint8, "r", shape=shape).view(np.ndarray)
             crc = _checksum(_blocks(images))
             del images
