@@ -72,8 +72,8 @@ class Adam(Optimizer):
         v = beta2 * v + (1 - beta2) * g**2
         p = p - lr * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + eps)     in step t
 
-    Kingma and Ba, "Adam" (2015), algorithm 1. Of a layer that was frozen before, t counts the steps
-    since then, as in PyTorch.
+    Kingma and Ba, "Adam" (2015), algorithm 1. For each layer t counts the steps that it has made
+    itself, as in PyTorch: none while it is frozen.
 
     Raises
     ------
