@@ -134,8 +134,25 @@ def check_arguments(cls: type, given: Iterable[str]) -> None:
             raise TypeError(f"{cls.__name__} has no argument {name!r}; {answer(name, known)}")
 
 
+class OfInit:
+    """The signature of a class, which `inspect`, help and editors show: its constructor's.
+
+    Python 3.11.3 and older would take that of an inherited ``__new__``, which says nothing.
+    """
+
+    def __get__(self, thing: object, cls: type) -> inspect.Signature:
+        if thing is not None:
+            raise AttributeError("__signature__")
+        if cls.__init__ is object.__init__:
+            return inspect.Signature()
+        whole = inspect.signature(cls.__init__)
+        return whole.replace(parameters=[*whole.parameters.values()][1:])
+
+
 class Answering:
     """A class whose constructor answers names of arguments that it does not have."""
+
+    __signature__: Any = OfInit()
 
     def __new__(cls, *_: Any, **arguments: Any) -> Self:
         """Refuse other names before Python would."""

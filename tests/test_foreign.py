@@ -33,6 +33,16 @@ def test_an_unknown_argument_is_answered(kind: type) -> None:
     assert "its arguments are " in str(told.value) or "it takes no arguments" in str(told.value)
 
 
+@pytest.mark.parametrize("kind", made_by_users(), ids=lambda kind: kind.__name__)
+def test_a_class_that_inherits_its_constructor_shows_its_arguments(kind: type) -> None:
+    """Python 3.11.2 showed those of `__new__`, *_ and **arguments, and training ended with them."""
+    own = type("Own", (kind,), {})
+    constructor = [*inspect.signature(kind.__init__).parameters.values()][1:]
+    wanted = [] if kind.__init__ is object.__init__ else constructor
+    assert [*inspect.signature(own).parameters.values()] == wanted
+    assert inspect.signature(own) == own.__signature__
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "answer"),
     [

@@ -33,6 +33,7 @@ class Described:
     """Something that can be made again from its constructor arguments, with layers inside it."""
 
     positional = 0  # how many arguments the name shows without saying what they are
+    __signature__: Any = foreign.OfInit()
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
