@@ -111,13 +111,11 @@ _DONE: dict[str, str] = {
 @functools.cache
 def _arguments(cls: type) -> tuple[str, ...] | None:
     """The names of its constructor's arguments; None if it takes any."""
-    if cls.__init__ is object.__init__:
-        return ()
-    parameters = inspect.signature(cls.__init__).parameters.values()
+    parameters = inspect.signature(cls).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return None
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return tuple(each.name for each in parameters if each.kind in by_name)[1:]
+    return tuple(each.name for each in parameters if each.kind in by_name)
 
 
 def check_arguments(cls: type, given: Iterable[str]) -> None:

@@ -68,13 +68,9 @@ def padding_before(
     if not isinstance(padding, str):
         (top, _), (left, _) = sides(padding)
         return top, left
-    reach = extent(window, dilation)
-    top, left = (
-        max((-(-input_shape[2 + axis] // stride[axis]) - 1) * stride[axis] + reach[axis]
-            - input_shape[2 + axis], 0) // 2
-        for axis in (0, 1)
-    )  # fmt: skip
-    return top, left
+    outputs = tuple(-(-input_shape[2 + axis] // stride[axis]) for axis in (0, 1))
+    rows, columns = padding_behind(input_shape, outputs, window, stride, (0, 0), dilation)
+    return rows // 2, columns // 2
 
 
 def padding_behind(
