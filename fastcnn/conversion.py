@@ -114,12 +114,12 @@ def _rounded(who: str, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def values(who: str, value: Any, dtype: np.dtype) -> np.ndarray:
-    """Targets that are numbers, as (N, outputs) of `dtype`; (N,) means one output.
+    """Targets that are numbers, as (N, outputs, ...) of `dtype`; (N,) means one output.
 
     Raises
     ------
     TypeError, ValueError
-        If they are text, or have another number of dimensions.
+        If they are text, or one number.
     """
     y = array_of(who, value)
     if y.dtype.kind not in "fiub":
@@ -127,16 +127,20 @@ def values(who: str, value: Any, dtype: np.dtype) -> np.ndarray:
             f"{who}: this loss takes numbers as targets, got text such as {y.flat[0]!s:.40}; for "
             f"classes take CrossEntropyLoss"
         )
-    if y.ndim not in (1, 2):
-        raise ValueError(f"{who}: expected targets as (N,) or (N, outputs), got shape {y.shape}")
+    if y.ndim == 0:
+        raise ValueError(f"{who}: expected targets as (N,) or (N, outputs), got one number {y}")
     return _rounded(who, y[:, None] if y.ndim == 1 else y, dtype)
 
 
-def labels(who: str, value: Any, class_names: Sequence[str] | None = None) -> np.ndarray:
-    """Class numbers int64 (N,), or rows of numbers (N, classes); of names, their places.
+def labels(
+    who: str, value: Any, class_names: Sequence[str] | None = None, axes: int = 1
+) -> np.ndarray:
+    """Class numbers int64 (N,), or rows of numbers (N, classes); of names, their numbers.
 
     Floats that are whole numbers, True and False, and a column (N, 1) of any of these are class
     numbers too.
+
+    axes : how many class numbers have; 3 where each place of an image has a class, (N, H, W)
 
     Raises
     ------
@@ -146,11 +150,12 @@ def labels(who: str, value: Any, class_names: Sequence[str] | None = None) -> np
     y = array_of(who, value)
     if y.ndim == 0:
         raise ValueError(f"{who}: expected labels as (N,), got one number {y}")
-    if y.ndim == 2 and y.shape[1] == 1 and (y.dtype.kind in "iuUST" or len(y) != 1):
+    is_column = y.ndim == axes + 1 and y.shape[1] == 1
+    if is_column and (y.dtype.kind in "iuUST" or y.size != 1):
         y = y[:, 0]
     if y.dtype.kind in "UST":
         return _places(who, y, class_names)
-    if y.ndim != 1 or y.dtype == np.int64:
+    if y.ndim != axes or y.dtype == np.int64:
         return y
     if y.dtype.kind == "f" and not (np.isfinite(y) & (y == np.floor(y))).all():
         raise TypeError(

@@ -32,11 +32,11 @@ class Columns:
         self._saved, self._outputs = saved, saved.outputs
         self.is_usual = [each.task for each in self._outputs] == [CLASSIFICATION]
         for each in self._outputs:
-            if len(each.shape) != 1 and not self.is_usual:
+            if len(each.shape) != 1:
                 name = f"output {each.name} of " * bool(each.name)
                 raise ValueError(
                     f"{name}{saved.path} gives {each.shape} for a picture, which is no row of "
-                    f"numbers: use it in Python, load_model(...).forward(images)"
+                    f"numbers: use it in Python, load_model(...).predict(images)"
                 )
         self._names = [each.name or _UNNAMED.get(each.task, "number") for each in self._outputs]
 

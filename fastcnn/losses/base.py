@@ -8,13 +8,18 @@ import numpy as np
 
 from .. import conversion, foreign
 from ..checks import refuse_masked
-from ..tasks import REGRESSION
+from ..tasks import CLASSIFICATION, REGRESSION
 
 _REDUCTIONS = ("mean", "sum")
 
 
 class Loss(foreign.Settled):
     """Base of the losses here; a new one needs `_each`.
+
+    Outputs are (N, K), or (N, K, H, W) and (N, K, L) with a row of K for each place of an image or
+    a series, as for segmentation. A sample's own loss is then the mean over its places, so that
+    "mean" is the mean over all places of the batch, as in PyTorch. Targets are those of (N, K) with
+    the places behind: class numbers (N, H, W), numbers (N, K, H, W), or (N, H, W) for K = 1.
 
     Weights w say how much each sample counts: the loss of a batch of N is
 
@@ -75,7 +80,7 @@ class Loss(foreign.Settled):
 
         Parameters
         ----------
-        outputs : float32 or float64 (N, K)
+        outputs : float32 or float64 (N, K) or (N, K, ...)
             What the network gives.
         targets : array
             What it should give.
@@ -88,29 +93,60 @@ class Loss(foreign.Settled):
             If shapes or types do not fit; one sentence.
         """
         self._gradient = None  # a forward that is refused has none
-        outputs = checked_outputs(self._name, outputs)
-        losses, gradient = self._each(outputs, conversion.array_of(self._name, targets))
-        scale = 1 / len(outputs) if self.reduction == "mean" else 1.0
+        rows = checked_outputs(self._name, outputs)
+        targets = self._rows_of(conversion.array_of(self._name, targets), outputs.shape)
+        losses, gradient = self._each(rows, targets)
+        scale = self._scale(len(outputs), len(rows))
         gradient *= gradient.dtype.type(scale)
-        return self._weighted(losses, gradient, weights, scale)
+        return self._weighted(losses, gradient, weights, scale, outputs.shape)
 
     def _each(self, outputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The loss of each sample, (N,), and its gradient by the outputs, a new array (N, K)."""
+        """The loss of each row, (N,), and its gradient by the outputs, a new array (N, K).
+
+        Where outputs have places, each of them is a row, and so it is in the targets.
+        """
         raise NotImplementedError
 
+    def _rows_of(self, targets: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """Targets for outputs of that shape, with a row for each place; of (N, K) as they are."""
+        if len(shape) == 2 or targets.shape == shape:
+            return by_place(targets)
+        one_each, is_short = (shape[0], *shape[2:]), self.task == CLASSIFICATION or shape[1] == 1
+        if is_short and targets.shape == one_each:
+            return targets.reshape(-1)
+        what = "labels" if self.task == CLASSIFICATION else "targets"
+        short = f" or {one_each}" if is_short else ""
+        raise ValueError(
+            f"{self._name}: expected {what} of shape {shape}{short} for outputs of shape {shape}, "
+            f"got {targets.shape}"
+        )
+
+    def _scale(self, samples: int, rows: int) -> float:
+        """What the sum of all rows is multiplied by."""
+        return 1 / rows if self.reduction == "mean" else samples / rows
+
     def _weighted(
-        self, losses: np.ndarray, gradient: np.ndarray, weights: np.ndarray | None, scale: float
+        self,
+        losses: np.ndarray,
+        gradient: np.ndarray,
+        weights: np.ndarray | None,
+        scale: float,
+        shape: tuple[int, ...],
     ) -> float:
-        """The batch's loss of each sample's; the gradient, scaled, is weighted too, and kept."""
+        """The batch's loss of each row's; the gradient, scaled, is weighted too, and kept.
+
+        shape : of the outputs
+        """
         if weights is not None:
-            weights = checked_weights(self._name, weights, len(losses))
+            weights = checked_weights(self._name, weights, shape[0])
+            weights = np.repeat(weights, len(losses) // shape[0])
             gradient *= weights.astype(gradient.dtype)[:, None]
             losses = losses * weights
-        self._gradient = gradient
+        self._gradient = from_places(gradient, shape)
         return float(losses.sum(dtype=np.float64) * scale)
 
     def backward(self) -> np.ndarray:
-        """dLoss/doutputs (N, K) of the last `forward`, a new array.
+        """dLoss/doutputs of the last `forward`, a new array of their shape.
 
         Raises
         ------
@@ -122,7 +158,7 @@ class Loss(foreign.Settled):
                 f"{self._name}: backward needs a forward(outputs, targets) before that was not "
                 f"refused"
             )
-        return self._gradient.copy()
+        return self._gradient.copy("K")
 
     def measuring(self) -> Self:
         """The same loss as data is measured with: the sum over samples."""
@@ -153,16 +189,39 @@ class Loss(foreign.Settled):
 
 
 def checked_outputs(who: str, outputs: np.ndarray, what: str = "outputs") -> np.ndarray:
-    """What a network gives, (N, K), contiguous; or a sentence."""
+    """What a network gives, as rows (N, K), contiguous, one for each place; or a sentence."""
     if not isinstance(outputs, np.ndarray) or outputs.dtype not in (np.float32, np.float64):
         kind = f"{outputs.dtype} array" if isinstance(outputs, np.ndarray) else type(outputs)
         kind = kind if isinstance(kind, str) else kind.__name__
         raise TypeError(f"{who}: expected {what} as a float32 or float64 NumPy array, got {kind}")
     refuse_masked(who, outputs)
-    if outputs.ndim != 2 or 0 in outputs.shape:
+    if outputs.ndim < 2 or 0 in outputs.shape:
         columns = "classes" if what == "logits" else "K"
-        raise ValueError(f"{who}: expected {what} as (N, {columns}), got shape {outputs.shape}")
-    return conversion.for_kernels(outputs)
+        raise ValueError(
+            f"{who}: expected {what} as (N, {columns}), or (N, {columns}, H, W) with places, got "
+            f"shape {outputs.shape}"
+        )
+    return conversion.for_kernels(by_place(outputs))
+
+
+def by_place(array: np.ndarray) -> np.ndarray:
+    """(N, K, H, W) or the like as rows (N * H * W, K); of fewer axes as it is.
+
+    A view of what lies channels-last in memory, as images from a network do.
+
+    Examples
+    --------
+    >>> by_place(np.arange(6).reshape(1, 2, 3)).tolist()
+    [[0, 3], [1, 4], [2, 5]]
+    """
+    if array.ndim <= 2:
+        return array
+    return np.moveaxis(array, 1, -1).reshape(-1, array.shape[1])
+
+
+def from_places(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The opposite, a view of that shape."""
+    return np.moveaxis(rows.reshape(shape[0], *shape[2:], shape[1]), -1, 1)
 
 
 def checked_weights(who: str, weights: Any, rows: int) -> np.ndarray:

@@ -10,17 +10,18 @@ from kernels import loss as kernels
 from .. import conversion
 from ..checks import number
 from ..tasks import CLASSIFICATION
-from .base import Loss, checked_outputs
+from .base import Loss, checked_outputs, from_places
 
 
 class CrossEntropyLoss(Loss):
     """Softmax and cross-entropy in one: how surprised the model is by the right classes.
 
         logits (N, K), float32 or float64; labels int (N,), or one-hot or soft rows (N, K)
+        logits (N, K, H, W), a class for each place; labels int (N, H, W), or rows (N, K, H, W)
 
         p[n, k]  = exp(logits[n, k]) / sum over j of exp(logits[n, j])
         loss[n]  = - sum over k of target[n, k] * log p[n, k]      (in nats)
-        dlogits  = p - target, divided by N for reduction "mean"
+        dlogits  = p - target, divided by N for reduction "mean" (and by the places, if any)
 
     With label smoothing s (Szegedy et al., "Rethinking the Inception Architecture for Computer
     Vision", 2016, section 7) the target of a class is (1 - s) * target + s / K instead.
@@ -40,7 +41,8 @@ class CrossEntropyLoss(Loss):
     Attributes
     ----------
     correct
-        How many rows of the last `forward` have their largest logit at the right class.
+        How many rows of the last `forward` have their largest logit at the right class; of logits
+        with places each place is a row.
 
     Raises
     ------
@@ -75,6 +77,7 @@ class CrossEntropyLoss(Loss):
         )
         self.correct = 0
         self._logits: np.ndarray | None = None
+        self._shape: tuple[int, ...] = ()  # of what `forward` was given
 
     def forward(
         self, outputs: np.ndarray, targets: Any, weights: np.ndarray | None = None
@@ -83,9 +86,10 @@ class CrossEntropyLoss(Loss):
 
         Parameters
         ----------
-        outputs : float32 or float64 (N, K)
-            Logits.
-        targets : int (N,) or numbers (N, K)
+        outputs : float32 or float64 (N, K) or (N, K, ...)
+            Logits. The classes are the second axis: what a model with data_format="channels_last"
+            gives is turned before, ``y.transpose(0, 3, 1, 2)``.
+        targets : int (N,) or (N, ...), or numbers of the logits' shape
             Class numbers, or one-hot or soft rows.
         weights : float (N,), optional
             How much each sample counts, as `Loss` says.
@@ -93,10 +97,10 @@ class CrossEntropyLoss(Loss):
         own = vars(self)  # a plain attribute would be looked at, each time
         own["_gradient"] = own["_logits"] = None
         logits = checked_outputs(self._name, outputs, "logits")
-        labels = conversion.array_of(self._name, targets)
+        labels = self._rows_of(conversion.array_of(self._name, targets), outputs.shape)
         rows, classes = logits.shape
         losses, gradient = np.empty(rows, logits.dtype), np.empty_like(logits)
-        scale = 1 / rows if self.reduction == "mean" else 1.0
+        scale = self._scale(len(outputs), rows)
         smoothing, total = self.label_smoothing, None
         if labels.ndim == 2 and (labels.shape[1] == classes or labels.shape[1] > 1):
             soft = checked_targets(self._name, labels, logits)
@@ -114,10 +118,10 @@ class CrossEntropyLoss(Loss):
                 checked_labels(self._name, labels, rows, classes)  # says which is wrong
             own["correct"] = correct
         if total is None or weights is not None:
-            value = self._weighted(losses, gradient, weights, scale)
+            value = self._weighted(losses, gradient, weights, scale, outputs.shape)
         else:
-            own["_gradient"], value = gradient, total * scale
-        own["_logits"] = logits
+            own["_gradient"], value = from_places(gradient, outputs.shape), total * scale
+        own["_logits"], own["_shape"] = logits, outputs.shape
         return value
 
     def measuring(self) -> Self:
@@ -128,7 +132,7 @@ class CrossEntropyLoss(Loss):
 
     @property
     def probabilities(self) -> np.ndarray:
-        """softmax(logits) of the last `forward`, (N, K).
+        """softmax(logits) of the last `forward`, of the logits' shape.
 
         Of logits from a model it must be asked for before the model runs again.
 
@@ -143,7 +147,7 @@ class CrossEntropyLoss(Loss):
             )
         probabilities = np.empty_like(self._logits)
         activation_kernels.softmax(self._logits, probabilities)
-        return probabilities
+        return from_places(probabilities, self._shape)
 
 
 def checked_labels(who: str, labels: np.ndarray, rows: int, classes: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from ..layers.memory import Clock, Shape, seen
 from ..layers.symbols import FORMATS
 from ..losses import CLASSIFICATION, TASKS, CrossEntropyLoss, Losses
 from ..losses.asked import Task
-from . import intake, pixels, turns
+from . import advice, intake, pixels, turns
 from .layered import Layered
 from .parameters import FlatParameters
 from .row import Logits
@@ -166,7 +166,7 @@ class Core(Layered):
         x = intake.samples(self, who, x, training)
         if not training:
             return self._given_out(self._predict(x, logits=False))
-        with intake.advising(self, x.shape):
+        with advice.advising(self, x.shape):
             y = self._row.forward(who, self._normalized(x, training), logits=False)
         intake.learn_from(self, x)
         return self._given_out(y)
@@ -177,7 +177,7 @@ class Core(Layered):
 
     def _predict(self, x: np.ndarray, logits: Logits) -> np.ndarray:
         """The output for samples that `intake` has seen; valid until this thread's next pass."""
-        with intake.advising(self, x.shape):
+        with advice.advising(self, x.shape):
             if self.answerer is not None:
                 return self.answerer(self._as_layers_see(x), logits)
             return self._row.predict(self._normalized(x), logits)
@@ -198,7 +198,7 @@ class Core(Layered):
             If there was no forward(training=True), or another thread trains the model.
         """
         dy = self._as_layers_see(dlogits)
-        with intake.speaking(self):
+        with advice.speaking(self):
             dx = self._row.backward(
                 type(self).__name__, dy, logits=False, to_input=bool(input_gradient)
             )
@@ -212,7 +212,7 @@ class Core(Layered):
         `logits` a Softmax at the end of the model is left out; of several outputs a tuple may say
         of which.
         """
-        with intake.advising(self, x.shape):
+        with advice.advising(self, x.shape):
             x = self._as_layers_see(x)
             return self._row.forward(type(self).__name__, x, logits, is_lent=True)
 
@@ -368,7 +368,7 @@ class Core(Layered):
         shape = tuple(input_shape)
         if self.data_format == "channels_last" and len(shape) == 4:
             shape = (shape[0], shape[3], shape[1], shape[2])
-        with intake.speaking(self):
+        with advice.speaking(self):
             return self._as_people_see(self.shapes_out(shape))
 
     def __repr__(self) -> str:

@@ -4,19 +4,18 @@
 validation, test.
 """
 
-import contextlib
+import math
 import sys
 import warnings
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import conversion
 from ..conversion import PIXELS
-from ..layers import spoken
 from ..losses import CLASSIFICATION, MULTILABEL
 from ..losses.asked import Task
+from .advice import advising, pixels_advice
 
 if TYPE_CHECKING:
     from .core import Core
@@ -56,7 +55,7 @@ def samples(model: "Core", who: str, x: Any, training: bool = False) -> np.ndarr
     if x.dtype == PIXELS and x.ndim != 4:
         raise TypeError(
             f"{who}: this model takes {model.dtype} arrays or uint8 images of four dimensions, got "
-            f"whole numbers of shape {x.shape}; {_pixels_advice(model, x.shape)}"
+            f"whole numbers of shape {x.shape}; {pixels_advice(model, x.shape)}"
         )
     if x.dtype == PIXELS or model.told_of_floats:
         return x
@@ -86,7 +85,8 @@ def pair(
     """Samples as `samples` gives them, and their targets.
 
     These are class numbers or rows of probabilities for classification, else (N, outputs) of the
-    model's dtype; for several outputs a table with a field for each (`conversion.table_of`).
+    model's dtype, each with the places of the outputs behind, as layers see them; for several
+    outputs a table with a field for each (`conversion.table_of`).
 
     Parameters
     ----------
@@ -109,108 +109,143 @@ def pair(
     if np.isscalar(x) or np.isscalar(y) or x is None or y is None:
         raise ValueError(f"{who}: needs arrays of samples x and of labels y, got none")
     task, names = task or model.task, None
-    if isinstance(task, tuple):
-        y = _table(model, who, y, task)
-    elif task == CLASSIFICATION:
-        names = conversion.names_of(who, y) if training else None
-        y = conversion.labels(who, y, model.class_names or names)
-    else:
-        y = conversion.values(who, y, model.dtype)
+    several = isinstance(task, tuple)
+    if task == CLASSIFICATION and training:
+        names = conversion.names_of(who, y)
     x = samples(model, who, x, training)
+    shapes = shapes_of(model, who, x)
+    if several:
+        y = _table(model, who, y, task, shapes)
+    else:
+        y = _converted(model, who, y, task, shapes[0], model.class_names or names)
     if len(x) != len(y):
         raise ValueError(f"{who}: got {len(x)} samples and {len(y)} labels")
     if thorough and x.dtype != PIXELS and not np.isfinite(x).all():
         row = int(np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))[0])
         raise ValueError(f"{who}: sample {row} holds NaN or infinite numbers: repair the data")
-    if isinstance(task, tuple):
-        parts = zip(model.output_names, conversion.fields_of(y), task, strict=True)
-        for (name, part, kind), outputs in zip(parts, widths_of(model, who, x), strict=True):
-            _check(f"{who}, output {name}", part, outputs, kind)
+    if several:
+        parts = zip(model.output_names, conversion.fields_of(y), task, shapes, strict=True)
+        for name, part, kind, shape in parts:
+            _check(f"{who}, output {name}", part, shape, kind)
     elif task != CLASSIFICATION or thorough:
-        _check(who, y, outputs_of(model, who, x), task)
+        _check(who, y, shapes[0], task)
     if training:
         learn_from(model, x, names)
     return x, y
 
 
-def _table(model: "Core", who: str, y: Any, tasks: tuple[str, ...]) -> np.ndarray:
+def _table(
+    model: "Core", who: str, y: Any, tasks: tuple[str, ...], shapes: tuple[Shape, ...]
+) -> np.ndarray:
     """Targets of several outputs, each as its task has it, in one array."""
     found = []
     given = conversion.fields_of(model.joined_targets(who, y))
-    for name, part, task in zip(model.output_names, given, tasks, strict=True):
+    for name, part, task, shape in zip(model.output_names, given, tasks, shapes, strict=True):
         here = f"{who}, output {name}"
-        if task != CLASSIFICATION:
-            found.append(conversion.values(here, part, model.dtype))
-        elif part.dtype.kind in "UST":
+        if task == CLASSIFICATION and part.dtype.kind in "UST":
             raise TypeError(
                 f"{here}: labels are names, such as {part.flat[0]!s:.40}, which only a network of "
                 f"one output knows; number them: names, y = np.unique(y, return_inverse=True)"
             )
-        else:
-            found.append(conversion.labels(here, part))
+        found.append(_converted(model, here, part, task, shape))
     return conversion.table_of(model.output_names, found)
 
 
-def _check(who: str, y: np.ndarray, outputs: int, task: str) -> None:
-    """Raise unless these targets fit so many outputs."""
+def _converted(
+    model: "Core",
+    who: str,
+    y: Any,
+    task: str,
+    shape: Shape,
+    class_names: tuple[str, ...] | None = None,
+) -> np.ndarray:
+    """Targets of an output as its task has them; shape : of the output, as layers see it."""
+    y, places = conversion.array_of(who, y), shape[2:]
+    if model.data_format == "channels_last" and y.ndim == len(shape) == 4:
+        y = y.transpose(0, 3, 1, 2)
     if task == CLASSIFICATION:
-        _check_labels(who, y, outputs)
+        return conversion.labels(who, y, class_names, axes=1 + len(places))
+    y = conversion.values(who, y, model.dtype)
+    return y[:, None] if places and shape[1] == 1 and y.shape[1:] == places else y
+
+
+def _check(who: str, y: np.ndarray, shape: Shape, task: str) -> None:
+    """Raise unless these targets fit an output of that shape, (N, K) or with places behind."""
+    if task == CLASSIFICATION:
+        _check_labels(who, y, shape)
     else:
-        _check_values(who, y, outputs, task)
+        _check_values(who, y, shape, task)
 
 
-def _check_labels(who: str, y: np.ndarray, classes: int) -> None:
+def _check_labels(who: str, y: np.ndarray, shape: Shape) -> None:
     """Raise unless all of them are classes that there are, or rows of probabilities."""
-    if y.ndim == 1 and (y.min() < 0 or y.max() >= classes):
+    classes, count = shape[1], len(y)
+    plain, rows = (count, *shape[2:]), (count, *shape[1:])
+    if y.ndim == 1 and len(shape) > 2:
+        raise ValueError(
+            f"{who}: the model gives shape {rows} for {count} samples, not one number for each "
+            f"class; end it with Flatten() and Dense(..., classes), or give labels of shape "
+            f"{plain}, one for each place"
+        )
+    if y.shape not in (plain, rows):
+        raise ValueError(
+            f"{who}: expected {count} labels as {plain} or one-hot as {rows}, got shape {y.shape}"
+        )
+    if y.ndim != len(shape):
+        if y.min() >= 0 and y.max() < classes:
+            return
         wrong = y.min() if y.min() < 0 else y.max()
         from_1 = (y.min(), y.max()) == (1, classes)
         hint = "; yours begin with 1: subtract 1" * from_1
+        each = "place" if len(shape) > 2 else "sample"
         raise ValueError(
             f"{who}: labels must lie between 0 and {classes - 1}, as the model gives {classes} "
-            f"numbers per sample, got {wrong}{hint}"
+            f"numbers per {each}, got {wrong}{hint}"
             if classes > 1
             else f"{who}: a model that gives one number tells no classes apart, got label {wrong}: "
             f"end it with one output for each class, or train it with loss='bce' and labels 0 or 1"
         )
-    if y.ndim != 1 and y.shape[1:] != (classes,):
-        raise ValueError(
-            f"{who}: expected {len(y)} labels as ({len(y)},) or one-hot as ({len(y)}, {classes}), "
-            f"got shape {y.shape}"
-        )
-    if y.ndim != 1:
-        is_wrong = ~((y.min(axis=1) >= 0) & (np.abs(y.sum(axis=1, dtype=float) - 1) < 1e-3))
-        if is_wrong.any():
-            raise ValueError(
-                f"{who}: row {is_wrong.argmax()} of the labels must hold probabilities, at least 0 "
-                f"and with the sum 1; for numbers give loss='mse', for several labels 'bce'"
-            )
-
-
-def _check_values(who: str, y: np.ndarray, outputs: int, task: str) -> None:
-    """Raise unless there is a finite number for each output, for several labels from 0 to 1."""
-    count = len(y)
-    if y.shape != (count, outputs):
-        short = f"({count},)" if outputs == 1 else f"({count}, {outputs})"
-        given = f"({count},)" if y.shape[1] == 1 else str(y.shape)
-        raise ValueError(
-            f"{who}: expected targets as {short}, as the model gives {outputs} "
-            f"number{'s' if outputs > 1 else ''} per sample, got shape {given}"
-        )
-    is_wrong = ~np.isfinite(y).all(axis=1)
+    is_wrong = ~((y.min(axis=1) >= 0) & (np.abs(y.sum(axis=1, dtype=float) - 1) < 1e-3))
     if is_wrong.any():
         raise ValueError(
-            f"{who}: target {is_wrong.argmax()} is NaN or infinite: repair it or leave it out"
+            f"{who}: row {_first(is_wrong)} of the labels must hold probabilities, at least 0 "
+            f"and with the sum 1; for numbers give loss='mse', for several labels 'bce'"
         )
-    is_wrong = ~((y >= 0) & (y <= 1)).all(axis=1)
+
+
+def _check_values(who: str, y: np.ndarray, shape: Shape, task: str) -> None:
+    """Raise unless there is a finite number for each output, for several labels from 0 to 1."""
+    wanted, outputs = (len(y), *shape[1:]), math.prod(shape[1:])
+    if y.shape != wanted:
+        short = wanted[:1] if wanted[1:] == (1,) else wanted
+        given = y.shape[:1] if y.shape[1:] == (1,) else y.shape
+        fits = y.size == math.prod(wanted)
+        hint = f"; give y.reshape{(-1, *wanted[1:])}" if fits else ""
+        raise ValueError(
+            f"{who}: expected targets as {short}, as the model gives "
+            f"{' x '.join(map(str, wanted[1:]))} number{'s' if outputs > 1 else ''} per sample, "
+            f"got shape {given}{hint}"
+        )
+    is_wrong = ~np.isfinite(y)
+    if is_wrong.any():
+        raise ValueError(
+            f"{who}: target {_first(is_wrong)} is NaN or infinite: repair it or leave it out"
+        )
+    is_wrong = ~((y >= 0) & (y <= 1))
     if task == MULTILABEL and is_wrong.any():
         raise ValueError(
-            f"{who}: row {is_wrong.argmax()} of the labels must hold numbers from 0 (not there) to "
+            f"{who}: row {_first(is_wrong)} of the labels must hold numbers from 0 (not there) to "
             f"1 (there), one for each label"
         )
 
 
-def outputs_of(model: "Core", who: str, x: np.ndarray) -> int:
-    """How many numbers the model gives for each sample of x.
+def _first(is_wrong: np.ndarray) -> int:
+    """Which sample is the first of which something is wrong."""
+    return int(is_wrong.reshape(len(is_wrong), -1).any(axis=1).argmax())
+
+
+def shape_of(model: "Core", who: str, x: np.ndarray) -> Shape:
+    """The shape of what the model gives for x, as layers see it, (N, K) or with places behind.
 
     Raises
     ------
@@ -218,10 +253,10 @@ def outputs_of(model: "Core", who: str, x: np.ndarray) -> int:
         If x does not fit, or the model gives no row of numbers for a sample.
     """
     model.one_output(who)
-    return widths_of(model, who, x)[0]
+    return shapes_of(model, who, x)[0]
 
 
-def widths_of(model: "Core", who: str, x: np.ndarray) -> tuple[int, ...]:
+def shapes_of(model: "Core", who: str, x: np.ndarray) -> tuple[Shape, ...]:
     """The same for each of its outputs."""
     try:
         with advising(model, x.shape):
@@ -229,103 +264,16 @@ def widths_of(model: "Core", who: str, x: np.ndarray) -> tuple[int, ...]:
     except ValueError as error:
         raise ValueError(f"{who}: {error}") from None
     shapes = shapes if model.output_names else (shapes,)
+    if model.data_format == "channels_last":
+        shapes = tuple((s[0], s[3], s[1], s[2]) if len(s) == 4 else s for s in shapes)
     for shape, name in zip(shapes, model.output_names or ("",), strict=True):
-        if len(shape) != 2:
+        if len(shape) < 2:
             raise ValueError(
                 f"{who}: the model gives shape {shape} for {len(x)} samples"
                 f"{name and ' as ' + name}, not one number for each class; end it with Flatten() "
                 f"and Dense(..., classes)"
             )
-    return tuple(shape[1] for shape in shapes)
-
-
-# --- advice -------------------------------------------------------------------------------------
-
-
-def shape_advice(model: "Core", shape: Shape) -> str:
-    """The end of a sentence, such as "; try x[None]": the first rearrangement that fits, if any.
-
-    There is none where the shape itself fits, so that what is wrong is a layer.
-    """
-    if _takes(model, shape):
-        return ""
-    for text, other in _rearranged(model, shape):
-        if _takes(model, other):
-            return f"; try {text}"
-    return ""
-
-
-class advising:
-    """What the layers say of a shape that does not fit, with advice for samples of this shape."""
-
-    def __init__(self, model: "Core", shape: Shape) -> None:
-        self._model, self._shape, self._speaking = model, shape, None
-
-    def __enter__(self) -> None:
-        if self._model.data_format == "channels_last":
-            self._speaking = speaking(self._model)
-            self._speaking.__enter__()
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
-        if self._speaking is not None:
-            self._speaking.__exit__(None, None, None)
-        if isinstance(error, ValueError):
-            advice = shape_advice(self._model, self._shape)
-            advice = "" if advice.removeprefix("; try ") in str(error) else advice
-            raise ValueError(f"{error}{advice}") from None
-
-
-def speaking(model: "Core") -> contextlib.AbstractContextManager[None]:
-    """A with block in which layers speak of images as this model has them."""
-    return spoken.channels_last(model.data_format == "channels_last")
-
-
-def _takes(model: "Core", shape: Shape) -> bool:
-    if model.input_shape is not None and shape[1:] != model.input_shape:
-        return False
-    try:
-        model.output_shape(shape)
-    except ValueError:
-        return False
-    return True
-
-
-def _rearranged(model: "Core", shape: Shape) -> Iterator[tuple[str, Shape]]:
-    """(how it is written, shape) of what may have been meant."""
-    first = model.data_format == "channels_first"
-    if len(shape) == 2:
-        yield ("x[None, None]", (1, 1, *shape)) if first else ("x[None, ..., None]", (1, *shape, 1))
-    if len(shape) == 3:
-        one, two, three = shape
-        yield "x[None]", (1, *shape)
-        yield ("x[:, None]", (one, 1, two, three)) if first else ("x[..., None]", (*shape, 1))
-        if first:
-            yield "x.transpose(2, 0, 1)[None]", (1, three, one, two)
-        else:
-            yield "x.transpose(1, 2, 0)[None]", (1, two, three, one)
-    if len(shape) == 4:
-        batch, one, two, three = shape
-        if first:
-            yield "x.transpose(0, 3, 1, 2)", (batch, three, one, two)
-        else:
-            yield "x.transpose(0, 2, 3, 1)", (batch, two, three, one)
-    sample = model.input_shape
-    if sample is not None and len(shape) > 1 and np.prod(shape[1:]) == np.prod(sample):
-        yield f"x.reshape(-1, {', '.join(map(str, sample))})", (shape[0], *sample)
-    if len(shape) > 2:
-        yield "x.reshape(len(x), -1)", (shape[0], int(np.prod(shape[1:])))
-    if len(shape) == 1:
-        yield "x[None]", (1, *shape)
-
-
-def _pixels_advice(model: "Core", shape: Shape) -> str:
-    for text, other in _rearranged(model, shape):
-        if len(other) == 4 and _takes(model, other):
-            return f"pixels are given as images: {text}"
-    return (
-        f"pixels are given as images of shape {model.image_words}, other numbers as floats: "
-        f"x.astype(np.{model.dtype})"
-    )
+    return tuple(map(tuple, shapes))
 
 
 def _warn_of_floats(model: "Core", who: str, x: np.ndarray) -> bool:

@@ -6,7 +6,8 @@
 - regression: ``r2``, the share of the targets' variance that is explained (1 is perfect, 0 as good
   as their mean; averaged over outputs), and ``mae``, the mean absolute error in the targets' units.
 
-The first of each is what scikit-learn's ``score`` gives. Samples may have weights. Of several
+The first of each is what scikit-learn's ``score`` gives. Samples may have weights. Where a network
+gives a row of numbers for each place of an image, each place counts as a sample. Of several
 outputs each has its own, with its loss, behind its name: ``digit_loss``, ``digit_accuracy``.
 """
 
@@ -21,6 +22,7 @@ from kernels.portion import WHOLE, Portion
 from ..conversion import fields_of
 from ..losses import CLASSIFICATION, MULTILABEL, REGRESSION, Loss, asked
 from ..losses.asked import Task
+from ..losses.base import by_place
 
 if TYPE_CHECKING:
     from .network import Network
@@ -43,6 +45,24 @@ class _One:
         """The losses of several outputs, by their columns."""
         return {}
 
+    def add(
+        self, loss: Any, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None
+    ) -> None:
+        """Count a batch, whose loss is computed already; each place is a row."""
+        if outputs.ndim > 2:
+            is_short = targets.ndim < outputs.ndim  # class numbers
+            targets = targets.reshape(-1) if is_short else by_place(targets)
+            rows = by_place(outputs)
+            weights = None if weights is None else weights.repeat(len(rows) // len(outputs))
+            outputs = rows
+        self._add(loss, outputs, targets, weights)
+
+    def _add(
+        self, loss: Any, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None
+    ) -> None:
+        """The same of rows (N, K)."""
+        raise NotImplementedError
+
 
 class _Shares(_One):
     """Shares of samples: sums of numbers from 0 to 1, of which each sample has some."""
@@ -52,10 +72,9 @@ class _Shares(_One):
         self._weight = 0.0
         self._sums = [0.0] * len(self._names)
 
-    def add(
+    def _add(
         self, loss: Any, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None
     ) -> None:
-        """Count a batch, whose loss is computed already."""
         self._weight += len(outputs) if weights is None else float(weights.sum())
         correct = getattr(loss, "correct", None) if isinstance(loss, Loss) else None
         if weights is None and correct is not None:
@@ -99,10 +118,9 @@ class _Errors(_One):
         self._shift: np.ndarray | None = None  # near the targets, so that no square is rounded off
         self._sums: np.ndarray = np.zeros(0)  # (3, outputs): of squared errors, targets, squares
 
-    def add(
+    def _add(
         self, loss: Any, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None
     ) -> None:
-        """Count a batch."""
         targets = targets.astype(np.float64)
         if self._shift is None:
             self._shift = targets[0]

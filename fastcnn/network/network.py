@@ -8,8 +8,10 @@ import numpy as np
 from kernels import activation as activation_kernels
 from kernels.portion import WHOLE, Portion
 
+from .. import conversion
 from ..checks import is_whole, refuse_nan
 from ..losses import CLASSIFICATION, MULTILABEL, REGRESSION, Losses, chosen
+from ..losses.base import by_place, from_places
 from . import intake, measures, weighting
 from .core import Core
 from .row import Logits
@@ -125,9 +127,9 @@ class Network(Core):
             )
         sample = weighting.of_samples("evaluate", sample_weight, len(x))
         several = bool(self.output_names)
-        classes = 0 if several or class_weight is None else intake.outputs_of(self, "evaluate", x)
+        shape = () if several or class_weight is None else intake.shape_of(self, "evaluate", x)
         every = weighting.together(
-            "evaluate", self.task, sample, class_weight, y, classes, self.class_names
+            "evaluate", self.task, sample, class_weight, y, shape, self.class_names
         )
         weights = (every, sample)
         return measures.measure(
@@ -161,7 +163,8 @@ class Network(Core):
         """What the model says of each sample; of several outputs a tuple.
 
         The most probable class, int64 (N,); of several labels 1 for each of a probability above
-        one half, int64 (N, labels); for numbers these, (N, outputs), or (N,) if there is one.
+        one half, int64 (N, labels); for numbers these, (N, outputs), or (N,) if there is one. Of a
+        network that gives numbers for each place of an image (N, H, W), or (N, outputs, H, W).
 
         Raises
         ------
@@ -176,18 +179,19 @@ class Network(Core):
             for part, task, each in zip(
                 parts, tasks, y if self.output_names else (y,), strict=True
             ):
-                part.append(_answer(task, each, rows.start))
+                part.append(self._as_people_lay(_answer(task, each, rows.start)))
         found = tuple(map(np.concatenate, parts))
         return found if self.output_names else found[0]
 
     def predict_logits(self, x: np.ndarray, batch_size: int = EVALUATED_AT_ONCE) -> np.ndarray:
-        """What the network gives for each sample before its softmax, (N, classes)."""
+        """What it gives for each sample before its softmax, (N, classes), or with places behind."""
         self.one_output("predict_logits")
         x = intake.samples(self, "predict_logits", x)
-        return np.concatenate([y.copy() for _, y in self.outputs(x, batch_size, logits=True)])
+        found = [y.copy() for _, y in self.outputs(x, batch_size, logits=True)]
+        return self._as_people_lay(np.concatenate(found))
 
     def predict_proba(self, x: np.ndarray, batch_size: int = EVALUATED_AT_ONCE) -> np.ndarray:
-        """The probability of each class, or of each label, for each sample, (N, classes).
+        """The probability of each class, or of each label, for each sample, as `predict_logits`.
 
         It is softmax(logits), of labels sigmoid(logits). Of a network that was trained with a hinge
         that is a number which grows with the score, and no probability.
@@ -202,18 +206,19 @@ class Network(Core):
             raise ValueError(
                 "predict_proba: this model gives numbers, which have no probability: use predict"
             )
-        logits = self.predict_logits(x, batch_size)
-        if logits.ndim != 2 and self.task != MULTILABEL:
-            raise ValueError(
-                f"predict_proba: this model gives {logits.shape[1:]} for a sample, which is no row "
-                f"of classes: use forward"
-            )
-        probabilities = np.empty_like(logits)
+        logits = self._as_layers_see(self.predict_logits(x, batch_size))
+        rows = conversion.for_kernels(by_place(logits))
+        probabilities = np.empty_like(rows)
         squash = (
             activation_kernels.sigmoid if self.task == MULTILABEL else activation_kernels.softmax
         )
-        squash(logits, probabilities)
-        return probabilities
+        squash(rows, probabilities)
+        return self._as_people_lay(from_places(probabilities, logits.shape))
+
+    def _as_people_lay(self, y: np.ndarray) -> np.ndarray:
+        """An array for each sample as the model's `data_format` has images."""
+        is_turned = self.data_format == "channels_last" and y.ndim == 4
+        return np.ascontiguousarray(y.transpose(0, 2, 3, 1) if is_turned else y)
 
 
 def _answer(task: str, outputs: np.ndarray, first: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """How much each sample counts: weights of samples, and of the classes that they belong to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -86,12 +86,14 @@ def together(
     sample: np.ndarray | None,
     wanted: Classes,
     y: np.ndarray,
-    classes: int,
+    outputs: Sequence[int],
     names: tuple[str, ...] | None,
 ) -> np.ndarray | None:
     """Both kinds of weight multiplied, (N,); None if there are none.
 
     A row of probabilities weighs what its classes weigh in the mean.
+
+    outputs : shape of what the model gives, (N, classes)
     """
     if wanted is None:
         return sample
@@ -102,7 +104,12 @@ def together(
         )
     if task != CLASSIFICATION:
         raise ValueError(f"{who}: class_weight is for classes; for {task} give sample_weight")
-    by_class = of_classes(who, wanted, y, classes, names)
+    if len(outputs) > 2:
+        raise ValueError(
+            f"{who}: class_weight is for one class for each sample, and this model gives one for "
+            f"each place; give sample_weight, or a loss of your own"
+        )
+    by_class = of_classes(who, wanted, y, outputs[1], names)
     weights = by_class[y] if y.ndim == 1 else y @ by_class
     weights = weights if sample is None else weights * sample
     if not weights.any():

@@ -216,7 +216,11 @@ class Saved:
         if self.model.output_names:
             self.telling(data)
             return data
-        outputs, classes = self.model.output_shape((1, *shape))[1], data.outputs
+        given = self.model.output_shape((1, *shape))[1:]
+        if len(given) != 1:
+            what = f"{self.model_name} gives {given} for an image, which is no row of numbers"
+            raise ValueError(f"{what}: use it in Python, load_model(...).measure(images, targets)")
+        outputs, classes = given[0], data.outputs
         if self.model.task != CLASSIFICATION:
             if outputs != classes:
                 raise ValueError(

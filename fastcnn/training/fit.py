@@ -19,7 +19,7 @@ from ..checks import unknown
 from ..layers import Sigmoid, Softmax
 from ..losses import CLASSIFICATION, MULTILABEL, CrossEntropyLoss, Losses, asked
 from ..losses.asked import Task
-from ..network.intake import outputs_of, pair
+from ..network.intake import pair, shapes_of
 from ..network.measures import measured
 from ..network.network import EVALUATED_AT_ONCE, Network
 from ..network.row import is_contained
@@ -46,6 +46,7 @@ from .settings import (
 )
 
 _UNWEIGHTED = Weighting()
+_MOVING = ("shift", "rotate", "flip", "crop", "mixup", "cutmix")
 
 __all__ = ["TrainingDiverged", "fit", "split"]
 
@@ -201,8 +202,9 @@ def _prepared(
         measuring = dataclasses.replace(measuring, test=_checked(model, "test", measuring.test))
     data = (x, y) if counted is None else (x, y, counted)
     rows, validation = _divided(data, measuring.validation, model, passes.seed or 0)
-    classes = 0 if model.output_names else outputs_of(model, "training", x)
-    weights = weighting.of(model, y, counted, rows, classes)
+    outputs = shapes_of(model, "training", x)
+    _check_moving(passes.augment, outputs)
+    weights = weighting.of(model, y, counted, rows, outputs[0])
     parts = [part for part in (validation, measuring.test) if part is not None]
     if weights is not None or any(len(part) > 2 for part in parts):
         _check_takes_weights(method.loss)
@@ -352,6 +354,20 @@ def _check_mixing(augment: Augment | None, loss: Any, task: Task) -> None:
                 f"mixup and cutmix mix targets too, and {type(each).__name__} takes one class for "
                 f"each sample: take CrossEntropyLoss"
             )
+
+
+def _check_moving(augment: Augment | None, outputs: Sequence[tuple[int, ...]]) -> None:
+    """Refuse to change where things are in images, and not in targets for their places."""
+    amounts = {name: getattr(augment, name, 0) for name in _MOVING}
+    moving = ", ".join(f"{name}={amount}" for name, amount in amounts.items() if amount)
+    places = [shape[2:] for shape in outputs if len(shape) > 2]
+    if moving and places:
+        raise ValueError(
+            f"augment: the network gives something for each of {' x '.join(map(str, places[0]))} "
+            f"places, and {moving} would change where things are in the images, but not in the "
+            f"targets: change both before, and leave to augment what stays in its place "
+            f"(brightness, noise, cutout)"
+        )
 
 
 def _check_takes_weights(loss: Any) -> None:

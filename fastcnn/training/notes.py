@@ -11,6 +11,7 @@ from ..conversion import fields_of
 from ..layers import BatchNorm
 from ..losses import REGRESSION
 from ..losses.asked import each_of
+from ..losses.base import by_place
 from ..network.network import Network
 from .history import History
 
@@ -95,7 +96,8 @@ def far_targets(model: Network, y: NDArray[Any]) -> str | None:
         if task != REGRESSION:
             continue
         count, names = numbers.shape[1], model.class_names or ()
-        means, deviations = numbers.mean(axis=0, dtype=np.float64), numbers.std(axis=0, dtype=float)
+        rows = by_place(numbers)
+        means, deviations = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=float)
         for i, (mean, deviation) in enumerate(zip(means, deviations, strict=True)):
             if 1 / _FAR <= deviation <= _FAR and abs(mean) <= _FAR:
                 continue

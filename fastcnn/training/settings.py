@@ -89,7 +89,7 @@ class Weighting:
 
     def of(
         self, model: Network, y: NDArray[Any], samples: NDArray[np.float64] | None,
-        rows: NDArray[np.int64], outputs: int,
+        rows: NDArray[np.int64], outputs: tuple[int, ...],
     ) -> NDArray[np.float64] | None:  # fmt: skip
         """Weights of all samples whose mean is 1 over the rows that are trained on."""
         if samples is None and self.classes is None:

@@ -49,6 +49,7 @@ def folder(tmp_path_factory, data):
     amount.trained_by(None, "regression")
     amount.save(root / "ink.npz")
     Graph(x, {"map": images, "digit": Dense(338, 10)(y)}).save(root / "map.npz")
+    Graph(x, images).save(root / "mask.npz")
     Graph(x, {"a": Dense(338, 3)(y), "b": Dense(338, 2)(y)}).save(root / "other.npz")
     z = Input((1, 28, 28))
     both = Concat()(Flatten()(x), Flatten()(z))
@@ -161,6 +162,11 @@ INPUTS = "is a network of 2 inputs, and here each picture is one: use it in Pyth
         (demo, ["five.npz", "--dataset", "digits"], SEVERAL),
         (plot, ["confusion", "five.npz", "--dataset", "digits", "--out", "a.png"], SEVERAL),
         (predict, ["map.npz", "0.png"], "output map of map.npz gives (2, 13, 13) for a picture"),
+        (predict, ["mask.npz", "0.png"], "error: mask.npz gives (2, 13, 13) for a picture"),
+        (predict, ["mask.npz", "0.png", "--json"], "use it in Python, load_model(...).predict(im"),
+        (evaluate, ["mask.npz", "--dataset", "digits"], "mask gives (2, 13, 13) for an image, wh"),
+        (explain, ["mask.npz", "--dataset", "digits"], "mask gives (2, 13, 13) for an image, whi"),
+        (plot, ["confusion", "mask.npz", "--dataset", "digits"], "mask gives (2, 13, 13) for an"),
         (predict, ["row.npz", "0.png"], "takes samples of shape (5,), which are no pictures"),
         (evaluate, ["row.npz", "--dataset", "digits"], "takes images of shape (5,), those of dig"),
         (

@@ -567,7 +567,6 @@ LAST = Input((8, 8, 1), data_format="channels_last")
         (lambda: small().predict((X, X)), r"input 0 must have shape \(N, 1, 4, 4\)"),
         (lambda: small().predict((pairs()[0], pairs(5)[1])), "the same N as the others"),
         (lambda: small().forward((pairs()[0], np.zeros((12, 3), int))), "input 1 is whole numbers"),
-        (lambda: Sequential(ReLU()).predict_proba(pairs()[0]), "is no row of classes: use forward"),
         (lambda: two_outputs().predict_logits(pairs()[1]), "predict_logits: this Graph has 2 out"),
         (lambda: two_outputs().predict_proba(pairs()[1]), "predict_proba: this Graph has 2 outp"),
         (lambda: two_outputs().train(pairs()[1], Y), "this Graph has 2 outputs"),

@@ -272,7 +272,7 @@ HOLED = np.where(np.arange(60) == 7, np.nan, NUMBERS[:, 0])
         ("mse", NUMBERS[:, 0], 2, "expected targets as (60, 2), as the model gives 2 numbers"),
         ("mse", NUMBERS[:9], 2, "got 60 samples and 9 labels"),
         ("mse", np.full(60, "cat"), 1, "takes numbers as targets, got text such as cat"),
-        ("mse", NUMBERS[None], 2, "expected targets as (N,) or (N, outputs)"),
+        ("mse", NUMBERS[None], 2, "got 60 samples and 1 labels"),
         ("bce", SEVERAL * 2, 4, "row 0 of the labels must hold numbers from 0"),
         ("bce", LABELS, 3, "expected targets as (60, 3)"),
         ("hinge", LABELS, 1, "a model that gives one number tells no classes apart, got label"),
