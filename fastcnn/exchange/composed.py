@@ -29,7 +29,7 @@ from ..layers.symbols import Symbol
 Arrays = Mapping[str, np.ndarray]
 Call = Callable[[Layer, Symbol, Arrays], Symbol]
 """Calls a layer that shall have these arrays."""
-FOR_IMAGES = (BatchNorm, Pad, Upsample, AdaptiveAveragePool2D, AdaptiveMaxPool2D)
+FOR_IMAGES = (Pad, Upsample, AdaptiveAveragePool2D, AdaptiveMaxPool2D)
 """Layers that take no series."""
 _MOST_WEIGHTS = 2**24
 ZERO = -1

@@ -343,6 +343,9 @@ class Steps:
         norm, (x,) = each.layer, each.sources
         assert isinstance(norm, BatchNorm)
         channels, *size = self.shapes[x]
+        places = 1
+        if len(size) == 1:  # a series is a row of channels times lengths
+            (places,), channels, size = size, channels * size[0], []
         width = int(full_vectors(np.empty(0, self.dtype), channels))
         # As `batch_norm_inference` has it, to the bit.
         variance = norm.state["running_var"] + self.dtype.type(norm.eps)
@@ -350,6 +353,7 @@ class Steps:
             norm.state["running_mean"], norm.params["gamma"] / np.sqrt(variance),
             norm.params["beta"],
         )  # fmt: skip
+        parts = [np.repeat(part, places) for part in parts]
         factors = [packing.vector(part, channels, width, self.dtype) for part in parts]
         own = [math.prod(size), channels, self.constant(np.concatenate(factors))]
         self.add(

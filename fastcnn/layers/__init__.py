@@ -44,7 +44,7 @@ from .merge import Add, Concat, Multiply
 from .norm import BatchNorm
 from .pool import AveragePool2D, MaxPool2D
 from .resample import Pad, Upsample
-from .series import AveragePool1D, MaxPool1D
+from .series import AveragePool1D, GlobalAveragePool1D, GlobalMaxPool1D, MaxPool1D
 from .shape import Flatten, PixelShuffle, Reshape
 from .softmax import LogSoftmax, Softmax
 from .symbols import Input
@@ -67,7 +67,9 @@ __all__ = [
     "Dense",
     "Dropout",
     "Flatten",
+    "GlobalAveragePool1D",
     "GlobalAveragePool2D",
+    "GlobalMaxPool1D",
     "GlobalMaxPool2D",
     "GroupNorm",
     "Hardsigmoid",

@@ -11,14 +11,15 @@ from kernels.workspace import Workspace
 from .. import checks
 from . import spoken
 from .base import Layer
-from .memory import Shape, memory_of, seen
+from .memory import Shape, as_given, as_image, memory_of, seen
 from .norm import checked_channels
 
 
 class GroupNorm(Layer):
     """Gives the channels of a group mean 0 and variance 1 within each image, then scale and shift.
 
-        x (N, num_channels) or (N, num_channels, H, W) -> y of the same shape, float32 or float64
+        x (N, num_channels), (N, num_channels, L) or (N, num_channels, H, W)
+        -> y of the same shape, float32 or float64
 
         y = gamma * (x - mean) / sqrt(variance + eps) + beta
 
@@ -88,10 +89,10 @@ class GroupNorm(Layer):
         self.check_input(x)
         if training:
             return self.normalise(x, self.workspace)
-        x = memory_of(x)
-        y = self.result(x.shape, x.dtype, training)
-        self._run(x, y, self.scratch.array("statistics", self._statistics(x), x.dtype))
-        return seen(y)
+        image = memory_of(as_image(x))
+        y = self.result(image.shape, x.dtype, training)
+        self._run(image, y, self.scratch.array("statistics", self._statistics(x), x.dtype))
+        return as_given(seen(y), x.ndim)
 
     def normalise(
         self,
@@ -102,12 +103,13 @@ class GroupNorm(Layer):
     ) -> np.ndarray:
         """y in training, in memory of a workspace; then a shortcut is added, then max(y, 0)."""
         self._refuse_single_numbers(x)
-        x = memory_of(x)
-        y = workspace.array("y", x.shape, x.dtype)
+        image = memory_of(as_image(x))
+        y = workspace.array("y", image.shape, x.dtype)
         statistics = self.workspace.array("statistics", self._statistics(x), x.dtype)
-        self._run(x, y, statistics, shortcut, relu)
-        self.remember(seen(y), x, *statistics)
-        return seen(y)
+        self._run(image, y, statistics, shortcut, relu)
+        given = as_given(seen(y), x.ndim)
+        self.remember(given, image, *statistics)
+        return given
 
     def _refuse_single_numbers(self, x: np.ndarray) -> None:
         """Raise where the mean of a group is its only number, which leaves beta and no gradient."""
@@ -146,18 +148,20 @@ class GroupNorm(Layer):
         """dx, from the gradient by what `normalise` gave without a shortcut."""
         x, mean, inverse_std = self.recall(dy)
         dx = self.gradient(x.shape, x.dtype, dy)
+        image = memory_of(as_image(dy))
         kernels.group_norm_backward(
-            self._images(memory_of(dy)), self._images(x), self.params["gamma"], mean, inverse_std,
+            self._images(image), self._images(x), self.params["gamma"], mean, inverse_std,
             self._images(dx), self.grads["gamma"], self.grads["beta"], self.scratch,
             self.params["beta"] if relu else None,
         )  # fmt: skip
-        return seen(dx)
+        return as_given(seen(dx), dy.ndim)
 
 
 class LayerNorm(GroupNorm):
     """Gives each sample mean 0 and variance 1, then each channel a learned scale and shift.
 
-        x (N, num_features) or (N, num_features, H, W) -> y of the same shape, float32 or float64
+        x (N, num_features), (N, num_features, L) or (N, num_features, H, W)
+        -> y of the same shape, float32 or float64
 
         y = gamma * (x - mean) / sqrt(variance + eps) + beta
 

@@ -11,14 +11,15 @@ from .memory import Shape
 class InstanceNorm(GroupNorm):
     """Gives each channel of each image mean 0 and variance 1, then a learned scale and shift.
 
-        x (N, num_features, H, W) -> y of the same shape, float32 or float64
+        x (N, num_features, H, W) or (N, num_features, L)
+        -> y of the same shape, float32 or float64
 
         y = gamma * (x - mean) / sqrt(variance + eps) + beta
 
     Ulyanov, Vedaldi, Lempitsky, "Instance Normalization" (2016). Mean and (biased) variance are
-    those of one channel of one image, over its rows and columns. It is `GroupNorm(num_features,
-    num_features)`. PyTorch's InstanceNorm2d has gamma and beta only with affine=True; until they
-    are trained they change nothing here.
+    those of one channel of one image (or series), over its rows and columns. It is
+    `GroupNorm(num_features, num_features)`. PyTorch's InstanceNorm2d has gamma and beta only with
+    affine=True; until they are trained they change nothing here.
 
     Parameters
     ----------

@@ -13,18 +13,19 @@ from kernels.workspace import Workspace
 from .. import checks
 from . import spoken
 from .base import Layer
-from .memory import Shape, memory_of, seen
+from .memory import Shape, as_given, as_image, memory_of, seen
 
 
 class BatchNorm(Layer):
     """Gives each channel mean 0 and variance 1 over the batch, then a learned scale and shift.
 
-        x (N, num_features) or (N, num_features, H, W) -> y of the same shape, float32 or float64
+        x (N, num_features), (N, num_features, L) or (N, num_features, H, W)
+        -> y of the same shape, float32 or float64
 
         y = gamma * (x - mean) / sqrt(variance + eps) + beta
 
     Ioffe and Szegedy, "Batch Normalization" (2015), algorithm 1. In training, mean and variance
-    are those of the batch, per channel over N (and H, W), and the running ones follow them:
+    are those of the batch, per channel over N (and L, or H and W), and the running ones follow:
 
         running = momentum * running + (1 - momentum) * batch
 
@@ -35,7 +36,7 @@ class BatchNorm(Layer):
     Parameters
     ----------
     num_features : int
-        Channels of images, or features of vectors.
+        Channels of images or series, or features of vectors.
     momentum : float
         How much the running statistics keep of what they were, from 0 to 1.
     eps : float
@@ -117,12 +118,13 @@ class BatchNorm(Layer):
         self.check_input(x)
         if training and self.trainable:
             return self.normalise(x, self.workspace)
-        x = memory_of(x)
-        y = self.result(x.shape, x.dtype, training)
-        self._follow_running(x, self.params["beta"], self.state["running_mean"], y)
+        image = memory_of(as_image(x))
+        y = self.result(image.shape, x.dtype, training)
+        self._follow_running(image, self.params["beta"], self.state["running_mean"], y)
+        given = as_given(seen(y), x.ndim)
         if training:
-            self.remember(seen(y))
-        return seen(y)
+            self.remember(given)
+        return given
 
     def _follow_running(
         self, x: np.ndarray, beta: np.ndarray, mean: np.ndarray, y: np.ndarray
@@ -152,16 +154,17 @@ class BatchNorm(Layer):
                 f"single number, so that y is beta whatever x is: training needs a batch of "
                 f"several samples, or images of several pixels"
             )
-        x = memory_of(x)
-        y = workspace.array("y", x.shape, x.dtype)
+        image = memory_of(as_image(x))
+        y = workspace.array("y", image.shape, x.dtype)
         mean, variance, inverse_std = self._room_for_statistics(x.dtype)
         kernels.batch_norm_training(
-            x, self.params["gamma"], self.params["beta"], self.eps, y,
+            image, self.params["gamma"], self.params["beta"], self.eps, y,
             mean, variance, inverse_std, self.scratch, shortcut, relu, sums,
         )  # fmt: skip
         self.update_running(mean, variance)
-        self.remember(seen(y), x, mean, inverse_std)
-        return seen(y)
+        given = as_given(seen(y), x.ndim)
+        self.remember(given, image, mean, inverse_std)
+        return given
 
     def measured(self, x: np.ndarray, sums: np.ndarray | None = None) -> NormedInput:
         """The same with ReLU, and without a shortcut, for a layer that normalises what it reads."""
@@ -242,10 +245,10 @@ class BatchNorm(Layer):
         if self.recall(dy):
             return self.spread(dy)
         # A frozen layer is a straight line in each channel.
-        dy, zeros = memory_of(dy), np.zeros(self.num_features, self.dtype)
-        dx = self.gradient(dy.shape, dy.dtype, dy)
-        self._follow_running(dy, zeros, zeros, dx)
-        return seen(dx)
+        image, zeros = memory_of(as_image(dy)), np.zeros(self.num_features, self.dtype)
+        dx = self.gradient(image.shape, dy.dtype, dy)
+        self._follow_running(image, zeros, zeros, dx)
+        return as_given(seen(dx), dy.ndim)
 
     def spread(
         self, dy: np.ndarray, relu: bool = False, sums: np.ndarray | None = None
@@ -257,18 +260,19 @@ class BatchNorm(Layer):
         x, mean, inverse_std = self.recall(dy)
         dx = self.gradient(x.shape, x.dtype, dy)
         kernels.batch_norm_backward(
-            memory_of(dy), x, self.params["gamma"], mean, inverse_std,
+            memory_of(as_image(dy)), x, self.params["gamma"], mean, inverse_std,
             dx, self.grads["gamma"], self.grads["beta"], self.scratch,
             self.params["beta"] if relu else None, sums,
         )  # fmt: skip
-        return seen(dx)
+        return as_given(seen(dx), dy.ndim)
 
 
 def checked_channels(layer: Layer, channels: int, input_shape: Shape) -> Shape:
-    """The shape, which must be that of vectors or images with so many channels."""
-    if len(input_shape) not in (2, 4) or input_shape[1] != channels:
+    """The shape, which must be that of vectors, series or images with so many channels."""
+    if len(input_shape) not in (2, 3, 4) or input_shape[1] != channels:
         raise ValueError(
-            f"{layer.name}: expected input with {channels} channels as (N, {channels}) or "
-            f"{spoken.images(channels)}, got shape {spoken.shape(input_shape)}"
+            f"{layer.name}: expected input with {channels} channels as (N, {channels}), "
+            f"(N, {channels}, L) or {spoken.images(channels)}, got shape "
+            f"{spoken.shape(input_shape)}"
         )
     return input_shape

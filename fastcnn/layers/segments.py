@@ -14,7 +14,7 @@ from .convolutions import SummedConv
 from .described import is_altered
 from .fusion import plan
 from .groups import Step, layers_of
-from .memory import memory_of, seen
+from .memory import as_image, memory_of, seen
 from .merge import Add, Concat, rows_of
 from .norm import BatchNorm
 from .normalized import Norm, normalizes
@@ -58,9 +58,10 @@ class NormalizedAdd:
             return relu.forward(y, training) if relu else y
         norm.check_input(main)
         known = {} if self._before is None else {"sums": self._before.sums}
-        y = norm.normalise(main, self.add.workspace, memory_of(shortcut), relu is not None, **known)
+        other = memory_of(as_image(shortcut))
+        y = norm.normalise(main, self.add.workspace, other, relu is not None, **known)
         if relu:
-            relu.remember(y, memory_of(y))
+            relu.remember(y, memory_of(as_image(y)))
         return y
 
     def backward(self, dy: np.ndarray) -> tuple[np.ndarray, ...]:

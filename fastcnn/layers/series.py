@@ -5,6 +5,7 @@ from typing import Any
 from .. import checks
 from ..checks import Pair
 from . import spoken
+from .adaptive_pool import _Global
 from .memory import Shape
 from .pool import _Moving
 
@@ -39,12 +40,17 @@ class _OfSeries(_Moving):
         return given
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        if len(input_shape) != 3:
-            raise ValueError(
-                f"{self.name}: expected input as (N, C, L), got shape {spoken.shape(input_shape)}"
-            )
-        batch, channels, length = input_shape
+        batch, channels, length = _checked(self.name, input_shape)
         return (batch, channels, self._output_size((batch, channels, 1, length))[1])
+
+
+def _checked(name: str, input_shape: Shape) -> Shape:
+    """The shape, which must be that of series."""
+    if len(input_shape) != 3:
+        raise ValueError(
+            f"{name}: expected input as (N, C, L), got shape {spoken.shape(input_shape)}"
+        )
+    return input_shape
 
 
 class MaxPool1D(_OfSeries):
@@ -141,3 +147,47 @@ class AveragePool1D(_OfSeries):
 
     def arguments(self) -> dict[str, Any]:
         return {**super().arguments(), "count_include_pad": self.count_include_pad}
+
+
+class GlobalAveragePool1D(_Global):
+    """The mean of each channel over the whole series.
+
+        x (N, C, L) -> y (N, C), float32 or float64
+
+    Raises
+    ------
+    ValueError
+        If an input is not (N, C, L).
+
+    Examples
+    --------
+    >>> GlobalAveragePool1D().forward(np.float32([[[1, 2, 6]]]))
+    array([[3.]], dtype=float32)
+    """
+
+    maximum = False
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return _checked(self.name, input_shape)[:2]
+
+
+class GlobalMaxPool1D(_Global):
+    """The largest value of each channel in the whole series.
+
+        x (N, C, L) -> y (N, C), float32 or float64
+
+    The gradient goes to the largest value alone; among equal ones, to the first.
+
+    Raises
+    ------
+    ValueError
+        If an input is not (N, C, L).
+
+    Examples
+    --------
+    >>> GlobalMaxPool1D().forward(np.float32([[[1, 2, 6]]]))
+    array([[6.]], dtype=float32)
+    """
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return _checked(self.name, input_shape)[:2]

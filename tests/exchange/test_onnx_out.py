@@ -41,6 +41,8 @@ CASES: list[tuple[tuple[int, ...], list[Layer]]] = [
     (IMAGES, [L.AveragePool2D(2, 2, 1, dilation=2, count_include_pad=False)]),
     (IMAGES, [L.GlobalAveragePool2D(), L.ReLU6()]),
     (IMAGES, [L.GlobalMaxPool2D(), L.PReLU(4)]),
+    (SERIES, [BatchNorm(4), L.GroupNorm(2, 4), L.InstanceNorm(4), L.GlobalAveragePool1D()]),
+    (SERIES, [L.LayerNorm(4), L.Conv1D(4, 6, 3), BatchNorm(6), ReLU(), L.GlobalMaxPool1D()]),
     (IMAGES, [L.AdaptiveAveragePool2D((3, 4)), L.AdaptiveAveragePool2D(1)]),
     (IMAGES, [L.AdaptiveMaxPool2D((5, 4)), L.AdaptiveMaxPool2D((None, 2))]),
     (IMAGES, [BatchNorm(4), L.GELU(), L.GroupNorm(2, 4), L.PReLU(), L.LayerNorm(4)]),

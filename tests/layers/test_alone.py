@@ -29,7 +29,9 @@ from fastcnn.layers import (
     Dense,
     Dropout,
     Flatten,
+    GlobalAveragePool1D,
     GlobalAveragePool2D,
+    GlobalMaxPool1D,
     GlobalMaxPool2D,
     GroupNorm,
     Hardsigmoid,
@@ -74,7 +76,10 @@ EACH: list[tuple[Layer, tuple[int, ...]]] = [
         Residual([Conv2D(4, 4, 3, padding=1), Sigmoid(), MaxPool2D(2)], [AveragePool2D(2)]),
         SpatialDropout(0.5, seed=1), Upsample(2),
     )),
-    *((layer, SERIES) for layer in (AveragePool1D(2), Conv1D(4, 2, 3), MaxPool1D(2))),
+    *((layer, SERIES) for layer in (
+        AveragePool1D(2), BatchNorm(4), Conv1D(4, 2, 3), GlobalAveragePool1D(), GlobalMaxPool1D(),
+        GroupNorm(2, 4), MaxPool1D(2),
+    )),
     *((layer, (5, 4)) for layer in (
         ELU(), GELU(), SELU(), Dense(4, 3), Dropout(0.5, seed=1), Hardsigmoid(), Hardswish(),
         LeakyReLU(), LogSoftmax(), Mish(), PReLU(4), ReLU(), ReLU6(), Sigmoid(), SiLU(), Softmax(),

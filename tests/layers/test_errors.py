@@ -21,6 +21,7 @@ from fastcnn.layers import (
     Dropout,
     Flatten,
     GlobalAveragePool2D,
+    GlobalMaxPool1D,
     GroupNorm,
     InstanceNorm,
     Layer,
@@ -163,6 +164,7 @@ INPUTS: list[tuple[Layer, tuple[int, ...], str]] = [
         "input of shape (1, 1, 1, 4); use less padding or less dilation",
     ),
     (GlobalAveragePool2D(), (2, 6), "GlobalAveragePool2D(): expected input as (N, C, H, W)"),
+    (GlobalMaxPool1D(), (2, 3, 4, 5), "GlobalMaxPool1D(): expected input as (N, C, L), got shape"),
     (
         Dense(4, 2),
         (3, 5),
@@ -172,14 +174,14 @@ INPUTS: list[tuple[Layer, tuple[int, ...], str]] = [
     (
         BatchNorm(3),
         (4, 2),
-        "BatchNorm(3): expected input with 3 channels as (N, 3) or (N, 3, H, W)",
+        "BatchNorm(3): expected input with 3 channels as (N, 3), (N, 3, L) or (N, 3, H, W)",
     ),
     (
         GroupNorm(2, 4),
         (4, 2),
-        "GroupNorm(2, 4): expected input with 4 channels as (N, 4) or (N, 4, H, W), got shape (4,",
+        "GroupNorm(2, 4): expected input with 4 channels as (N, 4), (N, 4, L) or (N, 4, H, W), got",
     ),
-    (LayerNorm(3), (4, 2, 3), "LayerNorm(3): expected input with 3 channels as (N, 3) or (N, 3,"),
+    (LayerNorm(3), (4, 2, 3), "LayerNorm(3): expected input with 3 channels as (N, 3), (N, 3, L)"),
     (Softmax(), (4,), "Softmax(): the input of shape (4,) has no axis 1; axis=-1 is the last of"),
     (Softmax(-3), (2, 4), "Softmax(axis=-3): the input of shape (2, 4) has no axis -3; axis=-1 is"),
     (PReLU(3), (2, 4), "PReLU(3): expected input with 3 channels as (N, 3), (N, 3, L) or (N, 3, H"),

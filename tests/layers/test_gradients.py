@@ -22,7 +22,9 @@ from fastcnn.layers import (
     Dense,
     Dropout,
     Flatten,
+    GlobalAveragePool1D,
     GlobalAveragePool2D,
+    GlobalMaxPool1D,
     GlobalMaxPool2D,
     GroupNorm,
     Hardsigmoid,
@@ -152,13 +154,17 @@ def dense(draw: Draw) -> tuple[Layer, Shape]:
 
 def batch_norm(draw: Draw) -> tuple[Layer, Shape]:
     channels = draw(1, 4)
-    shape = (draw(3, 6), channels) if draw(0, 1) else (draw(2, 3), channels, 3, draw(1, 3))
-    return BatchNorm(channels, eps=1e-2), shape
+    shapes = (
+        (draw(3, 6), channels), (draw(2, 3), channels, draw(3, 5)),
+        (draw(2, 3), channels, 3, draw(1, 3)),
+    )  # fmt: skip
+    return BatchNorm(channels, eps=1e-2), shapes[draw(0, 2)]
 
 
 def _features(draw: Draw, channels: int) -> Shape:
-    """Vectors or images, of which no group has two numbers only: its gradient would be 0."""
-    return (draw(1, 4), channels) if draw(0, 1) else (draw(1, 3), channels, 3, draw(1, 3))
+    """Samples of which no group has two numbers only: its gradient would be 0."""
+    sizes = (), (draw(1, 5),), (3, draw(1, 3))
+    return (draw(1, 4), channels, *sizes[draw(0, 2)])
 
 
 def group_norm(draw: Draw) -> tuple[Layer, Shape]:
@@ -227,6 +233,8 @@ MAKERS: dict[str, Callable[[Draw], tuple[Layer, Shape]]] = {
     ),
     "GlobalMaxPool2D": lambda draw: (GlobalMaxPool2D(), _images(draw, draw(1, 5))),
     "GlobalAveragePool2D": lambda draw: (GlobalAveragePool2D(), _images(draw, draw(1, 5))),
+    "GlobalMaxPool1D": lambda draw: (GlobalMaxPool1D(), _images(draw, draw(1, 5))[:3]),
+    "GlobalAveragePool1D": lambda draw: (GlobalAveragePool1D(), _images(draw, draw(1, 5))[:3]),
     "Dense": dense,
     "BatchNorm": batch_norm,
     "GroupNorm": group_norm,

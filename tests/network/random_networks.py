@@ -222,6 +222,8 @@ def to_other_rank(chance: Chance, shape: Shape) -> list[Layer]:
     size = int(np.prod(shape))
     if len(shape) == 3 and chance.odds(0.4):
         return [chance.one((layers.GlobalAveragePool2D, layers.GlobalMaxPool2D))()]
+    if len(shape) == 2 and chance.odds(0.3):
+        return [chance.one((layers.GlobalAveragePool1D, layers.GlobalMaxPool1D))()]
     if len(shape) > 1 and chance.odds(0.6):
         return [layers.Flatten()]
     first = chance.one([each for each in range(1, 10) if size % each == 0])
@@ -246,7 +248,7 @@ def of_images(chance: Chance, shape: Shape) -> list[Layer]:
 
 
 def of_series(chance: Chance, shape: Shape) -> list[Layer]:
-    kind = chance.whole(0, 7)
+    kind = chance.whole(0, 8)
     if kind < 3:
         groups = chance.one((1, shape[0]))
         outside = groups * max(1, chance.channels() // groups)
@@ -256,7 +258,7 @@ def of_series(chance: Chance, shape: Shape) -> list[Layer]:
     if kind == 3:
         kinds = layers.MaxPool1D, layers.AveragePool1D
         return [chance.one(kinds)(chance.whole(1, 3), chance.whole(1, 2))]
-    makers = activation, activation, dropout, to_other_rank
+    makers = activation, activation, dropout, norm, to_other_rank
     return makers[kind - 4](chance, shape)
 
 

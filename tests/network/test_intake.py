@@ -283,11 +283,11 @@ LAST_ERRORS: list[tuple[list[Any], tuple[int, ...], str]] = [
     ),
     ([MaxPool2D(9)], (2, 5, 6, 3), "does not fit into the input of shape (2, 5, 6, 3)"),
     ([MaxPool2D(2)], (2, 5), "expected input as (N, H, W, C), got shape (2, 5)"),
-    ([BatchNorm(3)], (2, 5, 6, 4), "(N, 3) or (N, H, W, 3), got shape (2, 5, 6, 4)"),
+    ([BatchNorm(3)], (2, 5, 6, 4), "(N, 3), (N, 3, L) or (N, H, W, 3), got shape (2, 5, 6, 4)"),
     (
         [LayerNorm(6), ReLU()],
         (2, 5, 6),
-        "expected input with 6 channels as (N, 6) or (N, H, W, 6), got shape (2, 5, 6)",
+        "expected input with 6 channels as (N, 6), (N, 6, L) or (N, H, W, 6), got shape (2, 5, 6)",
     ),
     (
         [Residual([Conv2D(3, 4, 3)])],

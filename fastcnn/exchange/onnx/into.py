@@ -19,7 +19,7 @@ from .constants import Purse, can_fold, fold, part_of
 from .elements import INSTEAD, OPERATORS, affine
 from .file import LARGEST, Content, Op, Value, content
 from .inputs import Prepared, Uses, prepare, sizes, turned_out
-from .patterns import Matcher
+from .patterns import OF_SERIES, Matcher
 from .wire import DamagedError
 
 _WRONG = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, MemoryError)
@@ -224,6 +224,8 @@ class _Building:
     def _become(self, at: At, output: str, made: Any, x: str) -> None:
         layer, arrays, shape = made
         symbol = self.values.symbols[x]
+        if len(symbol.seen) == 2:
+            layer = OF_SERIES[type(layer)]() if type(layer) in OF_SERIES else layer
         if shape is not None and shape.tolist()[1:] != [*symbol.seen]:
             raise at.refuse(f"it makes {shape.tolist()} of {('N', *symbol.seen)} again")
         arrays = {name: at.by_channel(symbol.seen, array) for name, array in arrays.items()}

@@ -237,7 +237,7 @@ def batch_norm(at: At) -> Symbol:
     arrays = {name: at.array(i, name) for i, name in enumerate(names, 1)}
     eps, momentum = at.attribute("epsilon", 1e-5), at.attribute("momentum", 0.9)
     layer = layers.BatchNorm(max(arrays["gamma"].size, 1), momentum, eps)
-    return composed.of_images(layer, at.x, at.call, arrays)
+    return at.become(layer, arrays=arrays)
 
 
 def instance_norm(at: At) -> Symbol:

@@ -20,6 +20,11 @@ Bound = dict[str, Any]
 # A layer, arrays that it shall have, of one number a channel, and the shape that samples must have
 # where the nodes say it; None: it is not what it looked like.
 Made = tuple[Layer, dict[str, np.ndarray], np.ndarray | None] | None
+OF_SERIES: dict[type[Layer], type[Layer]] = {
+    layers.GlobalAveragePool2D: layers.GlobalAveragePool1D,
+    layers.GlobalMaxPool2D: layers.GlobalMaxPool1D,
+}
+"""What a pattern's layer is where series go in."""
 _EITHER_WAY = ("Add", "Mul")
 _CLOSE = 1e-4  # as exporters round the root of 2
 

@@ -158,6 +158,8 @@ WINDOWS: dict[str, Writer] = {
     "AveragePool1D": _average_pool,
     "GlobalAveragePool2D": _global("GlobalAveragePool"),
     "GlobalMaxPool2D": _global("GlobalMaxPool"),
+    "GlobalAveragePool1D": _global("GlobalAveragePool"),
+    "GlobalMaxPool1D": _global("GlobalMaxPool"),
     "AdaptiveAveragePool2D": _adaptive,
     "AdaptiveMaxPool2D": _adaptive,
 }

@@ -338,7 +338,7 @@ class Follower:
 
 
 OF_IMAGES = (
-    "BatchNorm1d", "AdaptiveAvgPool1d", "AdaptiveMaxPool1d", "ConstantPad1d", "ZeroPad1d",
+    "AdaptiveAvgPool1d", "AdaptiveMaxPool1d", "ConstantPad1d", "ZeroPad1d",
     "ReflectionPad1d", "ReplicationPad1d", "ConstantPad2d", "ReflectionPad2d", "ReplicationPad2d",
 )  # fmt: skip
 """Modules of series whose layer here takes them as images of one row, and what F.pad becomes."""

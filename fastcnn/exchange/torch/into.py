@@ -119,6 +119,7 @@ _LAYERS: dict[str, Callable[[Any], Layer]] = {
     "BatchNorm1d": _from_batch_norm,
     "BatchNorm2d": _from_batch_norm,
     "GroupNorm": lambda m: layers.GroupNorm(m.num_groups, m.num_channels, m.eps),
+    "InstanceNorm1d": _from_instance_norm,
     "InstanceNorm2d": _from_instance_norm,
     "MaxPool2d": lambda m: layers.MaxPool2D(
         m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode
@@ -243,7 +244,7 @@ def from_torch(
         -1 in getattr(each, "unflattened_size", ()) and type(before).__name__ != "Flatten"
         for before, each in zip([None, *modules], modules, strict=False)
     )
-    by_shape = is_open or kinds & _BY_SHAPE or {"BatchNorm1d", "Conv1d"} <= kinds
+    by_shape = is_open or kinds & _BY_SHAPE
     if is_named or is_shared or by_shape or any(not is_of_pytorch(each) for each in modules):
         if input_shape is None:
             raise ValueError(
@@ -310,7 +311,7 @@ def _fill(made: Iterable[tuple[Layer, Any]]) -> None:
 
 # Modules of which the shape that they are given says what becomes of them.
 _BY_SHAPE = {"LayerNorm", "ChannelShuffle", *OF_IMAGES} - {
-    "BatchNorm1d", "ConstantPad2d", "ReflectionPad2d", "ReplicationPad2d",
+    "ConstantPad2d", "ReflectionPad2d", "ReplicationPad2d",
 }  # fmt: skip
 _INSTEAD = {
     "LocalResponseNorm": "nn.BatchNorm2d",

@@ -85,6 +85,10 @@ def _statistics(layer: Any) -> dict[str, Any]:
     return {"num_features": layer.num_features, "momentum": 1 - layer.momentum, "eps": layer.eps}
 
 
+def _of_one(layer: Any) -> dict[str, Any]:
+    return {"num_features": layer.num_channels, "eps": layer.eps, "affine": True}
+
+
 # Name of a layer -> (torch.nn, layer) -> module.
 _MODULES: dict[str, Callable[[Any, Any], Any]] = {
     "Conv2D": lambda nn, a: nn.Conv2d(**_convolution(a)),
@@ -95,7 +99,6 @@ _MODULES: dict[str, Callable[[Any, Any], Any]] = {
     ),
     "GroupNorm": lambda nn, a: nn.GroupNorm(a.num_groups, a.num_channels, a.eps),
     "LayerNorm": lambda nn, a: nn.GroupNorm(1, a.num_channels, a.eps),
-    "InstanceNorm": lambda nn, a: nn.InstanceNorm2d(a.num_channels, a.eps, affine=True),
     "MaxPool2D": lambda nn, a: nn.MaxPool2d(**_window(a, dilation=a.dilation)),
     "AveragePool2D": lambda nn, a: nn.AvgPool2d(**_window(a, **_average(a))),
     "MaxPool1D": lambda nn, a: nn.MaxPool1d(**_along_series(_window(a, dilation=a.dilation))),
@@ -104,6 +107,8 @@ _MODULES: dict[str, Callable[[Any, Any], Any]] = {
     "AdaptiveMaxPool2D": lambda nn, a: nn.AdaptiveMaxPool2d(a.output_size),
     "GlobalAveragePool2D": lambda nn, a: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
     "GlobalMaxPool2D": lambda nn, a: nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten()),
+    "GlobalAveragePool1D": lambda nn, a: nn.Sequential(nn.AdaptiveAvgPool1d(1), nn.Flatten()),
+    "GlobalMaxPool1D": lambda nn, a: nn.Sequential(nn.AdaptiveMaxPool1d(1), nn.Flatten()),
     "Flatten": lambda nn, a: nn.Flatten(),
     "Reshape": lambda nn, a: nn.Sequential(nn.Flatten(), nn.Unflatten(1, a.shape)),
     "PixelShuffle": lambda nn, a: nn.PixelShuffle(a.upscale_factor),
@@ -161,9 +166,10 @@ def to_torch(model: Network) -> Any:
 
 
 def _of_vectors(row: Sequence[Layer]) -> Iterator[int]:
-    """The ids of norms that are given (N, features), where no shape is known but the layers tell.
+    """The ids of norms that are given no images, where no shape is known but the layers tell.
 
-    Such is what a dense layer takes and gives, or what was flattened, as long as its shape stays.
+    Vectors are what a dense layer takes and gives, or what was flattened, series what a `Conv1D`
+    does, as long as the shape stays.
     """
     leaves = [leaf for layer in row for _, leaf in layer.leaves()]
     vector = False
@@ -173,12 +179,20 @@ def _of_vectors(row: Sequence[Layer]) -> Iterator[int]:
         around[place] = vector
     vector = False
     for place, leaf in reversed([*enumerate(leaves)]):  # what those behind need
-        vector = isinstance(leaf, layers.Dense) or (vector and _keeps_shape(leaf))
-        if isinstance(leaf, layers.BatchNorm) and (vector or around[place]):
+        vector = isinstance(leaf, _FROM_VECTORS) or (vector and _keeps_shape(leaf))
+        if isinstance(leaf, _NORMS) and (vector or around[place]):
             yield id(leaf)
 
 
-_TO_VECTORS = (layers.Dense, layers.Flatten, layers.GlobalAveragePool2D, layers.GlobalMaxPool2D)
+_OF_SERIES = (layers.Conv1D, layers.MaxPool1D, layers.AveragePool1D)
+_TO_VECTORS = (
+    layers.Dense, layers.Flatten, layers.GlobalAveragePool2D, layers.GlobalMaxPool2D,
+    layers.GlobalAveragePool1D, layers.GlobalMaxPool1D, *_OF_SERIES,
+)  # fmt: skip
+_NORMS = (layers.BatchNorm, layers.InstanceNorm)  # of which PyTorch has two kinds
+_FROM_VECTORS = (
+    layers.Dense, layers.GlobalAveragePool1D, layers.GlobalMaxPool1D, *_OF_SERIES
+)  # fmt: skip
 
 
 def _keeps_shape(layer: Layer) -> bool:
@@ -300,10 +314,11 @@ def _module(
     if type(layer) in (layers.Residual, layers.Concatenate):
         return _block(torch, layer, shape, vectors)  # type: ignore[arg-type]
     kind = type(layer).__name__
-    if isinstance(layer, layers.BatchNorm):
-        flat = id(layer) in vectors if shape is None else len(shape) == 2
-        make = torch.nn.BatchNorm1d if flat else torch.nn.BatchNorm2d
-        module = make(**_statistics(layer))
+    if isinstance(layer, _NORMS):
+        flat = id(layer) in vectors if shape is None else len(shape) < 4
+        given = _statistics(layer) if isinstance(layer, layers.BatchNorm) else _of_one(layer)
+        kind = type(layer).__name__ + ("1d" if flat else "2d")
+        module = getattr(torch.nn, kind)(**given)
     elif kind in _MODULES and type(layer) is getattr(layers, kind, None):
         module = _MODULES[kind](torch.nn, layer if shape is None else _in_numbers(layer, shape))
     else:
