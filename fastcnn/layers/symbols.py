@@ -20,7 +20,8 @@ _numbers = itertools.count()  # symbols are in the order in which they were type
 class Symbol(foreign.Answering):
     """What a layer gives for a sample: its shape, and where it comes from.
 
-    ``a + b`` and ``a * b`` are `Add` and `Multiply`.
+    ``a + b`` and ``a * b`` are `Add` and `Multiply`. Differences, quotients and arithmetic with
+    numbers have no layer, and are refused with what can stand in their place.
 
     Parameters
     ----------
@@ -52,10 +53,23 @@ class Symbol(foreign.Answering):
             return spoken.shape((1, *self.seen))[1:]
 
     def __add__(self, other: "Symbol") -> "Symbol":
-        return from_spec({"type": "Add"})(self, other)
+        return self._joined("Add", other)
 
     def __mul__(self, other: "Symbol") -> "Symbol":
-        return from_spec({"type": "Multiply"})(self, other)
+        return self._joined("Multiply", other)
+
+    def _joined(self, kind: str, other: Any) -> "Symbol":
+        return from_spec({"type": kind})(self, other) if isinstance(other, Symbol) else self._no()
+
+    def _no(self, _: Any = None) -> Any:
+        raise TypeError(
+            "of symbols there are a + b and a * b of two of them: for a difference, a quotient or "
+            "arithmetic with numbers call a layer of your own on one (docs/graphs.md has -x), or "
+            "do it in the loss"
+        )
+
+    __sub__ = __truediv__ = __pow__ = __neg__ = __matmul__ = _no
+    __radd__ = __rmul__ = __rsub__ = __rtruediv__ = __rpow__ = _no
 
     def __repr__(self) -> str:
         return f"<{self.shape} of {self.layer.name}>" if self.layer else f"Input({self.shape})"

@@ -581,6 +581,18 @@ def test_what_does_not_fit_is_told(make: Any, message: str) -> None:
         make()
 
 
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda x: x - x, lambda x: x / x, lambda x: -x, lambda x: x**2, lambda x: x + 1,
+        lambda x: 1 + x, lambda x: x * 0.5, lambda x: 0.5 * x, lambda x: 1 - x, lambda x: 1 / x,
+    ],
+)  # fmt: skip
+def test_arithmetic_without_a_layer_says_what_there_is(write: Any) -> None:
+    with pytest.raises(TypeError, match="a difference, a quotient or arithmetic with numbers"):
+        write(Input((3,)))
+
+
 def two_outputs() -> Graph:
     x = Input((3,))
     return Graph(x, (Dense(3, 2)(x), Dense(3, 2)(x)))
