@@ -17,8 +17,9 @@ class Column(NamedTuple):
     form: str
 
     def cell(self, value: float) -> str:
-        """A number; one that is too long for its column in powers of ten."""
-        texts = [format(value, form) for form in (self.form, ".1e", ".0e")]
+        """A number; one that is too long with fewer digits, or else in powers of ten."""
+        fewer = [f".{digits}f" for digits in range(3, 0, -1)] if self.form == ".4f" else []
+        texts = [format(value, form) for form in (self.form, *fewer, ".1e", ".0e")]
         text = next((text for text in texts if len(text) <= self.width), texts[-1])
         return text.rjust(self.width)
 

@@ -4,6 +4,7 @@ import pytest
 
 from fastcnn.training.history import Best, History, Pace
 from fastcnn.training.progress import ConsoleProgress
+from fastcnn.training.table import columns_of
 
 
 def test_best():
@@ -51,6 +52,15 @@ def test_table(capsys):
     assert len(head) == len(row) == len(long)
     assert note == "note: it is slow"
     assert captured.err == ""
+
+
+def test_a_number_that_is_too_long_has_fewer_digits():
+    for name in ("loss", "r2"):
+        (column,) = columns_of({name})
+        cells = [column.cell(value) for value in (-13.8421, 12345.678, -8.7581, 123456.7, 1e9)]
+        assert cells == ["-13.842", "12345.7", "-8.7581", "1.2e+05", "1.0e+09"]
+    (column,) = columns_of({"accuracy"})
+    assert column.cell(1.0) == "100.00%"
 
 
 def test_table_of_everything_fits_into_a_terminal(capsys):
