@@ -124,7 +124,9 @@ class Trainable(Network):
             Rows per step; the last step of an epoch takes what is left, see ``drop_last``.
         validation : (x, y), (x, y, sample_weight) or float, optional
             Data measured after each epoch to choose the best, or the share of the training data
-            to hold out for it, which keeps its weights.
+            to hold out for it, which keeps its weights: rows chosen at random, whatever their
+            class. Where a class is rare, choose by class and give both parts (scikit-learn's
+            ``train_test_split(x, y, stratify=y)``).
         test : (x, y) or (x, y, sample_weight), optional
             Data measured after each epoch and used for nothing.
         schedule : Schedule or str, optional

@@ -46,7 +46,8 @@ class CNNClassifier(ClassifierMixin, Estimator):
     batch_size : int
         Samples per step; fewer data are one batch.
     validation : float, optional
-        Share of the data that is held out to measure each epoch.
+        Share of the data that is held out to measure each epoch: rows chosen at random, whatever
+        their class.
     patience : int, optional
         Stop `fit` after so many epochs without a better one on the held-out data, and return to
         the best.
@@ -142,6 +143,9 @@ class CNNClassifier(ClassifierMixin, Estimator):
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Learn from X and y in one pass over them.
+
+        Weights, ``class_weight`` too, count in proportion to the others of this call: where all of
+        y is one class, its weight changes nothing. So each call should have samples of all classes.
 
         Parameters
         ----------

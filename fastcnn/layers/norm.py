@@ -1,6 +1,9 @@
 """Normalisation over a batch."""
 
+import contextlib
 import math
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,18 @@ from .. import checks
 from . import spoken
 from .base import Layer
 from .memory import Shape, as_given, as_image, memory_of, seen
+
+_takes_single_numbers = ContextVar("_takes_single_numbers", default=False)
+
+
+@contextlib.contextmanager
+def single_numbers() -> Iterator[None]:
+    """Let BatchNorm train on one number per channel inside a with block, in this thread alone."""
+    before = _takes_single_numbers.set(True)
+    try:
+        yield
+    finally:
+        _takes_single_numbers.reset(before)
 
 
 class BatchNorm(Layer):
@@ -52,9 +67,8 @@ class BatchNorm(Layer):
     Raises
     ------
     ValueError
-        If an argument or the shape of an input does not fit; in training of a layer by itself also
-        if each channel is a single number, whose y is beta: in a network that is for who trains it
-        to see (`Sequential.train` notes batches that are too small).
+        If an argument or the shape of an input does not fit; in training also if each channel is a
+        single number, whose y is beta whatever it is (`Sequential.train` goes on, with a note).
     TypeError
         If an input is not a float array of the layer's dtype.
 
@@ -147,13 +161,7 @@ class BatchNorm(Layer):
 
         sums : of x, where the layer before formed them (`kernels.norm.units`)
         """
-        if x.size == self.num_features and self.is_alone:  # of a network `train` notes it
-            self.forget()
-            raise ValueError(
-                f"{self.name}: in an input of shape {spoken.shape(x.shape)} each channel is a "
-                f"single number, so that y is beta whatever x is: training needs a batch of "
-                f"several samples, or images of several pixels"
-            )
+        self._refuse_single_numbers(x)
         image = memory_of(as_image(x))
         y = workspace.array("y", image.shape, x.dtype)
         mean, variance, inverse_std = self._room_for_statistics(x.dtype)
@@ -168,6 +176,7 @@ class BatchNorm(Layer):
 
     def measured(self, x: np.ndarray, sums: np.ndarray | None = None) -> NormedInput:
         """The same with ReLU, and without a shortcut, for a layer that normalises what it reads."""
+        self._refuse_single_numbers(x)
         x = memory_of(x)
         mean, variance, inverse_std = self._room_for_statistics(x.dtype)
         factors, width = kernels.batch_statistics(
@@ -177,6 +186,16 @@ class BatchNorm(Layer):
         self.update_running(mean, variance)
         self.remember(seen(x), x, mean, inverse_std)
         return NormedInput(x, factors, width)
+
+    def _refuse_single_numbers(self, x: np.ndarray) -> None:
+        """Raise where the mean of a channel is its only number, unless `train` notes that."""
+        if x.size == self.num_features and not _takes_single_numbers.get():
+            self.forget()
+            raise ValueError(
+                f"{self.name}: in an input of shape {spoken.shape(x.shape)} each channel is a "
+                f"single number, so that y is beta whatever x is: training needs a batch of "
+                f"several samples, or images of several pixels"
+            )
 
     def _room_for_statistics(self, dtype: np.dtype) -> np.ndarray:
         """Mean, variance and 1 / standard deviation."""

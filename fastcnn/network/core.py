@@ -14,6 +14,7 @@ from .. import checks, conversion
 from ..layers import Layer
 from ..layers.arrays import float_dtype
 from ..layers.memory import Clock, Shape, seen
+from ..layers.norm import single_numbers
 from ..layers.symbols import FORMATS
 from ..losses import CLASSIFICATION, TASKS, CrossEntropyLoss, Losses
 from ..losses.asked import Task
@@ -160,7 +161,8 @@ class Core(Layered):
         Raises
         ------
         ValueError, TypeError
-            If x does not fit the model; the sentence says why.
+            If x does not fit the model, or in training a BatchNorm gets one number per channel;
+            the sentence says why.
         """
         who = type(self).__name__
         x = intake.samples(self, who, x, training)
@@ -212,7 +214,8 @@ class Core(Layered):
         `logits` a Softmax at the end of the model is left out; of several outputs a tuple may say
         of which.
         """
-        with advice.advising(self, x.shape):
+        allowing = single_numbers() if len(x) == 1 else contextlib.nullcontext()  # it notes that
+        with advice.advising(self, x.shape), allowing:
             x = self._as_layers_see(x)
             return self._row.forward(type(self).__name__, x, logits, is_lent=True)
 

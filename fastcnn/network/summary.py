@@ -13,6 +13,7 @@ from kernels import jit, peak
 
 from ..layers import Layer
 from ..layers.memory import Clock, Shape, seen
+from ..layers.norm import single_numbers
 from ..layers.wiring import Wiring
 from .core import Core
 from .row import Row
@@ -100,6 +101,7 @@ def _size(output: Shape | None, by: str = " x ") -> str:
 # --- how long they take ---------------------------------------------------------------------------
 
 
+@single_numbers()  # also a batch of one sample takes its time
 def timed(network: Core, sample: Shape, batch: int) -> str:
     """The table with multiply-adds of a sample, and milliseconds of a batch in training.
 
