@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_LONGEST = 22  # letters of the name of a class
 _MOST_WRITTEN = 20  # classes whose numbers have room in the cells
 _PAIRS = 8
 
@@ -71,9 +72,16 @@ def confusion(
     size = min(10.0, max(4.8, 2.4 + 0.42 * classes))
     figure = style.new_figure(size + 5.5, size, title, of_images=True)
     left, right = figure.subplots(1, 2, width_ratios=(size, 4.5))
+    class_names = [_shortened(str(name)) for name in class_names]
     _matrix(figure, left, matrix, class_names)
     _pairs(right, matrix, class_names)
     return figure
+
+
+def _shortened(name: str) -> str:
+    """A name of at most `_LONGEST` letters, both ends of it: longer ones leave no room."""
+    half = _LONGEST // 2
+    return name if len(name) <= _LONGEST else f"{name[:half]}…{name[1 - half :]}"
 
 
 def _matrix(
