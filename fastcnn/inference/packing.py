@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.conv.winograd_image import planes_of
+from kernels.conv.winograd_pieces import planes_of
 from kernels.tile import (
     PAIRED,
     full_panel,
@@ -97,7 +97,8 @@ def transformed(weight: np.ndarray, side: int) -> np.ndarray:
         planes += parts(half * (rr + ii), half * (ir - ri))
     width = int(full_panel(_like(weight), len(weight)))
     packed = np.stack([_in_panels(plane, width).reshape(-1) for plane in planes])
-    room = np.zeros((planes_of(side), int(odd_vectors(packed.shape[1], packed[0]))), packed.dtype)
+    plane = int(odd_vectors(packed.shape[1], packed[0]))
+    room = np.zeros((planes_of(side), plane), packed.dtype)
     room[:, : packed.shape[1]] = packed
     return room.reshape(-1)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from kernels.conv import depthwise, winograd_plan
 from kernels.conv.arrangement import DIRECT, arrangement_of
-from kernels.conv.winograd_image import planes_of
+from kernels.conv.winograd_pieces import pieces_of
 from kernels.dense import depth_parts
 from kernels.inference import table as t
 from kernels.inference.multiplication import DEEP_ROWS
@@ -169,7 +169,8 @@ class Steps:
         cost = conv.multiply_adds((1, *self.shapes[x]))
         filters, depth, kernel_h, kernel_w = weight.shape
         pooled_h, pooled_w = (out_h // 2, out_w // 2) if each.pooled else (0, 0)
-        is_plain = depth == channels and dilation == (1, 1)
+        is_plain = depth == channels and (stride, dilation) == ((1, 1), (1, 1))
+        is_plain = is_plain and pieces_of((kernel_h, kernel_w)).taps == 3
         if is_plain and winograd_plan.suits(weight.shape, stride, (out_h, out_w), self.dtype):
             return self._windows(each, shapes, (top, left), (pooled_h, pooled_w), cost)
         if depthwise.suits(shapes[0], weight.shape):
@@ -202,34 +203,32 @@ class Steps:
     ) -> bool:  # fmt: skip
         (_, height, width, channels), (*_, kernel_h, kernel_w), (_, out_h, out_w, filters) = shapes
         like, kernel = np.empty(0, self.dtype), (kernel_h, kernel_w)
-        down, across = winograd_plan.pieces_of(kernel)
-        pieces = down * across
+        pieces = pieces_of(kernel)
         side = winograd_plan.convolution_side(
-            (out_h, out_w), 1, channels, filters, kernel, (1, 1), self.dtype, True
+            (out_h, out_w), 1, channels, filters, pieces, (1, 1), self.dtype, True
         )
-        planes = int(planes_of(side))
         blocks = winograd_plan.blocks_of(
-            1 << 20, (out_h, out_w), pieces * channels + filters, (1, 1), side,
-            pieces=(down, across),
+            1 << 20, (out_h, out_w), pieces.count * channels + filters, (1, 1), side,
+            pieces=pieces,
         )  # fmt: skip
         panel = int(full_panel(like, filters))
-        in_up = int(winograd_plan.row_width(like, pieces, channels))
+        in_up = int(winograd_plan.row_width(like, pieces.count, channels))
         out_up = int(full_vectors(like, filters))
         assert each.weight is not None
-        packed = packing.transformed(packing.pieces(each.weight, down, across), side)
+        packed = packing.transformed(packing.pieces(each.weight, pieces.down, pieces.across), side)
         own = [height, width, channels, filters, out_h, out_w, *before, self.constant(packed)]
         own += [self.constant(packing.vector(each.bias, filters, panel, self.dtype))]
         own += [self.constant(packing.vector(None, filters, panel, self.dtype))]
-        rows, columns, *_ = blocks.grid
+        rows, planes = blocks.grid[0], blocks.planes
+        high, wide, *_ = blocks.extent
         images = max(1, blocks.rows // rows)
-        beyond = 3 * down - 1, 3 * across - 1
-        padded = max(images * (side * rows + beyond[0]), side * blocks.rows + beyond[0])
-        padded *= (side * columns + beyond[1]) * int(full_vectors(like, channels))
+        padded = max(images * high, side * (blocks.rows - rows) + high)
+        padded *= wide * int(full_vectors(like, channels))
         steps = [int(winograd_plan.plane_step(blocks.windows, up, like)) for up in (in_up, out_up)]
         self.add(
             t.WINOGRAD, each.sources[0], each.target,
-            [*own, blocks.rows, *pooled, side, down, across], each,
-            cost=cost * planes * pieces // (kernel_h * kernel_w * side * side),
+            [*own, blocks.rows, *pooled, side, pieces.down, pieces.across, planes], each,
+            cost=cost * planes * pieces.count // (kernel_h * kernel_w * side * side),
             weights=packed.size, parts=rows,
             scratch=planes * sum(steps) + padded + SLACK,
         )  # fmt: skip

@@ -239,8 +239,8 @@ def run_forward(x, weight, bias, geometry, y_shape, y, pooled, workspace, summin
     ):
         pool = pooled.index.reshape(-1), pooled.relu
         winograd.forward(
-            GradientSource(x, beside_norm=beside_norm), weight, bias, padding, dilation,
-            y_shape[1:3], y, pool, summed, workspace,
+            GradientSource(x, beside_norm=beside_norm), weight, bias, geometry, y_shape[1:3], y,
+            pool, summed, workspace,
         )  # fmt: skip
         return
     images = images_of(x, workspace, beside_norm)

@@ -328,13 +328,13 @@ def _plan(
     dtype: np.dtype,
     threads: int,
 ) -> _Plan:
-    stride, _, dilation = geometry
+    dilation = geometry[2]
     groups, folded = dx_shape[3] // weight_shape[1], Folded(weight_shape, geometry, dx_shape)
     if depthwise.suits(dx_shape, weight_shape):
         way = "depthwise"
     elif grouped.suits_back(weight_shape, geometry, dx_shape, dtype):
         way = "grouped"
-    elif winograd_plan.suits(weight_shape, stride, dx_shape[1:3], dtype, groups, dilation):
+    elif winograd_plan.suits_back(weight_shape, geometry, dx_shape, dtype):
         way = "winograd"
     else:
         folded = _folded(weight_shape, geometry, dx_shape, dtype)
@@ -369,11 +369,11 @@ def run_input_gradient(gradient, weight, geometry, y_shape, dx, workspace, bias=
     dtype, flat = dx.dtype, dx.reshape(-1)
     prepare(dtype)
     bias = nothing(dtype) if bias is None else bias
-    stride, padding, dilation = geometry
+    stride, padding, _ = geometry
     plan = _plan(weight.shape, geometry, y_shape, dx.shape, dtype, jit.get_threads())
     way, folded = plan.way, plan.folded
     if way == "winograd":
-        winograd.input_gradient(gradient, weight, bias, padding, dilation, y_shape, dx, workspace)
+        winograd.input_gradient(gradient, weight, bias, geometry, y_shape, dx, workspace)
         return
     if way == "windows":
         windows.input_gradient(gradient, weight, bias, stride, padding, y_shape, dx, workspace)

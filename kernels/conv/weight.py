@@ -26,6 +26,7 @@ from kernels.conv.arrangement import (
 from kernels.conv.forward import Pair
 from kernels.conv.gradient_source import GradientSource, gradient_images
 from kernels.conv.image import accumulate_image, combine_chunks, combine_rows
+from kernels.conv.winograd_pieces import pieces_of
 from kernels.jit import thread_id
 from kernels.portion import WHOLE, chunks_with_sums, cut
 from kernels.shares import shares_of
@@ -177,8 +178,9 @@ def _way(x_shape, weight_shape, y_shape, geometry, dtype) -> tuple[str, int]:
     groups, numbers = x_shape[3] // weight_shape[1], math.prod(weight_shape)
     if winograd_plan.suits(weight_shape, stride, y_shape[1:3], dtype, groups, dilation):
         depth, filters = weight_shape[1], weight_shape[0] // groups
+        pieces = pieces_of(weight_shape[2:], stride)
         _, size = winograd_plan.sums_of(
-            y_shape[1:3], groups, depth, filters, weight_shape[2:], dilation, dtype
+            y_shape[1:3], groups, depth, filters, pieces, dilation, dtype
         )
         return "winograd", size
     return "direct", numbers * dtype.itemsize
@@ -205,8 +207,7 @@ def run_weight_gradient(x, gradient, geometry, y_shape, dweight, dbias, workspac
         y_shape = (images, *y_shape[1:])
     if way == "winograd":
         winograd.weight_gradient(
-            x, gradient, padding, dilation, y_shape, dweight, dbias, (images, chunks), borders,
-            workspace,
+            x, gradient, geometry, y_shape, dweight, dbias, (images, chunks), borders, workspace,
         )  # fmt: skip
     else:
         shapes = (x.shape, dweight.shape, y_shape)

@@ -2,7 +2,7 @@
 
     dg = G^T [(B^T d B) * (A dY A^T)] G
 
-The products, summed over the windows, are 16 or 46 matrix products of (channels x windows) by
+The products, summed over the windows, are 16, 46 or 9 matrix products of (channels x windows) by
 (windows x filters): sums in as many planes, to which each block of windows adds. They lie, as
 A dY A^T does, in the order in which the tile goes through them, panel by panel of filters:
 
@@ -15,9 +15,10 @@ for while that one is computed: those of 192 filters do not stay in a core's cac
 
 from kernels import jit
 from kernels.conv import winograd_four as four
+from kernels.conv import winograd_pairs as of_pairs
 from kernels.conv import winograd_two as two
 from kernels.conv.image import combine_rows
-from kernels.conv.winograd_image import lines_of, place_of, planes_of
+from kernels.conv.winograd_image import lines_of, place_of
 from kernels.simd import lanes
 from kernels.tile import (
     FULL,
@@ -36,13 +37,13 @@ from kernels.tile import (
 
 
 @jit.serial
-def transform_gradient(dy, dy0, size, groups, grid, gaps, first, last, spread, plane):
+def transform_gradient(dy, dy0, size, groups, grid, pairs, gaps, first, last, spread, plane):
     """A dY A^T for the windows in rows first to last of some images that begin at dy0.
 
-    size : (height, width, channels) of an image of dy
+    size : (how many, height and width of one, channels) of the images of dy
     groups : (how many, filters of each); a group's last vector may hold some of the next one
     """
-    height, width, channels = size
+    images, height, width, channels = size
     count, filters = groups
     side = grid[2]
     n, filters_up = lanes(dy), full_vectors(dy, filters)
@@ -50,7 +51,7 @@ def transform_gradient(dy, dy0, size, groups, grid, gaps, first, last, spread, p
     steps = gaps[0] * width * channels, gaps[1] * channels
     windows = (last - first) * grid[1]
     for row in range(first, last):
-        image, upper, left, _ = place_of(row, grid, gaps, size)
+        image, upper, left, _ = place_of(row, images, grid, gaps, (height, width))
         corner = dy0 + ((image * height + upper) * width + left) * channels
         rows_inside = (height - upper + gaps[0] - 1) // gaps[0]
         columns_inside = (width - left + gaps[1] - 1) // gaps[1]
@@ -64,14 +65,16 @@ def transform_gradient(dy, dy0, size, groups, grid, gaps, first, last, spread, p
                     at += c - o
                     own = g * filters + c
                     dy_at, rest = corner + side * column * steps[1] + own, channels - own
-                    if side == 4:
+                    if pairs is not None:
+                        of_pairs.spread_gradient(dy, dy_at, steps, inside, rest, spread, at, plane)
+                    elif side == 4:
                         four.spread_gradient(dy, dy_at, steps, inside, rest, spread, at, plane)
                     else:
                         two.spread_gradient(dy, dy_at, steps, inside, rest, spread, at, plane)
 
 
 @jit.serial
-def accumulate_planes(windows, spread, sums, zeros, is_first, count, side, steps, sizes):
+def accumulate_planes(windows, spread, sums, zeros, is_first, count, planes, steps, sizes):
     """sums[k] += windows[k]^T @ spread[k] over the first ``count`` windows of each plane k.
 
     zeros, is_first : a panel's width of zeros; whether the sums begin with these
@@ -81,7 +84,7 @@ def accumulate_planes(windows, spread, sums, zeros, is_first, count, side, steps
     groups, depth, filters, in_up = sizes
     panel, filters_up = full_panel(spread, filters), full_vectors(spread, filters)
     count_tiles, n = (depth + TILE_ROWS - 1) // TILE_ROWS, lanes(sums)
-    for k in range(planes_of(side)):
+    for k in range(planes):
         for g in range(groups):
             for o in range(0, filters_up, panel):
                 width = min(panel, filters_up - o)
@@ -104,9 +107,11 @@ def accumulate_planes(windows, spread, sums, zeros, is_first, count, side, steps
 
 
 @jit.serial
-def transform_sums(sums, sums0, side, plane):
-    """G^T S G of one vector of filters, in place: tap (i, j) becomes plane 3 i + j."""
-    if side == 4:
+def transform_sums(sums, sums0, side, pairs, plane):
+    """G^T S G of one vector of filters, in place: its taps become planes, row by row."""
+    if pairs is not None:
+        of_pairs.transform_sums(sums, sums0, plane)
+    elif side == 4:
         four.transform_sums(sums, sums0, plane)
     else:
         two.transform_sums(sums, sums0, plane)
@@ -119,10 +124,12 @@ def combine_piece(partial, first, plane, kernel, corner, count, dweight, dweight
     kernel, corner : as in `transform_filters`
     count, step : filters, and numbers from one to the next in dweight
     """
-    row, column = corner
-    lines, length, whole = lines_of(kernel)
-    for line in range(min(lines, kernel[0] - row)):
-        combine_rows(
-            partial, first + length * line * plane, plane, min(length, whole - column), count,
-            dweight, dweight0 + (row + line) * whole + column, step,
-        )  # fmt: skip
+    lines, in_row, length, whole = lines_of(kernel)
+    for line in range(lines):
+        row = corner[0] + line // in_row * kernel[2]
+        column = corner[1] + line % in_row * kernel[3]
+        if row < kernel[0]:
+            combine_rows(
+                partial, first + length * line * plane, plane, min(length, whole - column), count,
+                dweight, dweight0 + row * whole + column, step,
+            )  # fmt: skip

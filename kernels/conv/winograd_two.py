@@ -102,13 +102,8 @@ def _outputs(products, at, plane, bias):
 
 
 @jit.serial
-def store_outputs(products, at, plane, bias, y, y_at, steps, inside, rest):
-    """A^T M A + bias of one vector of filters, as far as it lies inside the image.
-
-    steps : from a pixel of y to the one below it, and to its right
-    inside : rows and columns of the image from y_at on
-    """
-    v00, v01, v10, v11 = _outputs(products, at, plane, bias)
+def store_four(v00, v01, v10, v11, y, y_at, steps, inside, rest):
+    """Four outputs, as far as they lie inside the image; see `store_outputs`."""
     down, right = steps
     rows, columns = inside
     store_part(y, y_at, v00, rest)
@@ -118,6 +113,17 @@ def store_outputs(products, at, plane, bias, y, y_at, steps, inside, rest):
         store_part(y, y_at + down, v10, rest)
         if columns > 1:
             store_part(y, y_at + down + right, v11, rest)
+
+
+@jit.serial
+def store_outputs(products, at, plane, bias, y, y_at, steps, inside, rest):
+    """A^T M A + bias of one vector of filters, as far as it lies inside the image.
+
+    steps : from a pixel of y to the one below it, and to its right
+    inside : rows and columns of the image from y_at on
+    """
+    v00, v01, v10, v11 = _outputs(products, at, plane, bias)
+    store_four(v00, v01, v10, v11, y, y_at, steps, inside, rest)
 
 
 @jit.serial

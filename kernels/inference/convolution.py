@@ -11,7 +11,6 @@ from kernels.conv.image import convolve_image, pool_and_rectify
 from kernels.conv.winograd_image import (
     multiply_planes,
     pad_images,
-    planes_of,
     pool_products,
     transform_products,
     transform_windows,
@@ -99,15 +98,14 @@ def convolve_by_windows(step, values, constants, memory, scratch, nobody, frame,
     height, width, channels of x; filters; rows and columns of y before pooling; zeros above and
     left; where the filters, the biases and zeros begin; rows of windows in a block; rows and
     columns of y after pooling, 0 for none; outputs along a side of a window; pieces of a filter
-    down and across.
+    down and across; planes of a block.
     """
     height, width, channels, filters = step[OWN], step[OWN + 1], step[OWN + 2], step[OWN + 3]
     out_h, out_w, top, left = step[OWN + 4], step[OWN + 5], step[OWN + 6], step[OWN + 7]
     filters0, bias0, zeros0 = step[OWN + 8], step[OWN + 9], step[OWN + 10]
     block, pooled_h, pooled_w = step[OWN + 11], step[OWN + 12], step[OWN + 13]
     side, down, across = step[OWN + 14], step[OWN + 15], step[OWN + 16]
-    pieces = down * across
-    planes, pooled_side = planes_of(side), side // 2
+    pieces, planes, pooled_side = down * across, step[OWN + 17], side // 2
     grid_h, grid_w = (out_h + side - 1) // side, (out_w + side - 1) // side
     pixel_up, in_up = full_vectors(memory, channels), row_width(memory, pieces, channels)
     out_up = full_vectors(memory, filters)
@@ -130,30 +128,34 @@ def convolve_by_windows(step, values, constants, memory, scratch, nobody, frame,
             rows = min(block, last - row)
             if count > 1:
                 rows = grid_h
-            grid = (rows, grid_w, side, down, across)
+            grid = (rows, grid_w, side)
+            extent = (side * rows + 3 * down - 1, side * grid_w + 3 * across - 1, 1, 1)
             pad_images(
                 memory, x0, count, (height, width, channels), (top - side * row, left), (1, 1),
-                grid, pixel_up, padded,
+                extent, pixel_up, padded,
             )  # fmt: skip
-            transform_windows(
-                padded, grid, (channels, pixel_up, in_up), 0, count * rows, windows, steps[0]
-            )
+            for piece in range(pieces):
+                place = 3 * (piece // across * extent[1] + piece % across)
+                transform_windows(
+                    padded, place * pixel_up, grid, None, extent, pixel_up, 0, count * rows,
+                    windows, piece * channels, in_up, steps[0],
+                )  # fmt: skip
             multiply_planes(
-                windows, packed, zeros, products, count * rows * grid_w, side, steps,
+                windows, packed, 0, zeros, products, count * rows * grid_w, planes, steps,
                 (1, pieces * channels, filters, in_up, out_up),
                 memory, y0, 0,  # what a phase writes is in the cache
             )  # fmt: skip
             if pooled_w:
                 pool_products(
-                    products, steps[1], grid, out_up, 0, count * rows, bias, step[RELU] != 0,
-                    memory, nobody, y0 + row * pooled_side * pooled_w * filters,
+                    products, (steps[1], out_up), grid, None, 0, count * rows, bias,
+                    step[RELU] != 0, memory, nobody, y0 + row * pooled_side * pooled_w * filters,
                     (pooled_h - row * pooled_side if count == 1 else pooled_h, pooled_w, filters),
                 )  # fmt: skip
             else:
                 transform_products(
-                    products, steps[1], grid, (1, 1), out_up, 0, count * rows, bias,
+                    products, steps[1], grid, None, (1, 1), out_up, 0, count * rows, bias,
                     memory, y0 + side * row * y_row,
-                    (out_h - side * row if count == 1 else out_h, out_w, filters),
+                    (count, out_h - side * row if count == 1 else out_h, out_w, filters),
                 )  # fmt: skip
                 for k in range(count):
                     _end_rows(

@@ -152,6 +152,15 @@ def test_series_and_rows_of_numbers() -> None:
     assert_same(Sequential(ReLU()), RNG.normal(size=(2, 7)).astype(np.float32), True)
 
 
+@pytest.mark.parametrize(("kernel", "stride"), [(4, 2), (5, 2), (2, 1)])
+def test_strides_and_pairs_are_the_model_s_numbers_but_for_rounding(
+    kernel: int, stride: int
+) -> None:
+    layers = Conv2D(3, 64, 1), Conv2D(64, 64, kernel, stride=stride, padding=kernel // 2), ReLU()
+    model = Sequential(*layers, input_shape=(3, 32, 32))
+    assert_same(model, RNG.normal(size=(5, 3, 32, 32)).astype(np.float32), False)
+
+
 def test_whole_numbers_stay_exact_where_nothing_is_folded() -> None:
     model = Sequential(Conv2D(3, 16, 3, padding=1), ReLU(), Conv2D(16, 16, 3, padding=1))
     for _, array in model.named_arrays():

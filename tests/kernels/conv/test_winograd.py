@@ -1,4 +1,4 @@
-"""Winograd's F(2x2, 3x3) and F(4x4, 3x3) give what the direct method gives, also in pieces."""
+"""Winograd's ways give what the direct method gives, also in pieces and with strides."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,9 @@ from fastcnn.inference import packing
 from kernels import compiled, conv, im2col, jit
 from kernels.conv import input as conv_input
 from kernels.conv import weight as conv_weight
-from kernels.conv import winograd_image, winograd_plan
-from kernels.conv.winograd_plan import blocks_of, suits
+from kernels.conv import winograd_plan
+from kernels.conv.winograd_pieces import ONE_PIECE, pieces_of, planes_of
+from kernels.conv.winograd_plan import blocks_of, suits, suits_back
 from kernels.workspace import Workspace
 
 Pair = tuple[int, int]
@@ -55,6 +56,25 @@ PIECES = [
 ]
 
 
+# kernel, stride, batch, (height, width), channels, filters, (top, left), (bottom, right)
+STRIDED = [
+    pytest.param((4, 4), (2, 2), 3, (16, 16), 32, 24, (1, 1), (1, 1), id="4 x 4 by 2"),
+    pytest.param((4, 4), (2, 2), 2, (15, 18), 17, 33, (3, 0), (0, 2), id="4 x 4 by 2, uneven"),
+    pytest.param((4, 4), (2, 2), 40, (6, 8), 40, 70, (2, 1), (1, 2), id="4 x 4 by 2, many images"),
+    pytest.param((4, 4), (2, 2), 2, (96, 64), 64, 64, (1, 1), (1, 1), id="4 x 4 by 2, blocks"),
+    pytest.param((5, 5), (2, 2), 3, (16, 16), 32, 24, (2, 2), (2, 2), id="5 x 5 by 2"),
+    pytest.param((5, 5), (2, 2), 2, (13, 18), 17, 33, (0, 4), (3, 1), id="5 x 5 by 2, uneven"),
+    pytest.param((6, 6), (2, 2), 2, (21, 12), 20, 18, (2, 3), (3, 2), id="6 x 6 by 2"),
+    pytest.param((8, 7), (4, 3), 2, (23, 22), 18, 16, (2, 5), (6, 1), id="8 x 7 by 4 and 3"),
+    pytest.param((3, 3), (2, 1), 2, (12, 11), 16, 16, (1, 1), (1, 1), id="3 x 3 by 2 and 1"),
+    pytest.param((2, 5), (1, 3), 2, (9, 20), 16, 19, (1, 2), (0, 2), id="2 x 5 by 1 and 3"),
+    pytest.param((7, 7), (3, 3), 1, (7, 7), 33, 16, (6, 6), (6, 6), id="7 x 7 by 3, all padding"),
+    pytest.param((4, 4), (2, 2), 2, (9, 9), 16, 16, (0, 0), (0, 0), id="a row that none reads"),
+    pytest.param((2, 2), (1, 1), 3, (9, 16), 32, 17, (0, 1), (0, 0), id="2 x 2"),
+    pytest.param((4, 2), (1, 1), 3, (12, 9), 19, 32, (2, 1), (1, 1), id="4 x 2"),
+]
+
+
 def forget_plans():
     """What follows from shapes is remembered."""
     for remembers in (
@@ -83,23 +103,25 @@ def in_pieces(monkeypatch):
     forget_plans()
 
 
-def results(module, x, weight, bias, dy, padding, dilation=(1, 1)):
+def results(module, x, weight, bias, dy, padding, dilation=(1, 1), stride=(1, 1)):
     """y, dx, dweight, dbias of a backend."""
     y, dx, dweight, dbias = (np.full_like(array, np.nan) for array in (dy, x, weight, bias))
     workspace = Workspace()
-    module.conv_forward(x, weight, bias, (1, 1), padding, y, workspace, dilation)
-    module.conv_backward_input(dy, weight, (1, 1), padding, dx, workspace, dilation)
-    module.conv_backward_weight(x, dy, (1, 1), padding, dweight, dbias, workspace, dilation)
+    module.conv_forward(x, weight, bias, stride, padding, y, workspace, dilation)
+    module.conv_backward_input(dy, weight, stride, padding, dx, workspace, dilation)
+    module.conv_backward_weight(x, dy, stride, padding, dweight, dbias, workspace, dilation)
     return {"y": y, "dx": dx, "dweight": dweight, "dbias": dbias}
 
 
 def operands(
-    draw, batch, size, channels, filters, before, after, groups=1, dilation=(1, 1), kernel=(3, 3)
-):
+    draw, batch, size, channels, filters, before, after, groups=1, dilation=(1, 1), kernel=(3, 3),
+    stride=(1, 1),
+):  # fmt: skip
     height, width = (
-        size[axis] + before[axis] + after[axis] - (kernel[axis] - 1) * dilation[axis]
+        (size[axis] + before[axis] + after[axis] - (kernel[axis] - 1) * dilation[axis] - 1)
+        // stride[axis] + 1
         for axis in (0, 1)
-    )
+    )  # fmt: skip
     shapes = (
         (batch, *size, channels), (filters, channels // groups, *kernel), (filters,),
         (batch, height, width, filters),
@@ -165,6 +187,45 @@ def test_pieces_of_larger_filters(
         np.testing.assert_array_equal(array, theirs[name], err_msg=name)
 
 
+@pytest.mark.usefixtures("in_pieces")
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "batch", "size", "channels", "filters", "before", "after"), STRIDED
+)
+def test_strides(kernel, stride, batch, size, channels, filters, before, after, dtype):
+    rng = np.random.default_rng(0)
+
+    def draw(shape):
+        return rng.integers(-4, 5, shape).astype(dtype)
+
+    shapes = batch, size, channels, filters, before, after, 1, (1, 1), kernel, stride
+    x, weight, bias, dy = operands(draw, *shapes)
+    assert suits(weight.shape, stride, dy.shape[1:3], x.dtype)
+    assert suits_back(weight.shape, (stride, before, (1, 1)), x.shape, x.dtype)
+    ours = results(compiled, x, weight, bias, dy, before, stride=stride)
+    theirs = results(im2col, x, weight, bias, dy, before, stride=stride)
+    for name, array in ours.items():
+        np.testing.assert_array_equal(array, theirs[name], err_msg=name)
+
+
+@pytest.mark.usefixtures("in_pieces")
+@pytest.mark.parametrize("kernel", [4, 5])
+def test_a_transposed_convolution_adds_its_bias(kernel):
+    rng = np.random.default_rng(0)
+    dy, weight, bias = (
+        rng.integers(-4, 5, shape).astype("f4")
+        for shape in ((3, 7, 6, 20), (20, 17, kernel, kernel), 17)
+    )
+    found = []
+    for module in (compiled, im2col):
+        dx = np.full((3, 14, 12, 17), np.nan, "f4")
+        module.conv_backward_input(
+            dy, weight, (2, 2), (kernel // 2 - 1 + kernel % 2,) * 2, dx, Workspace(), (1, 1), bias
+        )
+        found.append(dx)
+    np.testing.assert_array_equal(*found)
+
+
 def test_pieces_round_about_as_the_direct_method():
     rng = np.random.default_rng(1)
 
@@ -205,30 +266,80 @@ def test_how_far_a_nan_spreads(side):
 
 
 @pytest.mark.usefixtures("in_pieces")
-@pytest.mark.parametrize(("kernel", "further"), [(4, 4), (5, 3), (6, 2), (7, 4)])
+@pytest.mark.parametrize(("kernel", "further"), [(2, 0), (4, 0), (5, 3), (6, 2), (7, 4)])
 def test_how_far_a_nan_spreads_in_pieces(kernel, further):
     _check_spread_of_nan(kernel, further)
 
 
 @pytest.mark.parametrize(
-    ("filters", "kernel", "size", "groups", "in_pieces"),
+    ("filters", "kernel", "stride", "size", "groups", "in_pieces"),
     [
-        (32, (5, 5), (16, 16), 1, True),
-        (32, (5, 5), (14, 14), 1, False),  # the last windows would be half empty
-        (8, (5, 5), (16, 16), 1, False),
-        (256, (5, 5), (8, 8), 1, False),  # filters of 192 MB
-        (32, (5, 5), (16, 16), 2, False),
-        (32, (7, 7), (16, 16), 1, False),  # nine pieces save too little
-        (32, (6, 6), (16, 16), 1, True),
-        (32, (5, 3), (16, 16), 1, True),
-        (32, (5, 2), (16, 16), 1, False),
-        (32, (4, 4), (16, 16), 1, False),
+        (32, (5, 5), (1, 1), (16, 16), 1, True),
+        (32, (5, 5), (1, 1), (14, 14), 1, False),  # the last windows would be half empty
+        (8, (5, 5), (1, 1), (16, 16), 1, False),
+        (256, (5, 5), (1, 1), (8, 8), 1, False),  # filters of 192 MB
+        (32, (5, 5), (1, 1), (16, 16), 2, False),
+        (32, (7, 7), (1, 1), (16, 16), 1, False),  # nine pieces save too little
+        (32, (6, 6), (1, 1), (16, 16), 1, True),
+        (32, (5, 3), (1, 1), (16, 16), 1, True),
+        (32, (5, 2), (1, 1), (16, 16), 1, False),
+        (128, (4, 4), (1, 1), (32, 32), 1, True),
+        (8, (4, 4), (1, 1), (32, 32), 1, False),
+        (128, (2, 2), (1, 1), (16, 16), 1, True),
+        (64, (5, 5), (2, 2), (16, 16), 1, True),
+        (64, (6, 6), (2, 2), (16, 16), 1, True),
+        (64, (4, 4), (2, 2), (16, 16), 1, True),
+        (64, (4, 4), (2, 2), (16, 16), 2, False),
+        (8, (4, 4), (2, 2), (16, 16), 1, False),
+        (512, (4, 4), (2, 2), (4, 4), 1, False),
+        (64, (3, 3), (2, 2), (16, 16), 1, False),  # as many products as there are
+        (64, (7, 7), (2, 2), (16, 16), 1, False),
+        (64, (1, 4), (1, 2), (16, 16), 1, False),
+        (64, (2, 2), (2, 2), (16, 16), 1, False),  # each pixel is read once
     ],
 )
-def test_which_filters_are_cut_into_pieces(filters, kernel, size, groups, in_pieces):
-    shape = filters, filters // groups, *kernel
-    assert suits(shape, (1, 1), size, np.dtype(np.float32), groups) == in_pieces
-    assert not suits(shape, (2, 2), size, np.dtype(np.float32), groups)
+def test_which_filters_are_cut_into_pieces(filters, kernel, stride, size, groups, in_pieces):
+    shape, dtype = (filters, filters // groups, *kernel), np.dtype(np.float32)
+    assert suits(shape, stride, size, dtype, groups) == in_pieces
+    dx = 1, size[0] * stride[0], size[1] * stride[1], filters
+    assert suits_back(shape, (stride, (1, 1), (1, 1)), dx, dtype) == in_pieces
+    if max(stride) > 1:
+        assert not suits(shape, stride, size, dtype, groups, (2, 2))
+
+
+def test_transforms_are_shared_by_channels_and_filters():
+    """Of pairs few products are saved: a convolution may suit one way and not the other."""
+    shape, dtype = (64, 16, 4, 4), np.dtype(np.float32)
+    assert suits(shape, (2, 2), (16, 16), dtype)
+    if jit.target().register_bytes == 64:
+        assert not suits_back(shape, ((2, 2), (1, 1), (1, 1)), (1, 32, 32, 16), dtype)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "taps", "pieces"),
+    [
+        ((3, 3), (1, 1), 3, (1, 1)),
+        ((5, 4), (1, 1), 3, (2, 2)),
+        ((4, 4), (1, 1), 2, (2, 2)),
+        ((8, 8), (1, 1), 3, (3, 3)),
+        ((4, 4), (2, 2), 2, (2, 2)),
+        ((5, 6), (2, 2), 3, (2, 2)),
+        ((7, 7), (2, 2), 2, (4, 4)),
+        ((6, 3), (3, 1), 3, (3, 1)),
+    ],
+)
+def test_what_pieces_there_are(kernel, stride, taps, pieces):
+    """Each tap of a filter belongs to one piece; and going back to one of one phase."""
+    found = pieces_of(kernel, stride)
+    assert (found.taps, found.down, found.across) == (taps, *pieces)
+    for back in (False, True):
+        each = pieces_of(kernel, stride, back)
+        table = each.table(kernel, back, (1, 0), 100, 1)
+        assert len(table) == found.count
+        steps = np.array(stride) * np.stack(np.indices((taps, taps)), -1).reshape(-1, 1, 2)
+        seen = (table[:, :2] + steps).reshape(-1, 2)
+        inside = seen[((seen >= 0) & (seen < kernel)).all(1)]
+        assert len(inside) == len(np.unique(inside, axis=0)) == kernel[0] * kernel[1]
 
 
 def check_threads(*arguments):
@@ -246,15 +357,18 @@ def check_threads(*arguments):
 
 
 @pytest.mark.usefixtures("in_pieces")
-@pytest.mark.parametrize("kernel", [(5, 5), (3, 4)])
-def test_pieces_give_the_same_bits_for_any_number_of_threads(kernel):
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2)])
+@pytest.mark.parametrize("kernel", [(5, 5), (3, 4), (4, 4)])
+def test_pieces_give_the_same_bits_for_any_number_of_threads(kernel, stride):
     rng = np.random.default_rng(2)
 
     def draw(shape):
         return rng.standard_normal(shape, np.float32)
 
-    x, weight, bias, dy = operands(draw, 37, (8, 9), 33, 40, (2, 2), (2, 1), kernel=kernel)
-    check_threads(x, weight, bias, dy, (2, 2))
+    x, weight, bias, dy = operands(
+        draw, 37, (8, 9), 33, 40, (2, 2), (2, 1), kernel=kernel, stride=stride
+    )
+    check_threads(x, weight, bias, dy, (2, 2), (1, 1), stride)
 
 
 def test_bits_do_not_depend_on_the_number_of_threads(side):
@@ -307,7 +421,8 @@ def test_what_is_left_to_the_direct_method(weight_shape, stride, out_size):
 def test_blocks_cover_images_and_stay_small(images, size):
     for side, planes in ((2, 16), (4, 46)):
         blocks = blocks_of(images, size, 32, (1, 1), side)
-        assert blocks.grid == (-(-size[0] // side), -(-size[1] // side), side, 1, 1)
+        assert blocks.grid == (-(-size[0] // side), -(-size[1] // side), side)
+        assert blocks.planes == planes
         assert blocks.images == 1 or blocks.rows == blocks.images * blocks.grid[0]
         row = planes * 32 * blocks.grid[1]
         assert blocks.rows * row <= max(winograd_plan._NUMBERS, row)
@@ -332,12 +447,23 @@ def test_pieces_pooled_on_the_way(size):
     _check_pooling(size, 5)
 
 
-def _check_pooling(size, kernel):
+@pytest.mark.usefixtures("in_pieces")
+@pytest.mark.parametrize("size", [(16, 16), (13, 9)])
+@pytest.mark.parametrize("kernel", [4, 5])
+def test_strides_pooled_on_the_way(size, kernel):
+    _check_pooling(size, kernel, 2)
+
+
+def _check_pooling(size, kernel, stride=1):
+    """size : of what is pooled"""
     rng, padding = np.random.default_rng(4), (kernel // 2, kernel // 2)
-    x = rng.integers(-4, 5, (5, *size, 17)).astype("f4")
+    stride, beyond = (stride, stride), kernel - 2 * padding[0] - 1
+    image = ((each - 1) * stride[0] + 1 + beyond for each in size)
+    x = rng.integers(-4, 5, (5, *image, 17)).astype("f4")
     weight = rng.integers(-4, 5, (33, 17, kernel, kernel)).astype("f4")
     bias = rng.integers(-4, 5, 33).astype("f4")
-    whole = results(im2col, x, weight, bias, np.zeros((5, *size, 33), "f4"), padding)["y"]
+    dy = np.zeros((5, *size, 33), "f4")
+    whole = results(im2col, x, weight, bias, dy, padding, stride=stride)["y"]
     rows, columns = size[0] // 2, size[1] // 2
     fours = whole[:, : 2 * rows, : 2 * columns].reshape(5, rows, 2, columns, 2, 33)
     fours = fours.transpose(0, 1, 3, 5, 2, 4).reshape(5, rows, columns, 33, 4)
@@ -345,7 +471,7 @@ def _check_pooling(size, kernel):
         y = np.full((5, rows, columns, 33), np.nan, "f4")
         index = np.full(y.shape, 9, np.uint8)
         conv.run_forward(
-            x, weight, bias, ((1, 1), padding, (1, 1)), whole.shape, y,
+            x, weight, bias, (stride, padding, (1, 1)), whole.shape, y,
             conv.Pooled(index, relu), Workspace(),
         )  # fmt: skip
         np.testing.assert_array_equal(y, np.maximum(fours.max(-1), 0) if relu else fours.max(-1))
@@ -391,8 +517,8 @@ def test_pieces_are_cut_the_same_for_compiled_networks():
     ],
 )
 def test_where_windows_are_large(size, channels, forward, back, sums):
-    shape = size, 1, channels, channels, (3, 3), (1, 1), np.dtype(np.float32)
+    shape = size, 1, channels, channels, ONE_PIECE, (1, 1), np.dtype(np.float32)
     assert winograd_plan.convolution_side(*shape, True) == forward
     assert winograd_plan.convolution_side(*shape, False) == back
     assert winograd_plan.sums_of(*shape)[0] == sums
-    assert [winograd_image.planes_of(side) for side in (2, 4)] == [16, 46]
+    assert [planes_of(side) for side in (2, 4)] == [16, 46]
