@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 Pair = tuple[int, int]
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def is_whole(value: Any) -> TypeGuard[int]:
@@ -49,9 +50,14 @@ def sizes(who: str, name: str, value: Any) -> tuple[int, ...]:
 
 
 def number(layer: str, name: str, value: Any, low: float, high: float, wanted: str) -> float:
-    """`value` as a float with low <= value < high."""
+    """`value` as a float with low <= value < high, which float32 can hold, as kernels do."""
     if not is_number(value) or not low <= value < high:
         raise ValueError(f"{layer}: {name} must be {wanted}, got {value!r}")
+    if abs(value) > _LARGEST:
+        raise ValueError(
+            f"{layer}: {name} must be {wanted} within {_LARGEST:.2g}, the range of float32, "
+            f"got {value!r:.40}"
+        )
     return float(value)
 
 

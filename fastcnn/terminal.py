@@ -7,6 +7,9 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TextIO
 
+# What NumPy says of arrays that no address reaches.
+_TOO_LARGE = ("array is too big", "Maximum allowed dimension exceeded")
+
 
 def say(line: str, stream: TextIO | None = None) -> None:
     r"""Print a line to a stream (default: standard output) if that can be.
@@ -66,6 +69,11 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def in_words(error: Exception) -> str:
     """What an error says; where the system raised it, without its number."""
+    if isinstance(error, ValueError) and str(error).startswith(_TOO_LARGE):
+        return (
+            "there is not enough memory for an array that large anywhere; a smaller network, batch "
+            "or image needs less"
+        )
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
     if error.filename is not None:

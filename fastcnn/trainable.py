@@ -249,7 +249,8 @@ class Trainable(Network):
         for option in misspelt:
             known = tuple(inspect.signature(self.train).parameters)[2:-1]
             raise TypeError(f"train has no option {option!r}; {foreign.answer(option, known)}")
-        arrays = None if clip_arrays is None else tuple(clip_arrays)
+        names = (clip_arrays,) if isinstance(clip_arrays, str) else clip_arrays
+        arrays = None if names is None else tuple(names)
         budget = None if minutes is None else Budget(minutes)
         clipping = Clipping(clip_norm, clip_mode, arrays)
         return fit(

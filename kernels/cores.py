@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+_LAYERS = ("default", "tbb", "omp", "workqueue", "safe", "threadsafe", "forksafe")
+
 
 def _cgroup_quota(root: Path = Path("/sys/fs/cgroup")) -> float:
     """CPU time per wall time that the container may use; infinity where nothing limits it."""
@@ -57,7 +59,27 @@ def reserve_threads() -> None:
     """
     if "numba" in sys.modules:
         return
-    os.environ.setdefault("NUMBA_NUM_THREADS", str(max(available_cores(), 8)))
+    if not os.environ.get("NUMBA_NUM_THREADS"):
+        os.environ["NUMBA_NUM_THREADS"] = str(max(available_cores(), 8))
+
+
+def refuse_variables(variables: Mapping[str, str] = os.environ) -> None:
+    """Refuse variables of threads that mean nothing: Numba would end in a traceback.
+
+    Raises
+    ------
+    ImportError
+        Names the variable, what it must be and what it is.
+    """
+    threads = variables.get("NUMBA_NUM_THREADS", "1")
+    layer = variables.get("NUMBA_THREADING_LAYER", "default")
+    if not threads.strip().isdecimal() or int(threads) < 1:
+        wrong = f"NUMBA_NUM_THREADS must be a whole number above 0, got {threads!r}"
+    elif layer not in _LAYERS:
+        wrong = f"NUMBA_THREADING_LAYER must be one of {', '.join(_LAYERS)}, got {layer!r}"
+    else:
+        return
+    raise ImportError(f"the variable {wrong}: set it so, or not at all")
 
 
 def is_arm(machine: str) -> bool:

@@ -511,6 +511,12 @@ MISTAKES: list[tuple[Callable[[], Any], str]] = [
     (lambda: SGD(float("nan")), "SGD: lr must be a finite number"),
     (lambda: setattr(SGD(), "lr", float("inf")), "SGD: lr must be a finite number"),
     (lambda: SGD(momentum=1), "SGD: momentum must be a finite number, at least 0 and below 1"),
+    (lambda: SGD(lr=1e39), "SGD: lr must be a finite number, at least 0 within 3.4e+38, the range"),
+    (lambda: SGD(nesterov=anything("no")), "SGD: nesterov must be True or False, got 'no'"),
+    (
+        lambda: RAdam(decoupled_weight_decay=anything(1)),
+        "RAdam: decoupled_weight_decay must be True",
+    ),
     (lambda: SGD(nesterov=True), "SGD: nesterov needs a momentum above 0"),
     (lambda: Adam(betas=(0.9, 1)), "Adam: each of betas must be a finite number"),
     (lambda: AdamW(betas=anything(0.9)), "AdamW: betas must be a pair, got 0.9"),

@@ -152,7 +152,7 @@ def test_named():
     warmup = Warmup(CosineAnnealing(per_step=True), 2)
     inner = {"type": "CosineAnnealing", "lr_min": 0.0, "per_step": True}
     assert warmup.spec() == {"type": "Warmup", "schedule": inner, "epochs": 2, "start": 0.01}
-    assert repr(warmup) == f"Warmup(schedule={warmup.schedule}, epochs=2, start=0.01)"
+    assert repr(warmup) == f"Warmup(schedule={warmup.schedule}, epochs=2.0, start=0.01)"
     with pytest.raises(ValueError, match="did you mean 'cosine'"):
         schedules.from_name("cosin")
 
@@ -170,18 +170,24 @@ def test_named():
         ("onecycle", {"pct_start": 0.0}),
         ("onecycle", {"div_factor": 0.0}),
         ("onecycle", {"final_div_factor": math.inf}),
+        ("onecycle", {"pct_start": "0.3"}),
+        ("cosine", {"lr_min": math.inf}),
+        ("cosine", {"per_step": "no"}),
+        ("step", {"factor": "0.5"}),
+        ("plateau", {"monitor": 3}),
     ],
 )
 def test_refused(name, arguments):
-    with pytest.raises(ValueError, match=next(iter(arguments))):
+    made = type(schedules.from_name(name)).__name__
+    with pytest.raises(ValueError, match=f"^{made}: {next(iter(arguments))} must be "):
         schedules.from_name(name, **arguments)
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ((Constant(), 0.0), "the schedule's warm-up epochs must be a number above 0, got 0.0"),
-        ((Constant(), 1.0, 1.5), "Warmup: start must lie between 0 and 1, got 1.5"),
+        ((Constant(), 0.0), "Warmup: epochs must be a finite number above 0, got 0.0"),
+        ((Constant(), 1.0, 1.5), "Warmup: start must be a number from 0 to 1, got 1.5"),
         (("cosine",), "such as CosineAnnealing\\(\\), got 'cosine'"),
     ],
 )

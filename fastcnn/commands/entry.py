@@ -11,6 +11,8 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 
+from kernels.cores import refuse_variables
+
 from .. import files, signals
 from ..terminal import one_line, say
 from . import interrupt, streams, waking
@@ -72,6 +74,7 @@ def _noted(message: Warning | str, *_: object) -> None:
 
 def _called(command: str, argv: Sequence[str]) -> int:
     try:
+        refuse_variables()
         module = importlib.import_module(f".{command}", __package__)
     except ImportError as error:
         if error.name is not None:  # a module that is missing, not a refusal of ours

@@ -48,7 +48,9 @@ def main(argv: Sequence[str]) -> int:
                 )
         with interrupt.answered("interrupted; nothing was written"):
             path = options.output(arguments.out or runs[0].path / "report.html")
-            files.write_text(path, page(runs, shlex.join([*_PROGRAM.split(), *argv])))
+            text = page(runs, shlex.join([*_PROGRAM.split(), *argv]))
+            # Names of files may hold bytes that are no text.
+            files.write_text(path, text.encode(errors="backslashreplace").decode())
     except ValueError as error:
         return options.refuse(error, 2)
     except OSError as error:

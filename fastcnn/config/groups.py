@@ -23,8 +23,9 @@ class Limits(NamedTuple):
 
 
 _POSITIVE = Limits("at least 1", lambda value: value >= 1)
-_NOT_NEGATIVE = Limits("at least 0", lambda value: 0 <= value < math.inf)
-_ABOVE_0 = Limits("above 0", lambda value: 0 < value < math.inf)
+_COUNT = Limits("at least 0", lambda value: value >= 0)
+_NOT_NEGATIVE = Limits("at least 0 and finite", lambda value: 0 <= value < math.inf)
+_ABOVE_0 = Limits("above 0 and finite", lambda value: 0 < value < math.inf)
 _SHARE = Limits("at least 0 and below 1", lambda value: 0 <= value < 1)
 _INSIDE = Limits("between 0 and 1", lambda value: 0 < value < 1)
 _FROM_0_TO_1 = Limits("between 0 and 1", lambda value: 0 <= value <= 1)
@@ -110,7 +111,7 @@ class ModelOptions:
     """Height and width of the convolutions' filters."""
     stride: Annotated[_Count, _POSITIVE] = None
     """Pixels from one place of the filters to the next."""
-    padding: Annotated[_Count, _NOT_NEGATIVE] = None
+    padding: Annotated[_Count, _COUNT] = None
     """Pixels of zeros around the input of each convolution."""
     pool: Literal["default", "max", "average", "none"] = "default"
     """Pooling behind each convolution."""
@@ -204,7 +205,7 @@ class TrainingOptions:
     """Starting point of every random choice."""
     track_gradients: bool = False
     """Record the norm of every parameter array's gradient per epoch, in gradients.csv."""
-    precise_bn: Annotated[int, _NOT_NEGATIVE] = 0
+    precise_bn: Annotated[int, _COUNT] = 0
     """Measure BatchNorm's statistics anew over N training batches after every epoch; 0: never."""
 
 
@@ -239,7 +240,7 @@ class OptimizerOptions:
     """step: epochs from one step to the next."""
     lr_decay: Annotated[float, _ABOVE_0] = 0.95
     """exponential and s5: factor per epoch."""
-    plateau_epochs: Annotated[int, _NOT_NEGATIVE] = 10
+    plateau_epochs: Annotated[int, _COUNT] = 10
     """plateau: lr falls after more than N epochs without a better --monitor, or training loss."""
     lr_min: Annotated[float, _NOT_NEGATIVE] = 0.0
     """cosine: rate that it falls towards; plateau: rate that it does not fall below."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import refuse_masked
+from .. import checks
 from . import settings, spoken
 from .arrays import WithArrays
 from .described import from_spec, own_classes
@@ -52,7 +52,7 @@ class Layer(WithArrays, WithMemory):
     wiring: "Wiring | None" = None
 
     def __init__(self, seed: int | None = None) -> None:
-        WithArrays.__init__(self, seed)
+        WithArrays.__init__(self, checks.seed(type(self).__name__, seed))
         WithMemory.__init__(self)
         self._checked: tuple[Shape, Shape] | None = None
 
@@ -112,7 +112,7 @@ class Layer(WithArrays, WithMemory):
                 f"model does that by itself"
             )
         if type(x) is not np.ndarray:
-            refuse_masked(self.name, x)
+            checks.checks.refuse_masked(self.name, x)
         if x.dtype != self.dtype and self.parameter_shapes():
             raise TypeError(
                 f"{self.name}: its parameters are {self.dtype} but the input is {x.dtype}; convert "

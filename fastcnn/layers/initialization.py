@@ -46,8 +46,8 @@ class Initialization:
             raise ValueError(f'{layer}: init_std belongs to init="normal", not to {scheme!r}')
         self.scheme = str(scheme)
         self.std = checks.number(
-            layer, "init_std", 1.0 if std is None else std, math.nextafter(0, 1), np.inf,
-            "a finite number above 0",
+            layer, "init_std", 1.0 if std is None else std, math.nextafter(0, 1), 1e37,
+            "a number above 0 and below 1e37",  # so that float32 holds what is drawn
         )  # fmt: skip
 
     def arguments(self) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class Reshape(Layer):
 
     def __init__(self, shape: Sequence[int]) -> None:
         super().__init__()
-        sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+        sizes = tuple(shape) if isinstance(shape, (tuple, list, np.ndarray)) else (shape,)
         sizes = tuple(
             -1 if size == -1 else checks.whole("Reshape", "shape", size) for size in sizes
         )

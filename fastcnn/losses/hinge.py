@@ -54,7 +54,9 @@ class HingeLoss(Loss):
 
     def __init__(self, reduction: str = "mean", margin: float = 1.0) -> None:
         super().__init__(reduction)
-        self.margin = number(self._name, "margin", margin, 5e-324, np.inf, "a number above 0")
+        self.margin = number(
+            self._name, "margin", margin, 5e-324, np.inf, "a finite number above 0"
+        )
         self.correct = 0
 
     def _each(self, outputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -97,7 +97,7 @@ class HuberLoss(_Distance):
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction)
-        self.delta = number(self._name, "delta", delta, 5e-324, np.inf, "a number above 0")
+        self.delta = number(self._name, "delta", delta, 5e-324, np.inf, "a finite number above 0")
 
     def _of(self, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         slopes = np.clip(distance, -self.delta, self.delta)

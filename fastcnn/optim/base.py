@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import foreign
-from ..checks import refuse_too_large
+from ..checks import number, refuse_too_large
 from ..layers import Layer
 from ..network import turns
 from ..network.network import Network
@@ -72,12 +72,7 @@ class Optimizer(foreign.Settled):
     def _number(
         self, name: str, value: Any, wanted: str, low: float = 0, high: float = np.inf
     ) -> float:
-        real = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-        if not real or not low <= value < high:
-            raise ValueError(
-                f"{type(self).__name__}: {name} must be a finite number, {wanted}, got {value!r}"
-            )
-        return float(value)
+        return number(type(self).__name__, name, value, low, high, f"a finite number, {wanted}")
 
     def arguments(self) -> dict[str, Any]:
         """Constructor arguments that would make such an optimizer."""

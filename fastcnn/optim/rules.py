@@ -6,6 +6,7 @@ import numpy as np
 
 from kernels import optim as kernels
 
+from ..checks import flag
 from ..network.parameters import Stretch
 from .base import Optimizer
 
@@ -45,7 +46,7 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(lr, weight_decay)
         self.momentum = self._number("momentum", momentum, "at least 0 and below 1", 0, 1)
-        self.nesterov = bool(nesterov)
+        self.nesterov = flag("SGD", "nesterov", nesterov)
         if self.nesterov and not self.momentum:
             raise ValueError("SGD: nesterov needs a momentum above 0, such as 0.9")
 
@@ -210,7 +211,7 @@ class RAdam(Adam):
         decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(lr, betas, eps, weight_decay)
-        self.decoupled = bool(decoupled_weight_decay)
+        self.decoupled = flag("RAdam", "decoupled_weight_decay", decoupled_weight_decay)
 
     def arguments(self) -> dict[str, Any]:
         return {**super().arguments(), "decoupled_weight_decay": self.decoupled}

@@ -130,7 +130,7 @@ class Run:
         if not 1 <= keep <= 1 + len(EARLIER):
             raise ConfigError(f"keep must be from 1 to {1 + len(EARLIER)} checkpoints, got {keep}")
         if save_minutes is not None and not 0 <= save_minutes < math.inf:
-            raise ConfigError(f"save_minutes must be at least 0, got {save_minutes}")
+            raise ConfigError(f"save_minutes must be at least 0 and finite, got {save_minutes}")
         self.config = config
         self.out = place(out) if out is not None else Path()
         self._name_folder = out is None  # once the dataset's name is known

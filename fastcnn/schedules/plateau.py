@@ -51,11 +51,13 @@ class ReduceLROnPlateau(Schedule):
         cooldown: int = 0,
         lr_min: float = 0.0,
     ) -> None:
-        who, least = "ReduceLROnPlateau", "a number of at least 0"
+        who, least = "ReduceLROnPlateau", "a finite number of at least 0"
         if number(who, "factor", factor, 0, 1, "a number between 0 and 1") in (0, 1):
             raise ValueError(f"{who}: factor must be a number between 0 and 1, got {factor!r}")
         self.factor = factor
         self.patience = whole(who, "patience", patience, 0)
+        if monitor is not None and (not isinstance(monitor, str) or not monitor):
+            raise ValueError(f"{who}: monitor must be the name of a column, got {monitor!r}")
         self.monitor = monitor
         self.min_gain = number(who, "min_gain", min_gain, 0, math.inf, least)
         self.cooldown = whole(who, "cooldown", cooldown, 0)

@@ -4,8 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..checks import whole
+from ..checks import flag, number, whole
 from .base import Schedule
+
+_ABOVE_0 = math.nextafter(0, 1)
 
 
 class StepDecay(Schedule):
@@ -23,8 +25,7 @@ class StepDecay(Schedule):
     """
 
     def __init__(self, factor: float = 0.5, every: int = 10) -> None:
-        _check_positive("factor", factor)
-        self.factor = factor
+        self.factor = _positive("StepDecay", "factor", factor)
         self.every = whole("StepDecay", "every", every)
 
     def rate(self, lr: float, epoch: int, epochs: float) -> float:
@@ -47,8 +48,7 @@ class ExponentialDecay(Schedule):
     """
 
     def __init__(self, decay: float = 0.95) -> None:
-        _check_positive("decay", decay)
-        self.decay = decay
+        self.decay = _positive(type(self).__name__, "decay", decay)
 
     def rate(self, lr: float, epoch: int, epochs: float) -> float:
         """``lr * decay ** epoch``."""
@@ -75,10 +75,9 @@ class CosineAnnealing(Schedule):
     """
 
     def __init__(self, lr_min: float = 0.0, per_step: bool = False) -> None:
-        if not lr_min >= 0:
-            raise ValueError(f"CosineAnnealing: lr_min must not be negative, got {lr_min!r}")
-        self.lr_min = lr_min
-        self.per_step = bool(per_step)
+        least = "a finite number of at least 0"
+        self.lr_min = number("CosineAnnealing", "lr_min", lr_min, 0, math.inf, least)
+        self.per_step = flag("CosineAnnealing", "per_step", per_step)
 
     def rate(self, lr: float, epoch: float, epochs: float) -> float:
         """The formula above."""
@@ -111,8 +110,7 @@ class DecayAndHalve(Schedule):
     """
 
     def __init__(self, decay: float = 0.95) -> None:
-        _check_positive("decay", decay)
-        self.decay = decay
+        self.decay = _positive(type(self).__name__, "decay", decay)
 
     def rate(self, lr: float, epoch: int, epochs: float) -> float:
         """``lr * decay ** epoch / 2 ** (epoch // 10)``."""
@@ -142,13 +140,10 @@ class OneCycle(Schedule):
     def __init__(
         self, pct_start: float = 0.3, div_factor: float = 25.0, final_div_factor: float = 1e4
     ) -> None:
-        if not 0 < pct_start < 1:
-            raise ValueError(f"OneCycle: pct_start must lie between 0 and 1, got {pct_start!r}")
-        _check_positive("div_factor", div_factor)
-        _check_positive("final_div_factor", final_div_factor)
-        self.pct_start = pct_start
-        self.div_factor = div_factor
-        self.final_div_factor = final_div_factor
+        share = "a number between 0 and 1"
+        self.pct_start = number("OneCycle", "pct_start", pct_start, _ABOVE_0, 1, share)
+        self.div_factor = _positive("OneCycle", "div_factor", div_factor)
+        self.final_div_factor = _positive("OneCycle", "final_div_factor", final_div_factor)
 
     def rate(self, lr: float, epoch: int, epochs: float) -> float:
         """The rate if an epoch had a single step."""
@@ -188,12 +183,10 @@ class Warmup(Schedule):
             raise ValueError(
                 f"Warmup: schedule must be a schedule, such as CosineAnnealing(), got {schedule!r}"
             )
-        _check_positive("warm-up epochs", epochs)
-        if not 0 <= start <= 1:
-            raise ValueError(f"Warmup: start must lie between 0 and 1, got {start!r}")
         self.schedule = schedule
-        self.epochs = epochs
-        self.start = start
+        self.epochs = _positive("Warmup", "epochs", epochs)
+        share = "a number from 0 to 1"
+        self.start = number("Warmup", "start", start, 0, math.nextafter(1, 2), share)
 
     def rate(self, lr: float, epoch: int, epochs: float) -> float:
         """The rate of the epoch's first step, if the schedule's own is per epoch."""
@@ -223,6 +216,5 @@ def _half_cosine(start: float, end: float, share: float) -> float:
     return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
 
 
-def _check_positive(name: str, value: float) -> None:
-    if not (value > 0 and math.isfinite(value)):
-        raise ValueError(f"the schedule's {name} must be a number above 0, got {value!r}")
+def _positive(schedule: str, name: str, value: float) -> float:
+    return number(schedule, name, value, _ABOVE_0, math.inf, "a finite number above 0")

@@ -20,6 +20,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import is_number
 from ..foreign import Answering
 
 
@@ -74,9 +75,12 @@ class Augment(Answering):
             If an amount is negative, a shift, cutout or number of copies not whole, a crop leaves
             nothing, a factor could be negative, or copies would not be changed.
         """
+        for name, amount in vars(self).items():
+            if name != "flip" and not is_number(amount):
+                raise ValueError(f"{name} must be a number, got {amount!r}")
         for name, of_what in (("shift", "pixels"), ("cutout", "pixels"), ("append", "copies")):
             count = getattr(self, name)
-            if isinstance(count, bool) or not 0 <= count < np.inf or count != int(count):
+            if not 0 <= count < np.inf or count != int(count):
                 raise ValueError(f"{name} must be a whole number of {of_what} >= 0, got {count!r}")
         if not 0 <= self.rotate <= 180:
             raise ValueError(f"rotate must be between 0 and 180 degrees, got {self.rotate!r}")
@@ -88,8 +92,8 @@ class Augment(Answering):
                 raise ValueError(f"{name} must be between 0 and 1, got {amount!r}")
         for name in ("mixup", "cutmix"):
             alpha = getattr(self, name)
-            if isinstance(alpha, bool) or not 0 <= alpha < np.inf:
-                raise ValueError(f"{name} must be a number of at least 0, got {alpha!r}")
+            if not 0 <= alpha < np.inf:
+                raise ValueError(f"{name} must be a finite number of at least 0, got {alpha!r}")
         if self.append and not (self.moves or self.changes_pixels):
             raise ValueError("append needs a change to make, such as shift=1 or rotate=10")
 

@@ -40,7 +40,7 @@ class Budget:
         """Refuse what is no time."""
         minutes = self.minutes
         if not is_number(minutes) or not 0 < minutes < float("inf"):
-            raise ValueError(f"minutes must be a number above 0, got {minutes!r}")
+            raise ValueError(f"minutes must be a finite number above 0, got {minutes!r}")
 
 
 def clock() -> tuple[float, float]:

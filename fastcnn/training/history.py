@@ -17,6 +17,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Never, Self
 
+from ..checks import number
 from ..network.measures import MEASURES
 from ..schedules import gain
 from .table import columns_of, heading, line
@@ -100,14 +101,14 @@ class Table(dict[str, list[float]]):
         if "epoch" not in names:
             raise ValueError("its first line names no column 'epoch'")
         table = cls()
-        for number, texts in enumerate(lines, 2):
+        for place, texts in enumerate(lines, 2):
             try:
                 values = [float(text) for text in texts]
                 table.add(dict(zip(names, values, strict=True)))
             except ValueError:
-                raise ValueError(f"line {number} does not hold {len(names)} numbers") from None
+                raise ValueError(f"line {place} does not hold {len(names)} numbers") from None
             if not all(map(math.isfinite, values)):
-                raise ValueError(f"line {number} holds a number that is not finite")
+                raise ValueError(f"line {place} holds a number that is not finite")
         if "epoch" in table:
             if any(epoch != int(epoch) or epoch < 1 for epoch in table["epoch"]):
                 raise ValueError("its column 'epoch' must hold whole numbers")
@@ -210,10 +211,10 @@ class Best:
                 f"monitor must be a validated number such as 'val_loss' or 'val_accuracy', got "
                 f"{monitor!r}"
             )
-        if not min_gain >= 0:
-            raise ValueError(f"min_gain must not be negative, got {min_gain!r}")
         self.monitor = monitor
-        self.min_gain = min_gain
+        self.min_gain = number(
+            "training", "min_gain", min_gain, 0, math.inf, "a finite number of at least 0"
+        )
         self.epoch = 0
         self.value: float | None = None
 
@@ -270,10 +271,10 @@ class Pace:
     """
 
     def __init__(self, name: str, least: float, epochs: int) -> None:
-        if not least >= 0:
-            raise ValueError(f"stop_gain must not be negative, got {least!r}")
         self.name = name
-        self.least = least
+        self.least = number(
+            "training", "stop_gain", least, 0, math.inf, "a finite number of at least 0"
+        )
         self.epochs = epochs
 
     def is_slow(self, history: History) -> bool:

@@ -351,7 +351,13 @@ class TrainingLoop:
         kept = self.best.epoch if self.stopping.keeps_best else self.history.epochs
         lr = self.optimizer.lr
         steps = self.optimizer.steps
-        if advice is None and steps:
+        shrinking = lr * self.optimizer.weight_decay
+        if advice is None and steps and shrinking > 1:
+            advice = (
+                f"the weight decay {self.optimizer.weight_decay:g} is too high: each step takes "
+                f"{shrinking:g} times the weights away"
+            )
+        elif advice is None and steps:
             advice = f"the learning rate {lr:g} is probably too high, try {lr / 10:g}"
         elif advice is None:
             advice = "no step has been made yet: look at what the network begins with, and the data"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import optim, schedules
-from ..checks import is_number, is_whole, number
+from ..checks import flag, is_number, is_whole, number
 from ..files import make_folder
 from ..losses import CrossEntropyLoss, chosen
 from ..network import weighting
@@ -125,6 +125,8 @@ class Passes:
         """Refuse what means nothing."""
         _check_whole("epochs", self.epochs)
         _check_whole("batch_size", self.batch_size)
+        flag("training", "shuffle", self.shuffle)
+        flag("training", "drop_last", self.drop_last)
         if self.augment is not None:
             _check_kind("augment", self.augment, Augment)
         _check_kind("parallel", self.parallel, Alone)
@@ -155,6 +157,7 @@ class Measuring:
     def __post_init__(self) -> None:
         """Refuse what means nothing."""
         _check_whole("precise_bn", self.precise_bn, least=0)
+        flag("training", "track_gradients", self.track_gradients)
         _check_part("test", self.test)
         if is_number(self.validation):
             object.__setattr__(self, "validation", float(self.validation))  # one of NumPy's, too
@@ -179,6 +182,8 @@ class Stopping:
         if self.patience is not None:
             _check_whole("patience", self.patience)
         _check_whole("stop_gain_epochs", self.stop_gain_epochs)
+        if self.restore_best is not None:
+            flag("training", "restore_best", self.restore_best)
         self.best()
         self.pace(is_validated=True)
 
@@ -239,7 +244,14 @@ class Keeping:
     def __post_init__(self) -> None:
         """Refuse what means nothing."""
         if self.minutes is not None:
-            number("training", "save_minutes", self.minutes, 0, math.inf, "a number of at least 0")
+            number(
+                "training",
+                "save_minutes",
+                self.minutes,
+                0,
+                math.inf,
+                "a finite number of at least 0",
+            )
 
     @property
     def is_wanted(self) -> bool:

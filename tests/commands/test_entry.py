@@ -110,6 +110,14 @@ def test_too_little_memory_is_answered(tmp_path, capsys, options):
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("option", ["--size", "--padding", "--kernel-size", "--hidden"])
+@pytest.mark.parametrize("number", [2**62, 10**20])
+def test_an_array_beyond_all_addresses_is_answered(tmp_path, capsys, option, number):
+    assert train.main([*RUN, option, str(number), "--out", str(tmp_path / "run")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: there is not enough memory for an array that large anywhere; ")
+
+
 def test_memory_that_ends_anywhere_is_answered(monkeypatch, capsys):
     def ends(*_):
         raise MemoryError

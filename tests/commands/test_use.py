@@ -491,6 +491,13 @@ def test_a_report_is_one_file(run, trained, tmp_path, capsys):
         assert told in words
 
 
+def test_a_report_on_a_folder_whose_name_is_no_text(run, trained, tmp_path, capsys):
+    place = tmp_path / os.fsdecode(b"\xc3\xbc \xff")
+    shutil.copytree(trained, place)
+    assert report([str(place / "run")]) == 0
+    assert "\\udcff" in (place / "run" / "report.html").read_text(encoding="utf-8")
+
+
 def test_several_runs_are_compared(run, trained, tmp_path):
     shutil.copytree(trained / "run", tmp_path / "second <run>")
     place = tmp_path / "report.html"

@@ -397,6 +397,25 @@ def test_python_without_a_compiler_is_refused_in_a_sentence(command):
         assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")
 
 
+@pytest.mark.parametrize(("name", "value"), [
+    ("NUMBA_NUM_THREADS", "0"), ("NUMBA_NUM_THREADS", "-1"), ("NUMBA_NUM_THREADS", "two"),
+    ("NUMBA_THREADING_LAYER", "pthreads"), ("NUMBA_THREADING_LAYER", ""),
+])  # fmt: skip
+def test_threads_that_mean_nothing_are_refused_in_a_sentence(name, value):
+    done = subprocess.run(
+        [sys.executable, "-m", "fastcnn.plot", "all", "run"], env={**os.environ, name: value},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")
+    assert done.stderr.startswith(f"error: the variable {name} must be ")
+    assert f"got {value!r}" in done.stderr
+
+
+def test_an_empty_number_of_threads_is_none():
+    code = "from kernels import jit, cores; print(jit.max_threads() >= cores.available_cores())"
+    assert run(code, NUMBA_NUM_THREADS="").strip() == "True"
+
+
 def test_loops_need_no_compiler():
     code = "from kernels import loop, im2col"
     subprocess.run(

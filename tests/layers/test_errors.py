@@ -53,6 +53,11 @@ def any_of(value: Any) -> Any:
 
 
 CONSTRUCTORS: list[tuple[Callable[[], Any], str]] = [
+    (
+        lambda: Dense(4, 4, init="normal", init_std=1e38),
+        "Dense: init_std must be a number above 0 and",
+    ),
+    (lambda: ReLU(seed=any_of("3")), "ReLU: seed must be a whole number of at least 0, got '3'"),
     (lambda: Conv2D(0, 4, 3), "Conv2D: in_channels must be a whole number above 0, got 0"),
     (lambda: Conv2D(3, any_of(4.0), 3), "Conv2D: out_channels must be a whole number"),
     (lambda: Conv2D(3, any_of(True), 3), "Conv2D: out_channels must be a whole number"),
@@ -69,7 +74,7 @@ CONSTRUCTORS: list[tuple[Callable[[], Any], str]] = [
     (lambda: Conv2D(3, 4, 3, padding="full"), "'same' or 'valid', got 'full'"),
     (lambda: Conv2D(3, 4, 3, bias=any_of(1)), "Conv2D: bias must be True or False, got 1"),
     (lambda: Dense(3, 4, init="he", init_std=0.1), 'init_std belongs to init="normal", not to'),
-    (lambda: Conv2D(3, 4, 3, init="normal", init_std=0), "Conv2D: init_std must be a finite num"),
+    (lambda: Conv2D(3, 4, 3, init="normal", init_std=0), "Conv2D: init_std must be a number ab"),
     (lambda: BatchNorm(3, from_first_batch=1), "from_first_batch must be True or False, got 1"),
     (lambda: Conv2D(3, 4, 3, init="hee"), "Conv2D: there is no initialization 'hee'; did you"),
     (lambda: Conv2D(3, 4, 3, seed=-1), "Conv2D: seed must be a whole number of at least 0"),

@@ -59,9 +59,12 @@ ELSEWHERE = {
     "step: the pixels or the weights that the network begins with are too large": (
         "training/test_training.py"
     ),
+    "the weight decay {} is too high: each step takes {} times the weights away": (
+        "training/test_diverged.py"
+    ),
     "{} is damaged: it lacks the moving averages": "training/test_watching.py",
     "{} is damaged: it has {} batches of an epoch of {}": "training/test_saving.py",
-    "minutes must be a number above 0, got {}": "training/test_budget.py",
+    "minutes must be a finite number above 0, got {}": "training/test_budget.py",
     "a link that leads nowhere": "test_files.py",
     "an empty text names no file or folder; the folder you are in is .": "test_files.py",
     "{} cannot be written: it is a folder": "test_files.py",
@@ -432,7 +435,7 @@ CHECKS: dict[str, Callable[..., bool | None]] = {
     "keep must be from 1 to {} checkpoints, got {}": lambda said, _, got: (
         refused(said) and got == said.option("keep")
     ),
-    "save_minutes must be at least 0, got {}": lambda said, got: (
+    "save_minutes must be at least 0 and finite, got {}": lambda said, got: (
         refused(said) and float(got) == float(said.option("save-minutes"))
     ),
     "dataset {} loaded in {} s: {}": lambda said, name, *_: name in said.value("dataset"),

@@ -139,7 +139,7 @@ def test_refused_plans(texts, options, sentence):
 @pytest.mark.parametrize(
     ("texts", "fixed", "sentence"),
     [
-        (["lr=0.1,-1"], {}, "lr must be above 0, got -1"),
+        (["lr=0.1,-1"], {}, "lr must be above 0 and finite, got -1"),
         (["dropout=0..2"], {}, "dropout must be at least 0 and below 1, got 2.0"),
         (["batch_size=0..8"], {}, "batch_size must be at least 1, got 0"),
         (["filters=16+32,8+0"], {}, "filters must be numbers of at least 1"),

@@ -129,7 +129,7 @@ def test_other_ends_come_first():
 
 @pytest.mark.parametrize("minutes", [0, -1, True, float("nan"), float("inf"), "5"])
 def test_what_is_no_time_is_refused(minutes):
-    with pytest.raises(ValueError, match="minutes must be a number above 0"):
+    with pytest.raises(ValueError, match="minutes must be a finite number above 0"):
         model().train(X, Y, minutes=minutes)
 
 

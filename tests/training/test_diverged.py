@@ -6,6 +6,7 @@ import pytest
 from fastcnn import Graph, Input, Sequential
 from fastcnn.layers import Dense, Layer, ReLU
 from fastcnn.losses import Loss, MSELoss
+from fastcnn.optim import SGD
 from fastcnn.training import TrainingDiverged
 
 
@@ -115,6 +116,13 @@ def test_nothing_is_changed_where_all_is_finite(data):
     np.testing.assert_array_equal(
         model.layers[0].params["weight"], other.layers[0].params["weight"]
     )
+
+
+def test_a_weight_decay_that_is_too_high_is_blamed(data):
+    rule = SGD(0.5, weight_decay=1e30)
+    model, (x, y) = Sequential(Dense(3, 2)), data
+    told = diverged(model, x, y, loss=MSELoss(), optimizer=rule)
+    assert "the weight decay 1e+30 is too high: each step takes 5e+29 times the weights" in told
 
 
 @pytest.mark.parametrize("at", [1, 3, 4, 6])
