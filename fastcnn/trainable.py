@@ -8,7 +8,7 @@ from typing import Any, Never
 import numpy as np
 
 from . import foreign
-from .checks import whole
+from .checks import sizes, whole
 from .files import place
 from .inference import Compiled
 from .layers.described import own_classes
@@ -354,9 +354,11 @@ class Trainable(Network):
         Raises
         ------
         ValueError
-            If times are wanted of an input whose shape is not known.
+            If `input_shape` is none that the layers take, or times are wanted without one.
         """
-        sample = self.sample_shape if input_shape is None else tuple(input_shape)
+        sample = self.sample_shape
+        if input_shape is not None:
+            sample = sizes("summary", "input_shape", input_shape)
         if sample is not None and self.data_format == "channels_last" and len(sample) == 3:
             sample = (sample[2], sample[0], sample[1])
         if not time:

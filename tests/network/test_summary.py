@@ -86,3 +86,14 @@ def test_the_peak_is_a_speed(monkeypatch):
     lanes = jit.target().register_bytes // 4
     operations = 3 * 2 * peak._ROUNDS * peak.SUMS * lanes * jit.get_threads()
     assert peak.gflops(seconds=0.9) == pytest.approx(operations / 1e9)
+
+
+@pytest.mark.parametrize("shape", [(1, 28.5, 28), (1, "a", 28), (1, True, 28), (0, 5), 2.5, None])
+@pytest.mark.parametrize("time", [False, True])
+def test_sizes_that_are_none_are_refused(shape, time):
+    model = Sequential(ReLU())
+    if shape is None:
+        assert model.summary(shape).count("\n") == 2
+        return
+    with pytest.raises(ValueError, match="summary: input_shape must be a whole number above 0"):
+        model.summary(shape, time=time)
