@@ -10,6 +10,7 @@ import numpy as np
 
 Pair = tuple[int, int]
 _LARGEST = float(np.finfo(np.float32).max)
+_INFINITE = 2.0**128 - 2.0**103  # the first that float32 rounds to infinity
 
 
 def is_whole(value: Any) -> TypeGuard[int]:
@@ -53,7 +54,7 @@ def number(layer: str, name: str, value: Any, low: float, high: float, wanted: s
     """`value` as a float with low <= value < high, which float32 can hold, as kernels do."""
     if not is_number(value) or not low <= value < high:
         raise ValueError(f"{layer}: {name} must be {wanted}, got {value!r}")
-    if abs(value) > _LARGEST:
+    if abs(value) >= _INFINITE:
         raise ValueError(
             f"{layer}: {name} must be {wanted} within {_LARGEST:.2g}, the range of float32, "
             f"got {value!r:.40}"

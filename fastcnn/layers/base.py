@@ -112,7 +112,7 @@ class Layer(WithArrays, WithMemory):
                 f"model does that by itself"
             )
         if type(x) is not np.ndarray:
-            checks.checks.refuse_masked(self.name, x)
+            checks.refuse_masked(self.name, x)
         if x.dtype != self.dtype and self.parameter_shapes():
             raise TypeError(
                 f"{self.name}: its parameters are {self.dtype} but the input is {x.dtype}; convert "

@@ -303,7 +303,7 @@ def test_hopeless_trials_end_early(tmp_path):
     [
         (QUICK, "there is nothing to search"),
         ([*QUICK, "--search", "speed=1,2"], "there is no setting 'speed'"),
-        ([*QUICK, "--search", "lr=0.1,-1"], "lr must be above 0, got -1"),
+        ([*QUICK, "--search", "lr=0.1,-1"], "lr must be above 0 and finite, got -1"),
         ([*QUICK, "--search", "growth=8,16"], "mnist-baseline has no choice of 'growth'"),
         ([*QUICK, "--search", "lr=0.1,1", "--search", "lr=2,3"], "lr is searched twice"),
         ([*QUICK, "--lr", "0.1", "--search", "lr=0.1,1"], "lr is both given and searched"),

@@ -245,7 +245,7 @@ SET: list[tuple[Any, str, Any, str]] = [
     (Residual([ReLU()]), "main", [Tanh()], "the layers inside it stay the same: make a new one"),
     (MSELoss(), "reduction", "none", "MSELoss: reduction must be 'mean' or 'sum', got 'none'"),
     (CrossEntropyLoss(), "label_smoothing", 1.5, "label_smoothing must be a number of at least 0"),
-    (HuberLoss(), "delta", -1, "HuberLoss: delta must be a number above 0, got -1"),
+    (HuberLoss(), "delta", -1, "HuberLoss: delta must be a finite number above 0, got -1"),
     (Losses([MSELoss()]), "weights", [1, 2], "loss_weights must be 1 numbers"),
     (SGD(), "learning_rate", 0.1, "SGD has no 'learning_rate'; here it is called 'lr'"),
     (SGD(), "nesterov", True, "SGD: nesterov needs a momentum above 0"),

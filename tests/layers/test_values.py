@@ -459,7 +459,7 @@ def test_a_single_number_cannot_be_normalised_in_training(name: str) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 3), (1, 3, 1, 1)])
 def test_a_batch_of_single_numbers_cannot_be_normalised_in_training(shape: tuple[int, ...]) -> None:
-    """As PyTorch; but a network's last batch may be of one image, which `train` notes."""
+    """As PyTorch; but the last batch of `train` may be of one image, which it notes."""
     x = np.arange(1, 4, dtype=np.float32).reshape(shape)
     layer = BatchNorm(3)
     layer.forward(np.concatenate([x, 3 * x]), training=True)
@@ -473,7 +473,8 @@ def test_a_batch_of_single_numbers_cannot_be_normalised_in_training(shape: tuple
     np.testing.assert_allclose(layer.forward(x).ravel(), wanted, rtol=1e-6)
     layer.trainable = False
     np.testing.assert_array_equal(layer.forward(x, training=True), layer.forward(x))
-    assert not Sequential(BatchNorm(3)).forward(x, training=True).any()
+    with pytest.raises(ValueError, match="each channel is a single number"):
+        Sequential(BatchNorm(3)).forward(x, training=True)
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 1, 2), (3, 4, 2, 1), (1, 4, 1, 1), (2, 4)])

@@ -137,9 +137,9 @@ def test_a_column_and_a_row_are_not_multiplied_out(loss):
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: HuberLoss(delta=0), "HuberLoss: delta must be a number above 0, got 0"),
-        (lambda: HingeLoss(margin=-1), "HingeLoss: margin must be a number above 0"),
-        (lambda: HuberLoss(delta=float("nan")), "delta must be a number above 0, got nan"),
+        (lambda: HuberLoss(delta=0), "HuberLoss: delta must be a finite number above 0, got 0"),
+        (lambda: HingeLoss(margin=-1), "HingeLoss: margin must be a finite number above 0"),
+        (lambda: HuberLoss(delta=float("nan")), "delta must be a finite number above 0, got nan"),
         (lambda: MSELoss("max"), "MSELoss: reduction must be 'mean' or 'sum'"),
         (lambda: BinaryCrossEntropyLoss(pos_weight=0), "pos_weight must be a number above 0"),
         (lambda: BinaryCrossEntropyLoss(pos_weight=[[1]]), "or one for each label"),
