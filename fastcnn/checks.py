@@ -52,6 +52,8 @@ def sizes(who: str, name: str, value: Any) -> tuple[int, ...]:
 
 def number(layer: str, name: str, value: Any, low: float, high: float, wanted: str) -> float:
     """`value` as a float with low <= value < high, which float32 can hold, as kernels do."""
+    if isinstance(value, np.generic):
+        value = value.item()  # one of float32 would be compared with a rounded limit
     if not is_number(value) or not low <= value < high:
         raise ValueError(f"{layer}: {name} must be {wanted}, got {value!r}")
     if abs(value) >= _INFINITE:

@@ -56,3 +56,11 @@ def test_what_is_no_number_is_refused_by_name(kind: Any, given: dict[str, Any], 
 
 def test_there_are_cases() -> None:
     assert len(CASES) > 60
+
+
+def test_numbers_of_numpy_are_compared_as_what_they_are() -> None:
+    """With one of float32 the least number above 0 would be rounded to 0, and 0 would pass."""
+    assert schedules.StepDecay(np.float32(0.5), np.uint8(2)).factor == 0.5
+    for value in (np.float32(0), np.float16("inf"), np.float64(1e39)):
+        with pytest.raises(ValueError, match="factor must be a finite number above 0"):
+            schedules.StepDecay(value, 2)

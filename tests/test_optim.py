@@ -363,7 +363,7 @@ def test_a_state_that_the_dtype_cannot_hold_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", optim.names())
 def test_a_step_needs_a_backward_pass(name: str) -> None:
     """Else nothing would change, or by weight decay alone."""
-    x = np.float32([[1, 2, 3, 4, 5]])
+    x = np.float32([[1, 2, 3, 4, 5], [5, 4, 3, 2, 2]])
     layer, row = Dense(5, 3), [Dense(5, 4), Dense(4, 3)]
     for target, who in ((model(np.float32), "model"), (layer, "layer"), (row, "layer")):
         optimizer, layers = optim.from_name(name), target if isinstance(target, list) else [target]
