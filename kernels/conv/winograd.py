@@ -121,7 +121,7 @@ def _convolve(
                     (last - first) * grid[1], planes, steps,
                     (joined, depth, columns, in_up, out_up),
                     y, first_image * y_image + count * from_ // (phases * all_rows),
-                    count * to // (phases * all_rows),
+                    count * (to - from_) // (phases * all_rows),
                 )  # fmt: skip
                 if index.size:
                     pool_products(

@@ -57,22 +57,20 @@ _MANY_FILTERS = 1 << 13
 
 @jit.serial
 def pad_images(images, images0, count, size, before, gaps, extent, width, padded):
-    """Pad the parts of images one behind the other, (height, width, channels) each image.
+    """Pad (height, width, channels) images: their parts, those of all images one by one.
 
     before : rows and columns of zeros above and left of an image
     gaps : rows and columns from a part's pixel to the next one
     extent : rows and columns of a padded part
     """
     rows, columns = extent[0], extent[1]
-    padded_at = 0
-    for part in range(gaps[0] * gaps[1]):
-        for n in range(count):
+    for n in range(count):
+        for part in range(gaps[0] * gaps[1]):
             pad_image(
                 images, images0 + n * size[0] * size[1] * size[2], size,
                 (before[0] - part // gaps[1], before[1] - part % gaps[1]), gaps,
-                padded, padded_at, (rows, columns, width),
+                padded, (part * count + n) * rows * columns * width, (rows, columns, width),
             )  # fmt: skip
-            padded_at += rows * columns * width
 
 
 @jit.serial
