@@ -69,6 +69,16 @@ def finite(layer: str, name: str, value: Any) -> float:
     return number(layer, name, value, math.nextafter(-math.inf, 0), np.inf, "a finite number")
 
 
+def above_0(layer: str, name: str, value: Any) -> float:
+    """`value` as a finite float above 0."""
+    return number(layer, name, value, math.nextafter(0, 1), np.inf, "a finite number above 0")
+
+
+def at_least_0(layer: str, name: str, value: Any) -> float:
+    """`value` as a finite float of at least 0."""
+    return number(layer, name, value, 0, np.inf, "a finite number of at least 0")
+
+
 def flag(layer: str, name: str, value: Any) -> bool:
     """`value`, which must be True or False."""
     if not isinstance(value, (bool, np.bool_)):

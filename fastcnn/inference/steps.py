@@ -169,8 +169,8 @@ class Steps:
         cost = conv.multiply_adds((1, *self.shapes[x]))
         filters, depth, kernel_h, kernel_w = weight.shape
         pooled_h, pooled_w = (out_h // 2, out_w // 2) if each.pooled else (0, 0)
-        is_plain = depth == channels and (stride, dilation) == ((1, 1), (1, 1))
-        is_plain = is_plain and pieces_of((kernel_h, kernel_w)).taps == 3
+        one_by_one = stride == dilation == (1, 1)
+        is_plain = depth == channels and one_by_one and pieces_of((kernel_h, kernel_w)).taps == 3
         if is_plain and winograd_plan.suits(weight.shape, stride, (out_h, out_w), self.dtype):
             return self._windows(each, shapes, (top, left), (pooled_h, pooled_w), cost)
         if depthwise.suits(shapes[0], weight.shape):

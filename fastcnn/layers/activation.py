@@ -101,9 +101,7 @@ class LeakyReLU(_Elementwise):
 
     def __init__(self, alpha: float = 0.01) -> None:
         super().__init__()
-        self.alpha = checks.number(
-            "LeakyReLU", "alpha", alpha, 0, np.inf, "a finite number of at least 0"
-        )
+        self.alpha = checks.at_least_0("LeakyReLU", "alpha", alpha)
 
     def arguments(self) -> dict[str, Any]:
         return {"alpha": self.alpha}

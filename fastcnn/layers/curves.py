@@ -1,6 +1,5 @@
 """Activations that are a function with its derivative in `kernels.curves`, and nothing more."""
 
-import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -177,9 +176,7 @@ class Softplus(_Curve):
 
     def __init__(self, beta: float = 1.0) -> None:
         super().__init__()
-        self.beta = checks.number(
-            "Softplus", "beta", beta, math.nextafter(0, 1), np.inf, "a finite number above 0"
-        )
+        self.beta = checks.above_0("Softplus", "beta", beta)
 
     def arguments(self) -> dict[str, Any]:
         return {"beta": self.beta}

@@ -1,6 +1,5 @@
 """Normalisation within each image."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -67,9 +66,7 @@ class GroupNorm(Layer):
                 f"{kind}: num_groups must divide num_channels, got {num_groups} groups of "
                 f"{num_channels} channels"
             )
-        self.eps = checks.number(
-            kind, "eps", eps, math.nextafter(0, 1), np.inf, "a finite number above 0"
-        )
+        self.eps = checks.above_0(kind, "eps", eps)
 
     def arguments(self) -> dict[str, Any]:
         return {

@@ -92,9 +92,7 @@ class BatchNorm(Layer):
         super().__init__()
         self.num_features = checks.whole("BatchNorm", "num_features", num_features)
         self.momentum = momentum
-        self.eps = checks.number(
-            "BatchNorm", "eps", eps, math.nextafter(0, 1), np.inf, "a finite number above 0"
-        )
+        self.eps = checks.above_0("BatchNorm", "eps", eps)
         self.from_first_batch = checks.flag("BatchNorm", "from_first_batch", from_first_batch)
         self.measuring: float | None = None  # instead of the momentum (`training.precise_bn`)
         self._momenta = np.empty(2, self.dtype)

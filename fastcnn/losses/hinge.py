@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..checks import number
+from ..checks import above_0
 from ..tasks import CLASSIFICATION
 from .base import Loss
 from .cross_entropy import checked_labels, checked_targets
@@ -54,9 +54,7 @@ class HingeLoss(Loss):
 
     def __init__(self, reduction: str = "mean", margin: float = 1.0) -> None:
         super().__init__(reduction)
-        self.margin = number(
-            self._name, "margin", margin, 5e-324, np.inf, "a finite number above 0"
-        )
+        self.margin = above_0(self._name, "margin", margin)
         self.correct = 0
 
     def _each(self, outputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..checks import number
+from ..checks import above_0
 from .base import Loss, same_shape
 
 
@@ -97,7 +97,7 @@ class HuberLoss(_Distance):
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction)
-        self.delta = number(self._name, "delta", delta, 5e-324, np.inf, "a finite number above 0")
+        self.delta = above_0(self._name, "delta", delta)
 
     def _of(self, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         slopes = np.clip(distance, -self.delta, self.delta)

@@ -1,9 +1,8 @@
 """The schedule that looks at what was measured."""
 
-import math
 from collections.abc import Mapping, Sequence
 
-from ..checks import number, whole
+from ..checks import at_least_0, number, whole
 from .base import Schedule
 
 
@@ -51,7 +50,7 @@ class ReduceLROnPlateau(Schedule):
         cooldown: int = 0,
         lr_min: float = 0.0,
     ) -> None:
-        who, least = "ReduceLROnPlateau", "a finite number of at least 0"
+        who = "ReduceLROnPlateau"
         if number(who, "factor", factor, 0, 1, "a number between 0 and 1") in (0, 1):
             raise ValueError(f"{who}: factor must be a number between 0 and 1, got {factor!r}")
         self.factor = factor
@@ -59,9 +58,9 @@ class ReduceLROnPlateau(Schedule):
         if monitor is not None and (not isinstance(monitor, str) or not monitor):
             raise ValueError(f"{who}: monitor must be the name of a column, got {monitor!r}")
         self.monitor = monitor
-        self.min_gain = number(who, "min_gain", min_gain, 0, math.inf, least)
+        self.min_gain = at_least_0(who, "min_gain", min_gain)
         self.cooldown = whole(who, "cooldown", cooldown, 0)
-        self.lr_min = number(who, "lr_min", lr_min, 0, math.inf, least)
+        self.lr_min = at_least_0(who, "lr_min", lr_min)
 
     def rate(self, lr: float, epoch: int, epochs: float) -> float:
         """``lr``, as nothing was measured."""

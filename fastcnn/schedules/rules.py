@@ -4,10 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..checks import flag, number, whole
+from ..checks import above_0, at_least_0, flag, number, whole
 from .base import Schedule
-
-_ABOVE_0 = math.nextafter(0, 1)
 
 
 class StepDecay(Schedule):
@@ -25,7 +23,7 @@ class StepDecay(Schedule):
     """
 
     def __init__(self, factor: float = 0.5, every: int = 10) -> None:
-        self.factor = _positive("StepDecay", "factor", factor)
+        self.factor = above_0("StepDecay", "factor", factor)
         self.every = whole("StepDecay", "every", every)
 
     def rate(self, lr: float, epoch: int, epochs: float) -> float:
@@ -48,7 +46,7 @@ class ExponentialDecay(Schedule):
     """
 
     def __init__(self, decay: float = 0.95) -> None:
-        self.decay = _positive(type(self).__name__, "decay", decay)
+        self.decay = above_0(type(self).__name__, "decay", decay)
 
     def rate(self, lr: float, epoch: int, epochs: float) -> float:
         """``lr * decay ** epoch``."""
@@ -75,8 +73,7 @@ class CosineAnnealing(Schedule):
     """
 
     def __init__(self, lr_min: float = 0.0, per_step: bool = False) -> None:
-        least = "a finite number of at least 0"
-        self.lr_min = number("CosineAnnealing", "lr_min", lr_min, 0, math.inf, least)
+        self.lr_min = at_least_0("CosineAnnealing", "lr_min", lr_min)
         self.per_step = flag("CosineAnnealing", "per_step", per_step)
 
     def rate(self, lr: float, epoch: float, epochs: float) -> float:
@@ -110,7 +107,7 @@ class DecayAndHalve(Schedule):
     """
 
     def __init__(self, decay: float = 0.95) -> None:
-        self.decay = _positive(type(self).__name__, "decay", decay)
+        self.decay = above_0(type(self).__name__, "decay", decay)
 
     def rate(self, lr: float, epoch: int, epochs: float) -> float:
         """``lr * decay ** epoch / 2 ** (epoch // 10)``."""
@@ -141,9 +138,9 @@ class OneCycle(Schedule):
         self, pct_start: float = 0.3, div_factor: float = 25.0, final_div_factor: float = 1e4
     ) -> None:
         share = "a number between 0 and 1"
-        self.pct_start = number("OneCycle", "pct_start", pct_start, _ABOVE_0, 1, share)
-        self.div_factor = _positive("OneCycle", "div_factor", div_factor)
-        self.final_div_factor = _positive("OneCycle", "final_div_factor", final_div_factor)
+        self.pct_start = number("OneCycle", "pct_start", pct_start, math.nextafter(0, 1), 1, share)
+        self.div_factor = above_0("OneCycle", "div_factor", div_factor)
+        self.final_div_factor = above_0("OneCycle", "final_div_factor", final_div_factor)
 
     def rate(self, lr: float, epoch: int, epochs: float) -> float:
         """The rate if an epoch had a single step."""
@@ -184,7 +181,7 @@ class Warmup(Schedule):
                 f"Warmup: schedule must be a schedule, such as CosineAnnealing(), got {schedule!r}"
             )
         self.schedule = schedule
-        self.epochs = _positive("Warmup", "epochs", epochs)
+        self.epochs = above_0("Warmup", "epochs", epochs)
         share = "a number from 0 to 1"
         self.start = number("Warmup", "start", start, 0, math.nextafter(1, 2), share)
 
@@ -214,7 +211,3 @@ class Warmup(Schedule):
 def _half_cosine(start: float, end: float, share: float) -> float:
     """From ``start`` (share 0) to ``end`` (share 1)."""
     return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
-
-
-def _positive(schedule: str, name: str, value: float) -> float:
-    return number(schedule, name, value, _ABOVE_0, math.inf, "a finite number above 0")

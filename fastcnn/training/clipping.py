@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kernels import optim as optim_kernels
 
-from ..checks import number, unknown
+from ..checks import above_0, unknown
 from ..network.network import Network
 
 _CLIP_MODES = ("global", "array", "value")
@@ -29,8 +29,7 @@ class Clipping:
     def __post_init__(self) -> None:
         """Refuse what means nothing."""
         if self.norm is not None:
-            wanted = "a finite number above 0"
-            number("training", "clip_norm", self.norm, math.nextafter(0, 1), math.inf, wanted)
+            above_0("training", "clip_norm", self.norm)
         if self.mode not in _CLIP_MODES:
             raise ValueError(
                 f"clip_mode must be one of {', '.join(_CLIP_MODES)}, got {self.mode!r}"

@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Never, Self
 
-from ..checks import number
+from ..checks import at_least_0
 from ..network.measures import MEASURES
 from ..schedules import gain
 from .table import columns_of, heading, line
@@ -212,9 +212,7 @@ class Best:
                 f"{monitor!r}"
             )
         self.monitor = monitor
-        self.min_gain = number(
-            "training", "min_gain", min_gain, 0, math.inf, "a finite number of at least 0"
-        )
+        self.min_gain = at_least_0("training", "min_gain", min_gain)
         self.epoch = 0
         self.value: float | None = None
 
@@ -272,9 +270,7 @@ class Pace:
 
     def __init__(self, name: str, least: float, epochs: int) -> None:
         self.name = name
-        self.least = number(
-            "training", "stop_gain", least, 0, math.inf, "a finite number of at least 0"
-        )
+        self.least = at_least_0("training", "stop_gain", least)
         self.epochs = epochs
 
     def is_slow(self, history: History) -> bool:

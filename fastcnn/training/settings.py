@@ -1,7 +1,6 @@
 """What a training run is told, in groups, each of which checks itself as it is made."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import optim, schedules
-from ..checks import flag, is_number, is_whole, number
+from ..checks import at_least_0, flag, is_number, is_whole, number
 from ..files import make_folder
 from ..losses import CrossEntropyLoss, chosen
 from ..network import weighting
@@ -244,14 +243,7 @@ class Keeping:
     def __post_init__(self) -> None:
         """Refuse what means nothing."""
         if self.minutes is not None:
-            number(
-                "training",
-                "save_minutes",
-                self.minutes,
-                0,
-                math.inf,
-                "a finite number of at least 0",
-            )
+            at_least_0("training", "save_minutes", self.minutes)
 
     @property
     def is_wanted(self) -> bool:

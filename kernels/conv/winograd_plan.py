@@ -307,15 +307,9 @@ def convolution_plan(
     out_up = int(row_width(like, joined, columns))
     panel = int(full_panel(like, columns))
     panels = -(-columns // panel) * panel
-    all_threads = jit.max_threads()
-    all_filters = (
-        math.prod(pieces.phases)
-        * blocks.planes
-        * joined
-        * int(odd_vectors(all_depth * panels, like))
-    )
+    all_threads, plane = jit.max_threads(), int(odd_vectors(all_depth * panels, like))
     scratch = (
-        ("filters", (all_filters,)),
+        ("filters", (blocks.phases * blocks.planes * joined * plane,)),
         ("bias", (out_up,)),
         ("zeros", (panels,)),
         ("padded", (all_threads, blocks.images * blocks.padded_size * pixel_up)),
